@@ -1,0 +1,160 @@
+"""What a researcher writes: `sample -> evaluate -> update`, as one subclass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, final
+
+from pydantic import BaseModel, ConfigDict
+
+from qcsc_loop.codec import Codec
+from qcsc_loop.errors import BadAlgorithm
+from qcsc_loop.outcome import Outcome
+from qcsc_loop.state import State
+
+if TYPE_CHECKING:
+    from qcsc_loop.loop import RunOptions
+
+S = TypeVar("S", bound=State)
+M = TypeVar("M")
+E = TypeVar("E")
+
+Table = Sequence[Mapping[str, object]]
+"""Rows for people: one mapping a row, the same keys in each, in the order of the columns."""
+
+
+class IterativeAlgorithm(BaseModel, ABC, Generic[S, M, E]):
+    """Base of all algorithms: a frozen pydantic model whose fields are the run's parameters.
+
+    A subclass names its types and writes the hooks; the loop does the rest:
+
+    >>> from qcsc_loop import IterativeAlgorithm, MemoryStore, State, current_step
+    >>> class Walk(State):
+    ...     position: float
+    >>> class Descent(IterativeAlgorithm[Walk, float, float]):
+    ...     rate: float = 0.5
+    ...     async def initialize(self) -> Walk:
+    ...         return Walk(position=1.0)
+    ...     async def sample(self, state: Walk) -> float:
+    ...         return state.position + 1e-3 * current_step().rng.standard_normal()
+    ...     async def evaluate(self, state: Walk, samples: float) -> float:
+    ...         return 2 * samples
+    ...     async def update(self, state: Walk, evaluation: float) -> Walk:
+    ...         return Walk(position=state.position - self.rate * evaluation)
+    ...     async def converged(self, previous: Walk, current: Walk) -> bool:
+    ...         return abs(current.position) < 1e-2
+    >>> import anyio
+    >>> outcome = anyio.run(lambda: Descent().run(store=MemoryStore()))
+    >>> outcome.message
+    'converged after 1 iteration'
+
+    The contract of a hook:
+
+    * It is `async` and returns what its class declares. States, samples and evaluations are
+      anything pydantic reads and writes exactly; annotate arrays as `NDArray`.
+    * It depends on its arguments, the parameters and `current_step().rng` alone, and never writes
+      to `self`: that is what makes a resumed run the same run.
+    * It may be called again with the same arguments, after a crash or an error. Once it has
+      returned, its result is kept and it is not called again for that iteration.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
+
+    @abstractmethod
+    async def initialize(self) -> S:
+        """The state before the first iteration."""
+
+    @abstractmethod
+    async def sample(self, state: S) -> M:
+        """The quantum part: samples for this state."""
+
+    @abstractmethod
+    async def evaluate(self, state: S, samples: M) -> E:
+        """The classical heavy part: what the samples say."""
+
+    @abstractmethod
+    async def update(self, state: S, evaluation: E) -> S:
+        """The next state."""
+
+    async def converged(self, previous: S, current: S) -> bool:
+        """Whether the run may end; by default it ends only by its stop rules."""
+        return False
+
+    def tables(self, state: S) -> Mapping[str, Table]:
+        """Results for people, by artifact key (lower case, digits, dashes); published at the end."""
+        return {}
+
+    @final
+    async def run(self, **options: Unpack[RunOptions]) -> Outcome[S]:
+        """Runs to a stop rule, or resumes the run of that id; see `run_loop` for the options."""
+        from qcsc_loop.loop import run_loop
+
+        return await run_loop(self, **options)
+
+
+class Operational:
+    """Marks a parameter that cannot change a run's results: it may differ on resume.
+
+    `ranks: Annotated[int, OPERATIONAL] = 2`. For where, how fast and how long, never for what.
+    """
+
+
+OPERATIONAL = Operational()
+
+
+def is_operational(algorithm: type[BaseModel], parameter: str) -> bool:
+    """Whether a parameter is marked as not changing results."""
+    field = algorithm.model_fields.get(parameter)
+    return field is not None and any(isinstance(m, Operational) for m in field.metadata)
+
+
+@dataclass(frozen=True)
+class HookTypes(Generic[S, M, E]):
+    """How the values of an algorithm's three types are checked and stored."""
+
+    state: Codec[S]
+    samples: Codec[M]
+    evaluation: Codec[E]
+
+
+def hook_types(algorithm: type[IterativeAlgorithm[S, M, E]]) -> HookTypes[S, M, E]:
+    """The three types a subclass declared in its base, wherever in its ancestry.
+
+    Raises:
+        BadAlgorithm: it did not declare them, or its state is no `State`.
+        EncodingError: one of them has no exact stored form.
+    """
+    types = _bound(algorithm)
+    if types is None:
+        raise BadAlgorithm(
+            algorithm.__name__,
+            f"it must say its types: class {algorithm.__name__}"
+            "(IterativeAlgorithm[MyState, MySamples, MyEvaluation])",
+        )
+    state = types[0]
+    if not (isinstance(state, type) and issubclass(state, State)):
+        raise BadAlgorithm(
+            algorithm.__name__, f"its state type {state!r} must be a subclass of qcsc_loop.State"
+        )
+    return HookTypes(*(Codec(declared) for declared in types))
+
+
+def _bound(algorithm: type[BaseModel]) -> tuple[Any, ...] | None:
+    """The arguments of IterativeAlgorithm[...], followed through partly bound generics."""
+    environment: dict[Any, Any] = {}
+    for base in algorithm.__mro__:
+        # Any: pydantic keeps a generic's origin and arguments in a plain dictionary
+        generic: Any = base.__dict__.get("__pydantic_generic_metadata__")
+        if not generic or not generic["origin"]:
+            continue
+        arguments = tuple(
+            environment.get(a, a) if isinstance(a, TypeVar) else a for a in generic["args"]
+        )
+        if generic["origin"] is IterativeAlgorithm:
+            unbound = any(isinstance(a, TypeVar) for a in arguments)
+            return None if unbound else arguments
+        parameters = generic["origin"].__pydantic_generic_metadata__["parameters"]
+        environment.update(zip(parameters, arguments, strict=False))
+    return None

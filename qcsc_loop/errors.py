@@ -1,0 +1,267 @@
+"""Every error that qcsc-loop raises, in one tree.
+
+    QcscLoopError
+    ├── InputError                  what was asked for cannot be done as asked; nothing was started
+    │   ├── UnknownAlgorithm        no such name, file, module or class
+    │   ├── BadAlgorithm            the class does not keep the contract of IterativeAlgorithm
+    │   ├── InvalidParameters       unknown, mistyped or out of range
+    │   ├── BlockNotFound           a saved block's name that nothing answers to
+    │   ├── InvalidRunId            not usable as a folder's name and an artifact's key
+    │   ├── RunNotFound             no such run in this store
+    │   └── ParametersChanged       the run exists, with parameters that give other results
+    ├── RunLocked                   another driver holds the run
+    ├── LeaseLost                   another driver has taken the run over from this one
+    ├── HookError                   the algorithm's own code
+    │   ├── HookFailed              a hook raised
+    │   └── WrongHookType           a hook returned something else than it declares
+    ├── EncodingError               a value that cannot be stored exactly
+    ├── StoreError                  the disk said no
+    │   ├── DamagedDocument         a stored file that does not verify
+    │   └── NoGoodCheckpoint        a run of which no checkpoint verifies
+    ├── SamplingFailed              a quantum source gave no samples
+    ├── ProgramFailed               an MPI program that did not end well
+    └── PrefectUnreachable          no Prefect API answers
+
+The raiser passes facts, the class makes the sentence: what failed, what is valid, what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import ClassVar
+
+
+class QcscLoopError(Exception):
+    """Root of all errors raised by qcsc-loop.
+
+    Attributes:
+        exit_code: what the command line exits with.
+        transient: whether the same call may succeed a little later.
+    """
+
+    exit_code: ClassVar[int] = 1
+    transient: ClassVar[bool] = False
+
+
+class InputError(QcscLoopError):
+    """What was asked for cannot be done as asked; nothing was started."""
+
+    exit_code = 2
+
+
+class UnknownAlgorithm(InputError):
+    """No algorithm answers to this name."""
+
+    def __init__(self, name: str, why: str, known: Iterable[str]) -> None:
+        self.name, self.known = name, sorted(known)
+        super().__init__(
+            f"there is no algorithm {name!r}: {why}. Known by name: {', '.join(self.known) or 'none'}; "
+            "or give path/to/file.py:Class or package.module:Class."
+        )
+
+
+class BadAlgorithm(InputError):
+    """A class that does not keep the contract of IterativeAlgorithm."""
+
+    def __init__(self, algorithm: str, why: str) -> None:
+        super().__init__(f"{algorithm} cannot run: {why}")
+
+
+class InvalidParameters(InputError):
+    """Unknown, mistyped or out-of-range parameters."""
+
+    def __init__(self, subject: str, problems: Iterable[str], valid: Iterable[str]) -> None:
+        self.problems, self.valid = tuple(problems), tuple(valid)
+        super().__init__(
+            f"{subject}: {'; '.join(self.problems)}. Valid parameters: {', '.join(self.valid) or 'none'}."
+        )
+
+
+class BlockNotFound(InputError):
+    """A saved block's name that nothing answers to."""
+
+    def __init__(self, name: str, why: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"the block {name!r} cannot be used: {why}. Saved blocks: {', '.join(sorted(known)) or 'none'}."
+        )
+
+
+class InvalidRunId(InputError):
+    """A run id that cannot be a folder's name and an artifact's key."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"{run_id!r} cannot be a run id: use 1 to 100 lower-case letters, digits and dashes, "
+            "not starting with a dash, such as 'h2o-seed-7'."
+        )
+
+
+class RunNotFound(InputError):
+    """No such run in this store."""
+
+    def __init__(self, run_id: str, store: str, known: Iterable[str]) -> None:
+        self.run_id = run_id
+        names = sorted(known)
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        super().__init__(
+            f"there is no run {run_id!r} in {store}. Runs there: {shown or 'none'}. "
+            "Name another store with --store DIR or QCSC_LOOP_STORE."
+        )
+
+
+class ParametersChanged(InputError):
+    """The run exists, and was started with parameters that give other results.
+
+    Attributes:
+        differences: parameter name to (value of the run, value given now).
+    """
+
+    def __init__(self, run_id: str, differences: Mapping[str, tuple[object, object]]) -> None:
+        self.run_id, self.differences = run_id, dict(differences)
+        listed = "; ".join(
+            f"{name}: {was} -> {now}" for name, (was, now) in self.differences.items()
+        )
+        super().__init__(
+            f"run {run_id!r} was started with other settings ({listed}), which would change its "
+            f"results. To go on as it was: qcsc-loop resume {run_id}; to start anew: another --run-id."
+        )
+
+
+class RunLocked(QcscLoopError):
+    """Another driver holds the run.
+
+    Attributes:
+        host, pid, since: who holds it.
+        free_in: seconds until its lease runs out if it shows no further sign of life.
+    """
+
+    exit_code = 3
+    transient = True
+
+    def __init__(self, run_id: str, host: str, pid: int, since: datetime, free_in: float) -> None:
+        self.run_id, self.host, self.pid, self.since, self.free_in = (
+            run_id, host, pid, since, free_in,
+        )  # fmt: skip
+        super().__init__(
+            f"run {run_id!r} is being driven by process {pid} on {host} since "
+            f"{since.astimezone():%Y-%m-%d %H:%M:%S}; stop that one first. If it is dead, the run is "
+            f"free in {max(free_in, 0):.0f} s: qcsc-loop resume {run_id}"
+        )
+
+
+class LeaseLost(QcscLoopError):
+    """Another driver has taken the run over; this one may not write any more."""
+
+    exit_code = 3
+
+    def __init__(self, run_id: str, epoch: int, newest: int) -> None:
+        super().__init__(
+            f"this driver (epoch {epoch}) lost run {run_id!r} to a newer one (epoch {newest}), "
+            "probably after standing still for longer than its lease; nothing of it is lost."
+        )
+
+
+class HookError(QcscLoopError):
+    """The algorithm's own code went wrong."""
+
+
+class HookFailed(HookError):
+    """A hook raised; the cause is `__cause__`."""
+
+    def __init__(
+        self, algorithm: str, hook: str, iteration: int, run_id: str, where: str, cause: Exception
+    ) -> None:
+        self.hook, self.iteration, self.run_id = hook, iteration, run_id
+        text = " ".join(str(cause).split()) or "no message"
+        super().__init__(
+            f"{algorithm}.{hook} raised {type(cause).__name__} in iteration {iteration}"
+            f"{f' at {where}' if where else ''}: {text}. Finished steps are kept; the traceback: "
+            f"qcsc-loop show {run_id}; after the fix: qcsc-loop resume {run_id}"
+        )
+
+
+class WrongHookType(HookError):
+    """A hook returned something else than its class declares."""
+
+    def __init__(self, algorithm: str, hook: str, declared: str, got: str, detail: str) -> None:
+        super().__init__(
+            f"{algorithm}.{hook} must return {declared}, but returned {got}"
+            f"{f' ({detail})' if detail else ''}."
+        )
+
+
+class EncodingError(QcscLoopError):
+    """A value that cannot be stored and read back exactly."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} cannot be stored: {why}")
+
+
+class StoreError(QcscLoopError):
+    """The store could not read or write."""
+
+    transient = True
+
+    def __init__(self, action: str, place: str, why: str) -> None:
+        super().__init__(
+            f"could not {action} {place}: {why}. What was committed before is safe; "
+            "mend the store (space, permissions, mount) and resume the run."
+        )
+
+
+class DamagedDocument(StoreError):
+    """A stored document that does not verify against its own hash."""
+
+    transient = False
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        Exception.__init__(self, f"{name} is damaged: {why}")
+
+
+class NoGoodCheckpoint(StoreError):
+    """A run that has committed iterations, of which no checkpoint verifies."""
+
+    transient = False
+
+    def __init__(self, run_id: str, found: Iterable[str]) -> None:
+        Exception.__init__(
+            self,
+            f"run {run_id!r} has no checkpoint that verifies ({'; '.join(found) or 'none is left'}). "
+            "Restore its folder from a backup, or start anew under another --run-id.",
+        )
+
+
+class SamplingFailed(QcscLoopError):
+    """A quantum source gave no samples."""
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(f"{source} gave no samples: {why}")
+
+
+class ProgramFailed(QcscLoopError):
+    """A program on a machine did not end well.
+
+    Attributes:
+        exit_code_of_program: its exit code; negative for a signal, None if it never ended.
+        tail: the end of its output.
+    """
+
+    def __init__(self, command: str, how: str, tail: str, code: int | None) -> None:
+        self.exit_code_of_program, self.tail = code, tail
+        last = " | ".join(line for line in tail.splitlines()[-5:] if line.strip())
+        super().__init__(f"{command} {how}{f'; it said: {last}' if last else ' and said nothing'}")
+
+
+class PrefectUnreachable(QcscLoopError):
+    """No Prefect API answers."""
+
+    exit_code = 2
+    transient = True
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"the Prefect API at {url} does not answer ({why}). Start it (prefect server start), "
+            "correct PREFECT_API_URL or unset it for a temporary server, or run with --no-prefect."
+        )

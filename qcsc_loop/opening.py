@@ -1,0 +1,150 @@
+"""Opening a run for driving: a new one, or an existing one that asks for the same results."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pydantic import ValidationError
+
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.catalog import reference
+from qcsc_loop.errors import InvalidParameters, InvalidRunId, ParametersChanged
+from qcsc_loop.events import Observer
+from qcsc_loop.parameters import differences, dumped
+from qcsc_loop.provenance import provenance
+from qcsc_loop.retry import Retry
+from qcsc_loop.settings import Environment
+from qcsc_loop.stop import StopRule
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal, Lease
+from qcsc_loop.store.records import RunRecord, Settings
+from qcsc_loop.store.store import Store
+
+if TYPE_CHECKING:
+    from qcsc_loop.loop import Around
+
+Algorithm = IterativeAlgorithm[Any, Any, Any]
+
+
+class RunOptions(TypedDict, total=False):
+    """How a run is driven. On a run that exists, what is not given is as it was.
+
+    Attributes:
+        stop: when to stop; by default after 100 iterations or when the algorithm has converged.
+        seed: what all randomness derives from, 0 by default: two runs with the same parameters
+            and seed are the same run.
+        run_id: lower-case letters, digits and dashes; by default made from name and time. The id
+            of an existing run resumes it.
+        store: where the run is kept; by default the folder QCSC_LOOP_STORE or ~/.qcsc-loop.
+        keep: how many of the last iterations keep their state, steps and files (at least 2);
+            None keeps all. Scalars are kept for ever.
+        retry: what happens when a hook raises; by default the run stops, resumable.
+        around: what is put around hooks' calls; Prefect tasks in a flow.
+        observers: told what happens; what they raise is not caught.
+        lease_seconds: how long the run stays locked after this driver's last sign of life.
+    """
+
+    stop: StopRule
+    seed: int
+    run_id: str
+    store: Store
+    keep: int | None
+    retry: Retry
+    around: Around
+    observers: Sequence[Observer]
+    lease_seconds: float
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that this process drives.
+
+    Attributes:
+        source_changed: the algorithm's file is not the one the run was started with.
+    """
+
+    journal: Journal
+    lease: Lease
+    record: RunRecord
+    settings: Settings
+    source_changed: bool
+
+
+def open_run(algorithm: Algorithm, given: Algorithm, options: RunOptions) -> Opened:
+    """Creates or reopens the run, and claims it.
+
+    Args:
+        algorithm: with every block's name replaced by what it stands for.
+        given: as the caller gave it.
+
+    Raises:
+        InvalidRunId, InvalidParameters: an option is out of range.
+        ParametersChanged: the run exists and was started for other results.
+        RunLocked: another driver holds it.
+    """
+    environment = Environment()
+    store = options.get("store") or DirectoryStore(environment.store)
+    run_id = options.get("run_id") or new_run_id(type(algorithm))
+    facts = provenance(type(algorithm))
+    try:
+        settings = _settings(algorithm, given, options)
+        record = RunRecord(
+            run_id=run_id, seed=options.get("seed", 0), settings=settings, provenance=facts
+        )
+    except ValidationError as error:
+        raise _refusal(error, run_id) from error
+    journal = Journal(store, run_id)
+    if not journal.create(record):
+        record = journal.record()
+        before = journal.settings()
+        _refuse_other_results(algorithm, record, before, options)
+        settings = _settings(algorithm, given, options, before)
+    lease_seconds = options.get("lease_seconds", environment.lease_seconds)
+    lease = journal.claim(settings, facts, lease_seconds)
+    changed = record.provenance.get("source_sha256") != facts["source_sha256"]
+    return Opened(journal, lease, record, settings, changed)
+
+
+def new_run_id(algorithm: type) -> str:
+    """An id for a new run: name, time and a few random digits."""
+    name = "".join(c for c in algorithm.__name__.lower() if c.isascii() and c.isalnum())
+    return f"{name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _settings(
+    algorithm: Algorithm, given: Algorithm, options: RunOptions, before: Settings | None = None
+) -> Settings:
+    asked = {name: options[name] for name in ("stop", "keep", "retry") if name in options}  # type: ignore[literal-required]
+    facts = {
+        "algorithm": reference(type(algorithm)),
+        "parameters": dumped(given),
+        "resolved": dumped(algorithm),
+    }
+    return Settings.model_validate((dict(before) if before else {}) | facts | asked)
+
+
+def _refuse_other_results(
+    algorithm: Algorithm, record: RunRecord, before: Settings, options: RunOptions
+) -> None:
+    kind = type(algorithm)
+    changed = differences(kind, before.resolved, dumped(algorithm))
+    class_before = before.algorithm.rpartition(":")[2]
+    if class_before != kind.__qualname__:
+        changed = {"algorithm": (class_before, kind.__qualname__)}
+    if options.get("seed", record.seed) != record.seed:
+        changed["seed"] = (record.seed, options.get("seed"))
+    if changed:
+        raise ParametersChanged(record.run_id, changed)
+
+
+def _refusal(error: ValidationError, run_id: str) -> Exception:
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"])
+    if name == "run_id":
+        return InvalidRunId(run_id)
+    text = f"{name}: {problem['msg'].lower()} (given: {problem['input']!r})"
+    return InvalidParameters("run", [text], ["stop", "seed", "run_id", "keep", "retry"])

@@ -1,0 +1,26 @@
+"""Where samples come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from qcsc_loop.resource import Resource
+from qcsc_loop.sampling.samples import Samples
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+class Sampler(Resource, ABC):
+    """Settings of a quantum source."""
+
+    @abstractmethod
+    async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        """Runs a measured circuit, compiled for this source as far as it needs that.
+
+        Draws on `current_step().seed` for everything random, and never blocks the event loop.
+
+        Raises:
+            SamplingFailed: the source gave no samples.
+        """

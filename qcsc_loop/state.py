@@ -1,0 +1,44 @@
+"""Records that pass between the hooks: frozen, compared by content, stored exactly."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from qcsc_loop.codec import Codec, NDArray
+
+__all__ = ["NDArray", "Record", "State"]
+
+
+class Record(BaseModel):
+    """Base of what hooks hand to each other. Fields may be `NDArray`.
+
+    Frozen, with arrays copied and read-only; two records are equal when their contents are, NaN
+    included. Build a changed one with the constructor, which validates, not with `model_copy`.
+    Sets are better kept as sorted tuples: their order differs from process to process.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def _content(self) -> bytes:
+        return Codec[Record](type(self)).encode(self).body
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self is other or self._content() == other._content()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+
+class State(Record):
+    """Base of an algorithm's state: all that one iteration hands to the next."""
+
+    def scalars(self) -> dict[str, float]:
+        """The numbers worth watching; the first one is the run's headline.
+
+        They go into every checkpoint's record, are kept for ever, and feed the stop rules and the
+        convergence curve. By default every int, float and bool field, in order of declaration.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {k: float(v) for k, v in values.items() if isinstance(v, int | float)}

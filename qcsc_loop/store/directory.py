@@ -1,0 +1,229 @@
+"""A store in a folder, safe against kill -9, power loss and readers on other machines."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from qcsc_loop.codec import Array, Document, frozen
+from qcsc_loop.errors import DamagedDocument, StoreError
+from qcsc_loop.store.store import Store
+
+_HEAD = re.compile(rb'\{"sha256":"([0-9a-f]{64})","meta":')
+_SUFFIX = ".json"
+_temporary = itertools.count()
+
+
+class DirectoryStore(Store):
+    """One file per document, `name.json`, with its large arrays beside it in `name.npz`.
+
+    A document's file is JSON that any tool reads: `{"sha256": …, "meta": …, "value": …}`, the hash
+    over all bytes after it. Arrays are written, synced and renamed before the JSON that names them.
+
+    Args:
+        root: the folder that holds all runs, made on first write; `~` is expanded. On a cluster,
+            one that the compute nodes see.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root).expanduser().absolute()
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
+
+    def write(self, name: str, document: Document) -> None:
+        self._put(name, document, os.replace)
+
+    def create(self, name: str, document: Document) -> bool:
+        try:
+            self._put(name, document, _link)
+        except FileExistsError:
+            return False
+        return True
+
+    def _put(self, name: str, document: Document, place: Callable[[Path, Path], None]) -> None:
+        target = self.root / (name + _SUFFIX)
+        with self._doing("write", target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if document.arrays:
+                with _written(target.with_suffix(".npz"), os.replace) as file:
+                    np.savez(file, allow_pickle=False, **document.arrays)
+            with _written(target, place) as file:
+                file.write(_to_bytes(document))
+
+    def read(self, name: str) -> Document:
+        target = self.root / (name + _SUFFIX)
+        with self._doing("read", target):
+            try:
+                raw = target.read_bytes()
+            except FileNotFoundError:
+                raise KeyError(name) from None
+            body, meta = _from_bytes(raw, name)
+            arrays = target.with_suffix(".npz")
+            return Document(body, _read_arrays(arrays) if arrays.exists() else {}, meta)
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            found = os.listdir(self.root / folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        shown = (n.removesuffix(_SUFFIX) for n in found if n.endswith(_SUFFIX) or "." not in n)
+        return sorted(n for n in shown if not n.startswith("."))
+
+    def remove(self, name: str) -> None:
+        target = self.root / (name + _SUFFIX)
+        with self._doing("remove", target):
+            target.unlink(missing_ok=True)  # the record first: an array without one is garbage
+            target.with_suffix(".npz").unlink(missing_ok=True)
+            shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def append(self, name: str, lines: Iterable[bytes]) -> None:
+        path = self.root / name
+        with self._doing("append to", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab+") as log:
+                if _torn(log):
+                    log.write(b"\n")
+                log.write(b"".join(line + b"\n" for line in lines))
+                log.flush()
+                os.fdatasync(log.fileno())
+
+    def lines(self, name: str) -> list[bytes]:
+        try:
+            content = (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return []
+        return [line for line in content.split(b"\n")[:-1] if line]
+
+    def touch(self, name: str) -> None:
+        path = self.root / name
+        with self._doing("touch", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    def age(self, name: str) -> float | None:
+        path = self.root / name
+        probe = path.with_name(f".{path.name}.{_unique()}.now")
+        try:
+            last = path.stat().st_mtime
+            # both times by the file server's clock: hosts' clocks differ
+            probe.touch()
+            now = probe.stat().st_mtime
+            probe.unlink()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError("read", str(path), _why(error)) from error
+        return now - last
+
+    def folder(self, name: str) -> Path:
+        path = self.root / name
+        with self._doing("make", path):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def _doing(self, action: str, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise StoreError(action, str(path), _why(error)) from error
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _unique() -> str:
+    return f"{socket.gethostname()}.{os.getpid()}.{next(_temporary)}"
+
+
+@contextmanager
+def _written(target: Path, place: Callable[[Path, Path], None]) -> Iterator[IO[bytes]]:
+    """A file that appears at `target` whole and durable, or not at all."""
+    temporary = target.with_name(f".{target.name}.{_unique()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        place(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def _link(temporary: Path, target: Path) -> None:
+    os.link(temporary, target)  # fails if the name is taken, which rename would not
+    temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _torn(log: IO[bytes]) -> bool:
+    """Whether a log's last line was cut off by a crash."""
+    if log.seek(0, os.SEEK_END) == 0:
+        return False
+    log.seek(-1, os.SEEK_END)
+    return log.read(1) != b"\n"
+
+
+def _to_bytes(document: Document) -> bytes:
+    rest = b'"meta":' + document.meta + b',"value":' + document.body + b"}\n"
+    return b'{"sha256":"' + hashlib.sha256(rest).hexdigest().encode() + b'",' + rest
+
+
+def _from_bytes(raw: bytes, name: str) -> tuple[bytes, bytes]:
+    head = _HEAD.match(raw)
+    if head is None:
+        raise DamagedDocument(name, "it is empty" if not raw else "it is not one of our documents")
+    if hashlib.sha256(raw[head.end() - len(b'"meta":') :]).hexdigest().encode() != head[1]:
+        raise DamagedDocument(name, "its bytes do not match its sha256")
+    text = raw[head.end() :].decode()
+    _, end = json.JSONDecoder().raw_decode(text)
+    return text[end + len(',"value":') : -len("}\n")].encode(), text[:end].encode()
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {n.removesuffix(".npy"): _array(archive.read(n)) for n in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise DamagedDocument(path.name, str(error)) from error
+
+
+def _array(content: bytes) -> Array:
+    """An array over the bytes just read: no copy, and read-only for good."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    if version > (2, 0):  # field names beyond latin-1: rare, and numpy reads it as a whole only
+        return frozen(np.load(io.BytesIO(content), allow_pickle=False))
+    read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+    shape, _fortran, dtype = read_header(file)
+    return np.ndarray(shape, dtype, buffer=content, offset=file.tell())

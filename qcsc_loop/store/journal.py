@@ -1,0 +1,273 @@
+"""One run in a store: what it is, who drives it, its steps, checkpoints and history.
+
+    run.json                         RunRecord, written once
+    epochs/0002.json                 EpochRecord: the second driver
+    epochs/0002.beat                 its signs of life
+    epochs/0002-end.json             EndRecord: how it ended
+    steps/00000007.sample.e0002      what `sample` returned in iteration 7
+    checkpoints/00000007.e0002       Commit and state after iteration 7
+    history.jsonl                    every Commit, kept for ever
+    work/00000007-evaluate/          the step's own files
+
+Names carry the epoch: a stale driver never overwrites what a newer one wrote, and readers prefer
+the newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from qcsc_loop.codec import Document
+from qcsc_loop.errors import DamagedDocument, LeaseLost, RunLocked, RunNotFound
+from qcsc_loop.store.lease import Heartbeat, seconds_left, this_process
+from qcsc_loop.store.records import (
+    Commit,
+    EndRecord,
+    EpochRecord,
+    RunRecord,
+    Settings,
+    StepNote,
+)
+from qcsc_loop.store.store import Store
+
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Journal:
+    """A run's records. Reading needs no lease; writing goes through `claim`."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self.store, self.run_id = store, run_id
+
+    # what the run is
+
+    def exists(self) -> bool:
+        """Whether the store has this run."""
+        return "run" in self.store.names(self.run_id)
+
+    def record(self) -> RunRecord:
+        """What the run is.
+
+        Raises:
+            RunNotFound: the store has no such run.
+        """
+        try:
+            return _load(RunRecord, self.store.read(f"{self.run_id}/run").body, self.run_id)
+        except KeyError:
+            raise RunNotFound(self.run_id, self.store.place, run_ids(self.store)) from None
+
+    def create(self, record: RunRecord) -> bool:
+        """Writes what the run is; False if it exists."""
+        return self.store.create(f"{self.run_id}/run", _document(record))
+
+    # who drives it
+
+    def epochs(self) -> list[EpochRecord]:
+        """Every driver so far, oldest first."""
+        return [
+            _load(EpochRecord, self.store.read(f"{self._epochs}/{name}").body, name)
+            for name in self.store.names(self._epochs)
+            if name.isdigit()
+        ]
+
+    def newest_epoch(self) -> int:
+        """The epoch that may write; 0 if there was none."""
+        names = self.store.names(self._epochs)
+        return max((int(name) for name in names if name.isdigit()), default=0)
+
+    def end(self, epoch: int) -> EndRecord | None:
+        """How an epoch ended; None while it lives, or if its driver was killed."""
+        name = f"{self._epochs}/{epoch:04d}-end"
+        try:
+            return _load(EndRecord, self.store.read(name).body, name)
+        except KeyError:
+            return None
+
+    def driven_for(self, record: EpochRecord) -> float:
+        """Seconds for which the epoch's lease still holds; 0 if the run is free."""
+        return seconds_left(self.store, self._epochs, record)
+
+    def settings(self) -> Settings:
+        """What the newest driver ran the run with."""
+        epochs = self.epochs()
+        return epochs[-1].settings if epochs else self.record().settings
+
+    def claim(self, settings: Settings, provenance: dict[str, Any], lease_seconds: float) -> Lease:
+        """Makes this process the run's one driver.
+
+        Raises:
+            RunLocked: another one is alive, or was until less than its lease ago.
+        """
+        last = self.newest_epoch()
+        if last:
+            self._refuse_if_held(last)
+        record = EpochRecord(
+            epoch=last + 1,
+            holder=this_process(),
+            lease_seconds=lease_seconds,
+            settings=settings,
+            provenance=provenance,
+        )
+        beat = Heartbeat(self.store, f"{self._epochs}/{record.epoch:04d}.beat", lease_seconds / 5)
+        self.store.touch(f"{self._epochs}/{record.epoch:04d}.beat")  # alive before it is seen
+        if not self.store.create(f"{self._epochs}/{record.epoch:04d}", _document(record)):
+            self._refuse_if_held(last + 1)  # two claimed at once, and the other one won
+            return self.claim(settings, provenance, lease_seconds)
+        beat.start()
+        return Lease(self, record, beat)
+
+    def _refuse_if_held(self, epoch: int) -> None:
+        name = f"{self._epochs}/{epoch:04d}"
+        record = _load(EpochRecord, self.store.read(name).body, name)
+        if self.end(epoch) is not None or not (left := self.driven_for(record)):
+            return
+        raise RunLocked(self.run_id, record.holder.host, record.holder.pid, record.since, left)
+
+    # what it did
+
+    def step(self, iteration: int, step: str) -> tuple[StepNote, Document] | None:
+        """A step's record; None if there is none.
+
+        Raises:
+            DamagedDocument: there is one, and it does not verify.
+        """
+        prefix = f"{iteration:08d}.{step}.e"
+        names = [n for n in self.store.names(self._steps) if n.startswith(prefix)]
+        if not names:
+            return None
+        document = self.store.read(f"{self._steps}/{names[-1]}")
+        return _load(StepNote, document.meta, names[-1]), document
+
+    def checkpoints(self) -> list[str]:
+        """Names of the checkpoints that are left, newest first."""
+        return self.store.names(self._checkpoints)[::-1]
+
+    def checkpoint(self, name: str) -> tuple[Commit, Document]:
+        """A checkpoint by name: its commit and the document of its state.
+
+        Raises:
+            DamagedDocument: it does not verify.
+        """
+        document = self.store.read(f"{self._checkpoints}/{name}")
+        commit = _load(Commit, document.meta, name)
+        if document.sha256 != commit.state_sha256:
+            raise DamagedDocument(name, "its state is not the one that was committed")
+        return commit, document
+
+    def history(self) -> list[Commit]:
+        """Every committed iteration, oldest first; of repeated ones the newest epoch's."""
+        by_iteration: dict[int, Commit] = {}
+        for line in self.store.lines(self._history):
+            try:
+                commit = Commit.model_validate_json(line)
+            except ValidationError:  # a line that a crash cut off; its checkpoint still has it
+                continue
+            known = by_iteration.get(commit.iteration)
+            if known is None or known.epoch <= commit.epoch:
+                by_iteration[commit.iteration] = commit
+        return [by_iteration[k] for k in sorted(by_iteration)]
+
+    def work_folder(self, iteration: int, step: str) -> Path:
+        """The step's folder, made if need be."""
+        return self.store.folder(f"{self.run_id}/work/{iteration:08d}-{step}")
+
+    @property
+    def _epochs(self) -> str:
+        return f"{self.run_id}/epochs"
+
+    @property
+    def _steps(self) -> str:
+        return f"{self.run_id}/steps"
+
+    @property
+    def _checkpoints(self) -> str:
+        return f"{self.run_id}/checkpoints"
+
+    @property
+    def _history(self) -> str:
+        return f"{self.run_id}/history.jsonl"
+
+
+class Lease:
+    """The right to write to a run, for as long as no newer epoch exists."""
+
+    def __init__(self, journal: Journal, record: EpochRecord, beat: Heartbeat) -> None:
+        self.journal, self.record, self._beat = journal, record, beat
+        self._store = journal.store
+
+    @property
+    def epoch(self) -> int:
+        """This driver's fencing token."""
+        return self.record.epoch
+
+    def check(self) -> None:
+        """Raises LeaseLost if another driver has taken over."""
+        newest = self.journal.newest_epoch()
+        if newest > self.epoch:
+            raise LeaseLost(self.journal.run_id, self.epoch, newest)
+
+    def save_step(self, note: StepNote, value: Document) -> None:
+        """Keeps what a hook returned."""
+        self.check()
+        name = f"{note.iteration:08d}.{note.step}.e{self.epoch:04d}"
+        self._store.write(f"{self.journal.run_id}/steps/{name}", _annotated(value, note))
+
+    def commit(self, commit: Commit, state: Document) -> None:
+        """Commits an iteration: its checkpoint first, then its line in the history."""
+        self.check()
+        name = f"{commit.iteration:08d}.e{self.epoch:04d}"
+        self._store.write(f"{self.journal.run_id}/checkpoints/{name}", _annotated(state, commit))
+        self.add_to_history([commit])
+
+    def add_to_history(self, commits: list[Commit]) -> None:
+        """Lines for the history; also those of checkpoints whose line a crash prevented."""
+        lines = [commit.model_dump_json().encode() for commit in commits]
+        self._store.append(f"{self.journal.run_id}/history.jsonl", lines)
+
+    def prune(self, iteration: int) -> None:
+        """Removes state, steps and work folders of one iteration; its history line stays."""
+        prefix = f"{iteration:08d}"
+        for folder in ("steps", "checkpoints", "work"):
+            for name in self._store.names(f"{self.journal.run_id}/{folder}"):
+                if name.startswith(prefix):
+                    self._store.remove(f"{self.journal.run_id}/{folder}/{name}")
+
+    def release(self, end: EndRecord | None) -> None:
+        """Gives the run back, with how it ended where that can be written."""
+        try:
+            if end is not None and self.journal.newest_epoch() == self.epoch:
+                name = f"{self.journal.run_id}/epochs/{self.epoch:04d}-end"
+                self._store.write(name, _document(end))
+        finally:
+            self._beat.stop()
+
+
+def run_ids(store: Store) -> list[str]:
+    """The runs of a store."""
+    return [name for name in store.names("") if "run" in store.names(name)]
+
+
+def journals(store: Store) -> Iterator[Journal]:
+    """The runs of a store, each ready to be read."""
+    return (Journal(store, run_id) for run_id in run_ids(store))
+
+
+def _document(record: BaseModel) -> Document:
+    return Document(record.model_dump_json().encode())
+
+
+def _annotated(document: Document, note: BaseModel) -> Document:
+    return replace(document, meta=note.model_dump_json().encode())
+
+
+def _load(kind: type[R], content: bytes, name: str) -> R:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise DamagedDocument(name, error.errors()[0]["msg"]) from error

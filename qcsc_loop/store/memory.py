@@ -1,0 +1,71 @@
+"""A store that lives and dies with the process: for tests and throw-away runs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from qcsc_loop.codec import Document
+from qcsc_loop.store.store import Store
+
+
+class MemoryStore(Store):
+    """Documents in dictionaries; work folders in a temporary one, removed by `close`."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, Document] = {}
+        self._logs: defaultdict[str, list[bytes]] = defaultdict(list)
+        self._touched: dict[str, float] = {}
+        self._root: Path | None = None
+
+    @property
+    def place(self) -> str:
+        return "memory"
+
+    def write(self, name: str, document: Document) -> None:
+        self._documents[name] = document
+
+    def create(self, name: str, document: Document) -> bool:
+        return self._documents.setdefault(name, document) is document
+
+    def read(self, name: str) -> Document:
+        return self._documents[name]
+
+    def names(self, folder: str) -> list[str]:
+        prefix = f"{folder}/" if folder else ""
+        inside = (n.removeprefix(prefix) for n in self._documents if n.startswith(prefix))
+        return sorted({n.split("/")[0] for n in inside})
+
+    def remove(self, name: str) -> None:
+        for known in [n for n in self._documents if n == name or n.startswith(f"{name}/")]:
+            del self._documents[known]
+        if self._root is not None:
+            shutil.rmtree(self._root / name, ignore_errors=True)
+
+    def append(self, name: str, lines: Iterable[bytes]) -> None:
+        self._logs[name].extend(lines)
+
+    def lines(self, name: str) -> list[bytes]:
+        return list(self._logs.get(name, ()))
+
+    def touch(self, name: str) -> None:
+        self._touched[name] = time.monotonic()
+
+    def age(self, name: str) -> float | None:
+        touched = self._touched.get(name)
+        return None if touched is None else time.monotonic() - touched
+
+    def folder(self, name: str) -> Path:
+        self._root = self._root or Path(tempfile.mkdtemp(prefix="qcsc-loop-"))
+        path = self._root / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        """Removes the work folders."""
+        if self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)

@@ -1,0 +1,121 @@
+"""What a run's journal is made of. All of it is plain JSON, for people and for other tools."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints
+
+from qcsc_loop.outcome import Reason
+from qcsc_loop.retry import Retry
+from qcsc_loop.stop import Committed, MaxIterations, StopRule
+
+RunId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
+
+
+def now() -> datetime:
+    """The time as records carry it."""
+    return datetime.now(UTC)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+
+class Settings(_Record):
+    """What a driver runs a run with; a resume takes these unless it is told otherwise.
+
+    Attributes:
+        algorithm: how its class is found again, `module:Class` or `/path/file.py:Class`.
+        parameters: the algorithm's fields as they were given, as JSON.
+        resolved: the same with every block's name replaced by the settings it stood for.
+        keep: how many of the last iterations keep state, step records and work folders.
+        retry: what happens when a hook raises.
+    """
+
+    algorithm: str
+    parameters: dict[str, Any] = {}
+    resolved: dict[str, Any] = {}
+    stop: SerializeAsAny[StopRule] = MaxIterations(100)
+    keep: Annotated[int, Field(ge=2)] | None = 10
+    retry: Retry = Retry()
+
+
+class RunRecord(_Record):
+    """What a run is: written once, when it is created.
+
+    Attributes:
+        settings: what its first driver ran it with.
+        seed: the seed all randomness derives from.
+        provenance: versions, threads, host and code revision at the start.
+    """
+
+    run_id: RunId
+    seed: int = Field(ge=0)
+    settings: Settings
+    created: datetime = Field(default_factory=now)
+    provenance: dict[str, Any] = {}
+
+
+class Holder(_Record):
+    """Who drives a run. The pid means something only on that host, in that pid namespace."""
+
+    host: str
+    pid: int
+    pid_started: float
+    pid_namespace: str = ""
+
+
+class EpochRecord(_Record):
+    """One driver's hold on a run; the epoch is its fencing token, and newer ones win."""
+
+    epoch: int = Field(ge=1)
+    holder: Holder
+    since: datetime = Field(default_factory=now)
+    lease_seconds: float
+    settings: Settings
+    provenance: dict[str, Any] = {}
+
+
+class EndRecord(_Record):
+    """How an epoch ended; there is none for a driver that was killed."""
+
+    epoch: int
+    reason: Reason
+    because: str = ""
+    iteration: int
+    ended: datetime = Field(default_factory=now)
+    error: str = ""
+    traceback: str = ""
+
+
+class Commit(_Record):
+    """One committed iteration, without its state: a line of the history, kept for ever.
+
+    Attributes:
+        seconds: time spent per step; steps taken from records of an earlier driver have none.
+        state_sha256: hash of the state that was committed with it.
+    """
+
+    iteration: int
+    epoch: int
+    converged: bool = False
+    scalars: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    state_sha256: str
+    committed: datetime = Field(default_factory=now)
+
+    def seen_by_rules(self) -> Committed:
+        """The part that stop rules may look at."""
+        return Committed(self.iteration, self.converged, self.scalars)
+
+
+class StepNote(_Record):
+    """What is known of a step record, beside the value itself."""
+
+    iteration: int
+    step: str
+    epoch: int
+    state_sha256: str  # of the state the step started from: the record is good for no other
+    seconds: float

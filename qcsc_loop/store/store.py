@@ -1,0 +1,71 @@
+"""What a store has to provide: durable documents under names.
+
+Everything a run keeps (journal.py) is built from these few operations, so that a new backend is
+one small class and the promises are proved once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+
+from qcsc_loop.codec import Document
+
+
+class Store(ABC):
+    """Documents, logs and folders under names such as `run/checkpoints/00000007.e0001`.
+
+    All operations block; the loop calls them in worker threads. Any of them raises `StoreError`
+    when the backend cannot do its part; what was written before stays.
+    """
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where this store is, for messages."""
+
+    @abstractmethod
+    def write(self, name: str, document: Document) -> None:
+        """Durable when it returns, whole or not at all; replaces what was there."""
+
+    @abstractmethod
+    def create(self, name: str, document: Document) -> bool:
+        """Like `write`, but False, and nothing done, if the name is taken: one caller wins."""
+
+    @abstractmethod
+    def read(self, name: str) -> Document:
+        """The document, verified.
+
+        Raises:
+            KeyError: no such name.
+            DamagedDocument: it is there and does not verify.
+        """
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Names of the documents and folders directly below, without the folder, sorted."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Removes a document, or a folder with all below it; nothing if it is not there."""
+
+    @abstractmethod
+    def append(self, name: str, lines: Iterable[bytes]) -> None:
+        """Adds lines to a log, durable when it returns."""
+
+    @abstractmethod
+    def lines(self, name: str) -> list[bytes]:
+        """The whole lines of a log; a torn last one is left out."""
+
+    @abstractmethod
+    def touch(self, name: str) -> None:
+        """A sign of life under this name, as of now."""
+
+    @abstractmethod
+    def age(self, name: str) -> float | None:
+        """Seconds since the last `touch`, by the store's own clock; None if there was none."""
+
+    @abstractmethod
+    def folder(self, name: str) -> Path:
+        """A folder on disk for files that are not documents, made if need be."""
