@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qcsc_loop.outcome import Reason
-from qcsc_loop.store.records import Commit
+from qcsc_loop.codec import Document
+from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,13 @@ class RunStarted:
     """A driver holds the run and is about to work.
 
     Attributes:
+        record: what the run is.
+        epoch: this driver.
         resumed_from: the iteration it goes on from; None for a new run.
     """
 
-    run_id: str
-    algorithm: str
-    seed: int
-    epoch: int
+    record: RunRecord
+    epoch: EpochRecord
     resumed_from: int | None
 
 
@@ -56,6 +56,7 @@ class IterationCommitted:
     """An iteration is durable."""
 
     commit: Commit
+    state: Document
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,10 @@ class Trouble:
 
 @dataclass(frozen=True)
 class RunStopped:
-    """The driver is done with the run; `reason` may be an interruption or a fault."""
+    """The driver is done with the run; the reason may be an interruption or a fault."""
 
     run_id: str
-    reason: Reason
-    because: str
-    iteration: int
+    end: EndRecord
 
 
 Event = (

@@ -89,6 +89,13 @@ class _At(Generic[S]):
     commit: Commit
 
 
+@dataclass(frozen=True)
+class _Recorded(Generic[T]):
+    """A step's value from its record; None may be one."""
+
+    value: T
+
+
 class _Drive(Generic[S, M, E]):
     """One driver on its way through one run."""
 
@@ -129,23 +136,21 @@ class _Drive(Generic[S, M, E]):
             # no await: a second Ctrl-C must not leave the run looking alive
             self._lease.release(end)
             if end is not None:
-                self._tell(
-                    RunStopped(self._journal.run_id, end.reason, end.because, end.iteration)
-                )
+                self._tell(RunStopped(self._journal.run_id, end))
 
     async def _begin(self) -> tuple[int | None, _At[S]]:
-        found = await to_thread.run_sync(self._last_good)
+        found, lost = await to_thread.run_sync(self._last_good)
         self._tell(
             RunStarted(
-                self._journal.run_id,
-                type(self._algorithm).__name__,
-                self._opened.record.seed,
-                self._lease.epoch,
+                self._opened.record,
+                self._lease.record,
                 None if found is None else found.commit.iteration,
             )
         )
         if self._opened.source_changed:
             self._tell(Trouble("the algorithm's file has changed since this run was started"))
+        if lost:
+            self._tell(Trouble(lost))
         if found is not None:
             self._iteration = found.commit.iteration
             return found.commit.iteration, found
@@ -187,8 +192,8 @@ class _Drive(Generic[S, M, E]):
 
     # resuming
 
-    def _last_good(self) -> _At[S] | None:
-        """The newest checkpoint that verifies; steps back past the others, loudly."""
+    def _last_good(self) -> tuple[_At[S] | None, str]:
+        """The newest checkpoint that verifies, and what had to be stepped past."""
         history = self._journal.history()
         passed: list[str] = []
         for name in self._journal.checkpoints():
@@ -197,27 +202,17 @@ class _Drive(Generic[S, M, E]):
             except (DamagedDocument, KeyError) as error:
                 passed.append(f"checkpoint {name}: {getattr(error, 'why', 'gone')}")
                 continue
-            self._report_loss(at, history, passed)
             self._remember([*(c for c in history if c.iteration < at.commit.iteration), at.commit])
             if at.commit.iteration not in {commit.iteration for commit in history}:
-                self._lease.add_to_history([at.commit])  # killed between checkpoint and line
-            return at
+                self._journal.add_history([at.commit])  # killed between checkpoint and line
+            return at, _loss(at.commit, history, passed)
         if passed or history:
             raise NoGoodCheckpoint(self._journal.run_id, passed)
-        return None
+        return None, ""
 
     def _read(self, name: str) -> _At[S]:
         commit, document = self._journal.checkpoint(name)
         return _At(self._types.state.decode(document), commit)
-
-    def _report_loss(self, at: _At[S], history: list[Commit], passed: list[str]) -> None:
-        last = max((commit.iteration for commit in history), default=0)
-        if not passed and last > at.commit.iteration:
-            passed = [f"the checkpoint of iteration {last} is missing"]
-        if passed:
-            self._tell(
-                Trouble(f"{'; '.join(passed)}. Going on from iteration {at.commit.iteration}")
-            )
 
     def _remember(self, commits: list[Commit]) -> None:
         self._recent.extend(commit.seen_by_rules() for commit in commits)
@@ -248,10 +243,14 @@ class _Drive(Generic[S, M, E]):
         self, step: str, iteration: int, codec: Codec[T], origin: str, call: Call[T]
     ) -> T:
         """A hook's result: from the record of an earlier driver, or called and recorded."""
-        known = await to_thread.run_sync(self._recorded, step, iteration, origin)
+        try:
+            known = await to_thread.run_sync(self._recorded, step, iteration, codec, origin)
+        except DamagedDocument as error:
+            known = None
+            self._tell(Trouble(f"the record of {step} in iteration {iteration} is lost: {error}"))
         if known is not None:
             self._tell(StepReused(iteration, step))
-            return codec.decode(known)
+            return known.value
         value = await self._call(step, iteration, codec, call)
         note = StepNote(
             iteration=iteration,
@@ -263,13 +262,13 @@ class _Drive(Generic[S, M, E]):
         # the loop goes on with what was written: a resumed run sees the same values
         return await _whole(self._keep, codec, value, partial(self._lease.save_step, note))
 
-    def _recorded(self, step: str, iteration: int, origin: str) -> Document | None:
-        try:
-            found = self._journal.step(iteration, step)
-        except DamagedDocument as error:
-            self._tell(Trouble(f"the record of {step} in iteration {iteration} is lost: {error}"))
+    def _recorded(
+        self, step: str, iteration: int, codec: Codec[T], origin: str
+    ) -> _Recorded[T] | None:
+        found = self._journal.step(iteration, step)
+        if found is None or found[0].state_sha256 != origin:
             return None
-        return found[1] if found is not None and found[0].state_sha256 == origin else None
+        return _Recorded(codec.decode(found[1]))
 
     @staticmethod
     def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> T:
@@ -290,7 +289,7 @@ class _Drive(Generic[S, M, E]):
         await _whole(self._lease.commit, commit, document)
         self._iteration, self._seconds = iteration, {}
         self._remember([commit])
-        self._tell(IterationCommitted(commit))
+        self._tell(IterationCommitted(commit, document))
         await self._prune(iteration)
         return _At(self._types.state.decode(document, in_memory=True), commit)
 
@@ -354,6 +353,13 @@ class _Drive(Generic[S, M, E]):
 
 
 _BOOL: Codec[bool] = Codec(bool)
+
+
+def _loss(commit: Commit, history: list[Commit], passed: list[str]) -> str:
+    last = max((known.iteration for known in history), default=0)
+    if not passed and last > commit.iteration:
+        passed = [f"the checkpoint of iteration {last} is missing"]
+    return f"{'; '.join(passed)}. Going on from iteration {commit.iteration}" if passed else ""
 
 
 def _where(error: Exception, algorithm: type) -> str:

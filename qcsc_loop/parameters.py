@@ -37,6 +37,16 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
     return parameters
 
 
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested parameters laid over others."""
+    result = dict(under)
+    for name, value in over.items():
+        below = result.get(name)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        result[name] = merged(below, value) if both else value
+    return result
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)

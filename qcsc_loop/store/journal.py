@@ -173,6 +173,33 @@ class Journal:
                 by_iteration[commit.iteration] = commit
         return [by_iteration[k] for k in sorted(by_iteration)]
 
+    # writing without a lease: for `Lease`, and for what was made elsewhere
+
+    def adopt_driver(self, epoch: EpochRecord, end: EndRecord | None) -> None:
+        """Takes over a driver that worked elsewhere: it ranks before every later one here."""
+        self.store.create(f"{self._epochs}/{epoch.epoch:04d}", _document(epoch))
+        if end is not None:
+            self.store.create(f"{self._epochs}/{epoch.epoch:04d}-end", _document(end))
+
+    def add_checkpoint(self, commit: Commit, state: Document) -> None:
+        """Writes a checkpoint; a lease commits, this also takes over what was made elsewhere."""
+        name = f"{commit.iteration:08d}.e{commit.epoch:04d}"
+        self.store.write(f"{self._checkpoints}/{name}", _annotated(state, commit))
+
+    def add_history(self, commits: list[Commit]) -> None:
+        """Adds lines to the history, durably."""
+        if commits:
+            self.store.append(self._history, [c.model_dump_json().encode() for c in commits])
+
+    def newest_good(self) -> int:
+        """The newest iteration whose checkpoint verifies; -1 if there is none."""
+        for name in self.checkpoints():
+            try:
+                return self.checkpoint(name)[0].iteration
+            except (DamagedDocument, KeyError):
+                continue
+        return -1
+
     def work_folder(self, iteration: int, step: str) -> Path:
         """The step's folder, made if need be."""
         return self.store.folder(f"{self.run_id}/work/{iteration:08d}-{step}")
@@ -221,14 +248,8 @@ class Lease:
     def commit(self, commit: Commit, state: Document) -> None:
         """Commits an iteration: its checkpoint first, then its line in the history."""
         self.check()
-        name = f"{commit.iteration:08d}.e{self.epoch:04d}"
-        self._store.write(f"{self.journal.run_id}/checkpoints/{name}", _annotated(state, commit))
-        self.add_to_history([commit])
-
-    def add_to_history(self, commits: list[Commit]) -> None:
-        """Lines for the history; also those of checkpoints whose line a crash prevented."""
-        lines = [commit.model_dump_json().encode() for commit in commits]
-        self._store.append(f"{self.journal.run_id}/history.jsonl", lines)
+        self.journal.add_checkpoint(commit, state)
+        self.journal.add_history([commit])
 
     def prune(self, iteration: int) -> None:
         """Removes state, steps and work folders of one iteration; its history line stays."""

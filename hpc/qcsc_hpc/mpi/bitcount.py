@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qcsc_hpc.mpi.world import world_of
+
 Rows = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
 
@@ -101,17 +103,10 @@ def share(total: int, rank: int, ranks: int) -> slice:
 
 def main(arguments: list[str]) -> int:
     """Runs one rank; the first one writes the result."""
-    from mpi4py import MPI
-
     ranks, num_bits, source, target = (
         int(arguments[0]), int(arguments[1]), Path(arguments[2]), Path(arguments[3]),
     )  # fmt: skip
-    world = MPI.COMM_WORLD
-    if world.size != ranks:
-        # some launchers start N programs of one rank each and call it success
-        print(f"COMM_WORLD has {world.size} ranks, {ranks} were asked for: the launcher does not "
-              "belong to this MPI", file=sys.stderr)  # fmt: skip
-        return 3
+    world = world_of(ranks)
     shots = np.load(source, mmap_mode="r", allow_pickle=False)
     mine = count(np.asarray(shots[share(len(shots), world.rank, ranks)]), num_bits)
     parts = world.gather(mine, root=0)

@@ -1,0 +1,80 @@
+"""Driving a run as a Prefect flow from the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from qcsc_loop.cli.signals import Signals
+from qcsc_loop.events import Trouble
+from qcsc_loop.opening import Algorithm, RunOptions
+from qcsc_loop.outcome import Outcome
+from qcsc_loop.parameters import dumped
+from qcsc_loop.store.journal import Journal
+
+# before Prefect is imported, which reads them once. Its console lines repeat ours, with
+# tracebacks; its own log still has them, and whoever sets one of these gets what they set
+_CONSOLE = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "qcsc_loop",
+    "DO_NOT_TRACK": "1",
+}
+for _name, _value in _CONSOLE.items():
+    os.environ.setdefault(_name, _value)
+
+if TYPE_CHECKING:
+    from qcsc_loop.flows import Granularity
+
+
+def drive_in_flow(
+    choose: Callable[[Journal], Algorithm],
+    options: RunOptions,
+    tasks: Granularity,
+    signals: Signals,
+    console: Console,
+) -> Outcome[Any]:
+    """Runs the algorithm that `choose` finds, in a flow, on the configured or a temporary API."""
+    from qcsc_loop.prefect.server import prefect_api
+
+    with prefect_api():
+        return signals.run(_drive(choose, options, tasks, signals))
+
+
+async def _drive(
+    choose: Callable[[Journal], Algorithm],
+    options: RunOptions,
+    tasks: Granularity,
+    signals: Signals,
+) -> Outcome[Any]:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    from qcsc_loop.flows import run_in_flow
+    from qcsc_loop.prefect.artifacts import RunArtifacts
+    from qcsc_loop.prefect.restore import restore
+
+    journal = Journal(options["store"], options["run_id"])
+    async with get_client() as client:
+        # which algorithm a run is may be known to the API alone
+        await restore(RunArtifacts(client, journal.run_id), journal)
+    algorithm = choose(journal)
+    outcomes: list[Outcome[Any]] = []
+
+    async def body(algorithm: dict[str, Any], run_id: str) -> None:
+        signals.hold()  # Prefect has just installed a handler of its own
+        outcomes.append(await run_in_flow(chosen, tasks=tasks, **options))
+
+    chosen, name = algorithm, type(algorithm).__name__.lower()
+    try:
+        run = flow(body, name=name, validate_parameters=False, persist_result=False)
+        await run(dumped(algorithm), journal.run_id)
+    except Exception as error:
+        if not outcomes:
+            raise
+        # the run is done and kept; that the server could not be told is not its failure
+        for observer in options.get("observers", ()):
+            observer(Trouble(f"the flow run's end is not on the server: {type(error).__name__}"))
+    return outcomes[0]

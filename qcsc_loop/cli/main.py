@@ -1,0 +1,123 @@
+"""The command line. Imports nothing heavy: `--help` is instant, each command brings its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from qcsc_loop.errors import QcscLoopError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_STORE = click.option(
+    "--store", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Folder that holds all runs.  [default: $QCSC_LOOP_STORE or ~/.qcsc-loop]",
+)  # fmt: skip
+_JSON = click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON object.")
+
+
+def _driving(command: F) -> F:
+    """The options of commands that drive a run."""
+    options = [
+        click.option("--max-iterations", type=click.IntRange(0), metavar="N", help="Stop at iteration N."),
+        click.option("--no-prefect", is_flag=True, help="Without Prefect: no server, tasks or artifacts."),
+        click.option("--tasks", type=click.Choice(["step", "iteration", "none"]), default="step",
+                     show_default=True, help="What becomes a Prefect task."),
+        click.option("--retries", type=click.IntRange(0), metavar="N",
+                     help="Call a hook that failed up to N more times."),
+        click.option("--retry-delay", type=click.FloatRange(0), metavar="S",
+                     help="Seconds before the first of them; doubles each time.  [default: 1]"),
+        click.option("--retry-on", multiple=True, metavar="ERROR",
+                     help="Retry after this exception class; repeatable.  [default: transient ones]"),
+        click.option("--keep", type=click.IntRange(2), metavar="N",
+                     help="Keep the states of the last N iterations.  [default: 10]"),
+        _STORE, _JSON,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="qcsc-loop")
+def commands() -> None:
+    """Iterative quantum-classical algorithms that survive being killed."""
+
+
+@commands.command()
+@click.argument("algorithm")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
+@click.option("--params", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              metavar="FILE", help="Parameters from a TOML file; --set goes over it.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), metavar="S", help="Seed of all randomness.  [default: 0]")
+@click.option("--run-id", metavar="ID", help="Name of the run; the one of an existing run resumes it.")
+@_driving
+def run(**options: Any) -> None:
+    """Run ALGORITHM: a known name, path/to/file.py:Class or package.module:Class."""
+    from qcsc_loop.cli.drive import run
+
+    run(**options)
+
+
+@commands.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--algorithm", metavar="ALGORITHM", help="Where its class is now, if it was moved.")
+@_driving
+def resume(**options: Any) -> None:
+    """Go on with RUN, with its own parameters, seed and stop rules."""
+    from qcsc_loop.cli.drive import resume
+
+    resume(**options)
+
+
+@commands.command(name="list")
+@_STORE
+@_JSON
+def list_(**options: Any) -> None:
+    """List the runs of a store."""
+    from qcsc_loop.cli.read import list_runs
+
+    list_runs(**options)
+
+
+@commands.command()
+@click.argument("run_id", metavar="RUN")
+@_STORE
+@_JSON
+def show(**options: Any) -> None:
+    """Show RUN: parameters, progress, drivers, and what went wrong."""
+    from qcsc_loop.cli.read import show_run
+
+    show_run(**options)
+
+
+@commands.command()
+@click.option("--ranks", type=click.IntRange(1), default=2, show_default=True, help="MPI ranks to start.")
+@_STORE
+@_JSON
+def doctor(**options: Any) -> None:
+    """Check this installation: versions, Prefect API, MPI, the store's disk."""
+    from qcsc_loop.cli.doctor import examine
+
+    sys.exit(examine(**options))
+
+
+def main() -> None:
+    """The console script: errors are one sentence, and the exit code tells what happened."""
+    try:
+        commands(prog_name="qcsc-loop")
+    except QcscLoopError as error:
+        sys.stdout.flush()
+        print(f"qcsc-loop: {error}", file=sys.stderr)
+        if "--json" in sys.argv:
+            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What a run is doing, for the person at the terminal: live on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from qcsc_loop.events import (
+    Event,
+    IterationCommitted,
+    RunStarted,
+    RunStopped,
+    StepRetried,
+    StepStarted,
+    Trouble,
+)
+from qcsc_loop.report import curve, number, scalars_line
+from qcsc_loop.store.records import Commit
+
+LINES_A_SECOND = 10  # plain lines: a fast run must not write a log of megabytes
+LIVE_ROWS = 8
+CURVE_POINTS = 400
+
+
+class Progress(Protocol):
+    """An observer that shows."""
+
+    def __call__(self, event: Event) -> None: ...
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Progress]:
+    """The observer that fits the console, for as long as the run lasts."""
+    if not console.is_terminal:
+        yield PlainProgress(console)
+        return
+    view = LiveProgress(console)
+    with Live(view, console=console, refresh_per_second=8, transient=True, redirect_stdout=False):
+        yield view
+    view.leave_table()
+
+
+@contextmanager
+def hook_logs(console: Console) -> Iterator[None]:
+    """Shows what hooks say through `current_step().logger`."""
+    logger, handler = logging.getLogger("qcsc_loop.hooks"), _HookLog(console)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _HookLog(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        where = f"{getattr(record, 'step', '')}[{getattr(record, 'iteration', '')}]"
+        text = f"{where} {record.levelname.lower()}: {record.getMessage()}"
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class PlainProgress:
+    """A line for each event worth one."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._last_line, self._last = console, -math.inf, time.monotonic()
+        self._held_back: str | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._line(_started(event))
+            case IterationCommitted(commit=commit) if commit.iteration:
+                self._iteration(commit)
+            case StepRetried() | Trouble():
+                self._line(_warning(event))
+            case RunStopped() if self._held_back is not None:
+                self._line(self._held_back)
+            case _:
+                pass
+
+    def _iteration(self, commit: Commit) -> None:
+        now = time.monotonic()
+        line = f"iteration {commit.iteration}: {scalars_line(commit.scalars)} ({now - self._last:.2f} s)"
+        self._last = now
+        if now - self._last_line < 1 / LINES_A_SECOND:
+            self._held_back = line
+            return
+        self._last_line = now
+        self._line(line)
+
+    def _line(self, text: str) -> None:
+        self._held_back = None
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class LiveProgress:
+    """The last iterations, the curve, and what is being done right now."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._began = console, time.monotonic()
+        self._commits: deque[Commit] = deque(maxlen=LIVE_ROWS)
+        self._curve: deque[float] = deque(maxlen=CURVE_POINTS)
+        self._doing, self._since = "starting", time.monotonic()
+        self._spinner = Spinner("dots")
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._console.print(_started(event), highlight=False, markup=False)
+            case StepStarted(iteration=iteration, step=step):
+                self._doing, self._since = f"iteration {iteration} · {step}", time.monotonic()
+            case IterationCommitted(commit=commit) if commit.iteration:
+                self._commits.append(commit)
+                self._curve.extend(list(commit.scalars.values())[:1])
+            case StepRetried() | Trouble():
+                self._console.print(Text(_warning(event), style="yellow"))
+            case _:
+                pass
+
+    def __rich__(self) -> RenderableType:
+        now = time.monotonic()
+        text = f" {self._doing}  {now - self._since:.1f} s   (elapsed {_clock(now - self._began)})"
+        self._spinner.update(text=Text(text, style="bold"))
+        return Group(*self._history(), self._spinner)
+
+    def leave_table(self) -> None:
+        """Leaves the last iterations on the screen when the live view is taken away."""
+        self._console.print(*self._history(), sep="\n", end="")
+
+    def _history(self) -> list[RenderableType]:
+        if not self._commits:
+            return []
+        names = list(self._commits[-1].scalars)
+        table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
+        for column in ("iteration", *names, "seconds"):
+            table.add_column(column, justify="right")
+        for commit in self._commits:
+            values = [number(commit.scalars.get(name, math.nan)) for name in names]
+            table.add_row(str(commit.iteration), *values, f"{sum(commit.seconds.values()):.2f}")
+        line = curve(list(self._curve), width=min(60, self._console.width - 20))
+        shown: list[RenderableType] = [table]
+        if names and len(self._curve) > 1 and line:
+            shown.append(Text.assemble((f"{names[0]} ", "dim"), (line, "cyan")))
+        return shown
+
+
+def _started(event: RunStarted) -> str:
+    record = event.record
+    name = record.settings.algorithm.rpartition(":")[2]
+    if event.resumed_from is None:
+        return f"run {record.run_id}: {name}, seed {record.seed}"
+    return f"run {record.run_id}: {name}, seed {record.seed}, resumed from iteration {event.resumed_from}"
+
+
+def _warning(event: StepRetried | Trouble) -> str:
+    if isinstance(event, Trouble):
+        return f"warning: {event.message}"
+    return (
+        f"warning: {event.step} of iteration {event.iteration} failed ({event.error}); "
+        f"again in {event.wait:g} s"
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

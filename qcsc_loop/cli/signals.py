@@ -1,0 +1,84 @@
+"""Ctrl-C and SIGTERM end a run in order, and within a bound whatever the rest is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 4.0
+
+
+class Interrupted(Exception):
+    """The run was ended by a signal; it is marked and can be resumed."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(f"interrupted by {self.signal.name}")
+
+    @property
+    def exit_code(self) -> int:
+        """As shells report a signal."""
+        return 128 + self.signal
+
+
+class Signals:
+    """Turns the first signal into a cancellation, and the second into an end at once.
+
+    The handlers are plain ones that `hold` can put back: Prefect installs its own for SIGTERM
+    when a flow starts, which raises wherever the event loop happens to be.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Runs `main` in an event loop of its own.
+
+        Raises:
+            Interrupted: a signal came, and `main` was cancelled.
+        """
+        try:
+            return asyncio.run(self._supervised(main))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            if self.received is None:
+                raise
+            raise Interrupted(self.received) from None
+
+    async def _supervised(self, main: Coroutine[Any, Any, T]) -> T:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.ensure_future(main)
+        self.hold()
+        return await self._task
+
+    def hold(self) -> None:
+        """Installs the handlers, again if someone else replaced them."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            leave(128 + number)
+        self.received = number
+        # whatever hangs from here on (a simulation, a server that is gone): the run is marked by
+        # then, and children die with this process
+        timer = threading.Timer(PATIENCE_SECONDS, leave, [128 + number])
+        timer.daemon = True
+        timer.start()
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+
+def leave(code: int) -> None:
+    """Ends the process at once: no thread is joined, no server is asked."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

@@ -1,0 +1,108 @@
+"""Does this installation do what a run needs? Checks that any distribution can add to.
+
+A check is a function from `Request` to findings, offered under the entry point group
+`qcsc_loop.doctor`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from qcsc_loop.codec import Document
+from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.provenance import PACKAGES, installed
+from qcsc_loop.store.directory import DirectoryStore
+
+GROUP = "qcsc_loop.doctor"
+FASTAPI_LIMIT = (0, 155)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be examined."""
+
+    store: Path
+    ranks: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        cure: what to do, if it is not well.
+    """
+
+    what: str
+    well: bool
+    fact: str
+    cure: str = ""
+
+
+Check = Callable[[Request], Iterable[Finding]]
+
+
+def findings(request: Request) -> Iterator[Finding]:
+    """What every installed check finds; a check that itself fails is a finding."""
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            check: Check = point.load()
+            yield from check(request)
+        except Exception as error:  # a doctor must not fall ill
+            yield Finding(point.name, False, f"{type(error).__name__}: {error}", "report this")
+
+
+def versions(_: Request) -> Iterator[Finding]:
+    """The packages a run depends on."""
+    for name in PACKAGES:
+        version = installed(name)
+        yield Finding(name, version is not None, version or "missing", f"pip install {name}")
+    fastapi = installed("fastapi") or "0"
+    numbers = tuple(int(part) for part in fastapi.split(".")[:2])
+    yield Finding(
+        "fastapi", numbers < FASTAPI_LIMIT, fastapi, "Prefect's server needs: pip install 'fastapi<0.155'"
+    )
+
+
+def prefect(_: Request) -> Iterator[Finding]:
+    """Whether a Prefect API answers: the configured one, or a temporary server."""
+    from prefect.settings import PREFECT_API_URL
+
+    from qcsc_loop.prefect.server import prefect_api
+
+    kind = "configured" if PREFECT_API_URL.value() else "temporary server"
+    try:
+        with prefect_api() as url:
+            yield Finding("Prefect API", True, f"{url} answers ({kind})")
+    except QcscLoopError as error:
+        yield Finding("Prefect API", False, str(error), "or run with --no-prefect")
+
+
+def store(request: Request) -> Iterator[Finding]:
+    """Whether the store's disk does what durable commits rest on."""
+    place = DirectoryStore(request.store)
+    name = f".doctor-{os.getpid()}"
+    cure = "name another folder with --store or QCSC_LOOP_STORE"
+    try:
+        place.write(f"{name}/document", Document(b"1"))
+        place.write(f"{name}/document", Document(b"2"))
+        replaced = place.read(f"{name}/document").body == b"2"
+        first = place.create(f"{name}/once", Document(b"1"))
+        second = place.create(f"{name}/once", Document(b"2"))
+        place.append(f"{name}/log", [b"line"])
+        place.touch(f"{name}/beat")
+        beats = place.age(f"{name}/beat") is not None
+    except QcscLoopError as error:
+        yield Finding("store", False, str(error), cure)
+        return
+    finally:
+        place.remove(name)
+    yield Finding("store", True, f"{place.place} is writable")
+    yield Finding("store: atomic rename", replaced, "yes" if replaced else "no", cure)
+    once = first and not second
+    yield Finding("store: exclusive link", once, "yes" if once else "no", cure)
+    yield Finding("store: time stamps", beats, "yes" if beats else "no", cure)

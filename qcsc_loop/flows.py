@@ -1,0 +1,140 @@
+"""The same loop inside a Prefect flow: hooks as tasks, commits as artifacts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Literal, TypeVar, Unpack
+from uuid import UUID
+
+import anyio
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
+from qcsc_loop.errors import InputError
+from qcsc_loop.events import Event, RunStopped, Trouble
+from qcsc_loop.loop import directly, run_loop
+from qcsc_loop.opening import RunOptions
+from qcsc_loop.outcome import Outcome
+from qcsc_loop.prefect.artifacts import RunArtifacts
+from qcsc_loop.prefect.mirror import Mirror, mirroring
+from qcsc_loop.prefect.restore import restore
+from qcsc_loop.report import markdown
+from qcsc_loop.settings import Environment
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+
+T = TypeVar("T")
+Granularity = Literal["step", "iteration", "none"]
+
+_AS_TASKS: dict[Granularity, frozenset[str]] = {
+    "step": frozenset({"initialize", "sample", "evaluate", "update"}),
+    "iteration": frozenset({"iteration"}),
+    "none": frozenset(),
+}
+
+
+async def run_in_flow(
+    algorithm: IterativeAlgorithm[S, M, E],
+    *,
+    tasks: Granularity = "step",
+    drain_seconds: float = 10.0,
+    **options: Unpack[RunOptions],
+) -> Outcome[S]:
+    """`run_loop` in the current flow run.
+
+    Every commit becomes an artifact of the flow run, behind the loop, at most a few iterations
+    late; when the server is away the run goes on and publishes later. The flow run is named after
+    the run, and says so when it resumed one. A run that the store does not have, or whose newest
+    checkpoint is damaged there, is first brought back from its artifacts.
+
+    Args:
+        tasks: what becomes a Prefect task: each step, each iteration, or nothing. For hooks that
+            take less than about 50 ms take "iteration" or "none": thousands of tasks a minute
+            flood a small server.
+        drain_seconds: how long to wait at the end for a server that takes no checkpoints.
+        options: as for `run_loop`; `run_id` is by default made from the flow run's id, so that
+            Prefect's own retry of the flow run resumes the run.
+
+    Raises:
+        InputError: not called inside a flow; and all that `run_loop` raises.
+    """
+    flow_run_id, name = _flow_run()
+    store = options.get("store") or DirectoryStore(Environment().store)
+    run_id = options.get("run_id") or f"{name}-{flow_run_id.hex[:12]}"
+    observers = tuple(options.get("observers", ()))
+
+    def tell(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    journal = Journal(store, run_id)
+    async with get_client() as client:
+        artifacts = RunArtifacts(client, run_id, flow_run_id)
+        await restore(artifacts, journal)
+        async with mirroring(artifacts, client, journal, tell) as mirror:
+            options |= {
+                "store": store,
+                "run_id": run_id,
+                "observers": (*observers, mirror.observe),
+                "around": partial(_around, mirror, _AS_TASKS[tasks]),
+            }
+            outcome = await run_loop(algorithm, **options)
+            await mirror.drain(drain_seconds)
+        await _show(artifacts, algorithm, outcome, journal, tell)
+    return outcome
+
+
+def _flow_run() -> tuple[UUID, str]:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow is None:
+        raise InputError(
+            "run_in_flow works inside a Prefect flow only; elsewhere use algorithm.run()"
+        )
+    return context.flow_run.id, context.flow.name
+
+
+async def _around(
+    mirror: Mirror,
+    as_tasks: frozenset[str],
+    step: str,
+    iteration: int,
+    call: Callable[[], Awaitable[T]],
+) -> T:
+    if step == "iteration":
+        await mirror.keep_up()
+    if step not in as_tasks:
+        return await directly(step, iteration, call)
+
+    # no arguments: Prefect would walk, hash and store them, seconds for a large dictionary
+    async def body() -> T:
+        return await call()
+
+    return await task(
+        body,
+        name=step,
+        task_run_name=f"{step}[{iteration}]",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )()
+
+
+async def _show(
+    artifacts: RunArtifacts,
+    algorithm: IterativeAlgorithm[S, Any, Any],
+    outcome: Outcome[S],
+    journal: Journal,
+    tell: Callable[[Event], None],
+) -> None:
+    """Tables and report for people; that they cannot be shown never fails a run."""
+    try:
+        with anyio.fail_after(30):
+            for key, rows in algorithm.tables(outcome.state).items():
+                await artifacts.publish_table(key, [dict(row) for row in rows])
+            await artifacts.publish_report(markdown(journal, outcome))
+    except Exception as error:  # reporting: whatever a server or a user's table does
+        tell(Trouble(f"the run's tables are not on the server: {type(error).__name__}: {error}"))

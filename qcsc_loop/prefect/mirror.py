@@ -1,0 +1,275 @@
+"""Follows a run and publishes what it commits: behind the loop, in order, through outages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import anyio
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from qcsc_loop.events import Event, IterationCommitted, Observer, RunStarted, RunStopped, Trouble
+from qcsc_loop.prefect.artifacts import RunArtifacts, pack
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import Commit, EndRecord
+
+AHEAD = 4  # commits the loop may be ahead of a server that answers
+STRIP_BYTES = 4096  # a smaller state costs the server less than a request to drop it
+FAREWELL_SECONDS = 2.0
+LONGEST_PAUSE = 15.0  # seconds between two attempts during an outage
+
+Packed = dict[str, Any] | None
+_Outage = (httpx.HTTPError, PrefectHTTPStatusError, OSError)
+
+
+@dataclass
+class _Waiting:
+    commit: Commit
+    state: Packed
+
+
+class Mirror:
+    """Publishes one driver's commits; use it through `mirroring`.
+
+    Nothing here can stop the run: an outage is told once and published later.
+    """
+
+    def __init__(
+        self, artifacts: RunArtifacts, client: PrefectClient, journal: Journal, tell: Observer
+    ) -> None:
+        self._artifacts, self._client, self._journal, self._tell = artifacts, client, journal, tell
+        self._waiting: deque[_Waiting] = deque()
+        self._published: deque[tuple[Commit, UUID]] = deque()  # with a state that will be stripped
+        self._started: RunStarted | None = None
+        self._driver: UUID | None = None
+        self._end: EndRecord | None = None
+        self._beaten = time.monotonic()
+        self._healthy, self._caught_up, self._broken, self._successes = True, False, False, 0
+        self._moved = anyio.Event()  # something was added, published, or failed
+
+    # the loop's side
+
+    def observe(self, event: Event) -> None:
+        """An observer of the run."""
+        if isinstance(event, RunStarted):
+            self._started = event
+        elif isinstance(event, IterationCommitted):
+            self._waiting.append(_Waiting(event.commit, pack(event.state)))
+            self._forget_pruned()
+        elif isinstance(event, RunStopped):
+            self._end = event.end
+        else:
+            return
+        self._signal()
+
+    def _forget_pruned(self) -> None:
+        keep = self._started.epoch.settings.keep if self._started else None
+        if keep is not None and len(self._waiting) > keep:
+            self._waiting[-keep - 1].state = None  # a long outage must not fill the memory
+
+    async def keep_up(self) -> None:
+        """Waits while the server answers and is too far behind."""
+        while self._healthy and not self._broken and len(self._waiting) > AHEAD:
+            await self._moved.wait()
+
+    async def drain(self, seconds: float) -> None:
+        """Publishes what is left: as long as the server takes it, else for `seconds`."""
+        while self._behind:
+            before = self._successes
+            with anyio.move_on_after(seconds):
+                while self._behind and self._successes == before:
+                    await self._moved.wait()
+            if self._behind and self._successes == before:
+                left = len(self._waiting)
+                self._tell(Trouble(
+                    f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
+                    f"`qcsc-loop resume {self._journal.run_id}` sends what is missing"
+                ))  # fmt: skip
+                return
+
+    @property
+    def _behind(self) -> bool:
+        return not self._broken and (not self._caught_up or bool(self._waiting))
+
+    async def farewell(self) -> None:
+        """Says on the server how the driver ended, if that can be said at once."""
+        with anyio.move_on_after(FAREWELL_SECONDS):
+            while self._end is not None and self._driver is None and not self._broken:
+                await self._moved.wait()
+            if self._end is not None and self._driver is not None:
+                await self._try(lambda: self._say(self._end))
+
+    # the server's side
+
+    async def follow(self) -> None:
+        """Publishes for as long as it is not cancelled."""
+        try:
+            await self._follow()
+        except Exception as error:  # a mistake of ours must not stop a run that works
+            self._broken = True
+            self._tell(Trouble(f"nothing more is sent to the Prefect server: {error!r}"))
+            self._signal()
+
+    async def _follow(self) -> None:
+        # our own patience: the client's would hold one request for a minute
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            while self._started is None:
+                await self._moved.wait()
+            await self._until_done(self._announce)
+            await self._until_done(self._catch_up)
+            self._caught_up = True
+            self._signal()
+            while True:
+                if self._waiting:
+                    await self._until_done(self._publish_first)
+                else:
+                    with anyio.move_on_after(self._beat_in):
+                        await self._moved.wait()
+                if self._beat_in <= 0:
+                    await self._beat()
+
+    async def _publish_first(self) -> None:
+        first = self._waiting[0]
+        artifact = await self._artifacts.publish(first.commit, first.state, self._place)
+        self._waiting.popleft()
+        if first.state is not None and len(first.state["body"]) > STRIP_BYTES:
+            self._published.append((first.commit, artifact))
+        await self._strip_old(first.commit.iteration)
+
+    async def _strip_old(self, iteration: int) -> None:
+        assert self._started is not None
+        keep = self._started.epoch.settings.keep
+        while self._published and keep and self._published[0][0].iteration <= iteration - keep:
+            commit, artifact = self._published[0]
+            await self._artifacts.strip(artifact, commit, self._place)
+            self._published.popleft()
+
+    async def _announce(self) -> None:
+        assert self._started is not None
+        record, epoch = self._started.record, self._started.epoch
+        self._driver = self._driver or await self._artifacts.publish_driver(record, epoch)
+        await self._name_flow_run(self._started)
+        await self._step_down_if_superseded()
+
+    async def _name_flow_run(self, started: RunStarted) -> None:
+        flow_run_id = self._artifacts.flow_run_id
+        if flow_run_id is None:
+            return
+        run_id, k = started.record.run_id, started.resumed_from
+        name = run_id if k is None else f"{run_id} resumed at {k}"
+        tags = [f"run:{run_id}", *([] if k is None else ["resumed"])]
+        await self._client.update_flow_run(flow_run_id, name=name, tags=tags)
+
+    async def _catch_up(self) -> None:
+        """Puts what earlier drivers could not publish before what this one has committed."""
+        newest = -1
+        async for commit, _, _ in self._artifacts.checkpoints():
+            newest = max(newest, commit.iteration)
+            if newest > commit.iteration:
+                break  # published in order: what is older is there
+        queued = {waiting.commit.iteration for waiting in self._waiting}
+        missing = [
+            commit
+            for commit in self._journal.history()
+            if commit.iteration > newest and commit.iteration not in queued
+        ]
+        states = self._states_left(missing)
+        for commit in reversed(missing):
+            self._waiting.appendleft(_Waiting(commit, states.get(commit.iteration)))
+
+    def _states_left(self, missing: list[Commit]) -> dict[int, Packed]:
+        if not missing:
+            return {}
+        states: dict[int, Packed] = {}
+        for name in self._journal.checkpoints()[:1]:  # the newest: what a resume needs
+            try:
+                commit, document = self._journal.checkpoint(name)
+            except Exception:  # a damaged checkpoint is the loop's to report
+                continue
+            states[commit.iteration] = pack(document)
+        return states
+
+    @property
+    def _beat_in(self) -> float:
+        assert self._started is not None
+        return max(0.0, self._beaten + self._started.epoch.lease_seconds / 3 - time.monotonic())
+
+    async def _beat(self) -> None:
+        self._beaten = time.monotonic()  # also after a failure: the next one is soon enough
+        if await self._try(lambda: self._say(None)):
+            await self._try(self._step_down_if_superseded)
+
+    async def _say(self, end: EndRecord | None) -> None:
+        assert self._started is not None and self._driver is not None
+        await self._artifacts.beat(self._driver, self._started.record, self._started.epoch, end)
+
+    async def _step_down_if_superseded(self) -> None:
+        """A driver on another disk took the run: written here, it fences this one's commits."""
+        assert self._started is not None
+        newest = await self._artifacts.newest_driver()
+        mine = self._started.epoch
+        if newest is None or newest.epoch.holder == mine.holder:
+            return  # also an announcement of ours that the client sent twice
+        if newest.epoch.epoch > mine.epoch or newest.end is None:
+            other = newest.epoch.model_copy(
+                update={"epoch": max(newest.epoch.epoch, mine.epoch + 1)}
+            )
+            self._journal.adopt_driver(other, newest.end)
+
+    async def _until_done(self, act: Callable[[], Any]) -> None:
+        pause = 0.5
+        while not await self._try(act):
+            await anyio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _try(self, act: Callable[[], Any]) -> bool:
+        try:
+            await act()
+        except _Outage as error:
+            if self._healthy:
+                self._tell(Trouble(
+                    "the Prefect server does not take checkpoints at the moment "
+                    f"({type(error).__name__}); the run goes on, they are sent later"
+                ))  # fmt: skip
+            self._healthy = False
+        else:
+            self._healthy = True
+            self._successes += 1
+        self._signal()
+        return self._healthy
+
+    def _signal(self) -> None:
+        self._moved.set()
+        self._moved = anyio.Event()
+
+    @property
+    def _place(self) -> str:
+        return self._journal.store.place
+
+
+@asynccontextmanager
+async def mirroring(
+    artifacts: RunArtifacts, client: PrefectClient, journal: Journal, tell: Observer
+) -> AsyncIterator[Mirror]:
+    """A mirror that follows for as long as the block runs."""
+    mirror = Mirror(artifacts, client, journal, tell)
+    # no task group: it would wrap what the run raises, and end the run with the mirror
+    following = asyncio.create_task(mirror.follow())
+    try:
+        yield mirror
+    finally:
+        try:
+            with anyio.CancelScope(shield=True):
+                await mirror.farewell()
+        finally:
+            following.cancel()
+            await asyncio.wait([following])

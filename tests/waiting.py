@@ -1,0 +1,42 @@
+"""Waiting for what another process or thread does: polls until it is so, never for a fixed time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import psutil
+
+DEADLINE_SECONDS = 30.0
+POLL_SECONDS = 0.002
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Returns once the condition holds; an AssertionError that says `what` if it never does."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited {DEADLINE_SECONDS:g} s in vain until {what}"
+        time.sleep(POLL_SECONDS)
+
+
+async def until_async(condition: Callable[[], object], what: str) -> None:
+    """Like `until`, with the event loop running on."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited {DEADLINE_SECONDS:g} s in vain until {what}"
+        await anyio.sleep(POLL_SECONDS)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def line_count(path: Path) -> int:
+    """Whole lines in a file; 0 if there is none."""
+    return path.read_bytes().count(b"\n") if path.exists() else 0
