@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qcsc_loop.algorithm import OPERATIONAL, IterativeAlgorithm, Table
+    from qcsc_loop.algorithm import IterativeAlgorithm, Table
     from qcsc_loop.codec import NDArray
     from qcsc_loop.errors import QcscLoopError
     from qcsc_loop.loop import run_loop
     from qcsc_loop.opening import RunOptions
+    from qcsc_loop.operational import OPERATIONAL
     from qcsc_loop.outcome import Outcome, Reason
     from qcsc_loop.resource import BlockName, Resource
     from qcsc_loop.retry import Retry
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from qcsc_loop.store.store import Store
 
 _HOME = {
-    "OPERATIONAL": "algorithm",
+    "OPERATIONAL": "operational",
     "AerSampler": "sampling.aer",
     "AllOf": "stop",
     "AnyOf": "stop",

@@ -60,7 +60,12 @@ class IterativeAlgorithm(BaseModel, ABC, Generic[S, M, E]):
       returned, its result is kept and it is not called again for that iteration.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_inf_nan="strings",
+        coerce_numbers_to_str=True,  # `--set label=12` for a text
+    )
 
     @abstractmethod
     async def initialize(self) -> S:
@@ -92,22 +97,6 @@ class IterativeAlgorithm(BaseModel, ABC, Generic[S, M, E]):
         from qcsc_loop.loop import run_loop
 
         return await run_loop(self, **options)
-
-
-class Operational:
-    """Marks a parameter that cannot change a run's results: it may differ on resume.
-
-    `ranks: Annotated[int, OPERATIONAL] = 2`. For where, how fast and how long, never for what.
-    """
-
-
-OPERATIONAL = Operational()
-
-
-def is_operational(algorithm: type[BaseModel], parameter: str) -> bool:
-    """Whether a parameter is marked as not changing results."""
-    field = algorithm.model_fields.get(parameter)
-    return field is not None and any(isinstance(m, Operational) for m in field.metadata)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def find(name: str) -> AlgorithmType:
         UnknownAlgorithm: there is none; says what was missing.
     """
     if (point := known().get(name)) is not None:
-        return point.load()  # type: ignore[no-any-return]  # entry points are untyped
+        return find(point.value)
     place, colon, class_name = name.rpartition(":")
     if not colon or not place:
         raise UnknownAlgorithm(name, "no installed package offers that name", known())
@@ -43,22 +43,21 @@ def find(name: str) -> AlgorithmType:
 
 
 def _module(name: str, place: str) -> ModuleType:
+    path = Path(place).expanduser().resolve()
+    if place.endswith(".py") and not path.is_file():
+        raise UnknownAlgorithm(name, f"there is no file {place}", known())
     try:
         if place.endswith(".py"):
-            return _from_file(Path(place).expanduser().resolve())
+            return _from_file(path)
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # as `python -m` does
         return importlib.import_module(place)
-    except FileNotFoundError:
-        raise UnknownAlgorithm(name, f"there is no file {place}", known()) from None
-    except Exception as error:  # whatever the user's module does when imported
+    except (Exception, SystemExit) as error:  # whatever the user's module does when imported
         why = f"importing {place} raised {type(error).__name__}: {error}"
         raise UnknownAlgorithm(name, why, known()) from error
 
 
 def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise FileNotFoundError(path)
     # a name of its own: a user's random.py must not shadow the standard library's
     module_name = _FROM_FILE + hashlib.sha256(str(path).encode()).hexdigest()[:16]
     if (loaded := sys.modules.get(module_name)) is not None:
@@ -77,7 +76,9 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _class(name: str, module: ModuleType, class_name: str) -> AlgorithmType:
-    found = getattr(module, class_name, None)
+    found: Any = module
+    for part in class_name.split("."):
+        found = getattr(found, part, None)
     if inspect.isclass(found) and issubclass(found, IterativeAlgorithm):
         return found
     offered = [n for n, value in vars(module).items() if _is_algorithm(value)]

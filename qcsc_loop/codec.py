@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
@@ -18,8 +19,8 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     PydanticUserError,
+    RootModel,
     SerializationInfo,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
@@ -57,6 +58,8 @@ def frozen(value: object) -> Array:
     """
     if isinstance(value, np.ndarray) and isinstance(value.base, bytes) and value.flags.c_contiguous:
         return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError("a masked array's mask cannot be stored; keep data and mask as two arrays")
     array = np.asarray(value)
     if array.dtype.hasobject:
         raise ValueError(
@@ -106,36 +109,57 @@ def _array_to(array: Array, info: SerializationInfo) -> dict[str, Any]:
     arrays: dict[str, Array] = context["arrays"]
     name = f"a{len(arrays)}"
     arrays[name] = array
-    return form | {"array": name, "sha256": array_sha256(array)}
+    hashes: dict[int, str] = context["hashes"]
+    if id(array) not in hashes:
+        hashes[id(array)] = array_sha256(array)
+    return form | {"array": name, "sha256": hashes[id(array)]}
 
 
 def _array_from(value: object, info: ValidationInfo) -> Array:
     if not isinstance(value, dict):
         return frozen(value)
-    form: dict[str, Any] = value
-    dtype = _dtype_of(form.get("dtype"))
-    shape = tuple(int(n) for n in form.get("shape", ()))
+    try:
+        return _array_of_form(value, info.context or {})
+    except (TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"not an array's form: {error!r}") from error
+
+
+def _array_of_form(form: dict[str, Any], context: Mapping[str, Any]) -> Array:
+    dtype, shape = _dtype_of(form["dtype"]), tuple(form["shape"])
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"{shape} is no shape")
     if "base64" in form:
-        return np.ndarray(shape, dtype, buffer=base64.b64decode(form["base64"], validate=True))
-    arrays: Mapping[str, Array] = (info.context or {}).get("arrays", {})
-    array = arrays.get(form.get("array", ""))
+        content = base64.b64decode(form["base64"], validate=True)
+        if len(content) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{len(content)} bytes are no {dtype} of shape {shape}")
+        return np.ndarray(shape, dtype, buffer=content)
+    arrays: Mapping[str, Array] = context.get("arrays", {})
+    array = arrays.get(form["array"])
     if array is None or array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"array {form.get('array')!r} is missing or is not {dtype} of shape {shape}")
-    in_memory: bool = (info.context or {}).get("in_memory", False)
-    if not in_memory and array_sha256(array) != form.get("sha256"):
+        raise ValueError(f"array {form['array']!r} is missing or is not {dtype} of shape {shape}")
+    if not context.get("in_memory", False) and array_sha256(array) != form["sha256"]:
         raise ValueError(f"array {form['array']!r} does not match its sha256")
     return array
 
 
 def _dtype_of(descr: object) -> np.dtype[Any]:
-    def tuples(item: object) -> object:  # JSON has no tuples, numpy's descriptions need them
-        return tuple(tuples(i) for i in item) if isinstance(item, list) else item
-
-    plain = [tuples(i) for i in descr] if isinstance(descr, list) else descr
-    dtype = np.lib.format.descr_to_dtype(plain)  # type: ignore[arg-type]  # untyped in numpy
+    if not isinstance(descr, str | list):
+        raise ValueError(f"{descr!r} is no dtype")
+    dtype = np.lib.format.descr_to_dtype(_fields(descr) if isinstance(descr, list) else descr)
     if dtype.hasobject:
         raise ValueError("arrays of Python objects are never read")
     return dtype
+
+
+def _fields(descr: list[Any]) -> list[Any]:
+    """A structured dtype's fields with the tuples that JSON does not have."""
+    return [
+        tuple(
+            (_fields(part) if i == 1 else tuple(part)) if isinstance(part, list) else part
+            for i, part in enumerate(entry)
+        )
+        for entry in descr
+    ]
 
 
 class Codec(Generic[T]):
@@ -143,14 +167,14 @@ class Codec(Generic[T]):
 
     def __init__(self, declared: Any) -> None:
         self.declared = declared
-        self._adapter: TypeAdapter[T] = _adapter(declared)
+        self._root = _root(declared)
 
     @property
     def name(self) -> str:
         """The declared type as a person would write it."""
         if isinstance(self.declared, type):
             return self.declared.__name__
-        return str(self.declared).replace("typing.", "")
+        return str(self.declared).replace(str(NDArray), "NDArray").replace("typing.", "")
 
     def check(self, value: object) -> T:
         """The value, if it is of the declared type; nothing is converted.
@@ -158,7 +182,7 @@ class Codec(Generic[T]):
         Raises:
             ValidationError: if it is not.
         """
-        return self._adapter.validate_python(value, strict=True)
+        return self._root.model_validate(value, strict=True).root  # type: ignore[no-any-return]
 
     def encode(self, value: T) -> Document:
         """The value as a document.
@@ -166,12 +190,39 @@ class Codec(Generic[T]):
         Raises:
             EncodingError: if something in it cannot be stored exactly.
         """
-        arrays: dict[str, Array] = {}
+        return self.keep(value)[0]
+
+    def keep(self, value: T) -> tuple[Document, T]:
+        """The value as a document, and as it will be read back.
+
+        A loop that goes on with the second sees what a resumed one will see.
+
+        Raises:
+            EncodingError: if something in it cannot be stored exactly.
+        """
+        hashes: dict[int, str] = {}
+        document = self._dump(value, hashes)
         try:
-            body = self._adapter.dump_json(value, context={"arrays": arrays}, warnings="error")
+            read = self.decode(document, in_memory=True)
+        except DamagedDocument as error:
+            raise EncodingError(self.name, f"it would not be read back: {error.why}") from error
+        if self._dump(read, hashes).body != document.body:
+            raise EncodingError(self.name, "it would be read back as something else")
+        return document, read
+
+    def _dump(self, value: T, hashes: dict[int, str]) -> Document:
+        arrays: dict[str, Array] = {}
+        context = {"arrays": arrays, "hashes": hashes}
+        try:
+            stored = self._root.model_construct(value)
+            body = stored.model_dump_json(context=context, warnings="error").encode()
         except (PydanticSerializationError, ValueError) as error:
             raise EncodingError(self.name, str(error)) from error
         return Document(body, arrays)
+
+    def content(self, value: T) -> bytes:
+        """What two values of the type have in common exactly if they are equal, NaN included."""
+        return self._dump(value, {}).body
 
     def decode(self, document: Document, *, in_memory: bool = False) -> T:
         """The value of a document.
@@ -184,23 +235,29 @@ class Codec(Generic[T]):
         """
         context = {"arrays": document.arrays, "in_memory": in_memory}
         try:
-            return self._adapter.validate_json(document.body, context=context)
+            return self._root.model_validate_json(document.body, context=context).root  # type: ignore[no-any-return]
         except (ValidationError, ValueError) as error:
             why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             raise DamagedDocument(f"a stored {self.name}", why) from error
 
 
-def _adapter(declared: Any) -> TypeAdapter[Any]:
+def _root(declared: Any) -> type[RootModel[Any]]:
+    """A model that is nothing but the declared type, with NaN and inf written as strings.
+
+    A plain adapter would write them as null for dataclasses, dictionaries and lists, and would not
+    read them back. A model brings its own configuration; `Record` has this one.
+    """
     if declared is np.ndarray or getattr(declared, "__origin__", None) is np.ndarray:
         declared = NDArray if not hasattr(declared, "__metadata__") else declared
     try:
-        # without this, NaN in a plain dict or list would be written as null and not read back
-        return TypeAdapter(declared, config=ConfigDict(ser_json_inf_nan="strings"))
-    except PydanticSchemaGenerationError as error:
+        return type(
+            "Stored",
+            (RootModel[declared],),
+            {"model_config": ConfigDict(ser_json_inf_nan="strings")},
+        )
+    except (PydanticSchemaGenerationError, PydanticUserError) as error:
         raise EncodingError(
             str(declared),
             "a part of it has no exact stored form; annotate arrays as qcsc_loop.NDArray "
             "and derive your own records from qcsc_loop.Record",
         ) from error
-    except PydanticUserError:  # a model brings its own configuration
-        return TypeAdapter(declared)

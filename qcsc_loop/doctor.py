@@ -64,7 +64,10 @@ def versions(_: Request) -> Iterator[Finding]:
     fastapi = installed("fastapi") or "0"
     numbers = tuple(int(part) for part in fastapi.split(".")[:2])
     yield Finding(
-        "fastapi", numbers < FASTAPI_LIMIT, fastapi, "Prefect's server needs: pip install 'fastapi<0.155'"
+        "fastapi",
+        numbers < FASTAPI_LIMIT,
+        fastapi,
+        "Prefect's server needs: pip install 'fastapi<0.155'",
     )
 
 

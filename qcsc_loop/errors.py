@@ -43,6 +43,10 @@ class QcscLoopError(Exception):
     exit_code: ClassVar[int] = 1
     transient: ClassVar[bool] = False
 
+    def __init__(self, message: str) -> None:
+        # one sentence: what others say, and is quoted here, may have any number of lines
+        super().__init__(" ".join(message.split()))
+
 
 class InputError(QcscLoopError):
     """What was asked for cannot be done as asked; nothing was started."""
@@ -82,9 +86,9 @@ class BlockNotFound(InputError):
     """A saved block's name that nothing answers to."""
 
     def __init__(self, name: str, why: str, known: Iterable[str]) -> None:
-        super().__init__(
-            f"the block {name!r} cannot be used: {why}. Saved blocks: {', '.join(sorted(known)) or 'none'}."
-        )
+        names = ", ".join(sorted(known))
+        saved = f" Saved blocks: {names}." if names else ""
+        super().__init__(f"the block {name!r} cannot be used: {why}.{saved}")
 
 
 class InvalidRunId(InputError):
@@ -173,7 +177,7 @@ class HookFailed(HookError):
         self, algorithm: str, hook: str, iteration: int, run_id: str, where: str, cause: Exception
     ) -> None:
         self.hook, self.iteration, self.run_id = hook, iteration, run_id
-        text = " ".join(str(cause).split()) or "no message"
+        text = str(cause).strip() or "no message"
         super().__init__(
             f"{algorithm}.{hook} raised {type(cause).__name__} in iteration {iteration}"
             f"{f' at {where}' if where else ''}: {text}. Finished steps are kept; the traceback: "
@@ -217,7 +221,7 @@ class DamagedDocument(StoreError):
 
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
-        Exception.__init__(self, f"{name} is damaged: {why}")
+        QcscLoopError.__init__(self, f"{name} is damaged: {why}")
 
 
 class NoGoodCheckpoint(StoreError):
@@ -226,7 +230,7 @@ class NoGoodCheckpoint(StoreError):
     transient = False
 
     def __init__(self, run_id: str, found: Iterable[str]) -> None:
-        Exception.__init__(
+        QcscLoopError.__init__(
             self,
             f"run {run_id!r} has no checkpoint that verifies ({'; '.join(found) or 'none is left'}). "
             "Restore its folder from a backup, or start anew under another --run-id.",

@@ -75,12 +75,6 @@ class RunStopped:
 
 
 Event = (
-    RunStarted
-    | StepStarted
-    | StepReused
-    | StepRetried
-    | IterationCommitted
-    | Trouble
-    | RunStopped
+    RunStarted | StepStarted | StepReused | StepRetried | IterationCommitted | Trouble | RunStopped
 )
 Observer = Callable[[Event], None]

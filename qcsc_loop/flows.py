@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack
@@ -16,7 +15,7 @@ from prefect.context import FlowRunContext
 
 from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
 from qcsc_loop.errors import InputError
-from qcsc_loop.events import Event, RunStopped, Trouble
+from qcsc_loop.events import Event, Trouble
 from qcsc_loop.loop import directly, run_loop
 from qcsc_loop.opening import RunOptions
 from qcsc_loop.outcome import Outcome
@@ -114,13 +113,13 @@ async def _around(
     async def body() -> T:
         return await call()
 
-    return await task(
-        body,
+    as_task = task(
         name=step,
         task_run_name=f"{step}[{iteration}]",
         cache_policy=NO_CACHE,
         persist_result=False,
-    )()
+    )(body)
+    return await as_task()
 
 
 async def _show(

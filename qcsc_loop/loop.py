@@ -39,10 +39,9 @@ from qcsc_loop.events import (
 from qcsc_loop.opening import Opened, RunOptions, open_run
 from qcsc_loop.outcome import Outcome, Reason
 from qcsc_loop.provenance import source_file
-from qcsc_loop.resource import resolved
+from qcsc_loop.resolving import resolved
 from qcsc_loop.step import Step, loop_running, stepping
 from qcsc_loop.stop import Committed, Progress, Stop, with_convergence
-from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit, EndRecord, StepNote
 
 T = TypeVar("T")
@@ -108,7 +107,7 @@ class _Drive(Generic[S, M, E]):
     ) -> None:
         self._algorithm, self._types, self._opened = algorithm, types, opened
         self._journal, self._lease = opened.journal, opened.lease
-        self._around = options.get("around", directly)
+        self._around: Around = options.get("around", directly)
         self._observers = tuple(options.get("observers", ()))
         self._rule = with_convergence(opened.settings.stop)
         self._recent: deque[Committed] = deque(maxlen=max(1, self._rule.lookback))
@@ -229,14 +228,10 @@ class _Drive(Generic[S, M, E]):
         evaluation = await self._step(
             "evaluate", k, types.evaluation, origin, lambda: algorithm.evaluate(state, samples)
         )
-        updated = await self._call(
+        new = await self._call(
             "update", k, types.state, lambda: algorithm.update(state, evaluation)
         )
-        after = types.state.encode(updated)
-        new = types.state.decode(after, in_memory=True)
-        converged = await self._call(
-            "converged", k, _BOOL, lambda: algorithm.converged(state, new)
-        )
+        converged = await self._call("converged", k, _BOOL, lambda: algorithm.converged(state, new))
         return await self._commit(k, new, converged=converged)
 
     async def _step(
@@ -272,12 +267,12 @@ class _Drive(Generic[S, M, E]):
 
     @staticmethod
     def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> T:
-        document = codec.encode(value)
+        document, read = codec.keep(value)
         write(document)
-        return codec.decode(document, in_memory=True)
+        return read
 
     async def _commit(self, iteration: int, state: S, *, converged: bool) -> _At[S]:
-        document = await to_thread.run_sync(self._types.state.encode, state)
+        document, read = await to_thread.run_sync(self._types.state.keep, state)
         commit = Commit(
             iteration=iteration,
             epoch=self._lease.epoch,
@@ -291,7 +286,7 @@ class _Drive(Generic[S, M, E]):
         self._remember([commit])
         self._tell(IterationCommitted(commit, document))
         await self._prune(iteration)
-        return _At(self._types.state.decode(document, in_memory=True), commit)
+        return _At(read, commit)
 
     async def _prune(self, iteration: int) -> None:
         keep = self._opened.settings.keep

@@ -118,7 +118,7 @@ def new_run_id(algorithm: type) -> str:
 def _settings(
     algorithm: Algorithm, given: Algorithm, options: RunOptions, before: Settings | None = None
 ) -> Settings:
-    asked = {name: options[name] for name in ("stop", "keep", "retry") if name in options}  # type: ignore[literal-required]
+    asked = {name: value for name, value in options.items() if name in ("stop", "keep", "retry")}
     facts = {
         "algorithm": reference(type(algorithm)),
         "parameters": dumped(given),
@@ -131,10 +131,11 @@ def _refuse_other_results(
     algorithm: Algorithm, record: RunRecord, before: Settings, options: RunOptions
 ) -> None:
     kind = type(algorithm)
-    changed = differences(kind, before.resolved, dumped(algorithm))
+    changed = differences(algorithm, before.resolved)
     class_before = before.algorithm.rpartition(":")[2]
     if class_before != kind.__qualname__:
-        changed = {"algorithm": (class_before, kind.__qualname__)}
+        changed = {}  # two classes have no parameters in common
+        changed["algorithm"] = (class_before, kind.__qualname__)
     if options.get("seed", record.seed) != record.seed:
         changed["seed"] = (record.seed, options.get("seed"))
     if changed:

@@ -33,6 +33,12 @@ class Reason(StrEnum):
         return self not in (Reason.INTERRUPTED, Reason.FAILED)
 
 
+_WORDS = {
+    Reason.MAX_ITERATIONS: "stopped",
+    Reason.PLATEAU: "on a plateau",
+    Reason.WALL_TIME: "out of time",
+    Reason.CUSTOM: "stopped",
+}
 _ADVICE = {
     Reason.MAX_ITERATIONS: "to go on: resume with a higher --max-iterations",
     Reason.PLATEAU: "to go on: resume with a smaller tolerance or a longer window",
@@ -94,6 +100,6 @@ def json_scalars(scalars: dict[str, float]) -> dict[str, float | str]:
 def stop_message(reason: Reason, iteration: int, because: str) -> str:
     """'converged after 7 iterations', with the fact behind it and what to try."""
     count = f"{iteration} iteration{'' if iteration == 1 else 's'}"
-    words = "stopped" if reason is Reason.CUSTOM else str(reason).replace("_", " ")
+    words = _WORDS.get(reason, str(reason))
     fact = f" ({because})" if because else ""
     return f"{words} after {count}{fact}{f'; {reason.advice}' if reason.advice else ''}"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from qcsc_loop.algorithm import IterativeAlgorithm, is_operational
 from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.operational import is_operational
+from qcsc_loop.resolving import takes_resource
+from qcsc_loop.resource import Resource, concrete
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -25,7 +30,7 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     for word in assignments:
         name, equals, text = word.partition("=")
-        if not equals or not name.strip("."):
+        if not equals or not all(part.strip() for part in name.split(".")):
             raise InvalidParameters("--set", [f"{word!r} is not of the form name=value"], [])
         *path, last = name.strip().split(".")
         inner = parameters
@@ -42,8 +47,8 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(under)
     for name, value in over.items():
         below = result.get(name)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        result[name] = merged(below, value) if both else value
+        nested = isinstance(below, dict) and isinstance(value, dict)
+        result[name] = merged(cast("dict[str, Any]", below), value) if nested else value
     return result
 
 
@@ -68,7 +73,7 @@ def build(algorithm: type[A], given: Mapping[str, Any]) -> A:
         # as JSON: enums, tuples and nested settings arrive from a command line or a file
         return algorithm.model_validate_json(json.dumps(laid))
     except ValidationError as error:
-        raise InvalidParameters(algorithm.__name__, _clauses(error, valid), valid) from error
+        raise InvalidParameters(algorithm.__name__, _clauses(algorithm, error), valid) from error
     except TypeError as error:  # a value from Python or TOML that JSON does not have
         raise InvalidParameters(algorithm.__name__, [str(error)], valid) from error
 
@@ -78,55 +83,82 @@ def _over_default(algorithm: type[BaseModel], name: str, value: Any) -> Any:
     if field is None or not isinstance(value, dict) or "type" in value:
         return value
     default = field.get_default(call_default_factory=True, validated_data={})
-    return default.model_dump(mode="json") | value if isinstance(default, BaseModel) else value
+    return merged(dumped(default), value) if isinstance(default, BaseModel) else value
 
 
-def _clauses(error: ValidationError, valid: Sequence[str]) -> list[str]:
+def _clauses(algorithm: type[BaseModel], error: ValidationError) -> list[str]:
+    names = _names(algorithm)
     clauses: dict[str, str] = {}
-    for problem in error.errors(include_url=False):
-        place = ".".join(str(part) for part in problem["loc"] if _is_name(part))
+    for problem in _relevant(algorithm, error):
+        # branches of a union stand in the path beside the names
+        place = ".".join(str(p) for p in problem["loc"] if isinstance(p, int) or p in names)
         if problem["type"] == "extra_forbidden":
-            text = f"there is no parameter {place!r}{_nearest(place, valid)}"
-        elif problem["type"] == "missing":
-            text = f"{place} is required"
+            unknown = str(problem["loc"][-1])
+            place = f"{place}.{unknown}" if place else unknown
+            near = difflib.get_close_matches(unknown, names, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            clauses.setdefault(place, f"there is no parameter {place!r}{hint}")
         else:
-            what = problem["msg"].removeprefix("Value error, ")
-            text = f"{place}: {what[:1].lower() + what[1:]} (given: {problem['input']!r})"
-        top = str(problem["loc"][0]) if problem["loc"] else ""
-        # a union reports every branch; its first one is the settings, its last the block's name
-        clauses.setdefault(place if problem["type"] == "extra_forbidden" else top, text)
+            clauses.setdefault(place, _clause(place, problem))
     return list(clauses.values())
 
 
-def _is_name(part: object) -> bool:
-    # branches of a union stand in the path as class names and signatures
-    return not isinstance(part, str) or (part.isidentifier() and not part[:1].isupper())
+def _clause(place: str, problem: ErrorDetails) -> str:
+    if problem["type"] == "missing":
+        return f"{place} is required"
+    what = problem["msg"].removeprefix("Value error, ")
+    what = what[:1].lower() + what[1:]
+    if not place:  # a rule about several parameters
+        return what
+    return f"{place}: {what} (given: {problem['input']!r})"
 
 
-def _nearest(name: str, valid: Sequence[str]) -> str:
-    import difflib
+def _relevant(algorithm: type[BaseModel], error: ValidationError) -> Iterator[ErrorDetails]:
+    """Of a resource's problems only those of the form that was tried: settings or a name."""
+    for problem in error.errors(include_url=False):
+        top = problem["loc"][0] if problem["loc"] else None
+        field = algorithm.model_fields.get(str(top))
+        if field is None or not takes_resource(field.annotation):
+            yield problem
+        elif not problem["type"].startswith("string_"):
+            if not isinstance(problem["input"], str) or len(problem["loc"]) > 2:
+                yield problem
+        elif isinstance(problem["input"], str):
+            message = "a saved block is named 'block-type/name'"
+            yield {**problem, "msg": message} if "pattern" in problem["type"] else problem
 
-    near = difflib.get_close_matches(name.split(".")[-1], valid, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+
+def _names(model: type[BaseModel]) -> set[str]:
+    """The names of all parameters, nested ones included."""
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        for inner in _models(field.annotation):
+            names |= set(inner.model_fields) if inner is model else _names(inner)
+    return names
 
 
-def dumped(algorithm: BaseModel) -> dict[str, Any]:
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+        if issubclass(annotation, Resource):
+            yield from concrete(annotation)
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def dumped(model: BaseModel) -> dict[str, Any]:
     """The parameters as plain JSON, as a run's record keeps them."""
-    return json.loads(algorithm.model_dump_json(by_alias=True))
+    plain: dict[str, Any] = json.loads(model.model_dump_json(by_alias=True))
+    return plain
 
 
-def differences(
-    algorithm: type[IterativeAlgorithm[Any, Any, Any]],
-    was: Mapping[str, Any],
-    now: Mapping[str, Any],
-) -> dict[str, tuple[object, object]]:
+def differences(now: BaseModel, was: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
     """Parameters that differ and change results, by dotted name: (was, now)."""
-    before, after = _flat(was), _flat(now)
+    before, after = _flat(was), _flat(dumped(now))
     return {
         name: (before.get(name, "unset"), after.get(name, "unset"))
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-        and not is_operational(algorithm, name.split(".")[0])
+        if before.get(name) != after.get(name) and not is_operational(now, name.split("."))
     }
 
 

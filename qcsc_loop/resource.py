@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from abc import ABC
 from collections.abc import Iterator
-from typing import Annotated, Any, Self, TypeVar, get_args
+from contextvars import ContextVar
+from typing import Annotated, Any, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -21,6 +22,9 @@ BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")
 """The name of a saved block, `block-type/name`; resolved once, when the run starts."""
 
 
+_forms_begun: ContextVar[frozenset[type]] = ContextVar("qcsc_loop_forms", default=frozenset())
+
+
 class Resource(BaseModel, ABC):
     """Base of samplers and machines: plain frozen settings that any distribution may add to.
 
@@ -29,20 +33,21 @@ class Resource(BaseModel, ABC):
     settings are written to checkpoints and shown in forms; hold a credential's name instead.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    type: str
+    type: Any  # each concrete class narrows it to a literal of its own
 
     @model_validator(mode="wrap")
     @classmethod
     def _dispatch(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not (isinstance(value, dict) and inspect.isabstract(cls)):
             return handler(value)
-        known = {sub.model_fields["type"].default: sub for sub in concrete(cls)}
+        known = {name: sub for sub in concrete(cls) if isinstance(name := _tag(sub), str)}
         settings: dict[str, Any] = value
-        if (chosen := known.get(settings.get("type"))) is None:
+        tag = settings.get("type")
+        if not isinstance(tag, str) or (chosen := known.get(tag)) is None:
             raise ValueError(f"type must be one of {', '.join(sorted(known))}")
-        return chosen.model_validate(settings)
+        return cast("Self", chosen.model_validate(settings))  # a subclass of cls
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -50,8 +55,18 @@ class Resource(BaseModel, ABC):
     ) -> dict[str, Any]:
         if not inspect.isabstract(cls):
             return handler(core)
-        choices = [handler(sub.__pydantic_core_schema__) for sub in concrete(cls)]
+        if cls in _forms_begun.get():  # a rule made of rules: spelt out, its form has no end
+            return {"type": "object", "title": cls.__name__}
+        token = _forms_begun.set(_forms_begun.get() | {cls})
+        try:
+            choices = [handler(sub.__pydantic_core_schema__) for sub in concrete(cls)]
+        finally:
+            _forms_begun.reset(token)
         return {"anyOf": choices, "title": cls.__name__}
+
+
+def _tag(cls: type[Resource]) -> object:
+    return cls.model_fields["type"].default
 
 
 def concrete(cls: type[Resource]) -> Iterator[type[Resource]]:
@@ -60,35 +75,3 @@ def concrete(cls: type[Resource]) -> Iterator[type[Resource]]:
         if not inspect.isabstract(sub):
             yield sub
         yield from concrete(sub)
-
-
-A = TypeVar("A", bound=BaseModel)
-
-
-async def resolved(algorithm: A) -> A:
-    """The algorithm with every block's name replaced by the settings it stands for.
-
-    Raises:
-        BlockNotFound: no saved block has that name, or it holds something else.
-    """
-    names = {
-        field: value
-        for field, value in algorithm
-        if isinstance(value, str) and _takes_resource(type(algorithm), field)
-    }
-    if not names:
-        return algorithm
-    # late: only runs that name a block need Prefect, and importing it takes seconds
-    from qcsc_loop.prefect.blocks import load_settings
-
-    loaded = {field: await load_settings(name) for field, name in names.items()}
-    return type(algorithm).model_validate(dict(algorithm) | loaded)
-
-
-def _takes_resource(algorithm: type[BaseModel], field: str) -> bool:
-    def mentions(annotation: Any) -> bool:
-        if inspect.isclass(annotation) and issubclass(annotation, Resource):
-            return True
-        return any(mentions(part) for part in get_args(annotation))
-
-    return mentions(algorithm.model_fields[field].annotation)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Hook = Literal["initialize", "sample", "evaluate", "update", "converged"]
 
 
 class Retry(BaseModel):
@@ -25,7 +29,7 @@ class Retry(BaseModel):
     delay: float = Field(default=1.0, ge=0)
     backoff: float = Field(default=2.0, ge=1)
     on: tuple[str, ...] = ()
-    hooks: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
 
     def wait(self, hook: str, error: Exception, attempt: int) -> float | None:
         """Seconds to wait before the next attempt; None if there is none.

@@ -80,6 +80,7 @@ class Step:
 
 
 _current: ContextVar[Step | None] = ContextVar("qcsc_loop_step", default=None)
+_alone: ContextVar[Step | None] = ContextVar("qcsc_loop_standalone_step", default=None)
 
 
 class _Loops:
@@ -116,7 +117,9 @@ def current_step() -> Step:
             "current_step() does not know its step here: this thread does not carry the hook's "
             "context. Use anyio.to_thread.run_sync(f), or executor.submit(contextvars.copy_context().run, f)"
         )
-    return Step()
+    alone = _alone.get() or Step()
+    _alone.set(alone)
+    return alone
 
 
 @contextmanager
@@ -136,6 +139,8 @@ def labelled(label: str) -> Iterator[Step]:
     For parts that run concurrently (walkers, batches): drawing from one shared generator would
     make the numbers depend on who came first.
     """
+    if not label or label in (".", "..") or "/" in label or "\0" in label:
+        raise ValueError(f"a label names a folder: {label!r} is empty, or leads out of the step's")
     whole = current_step()
     part = label if not whole.label else f"{whole.label}/{label}"
     folder = whole.make_folder

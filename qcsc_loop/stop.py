@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny
 
+from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.outcome import Reason
 from qcsc_loop.resource import Resource
 
@@ -86,6 +87,12 @@ def _flat(rule: StopRule, kind: type[StopRule]) -> Sequence[StopRule]:
     return rule.parts() if type(rule) is kind else (rule,)
 
 
+def _fields(rule: StopRule, positional: Sequence[object]) -> dict[str, Any]:
+    """Positional arguments by name: `MaxIterations(50)` reads better than its keyword."""
+    names = [name for name in type(rule).model_fields if name != "type"]
+    return dict(zip(names, positional, strict=False))
+
+
 Rules = Annotated[tuple[SerializeAsAny[StopRule], ...], Field(min_length=1)]
 
 
@@ -125,8 +132,8 @@ class MaxIterations(StopRule):
     type: Literal["max-iterations"] = "max-iterations"
     iterations: int = Field(ge=0)
 
-    def __init__(self, iterations: int, **more: Any) -> None:
-        super().__init__(iterations=iterations, **more)
+    def __init__(self, *iterations: int, **fields: Any) -> None:
+        super().__init__(**_fields(self, iterations), **fields)
 
     def check(self, progress: Progress) -> Stop | None:
         if progress.iteration < self.iterations:
@@ -159,8 +166,7 @@ class Converged(StopRule):
 class Plateau(StopRule):
     """Stops when a scalar has moved by at most `tolerance` over `window` iterations.
 
-    Compares the largest and the smallest of the last `window` + 1 values; NaN counts as movement.
-    `scalar` names one of `State.scalars()`; by default the first one.
+    Compares the largest and the smallest of the last `window` + 1 values. `scalar` names one of `State.scalars()`; by default the first one. NaN and inf count as movement.
     """
 
     type: Literal["plateau"] = "plateau"
@@ -168,8 +174,8 @@ class Plateau(StopRule):
     tolerance: float = Field(ge=0)
     scalar: str | None = None
 
-    def __init__(self, window: int, tolerance: float, **more: Any) -> None:
-        super().__init__(window=window, tolerance=tolerance, **more)
+    def __init__(self, *window_tolerance: float, **fields: Any) -> None:
+        super().__init__(**_fields(self, window_tolerance), **fields)
 
     @property
     def lookback(self) -> int:
@@ -177,11 +183,11 @@ class Plateau(StopRule):
 
     def check(self, progress: Progress) -> Stop | None:
         last = progress.recent[-self.lookback :]
-        if len(last) < self.lookback:
+        values = [self._value(done) for done in last]  # an unknown scalar shows at once
+        if len(last) < self.lookback or not all(map(math.isfinite, values)):
             return None
-        values = [self._value(done) for done in last]
         moved = max(values) - min(values)
-        if math.isnan(sum(values)) or moved > self.tolerance:
+        if moved > self.tolerance:
             return None
         return Stop(Reason.PLATEAU, f"moved {moved:.3g} in {self.window} iterations")
 
@@ -190,8 +196,8 @@ class Plateau(StopRule):
             return math.nan
         name = next(iter(done.scalars)) if self.scalar is None else self.scalar
         if name not in done.scalars:
-            raise ValueError(
-                f"Plateau watches {name!r}, but the state's scalars are {', '.join(done.scalars)}"
+            raise InvalidParameters(
+                "Plateau", [f"the state has no scalar {name!r}"], list(done.scalars)
             )
         return done.scalars[name]
 
@@ -206,8 +212,8 @@ class WallTime(StopRule):
     type: Literal["wall-time"] = "wall-time"
     seconds: float = Field(gt=0)
 
-    def __init__(self, seconds: float, **more: Any) -> None:
-        super().__init__(seconds=seconds, **more)
+    def __init__(self, *seconds: float, **fields: Any) -> None:
+        super().__init__(**_fields(self, seconds), **fields)
 
     def check(self, progress: Progress) -> Stop | None:
         if progress.driver_seconds < self.seconds:

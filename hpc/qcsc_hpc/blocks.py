@@ -12,7 +12,7 @@ from qcsc_hpc.local import LocalMachine
 class LocalMachineBlock(Block):
     """MPI on the driver's own machine. Refer to it as "local-machine/NAME"."""
 
-    _block_type_name: ClassVar[str] = "Local Machine"
-    _block_type_slug: ClassVar[str] = "local-machine"
+    _block_type_name: ClassVar[str | None] = "Local Machine"
+    _block_type_slug: ClassVar[str | None] = "local-machine"
 
     settings: LocalMachine = LocalMachine()

@@ -41,7 +41,9 @@ class LocalMachine(Machine):
         with log.open("wb") as output:
             code = await _run(command, output.fileno(), self._environment(), name)
         if code != 0:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+            how = (
+                f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+            )
             raise ProgramFailed(name, how, _tail(log), code)
 
     def _environment(self) -> dict[str, str]:
@@ -55,7 +57,9 @@ def launcher() -> Path:
 
 async def _run(command: list[str], output: int, environment: Mapping[str, str], name: str) -> int:
     if not Path(command[0]).exists():
-        raise ProgramFailed(name, f"cannot start: there is no {command[0]} (pip install mpich)", "", None)
+        raise ProgramFailed(
+            name, f"cannot start: there is no {command[0]} (pip install mpich)", "", None
+        )
     async with _child(command, output, environment) as process:
         return await process.wait()
 

@@ -8,22 +8,26 @@ import time
 import tomllib
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from qcsc_loop.catalog import find
 from qcsc_loop.cli.progress import hook_logs, progress
 from qcsc_loop.cli.signals import Interrupted, Signals, leave
-from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.opening import Algorithm, RunOptions, new_run_id
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.parameters import build, merged, parse_settings
+from qcsc_loop.resolving import named_blocks
 from qcsc_loop.retry import Retry
 from qcsc_loop.settings import Environment
 from qcsc_loop.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+
+if TYPE_CHECKING:
+    from qcsc_loop.flows import Granularity
 
 
 def run(
@@ -39,17 +43,14 @@ def run(
     kind = find(algorithm)
     given = merged(_from_file(params), parse_settings(settings))
     options = _options(**driving)
-    options["run_id"] = run_id or new_run_id(kind)
     if seed is not None:
         options["seed"] = seed
-    _drive(build(kind, given), options, **driving)
+    _drive(build(kind, given), run_id or new_run_id(kind), options, **driving)
 
 
 def resume(*, run_id: str, algorithm: str | None, **driving: Any) -> None:
     """Goes on with a run, with its own parameters, seed and stop rules."""
-    options = _options(**driving)
-    options["run_id"] = run_id
-    _drive(algorithm, options, **driving)
+    _drive(algorithm, run_id, _options(**driving), **driving)
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
@@ -63,7 +64,6 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 def _options(
     *,
-    store: Path | None,
     max_iterations: int | None,
     keep: int | None,
     retries: int | None,
@@ -71,39 +71,42 @@ def _options(
     retry_on: tuple[str, ...],
     **_: Any,
 ) -> RunOptions:
-    options: RunOptions = {"store": DirectoryStore(store or Environment().store)}
+    options: RunOptions = {}
     if max_iterations is not None:
         options["stop"] = MaxIterations(max_iterations)
     if keep is not None:
         options["keep"] = keep
     if retries is not None:
-        delay = {} if retry_delay is None else {"delay": retry_delay}
-        options["retry"] = Retry(times=retries, on=retry_on, **delay)
+        delay = Retry().delay if retry_delay is None else retry_delay
+        options["retry"] = Retry(times=retries, on=retry_on, delay=delay)
     return options
 
 
 def _drive(
     algorithm: Algorithm | str | None,
+    run_id: str,
     options: RunOptions,
     *,
+    store: Path | None,
     no_prefect: bool,
     as_json: bool,
-    tasks: str,
+    tasks: Granularity,
     **_: Any,
 ) -> None:
     console = Console(stderr=as_json, soft_wrap=False)
+    journal = Journal(DirectoryStore(store or Environment().store), run_id)
+    options |= {"store": journal.store, "run_id": run_id}
     signals, began = Signals(), time.monotonic()
     try:
         with progress(console) as shown, hook_logs(console):
             options["observers"] = [shown]
             if no_prefect:
-                journal = Journal(options["store"], options["run_id"])
-                chosen = _chosen(algorithm, journal)
+                chosen = _without_blocks(_chosen(algorithm, journal))
                 outcome = signals.run(chosen.run(**options))
             else:
-                outcome = _drive_in_flow(algorithm, options, tasks, signals, console)
+                outcome = _drive_in_flow(algorithm, journal, options, tasks, signals)
     except Interrupted as interrupted:
-        _say_interrupted(interrupted, options, as_json)
+        _say_interrupted(interrupted, run_id, as_json)
     else:
         _say_end(outcome, time.monotonic() - began, console, as_json)
 
@@ -116,17 +119,24 @@ def _chosen(algorithm: Algorithm | str | None, journal: Journal) -> Algorithm:
     return build(find(algorithm or settings.algorithm), settings.parameters)
 
 
+def _without_blocks(algorithm: Algorithm) -> Algorithm:
+    for field, name in named_blocks(algorithm).items():
+        why = f"--no-prefect has no saved blocks; give {field} its settings, as in --set {field}.type=..."
+        raise BlockNotFound(name, why, [])
+    return algorithm
+
+
 def _drive_in_flow(
     algorithm: Algorithm | str | None,
+    journal: Journal,
     options: RunOptions,
-    tasks: str,
+    tasks: Granularity,
     signals: Signals,
-    console: Console,
 ) -> Outcome[Any]:
     # Prefect takes seconds to import, and --no-prefect must not pay them
     from qcsc_loop.cli.flow import drive_in_flow
 
-    return drive_in_flow(partial(_chosen, algorithm), options, tasks, signals, console)
+    return drive_in_flow(partial(_chosen, algorithm), journal, options, tasks, signals)
 
 
 def _say_end(outcome: Outcome[Any], seconds: float, console: Console, as_json: bool) -> None:
@@ -137,8 +147,7 @@ def _say_end(outcome: Outcome[Any], seconds: float, console: Console, as_json: b
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _say_interrupted(interrupted: Interrupted, options: RunOptions, as_json: bool) -> None:
-    run_id = options["run_id"]
+def _say_interrupted(interrupted: Interrupted, run_id: str, as_json: bool) -> None:
     text = f"{run_id}: {interrupted}; finished steps are kept: qcsc-loop resume {run_id}"
     print(text, file=sys.stderr)
     if as_json:

@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from qcsc_loop.cli.signals import Signals
 from qcsc_loop.events import Trouble
 from qcsc_loop.opening import Algorithm, RunOptions
@@ -19,6 +17,7 @@ from qcsc_loop.store.journal import Journal
 # tracebacks; its own log still has them, and whoever sets one of these gets what they set
 _CONSOLE = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "qcsc_loop",
     "DO_NOT_TRACK": "1",
 }
@@ -31,20 +30,21 @@ if TYPE_CHECKING:
 
 def drive_in_flow(
     choose: Callable[[Journal], Algorithm],
+    journal: Journal,
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
-    console: Console,
 ) -> Outcome[Any]:
     """Runs the algorithm that `choose` finds, in a flow, on the configured or a temporary API."""
     from qcsc_loop.prefect.server import prefect_api
 
     with prefect_api():
-        return signals.run(_drive(choose, options, tasks, signals))
+        return signals.run(_drive(choose, journal, options, tasks, signals))
 
 
 async def _drive(
     choose: Callable[[Journal], Algorithm],
+    journal: Journal,
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
@@ -56,7 +56,6 @@ async def _drive(
     from qcsc_loop.prefect.artifacts import RunArtifacts
     from qcsc_loop.prefect.restore import restore
 
-    journal = Journal(options["store"], options["run_id"])
     async with get_client() as client:
         # which algorithm a run is may be known to the API alone
         await restore(RunArtifacts(client, journal.run_id), journal)
@@ -69,7 +68,7 @@ async def _drive(
 
     chosen, name = algorithm, type(algorithm).__name__.lower()
     try:
-        run = flow(body, name=name, validate_parameters=False, persist_result=False)
+        run = flow(name=name, validate_parameters=False, persist_result=False)(body)
         await run(dumped(algorithm), journal.run_id)
     except Exception as error:
         if not outcomes:

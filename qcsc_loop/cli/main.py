@@ -51,11 +51,17 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("algorithm")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable."
+)
 @click.option("--params", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               metavar="FILE", help="Parameters from a TOML file; --set goes over it.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), metavar="S", help="Seed of all randomness.  [default: 0]")
-@click.option("--run-id", metavar="ID", help="Name of the run; the one of an existing run resumes it.")
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="S", help="Seed of all randomness.  [default: 0]"
+)
+@click.option(
+    "--run-id", metavar="ID", help="Name of the run; the one of an existing run resumes it."
+)
 @_driving
 def run(**options: Any) -> None:
     """Run ALGORITHM: a known name, path/to/file.py:Class or package.module:Class."""
@@ -97,7 +103,9 @@ def show(**options: Any) -> None:
 
 
 @commands.command()
-@click.option("--ranks", type=click.IntRange(1), default=2, show_default=True, help="MPI ranks to start.")
+@click.option(
+    "--ranks", type=click.IntRange(1), default=2, show_default=True, help="MPI ranks to start."
+)
 @_STORE
 @_JSON
 def doctor(**options: Any) -> None:

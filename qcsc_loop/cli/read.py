@@ -32,11 +32,15 @@ def list_runs(*, store: Path | None, as_json: bool) -> None:
         return
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
     for name in ("run", "algorithm", "status", "iteration", "scalars", "created"):
-        table.add_column(name, justify="right" if name == "iteration" else "left", no_wrap=name == "run")
+        table.add_column(
+            name, justify="right" if name == "iteration" else "left", no_wrap=name == "run"
+        )
     for row in rows:
         scalars = scalars_line({k: float(v) for k, v in row["scalars"].items()})
         created = row["created"][:19].replace("T", " ")
-        table.add_row(row["run_id"], row["algorithm"], row["status"], str(row["iteration"]), scalars, created)
+        table.add_row(
+            row["run_id"], row["algorithm"], row["status"], str(row["iteration"]), scalars, created
+        )
     Console().print(table)
 
 
@@ -130,7 +134,10 @@ def _print_drivers(journal: Journal, console: Console) -> None:
         how = str(end.reason) if end else "no end"
         who = f"process {epoch.holder.pid} on {epoch.holder.host}"
         console.print(f"[dim]{'driver':<11}[/dim]", end="")
-        console.print(f"{epoch.epoch}: {who} since {epoch.since.astimezone():%Y-%m-%d %H:%M:%S}, {how}", markup=False)
+        console.print(
+            f"{epoch.epoch}: {who} since {epoch.since.astimezone():%Y-%m-%d %H:%M:%S}, {how}",
+            markup=False,
+        )
 
 
 def _print_history(history: list[Commit], console: Console) -> None:

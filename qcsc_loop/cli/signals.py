@@ -55,9 +55,10 @@ class Signals:
             raise Interrupted(self.received) from None
 
     async def _supervised(self, main: Coroutine[Any, Any, T]) -> T:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.ensure_future(main)
+        task = asyncio.ensure_future(main)
+        self._loop, self._task = asyncio.get_running_loop(), task
         self.hold()
-        return await self._task
+        return await task
 
     def hold(self) -> None:
         """Installs the handlers, again if someone else replaced them."""

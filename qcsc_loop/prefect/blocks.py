@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.plugins import load_prefect_collections
 
 from qcsc_loop.errors import BlockNotFound
+from qcsc_loop.prefect.server import prefect_api
 from qcsc_loop.resource import Resource
 from qcsc_loop.sampling.aer import AerSampler
 
@@ -16,8 +17,8 @@ from qcsc_loop.sampling.aer import AerSampler
 class AerSamplerBlock(Block):
     """Samples from the Aer simulator. Refer to it as "aer-sampler/NAME"."""
 
-    _block_type_name: ClassVar[str] = "Aer Sampler"
-    _block_type_slug: ClassVar[str] = "aer-sampler"
+    _block_type_name: ClassVar[str | None] = "Aer Sampler"
+    _block_type_slug: ClassVar[str | None] = "aer-sampler"
 
     settings: AerSampler = AerSampler()
 
@@ -29,20 +30,24 @@ async def load_settings(name: str) -> Resource:
         BlockNotFound: there is none, or it holds no settings; names those that exist.
     """
     load_prefect_collections()  # the class must be imported before its documents load
-    try:
-        block = await Block.aload(name)  # type: ignore[misc]  # typed as sync or async
-    except Exception as error:  # Prefect raises ValueError, RuntimeError and HTTP errors here
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BlockNotFound(name, why, await _saved()) from error
-    settings = getattr(block, "settings", None)
-    if not isinstance(settings, Resource):
-        raise BlockNotFound(name, f"a {type(block).__name__} holds no settings", await _saved())
-    return settings
+    with prefect_api():
+        try:
+            block = await Block.aload(name)
+        except Exception as error:  # Prefect raises ValueError, RuntimeError and HTTP errors here
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise BlockNotFound(name, why, await _saved()) from error
+        settings = getattr(block, "settings", None)
+        if not isinstance(settings, Resource):
+            raise BlockNotFound(name, f"a {type(block).__name__} holds no settings", await _saved())
+        return settings
 
 
 async def _saved() -> list[str]:
     async with get_client() as client:
-        documents = await client.read_block_documents()
+        documents = await client.read_block_documents(
+            # the client's default of None is refused by the server
+            limit=200, offset=0, include_secrets=False,
+        )  # fmt: skip
     return [
         f"{document.block_type.slug}/{document.name}"
         for document in documents

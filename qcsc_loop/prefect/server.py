@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 from prefect.settings import PREFECT_API_AUTH_STRING as AUTH_STRING
+from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from qcsc_loop.child import tied_to_this_process
 from qcsc_loop.errors import PrefectUnreachable
@@ -66,7 +66,9 @@ def _flush() -> None:
 
 def _require_answer(url: str) -> None:
     try:
-        response = httpx.get(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS, auth=_auth(), headers=_headers())
+        response = httpx.get(
+            f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS, auth=_auth(), headers=_headers()
+        )
         response.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PrefectUnreachable(url, str(error) or type(error).__name__) from error

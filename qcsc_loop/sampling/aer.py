@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from anyio import to_thread
 from pydantic import Field
 
 from qcsc_loop.errors import SamplingFailed
+from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.provenance import installed
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -35,7 +36,7 @@ class AerSampler(Sampler):
     type: Literal["aer"] = "aer"
     method: Method = "automatic"
     optimization_level: int = Field(default=1, ge=0, le=3)
-    threads: int = Field(default=1, ge=1)
+    threads: Annotated[int, OPERATIONAL] = Field(default=1, ge=1)
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
         seed = current_step().seed
@@ -51,16 +52,16 @@ class AerSampler(Sampler):
         from qiskit_aer import AerSimulator
         from qiskit_aer.primitives import SamplerV2
 
-        simulator = AerSimulator(method=self.method, max_parallel_threads=self.threads)
-        compiled = generate_preset_pass_manager(
-            self.optimization_level, backend=simulator, seed_transpiler=seed
-        ).run(circuit)
         try:
+            simulator = AerSimulator(method=self.method, max_parallel_threads=self.threads)
+            compiled = generate_preset_pass_manager(
+                self.optimization_level, backend=simulator, seed_transpiler=seed
+            ).run(circuit)
             job = SamplerV2.from_backend(simulator, seed=seed).run([compiled], shots=shots)
             data = job.result()[0].data
-        except Exception as error:  # Aer raises whatever its parts raise
+            program = qasm3.dumps(compiled)
+        except Exception as error:  # qiskit and Aer raise whatever their parts raise
             raise SamplingFailed("Aer", f"{type(error).__name__}: {error}") from error
-        program = qasm3.dumps(compiled)
         return Samples(
             bits={name: register.array for name, register in _registers(data)},
             num_bits={name: register.num_bits for name, register in _registers(data)},

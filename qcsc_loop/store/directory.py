@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
 import itertools
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -23,16 +26,18 @@ from qcsc_loop.codec import Array, Document, frozen
 from qcsc_loop.errors import DamagedDocument, StoreError
 from qcsc_loop.store.store import Store
 
-_HEAD = re.compile(rb'\{"sha256":"([0-9a-f]{64})","meta":')
+_HEAD = re.compile(rb'\{"sha256":"([0-9a-f]{64})",')
 _SUFFIX = ".json"
 _temporary = itertools.count()
 
 
 class DirectoryStore(Store):
-    """One file per document, `name.json`, with its large arrays beside it in `name.npz`.
+    """One file per document, `name.json`, with its large arrays in an `.npz` beside it.
 
-    A document's file is JSON that any tool reads: `{"sha256": …, "meta": …, "value": …}`, the hash
-    over all bytes after it. Arrays are written, synced and renamed before the JSON that names them.
+    A document's file is JSON that any tool reads: `{"sha256": …, "arrays": …, "meta": …,
+    "value": …}`, the hash over all bytes after it. The arrays' file has a name of its own, which
+    the JSON gives; it is written, synced and renamed before the JSON that names it, so that
+    neither a crash nor a lost race leaves a document with another one's arrays.
 
     Args:
         root: the folder that holds all runs, made on first write; `~` is expanded. On a cluster,
@@ -47,54 +52,70 @@ class DirectoryStore(Store):
         return str(self.root)
 
     def write(self, name: str, document: Document) -> None:
-        self._put(name, document, os.replace)
+        target = self.root / (name + _SUFFIX)
+        with _doing("write", target):
+            before = _arrays_files(target) if target.exists() else []
+            self._put(target, document, os.replace)
+            for file in before:  # nothing names them any more
+                file.unlink(missing_ok=True)
 
     def create(self, name: str, document: Document) -> bool:
-        try:
-            self._put(name, document, _link)
-        except FileExistsError:
-            return False
+        target = self.root / (name + _SUFFIX)
+        with _doing("write", target):
+            try:
+                self._put(target, document, _link)
+            except _Taken:
+                return False
         return True
 
-    def _put(self, name: str, document: Document, place: Callable[[Path, Path], None]) -> None:
-        target = self.root / (name + _SUFFIX)
-        with self._doing("write", target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+    @staticmethod
+    def _put(target: Path, document: Document, place: Callable[[Path, Path], None]) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        arrays: Path | None = None
+        try:
             if document.arrays:
-                with _written(target.with_suffix(".npz"), os.replace) as file:
+                arrays = target.with_suffix(f".{secrets.token_hex(6)}.npz")
+                with _written(arrays, os.replace) as file:
                     np.savez(file, allow_pickle=False, **document.arrays)
             with _written(target, place) as file:
-                file.write(_to_bytes(document))
+                file.write(_to_bytes(document, arrays.name if arrays else ""))
+        except BaseException:
+            if arrays is not None:
+                with contextlib.suppress(OSError):
+                    arrays.unlink(missing_ok=True)
+            raise
 
     def read(self, name: str) -> Document:
         target = self.root / (name + _SUFFIX)
-        with self._doing("read", target):
+        with _doing("read", target):
             try:
                 raw = target.read_bytes()
             except FileNotFoundError:
                 raise KeyError(name) from None
-            body, meta = _from_bytes(raw, name)
-            arrays = target.with_suffix(".npz")
-            return Document(body, _read_arrays(arrays) if arrays.exists() else {}, meta)
+            document, arrays = _from_bytes(raw, name)
+            if arrays:
+                return replace(document, arrays=_read_arrays(target.with_name(arrays)))
+            return document
 
     def names(self, folder: str) -> list[str]:
         try:
             found = os.listdir(self.root / folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        shown = (n.removesuffix(_SUFFIX) for n in found if n.endswith(_SUFFIX) or "." not in n)
+        shown = {n.removesuffix(_SUFFIX) for n in found if n.endswith(_SUFFIX) or "." not in n}
         return sorted(n for n in shown if not n.startswith("."))
 
     def remove(self, name: str) -> None:
         target = self.root / (name + _SUFFIX)
-        with self._doing("remove", target):
-            target.unlink(missing_ok=True)  # the record first: an array without one is garbage
-            target.with_suffix(".npz").unlink(missing_ok=True)
+        with _doing("remove", target):
+            target.unlink(missing_ok=True)  # the record first: arrays without one are garbage
+            for file in _arrays_files(target):
+                file.unlink(missing_ok=True)
             shutil.rmtree(self.root / name, ignore_errors=True)
 
     def append(self, name: str, lines: Iterable[bytes]) -> None:
         path = self.root / name
-        with self._doing("append to", path):
+        with _doing("append to", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab+") as log:
                 if _torn(log):
@@ -108,11 +129,13 @@ class DirectoryStore(Store):
             content = (self.root / name).read_bytes()
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise StoreError("read", str(self.root / name), _why(error)) from error
         return [line for line in content.split(b"\n")[:-1] if line]
 
     def touch(self, name: str) -> None:
         path = self.root / name
-        with self._doing("touch", path):
+        with _doing("touch", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
 
@@ -133,18 +156,26 @@ class DirectoryStore(Store):
 
     def folder(self, name: str) -> Path:
         path = self.root / name
-        with self._doing("make", path):
+        with _doing("make", path):
             path.mkdir(parents=True, exist_ok=True)
         return path
 
-    @contextmanager
-    def _doing(self, action: str, path: Path) -> Iterator[None]:
-        try:
-            yield
-        except FileExistsError:
-            raise
-        except OSError as error:
-            raise StoreError(action, str(path), _why(error)) from error
+
+class _Taken(Exception):
+    """The name is taken."""
+
+
+@contextmanager
+def _doing(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(action, str(path), _why(error)) from error
+
+
+def _arrays_files(target: Path) -> list[Path]:
+    stem = glob.escape(target.name.removesuffix(_SUFFIX))
+    return list(target.parent.glob(f"{stem}.????????????.npz"))
 
 
 def _why(error: OSError) -> str:
@@ -173,7 +204,10 @@ def _written(target: Path, place: Callable[[Path, Path], None]) -> Iterator[IO[b
 
 
 def _link(temporary: Path, target: Path) -> None:
-    os.link(temporary, target)  # fails if the name is taken, which rename would not
+    try:
+        os.link(temporary, target)  # fails if the name is taken, which rename would not
+    except FileExistsError:
+        raise _Taken from None
     temporary.unlink()
 
 
@@ -194,28 +228,37 @@ def _torn(log: IO[bytes]) -> bool:
     return log.read(1) != b"\n"
 
 
-def _to_bytes(document: Document) -> bytes:
-    rest = b'"meta":' + document.meta + b',"value":' + document.body + b"}\n"
-    return b'{"sha256":"' + hashlib.sha256(rest).hexdigest().encode() + b'",' + rest
+def _to_bytes(document: Document, arrays: str) -> bytes:
+    name = json.dumps(arrays).encode()
+    rest = b'"arrays":%b,"meta":%b,"value":%b}\n' % (name, document.meta, document.body)
+    return b'{"sha256":"%b",%b' % (hashlib.sha256(rest).hexdigest().encode(), rest)
 
 
-def _from_bytes(raw: bytes, name: str) -> tuple[bytes, bytes]:
+def _from_bytes(raw: bytes, name: str) -> tuple[Document, str]:
+    """The document without its arrays, and the name of their file."""
     head = _HEAD.match(raw)
     if head is None:
         raise DamagedDocument(name, "it is empty" if not raw else "it is not one of our documents")
-    if hashlib.sha256(raw[head.end() - len(b'"meta":') :]).hexdigest().encode() != head[1]:
+    if hashlib.sha256(raw[head.end() :]).hexdigest().encode() != head[1]:
         raise DamagedDocument(name, "its bytes do not match its sha256")
-    text = raw[head.end() :].decode()
-    _, end = json.JSONDecoder().raw_decode(text)
-    return text[end + len(',"value":') : -len("}\n")].encode(), text[:end].encode()
+    decoder, text = json.JSONDecoder(), raw.decode()
+    arrays, end = decoder.raw_decode(text, head.end() + len('"arrays":'))
+    start = end + len(',"meta":')
+    _, end = decoder.raw_decode(text, start)
+    body = text[end + len(',"value":') : -len("}\n")]
+    return Document(body.encode(), meta=text[start:end].encode()), arrays
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {n.removesuffix(".npy"): _array(archive.read(n)) for n in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise DamagedDocument(path.name, str(error)) from error
+    except FileNotFoundError:
+        raise DamagedDocument(path.name, "it is missing") from None
+    except OSError:
+        raise
+    except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes
+        raise DamagedDocument(path.name, f"{type(error).__name__}: {error}") from error
 
 
 def _array(content: bytes) -> Array:
@@ -225,5 +268,6 @@ def _array(content: bytes) -> Array:
     if version > (2, 0):  # field names beyond latin-1: rare, and numpy reads it as a whole only
         return frozen(np.load(io.BytesIO(content), allow_pickle=False))
     read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-    shape, _fortran, dtype = read_header(file)
-    return np.ndarray(shape, dtype, buffer=content, offset=file.tell())
+    shape, fortran, dtype = read_header(file)
+    order = "F" if fortran else "C"
+    return np.ndarray(shape, dtype, buffer=content, offset=file.tell(), order=order)

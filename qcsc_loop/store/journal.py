@@ -35,7 +35,6 @@ from qcsc_loop.store.records import (
 )
 from qcsc_loop.store.store import Store
 
-
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -253,6 +252,7 @@ class Lease:
 
     def prune(self, iteration: int) -> None:
         """Removes state, steps and work folders of one iteration; its history line stays."""
+        self.check()
         prefix = f"{iteration:08d}"
         for folder in ("steps", "checkpoints", "work"):
             for name in self._store.names(f"{self.journal.run_id}/{folder}"):

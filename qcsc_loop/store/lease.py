@@ -21,9 +21,7 @@ def this_process() -> Holder:
         namespace = os.readlink("/proc/self/ns/pid")
     pid = os.getpid()
     started = psutil.Process(pid).create_time()
-    return Holder(
-        host=socket.gethostname(), pid=pid, pid_started=started, pid_namespace=namespace
-    )
+    return Holder(host=socket.gethostname(), pid=pid, pid_started=started, pid_namespace=namespace)
 
 
 def known_dead(holder: Holder) -> bool:

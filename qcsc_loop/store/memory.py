@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from qcsc_loop.codec import Document
 from qcsc_loop.store.store import Store
@@ -21,6 +23,7 @@ class MemoryStore(Store):
         self._logs: defaultdict[str, list[bytes]] = defaultdict(list)
         self._touched: dict[str, float] = {}
         self._root: Path | None = None
+        self._lock = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -30,7 +33,11 @@ class MemoryStore(Store):
         self._documents[name] = document
 
     def create(self, name: str, document: Document) -> bool:
-        return self._documents.setdefault(name, document) is document
+        with self._lock:
+            if name in self._documents:
+                return False
+            self._documents[name] = document
+            return True
 
     def read(self, name: str) -> Document:
         return self._documents[name]
@@ -38,11 +45,16 @@ class MemoryStore(Store):
     def names(self, folder: str) -> list[str]:
         prefix = f"{folder}/" if folder else ""
         inside = (n.removeprefix(prefix) for n in self._documents if n.startswith(prefix))
-        return sorted({n.split("/")[0] for n in inside})
+        found = {n.split("/")[0] for n in inside}
+        if self._root is not None and (self._root / folder).is_dir():
+            found |= {path.name for path in (self._root / folder).iterdir() if path.is_dir()}
+        return sorted(found)
 
     def remove(self, name: str) -> None:
-        for known in [n for n in self._documents if n == name or n.startswith(f"{name}/")]:
-            del self._documents[known]
+        kept: tuple[dict[str, Any], ...] = (self._documents, self._logs, self._touched)
+        for part in kept:
+            for known in [n for n in part if n == name or n.startswith(f"{name}/")]:
+                del part[known]
         if self._root is not None:
             shutil.rmtree(self._root / name, ignore_errors=True)
 

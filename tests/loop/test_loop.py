@@ -24,7 +24,8 @@ from loop.toys import (
 )
 from waiting import line_count, until_async
 
-from qcsc_loop.algorithm import OPERATIONAL, E, IterativeAlgorithm, M, S
+from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
+from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.codec import Document
 from qcsc_loop.errors import (
     BadAlgorithm,

@@ -10,7 +10,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from qcsc_loop.codec import Document, frozen
+from qcsc_loop.codec import Array, Document, frozen
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
@@ -80,7 +80,7 @@ def test_a_document_comes_back_as_it_was_written(store: Store, body: bytes) -> N
     ],
     ids=lambda array: f"{array.dtype} {array.shape}",
 )
-def test_an_array_comes_back_bit_for_bit(store: Store, array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_an_array_comes_back_bit_for_bit(store: Store, array: Array) -> None:
     written = document("arrays", a0=array)
     store.write("run/state", written)
     assert_same(store.read("run/state"), written)

@@ -17,7 +17,8 @@ import anyio
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from qcsc_loop.algorithm import OPERATIONAL, IterativeAlgorithm, Table
+from qcsc_loop.algorithm import IterativeAlgorithm, Table
+from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.codec import Array, NDArray
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.state import Record, State

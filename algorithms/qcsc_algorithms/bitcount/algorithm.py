@@ -12,9 +12,10 @@ from pydantic import Field, SerializeAsAny
 from qcsc_hpc.local import LocalMachine
 from qcsc_hpc.machine import Machine
 from qcsc_hpc.mpi.bitcount import merge
-from qcsc_loop.algorithm import OPERATIONAL, IterativeAlgorithm, Table
+from qcsc_loop.algorithm import IterativeAlgorithm, Table
 from qcsc_loop.codec import NDArray
 from qcsc_loop.errors import ProgramFailed
+from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.resource import BlockName
 from qcsc_loop.sampling.aer import AerSampler
 from qcsc_loop.sampling.sampler import Sampler

@@ -112,7 +112,9 @@ def main(arguments: list[str]) -> int:
     parts = world.gather(mine, root=0)
     if parts is None:
         return 0
-    rows, counts = merge(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+    rows, counts = merge(
+        np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    )
     if int(counts.sum()) != len(shots):
         print(f"counted {counts.sum()} of {len(shots)} shots", file=sys.stderr)
         return 4

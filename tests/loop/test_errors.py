@@ -1,0 +1,314 @@
+"""Every error says in one line what failed and what to do next."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from qcsc_loop import errors
+from qcsc_loop.errors import (
+    BadAlgorithm,
+    BlockNotFound,
+    DamagedDocument,
+    EncodingError,
+    HookError,
+    HookFailed,
+    InputError,
+    InvalidParameters,
+    InvalidRunId,
+    LeaseLost,
+    NoGoodCheckpoint,
+    ParametersChanged,
+    PrefectUnreachable,
+    ProgramFailed,
+    QcscLoopError,
+    RunLocked,
+    RunNotFound,
+    SamplingFailed,
+    StoreError,
+    UnknownAlgorithm,
+    WrongHookType,
+)
+
+SINCE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
+
+EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
+    (
+        UnknownAlgorithm("bitcont", "no installed package offers that name", ["bitcount", "afqmc"]),
+        [
+            "there is no algorithm 'bitcont': no installed package offers that name.",
+            "Known by name: afqmc, bitcount",
+            "path/to/file.py:Class",
+        ],
+    ),
+    (
+        BadAlgorithm("Descent", "its state type <class 'int'> must be a subclass of State"),
+        ["Descent cannot run: its state type <class 'int'> must be a subclass of State"],
+    ),
+    (
+        InvalidParameters("BitCount", ["shots: too few", "ranks is required"], ["shots", "ranks"]),
+        ["BitCount: shots: too few; ranks is required.", "Valid parameters: shots, ranks."],
+    ),
+    (
+        BlockNotFound("aer/mine", "there is none of that name", ["aer/b", "aer/a"]),
+        ["block 'aer/mine' cannot be used: there is none", "Saved blocks: aer/a, aer/b."],
+    ),
+    (
+        InvalidRunId("My Run"),
+        ["'My Run' cannot be a run id", "lower-case letters, digits and dashes", "'h2o-seed-7'"],
+    ),
+    (
+        RunNotFound("h2o", "/runs", ["n2", "lih"]),
+        [
+            "there is no run 'h2o' in /runs.",
+            "Runs there: lih, n2.",
+            "--store DIR or QCSC_LOOP_STORE",
+        ],
+    ),
+    (
+        ParametersChanged("h2o", {"shots": (5, 6), "sampler.method": ("a", "b")}),
+        [
+            "run 'h2o' was started with other settings (shots: 5 -> 6; sampler.method: a -> b)",
+            "qcsc-loop resume h2o",
+            "another --run-id",
+        ],
+    ),
+    (
+        RunLocked("h2o", "login1", 4711, SINCE, 12.6),
+        [
+            "run 'h2o' is being driven by process 4711 on login1",
+            f"since {SINCE.astimezone():%Y-%m-%d %H:%M:%S}",
+            "free in 13 s: qcsc-loop resume h2o",
+        ],
+    ),
+    (
+        LeaseLost("h2o", 1, 2),
+        ["this driver (epoch 1) lost run 'h2o' to a newer one (epoch 2)", "nothing of it is lost"],
+    ),
+    (
+        HookFailed("BitCount", "evaluate", 7, "h2o", "algorithm.py:98", ValueError("no counts")),
+        [
+            "BitCount.evaluate raised ValueError in iteration 7 at algorithm.py:98: no counts.",
+            "qcsc-loop show h2o",
+            "qcsc-loop resume h2o",
+        ],
+    ),
+    (
+        WrongHookType("BitCount", "update", "Histogram", "dict", ""),
+        ["BitCount.update must return Histogram, but returned dict."],
+    ),
+    (EncodingError("Histogram", "object dtype"), ["Histogram cannot be stored: object dtype"]),
+    (
+        StoreError("write", "/runs/h2o/run.json", "No space left on device"),
+        [
+            "could not write /runs/h2o/run.json: No space left on device.",
+            "What was committed before is safe",
+            "resume the run",
+        ],
+    ),
+    (DamagedDocument("00000007.e0001", "cut off"), ["00000007.e0001 is damaged: cut off"]),
+    (
+        NoGoodCheckpoint("h2o", ["checkpoint 7: cut off", "checkpoint 6: gone"]),
+        [
+            "run 'h2o' has no checkpoint that verifies (checkpoint 7: cut off; checkpoint 6: gone).",
+            "from a backup, or start anew under another --run-id",
+        ],
+    ),
+    (SamplingFailed("Aer", "out of memory"), ["Aer gave no samples: out of memory"]),
+    (
+        ProgramFailed("count on 2 ranks", "ended with 3", "one\ntwo\n", 3),
+        ["count on 2 ranks ended with 3; it said: one | two"],
+    ),
+    (
+        PrefectUnreachable("http://localhost:4200/api", "connection refused"),
+        [
+            "the Prefect API at http://localhost:4200/api does not answer (connection refused).",
+            "prefect server start",
+            "PREFECT_API_URL",
+            "--no-prefect",
+        ],
+    ),
+]
+ALL = [
+    value
+    for value in vars(errors).values()
+    if inspect.isclass(value) and issubclass(value, QcscLoopError)
+]
+GROUPS = {QcscLoopError, InputError, HookError}
+
+
+def name_of(value: object) -> str:
+    return type(value).__name__ if isinstance(value, QcscLoopError) else ""
+
+
+# the messages
+
+
+@pytest.mark.parametrize(("error", "parts"), EXAMPLES, ids=name_of)
+def test_an_error_says_what_failed_and_what_to_do(error: QcscLoopError, parts: list[str]) -> None:
+    assert [part for part in parts if part not in str(error)] == []
+
+
+@pytest.mark.parametrize("error", [error for error, _ in EXAMPLES], ids=name_of)
+def test_a_message_is_one_line(error: QcscLoopError) -> None:
+    assert "\n" not in str(error)
+
+
+def test_every_class_that_can_be_raised_has_its_message_tested() -> None:
+    assert {type(error) for error, _ in EXAMPLES} == set(ALL) - GROUPS
+
+
+WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
+    "UnknownAlgorithm": lambda why: UnknownAlgorithm("x", why, []),
+    "BadAlgorithm": lambda why: BadAlgorithm("X", why),
+    "InvalidParameters": lambda why: InvalidParameters("X", [why], []),
+    "BlockNotFound": lambda why: BlockNotFound("aer/x", why, []),
+    "InvalidRunId": lambda why: InvalidRunId(why),
+    "ParametersChanged": lambda why: ParametersChanged("x", {"label": (why, "")}),
+    "HookFailed": lambda why: HookFailed("X", "sample", 1, "x", "", ValueError(why)),
+    "WrongHookType": lambda why: WrongHookType("X", "sample", "int", "str", why),
+    "EncodingError": lambda why: EncodingError("X", why),
+    "StoreError": lambda why: StoreError("read", "/x", why),
+    "DamagedDocument": lambda why: DamagedDocument("x", why),
+    "NoGoodCheckpoint": lambda why: NoGoodCheckpoint("x", [why]),
+    "SamplingFailed": lambda why: SamplingFailed("Aer", why),
+    "ProgramFailed": lambda why: ProgramFailed("x", "ended with 1", why, 1),
+    "PrefectUnreachable": lambda why: PrefectUnreachable("http://x", why),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_A_FOREIGN_TEXT)
+def test_a_message_stays_one_line_when_another_librarys_text_has_more(kind: str) -> None:
+    text = str(WITH_A_FOREIGN_TEXT[kind]("first line\n  second line\n"))
+
+    assert "\n" not in text
+    assert "first line" in text
+    assert "second line" in text
+
+
+# one class at a time
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownAlgorithm("x", "why", []),
+        InvalidParameters("X", ["why"], []),
+        RunNotFound("x", "/runs", []),
+        NoGoodCheckpoint("x", []),
+    ],
+    ids=name_of,
+)
+def test_an_empty_list_is_none_in_words(error: QcscLoopError) -> None:
+    assert "none" in str(error)
+
+
+def test_of_many_runs_ten_are_shown() -> None:
+    text = str(RunNotFound("x", "/runs", (f"run-{k:02}" for k in range(25))))
+
+    assert "run-09 and 15 more." in text
+    assert "run-10" not in text
+
+
+def test_a_lease_that_has_run_out_is_free_in_no_time() -> None:
+    assert "free in 0 s" in str(RunLocked("x", "here", 1, SINCE, -3.0))
+
+
+def test_a_lock_carries_who_holds_it() -> None:
+    error = RunLocked("h2o", "login1", 4711, SINCE, 12.0)
+
+    assert (error.run_id, error.host, error.pid) == ("h2o", "login1", 4711)
+    assert (error.since, error.free_in) == (SINCE, 12.0)
+
+
+def test_changed_parameters_carry_the_differences() -> None:
+    assert ParametersChanged("x", {"shots": (5, 6)}).differences == {"shots": (5, 6)}
+
+
+def test_invalid_parameters_carry_their_problems() -> None:
+    error = InvalidParameters("X", ["a", "b"], ["c"])
+
+    assert (error.problems, error.valid) == (("a", "b"), ("c",))
+
+
+def test_a_failed_hook_without_a_message_says_so() -> None:
+    assert "raised ValueError in iteration 1: no message." in str(
+        HookFailed("X", "sample", 1, "x", "", ValueError())
+    )
+
+
+def test_a_wrong_type_says_where_it_is_wrong() -> None:
+    text = str(WrongHookType("X", "update", "Wave", "Wave", "energy: not a number"))
+
+    assert text == "X.update must return Wave, but returned Wave (energy: not a number)."
+
+
+def test_a_program_that_said_nothing_is_quoted_so() -> None:
+    assert str(ProgramFailed("x", "ended with 1", " \n\n", 1)) == "x ended with 1 and said nothing"
+
+
+def test_of_a_long_output_the_last_five_lines_are_told() -> None:
+    error = ProgramFailed("x", "ended with 1", "\n".join("abcdefgh"), 1)
+
+    assert str(error).endswith("it said: d | e | f | g | h")
+    assert error.tail == "\n".join("abcdefgh")
+
+
+# what the command line and the retry policy read
+
+
+@pytest.mark.parametrize(
+    ("kind", "exit_code"),
+    [
+        (QcscLoopError, 1),
+        (UnknownAlgorithm, 2),
+        (ParametersChanged, 2),
+        (RunLocked, 3),
+        (LeaseLost, 3),
+        (HookFailed, 1),
+        (StoreError, 1),
+        (PrefectUnreachable, 2),
+    ],
+)
+def test_an_error_has_its_exit_code(kind: type[QcscLoopError], exit_code: int) -> None:
+    assert kind.exit_code == exit_code
+
+
+def test_the_transient_errors_are_these() -> None:
+    assert {kind for kind in ALL if kind.transient} == {RunLocked, StoreError, PrefectUnreachable}
+
+
+# the tree
+
+
+def drawn_tree() -> dict[str, str]:
+    """Every class in the module's docstring to the class it hangs from."""
+    parents: dict[str, str] = {}
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        branch = re.match(r"    ((?:│   |    )*)(?:├── |└── )?([A-Z]\w+)(?:  |$)", line)
+        if branch is None:
+            continue
+        depth = len(branch[1]) // 4 + ("── " in line)
+        path[depth:] = [branch[2]]
+        parents[branch[2]] = path[depth - 1] if depth else "Exception"
+    return parents
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
+    assert drawn_tree() == {kind.__name__: kind.__bases__[0].__name__ for kind in ALL}
+
+
+def test_every_exception_class_derives_from_the_root() -> None:
+    classes = [value for value in vars(errors).values() if inspect.isclass(value)]
+    exceptions = [kind for kind in classes if issubclass(kind, BaseException)]
+
+    assert exceptions == ALL
+
+
+def test_every_error_says_what_it_is() -> None:
+    assert [kind.__name__ for kind in ALL if not kind.__doc__] == []
