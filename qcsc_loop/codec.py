@@ -16,6 +16,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import numpy as np
 from pydantic import (
+    BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
     PydanticUserError,
@@ -180,8 +181,13 @@ class Codec(Generic[T]):
         """The value, if it is of the declared type; nothing is converted.
 
         Raises:
-            ValidationError: if it is not.
+            ValidationError, TypeError: if it is not.
         """
+        declared = self.declared
+        is_model = isinstance(declared, type) and issubclass(declared, BaseModel)
+        if is_model and not isinstance(value, declared):
+            # pydantic would take a dictionary for the model it describes
+            raise TypeError(f"{type(value).__name__} is no {self.name}")
         return self._root.model_validate(value, strict=True).root  # type: ignore[no-any-return]
 
     def encode(self, value: T) -> Document:

@@ -83,8 +83,8 @@ async def run_in_flow(
                 "around": partial(_around, mirror, _AS_TASKS[tasks]),
             }
             outcome = await run_loop(algorithm, **options)
-            await mirror.drain(drain_seconds)
-        await _show(artifacts, algorithm, outcome, journal, tell)
+            if await mirror.drain(drain_seconds):
+                await _show(artifacts, algorithm, outcome, journal, tell)
     return outcome
 
 

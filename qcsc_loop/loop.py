@@ -23,7 +23,7 @@ from qcsc_loop.errors import (
     HookFailed,
     LeaseLost,
     NoGoodCheckpoint,
-    QcscLoopError,
+    StoreError,
     WrongHookType,
 )
 from qcsc_loop.events import (
@@ -75,7 +75,7 @@ async def run_loop(
     """
     types = hook_types(type(algorithm))
     ready = await resolved(algorithm)
-    opened = await _whole(partial(open_run, ready, algorithm, options))
+    opened = await _whole(partial(open_run, ready, algorithm, options), undo=Opened.give_back)
     with loop_running():
         return await _Drive(ready, types, opened, options).to_the_end()
 
@@ -133,7 +133,10 @@ class _Drive(Generic[S, M, E]):
             raise
         finally:
             # no await: a second Ctrl-C must not leave the run looking alive
-            self._lease.release(end)
+            try:
+                self._lease.release(end)
+            except StoreError as error:  # must not take the place of what ended the run
+                self._tell(Trouble(f"how the run ended could not be written: {error}"))
             if end is not None:
                 self._tell(RunStopped(self._journal.run_id, end))
 
@@ -152,6 +155,7 @@ class _Drive(Generic[S, M, E]):
             self._tell(Trouble(lost))
         if found is not None:
             self._iteration = found.commit.iteration
+            await self._prune()
             return found.commit.iteration, found
         first = await self._call("initialize", 0, self._types.state, self._algorithm.initialize)
         at = await self._commit(0, first, converged=False)
@@ -281,17 +285,21 @@ class _Drive(Generic[S, M, E]):
             seconds=self._seconds,
             state_sha256=document.sha256,
         )
-        await _whole(self._lease.commit, commit, document)
-        self._iteration, self._seconds = iteration, {}
+        await _whole(self._write, commit, document)
+        self._seconds = {}
         self._remember([commit])
         self._tell(IterationCommitted(commit, document))
-        await self._prune(iteration)
+        await self._prune()
         return _At(read, commit)
 
-    async def _prune(self, iteration: int) -> None:
+    def _write(self, commit: Commit, state: Document) -> None:
+        self._lease.commit(commit, state)
+        self._iteration = commit.iteration  # here: a cancellation may come right after it
+
+    async def _prune(self) -> None:
         keep = self._opened.settings.keep
-        if keep is not None and iteration - keep > 0:
-            await to_thread.run_sync(self._lease.prune, iteration - keep)
+        if keep is not None and self._iteration >= keep:
+            await to_thread.run_sync(self._lease.prune, self._iteration - keep)
 
     # one call of a hook
 
@@ -329,10 +337,12 @@ class _Drive(Generic[S, M, E]):
     def _checked(self, hook: str, codec: Codec[T], value: object) -> T:
         try:
             return codec.check(value)
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in problem["loc"])
-            detail = f"{place}: {problem['msg']}" if place else ""
+        except (ValidationError, TypeError) as error:
+            detail = ""
+            if isinstance(error, ValidationError):
+                problem = error.errors(include_url=False)[0]
+                place = ".".join(str(part) for part in problem["loc"])
+                detail = f"{place}: {problem['msg']}" if place else ""
             name = type(self._algorithm).__name__
             raise WrongHookType(name, hook, codec.name, type(value).__name__, detail) from error
 
@@ -358,18 +368,23 @@ def _loss(commit: Commit, history: list[Commit], passed: list[str]) -> str:
 
 
 def _where(error: Exception, algorithm: type) -> str:
-    """The line of the user's file that raised, or called what raised."""
+    """The line of the algorithm's own files that raised, or called what raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = str(source_file(algorithm))
-    frame = next((f for f in reversed(frames) if f.filename == own), None)
+    files = {str(source_file(kind)) for kind in algorithm.__mro__ if kind is not IterativeAlgorithm}
+    frame = next((f for f in reversed(frames) if f.filename in files), None)
     return f"{Path(frame.filename).name}:{frame.lineno}" if frame else ""
 
 
-async def _whole(function: Callable[..., T], *arguments: Any) -> T:
+async def _whole(
+    function: Callable[..., T], *arguments: Any, undo: Callable[[T], None] = lambda _: None
+) -> T:
     """A blocking call in a thread, to its end: a cancellation is raised after it, not within.
 
     What a hook returned may have cost QPU time; a Ctrl-C must not come between it and the disk.
     anyio shields only from its own scopes, not from a task that is cancelled by asyncio.
+
+    Args:
+        undo: called with the result if the caller will never get it.
     """
     work = asyncio.ensure_future(to_thread.run_sync(partial(function, *arguments)))
     cancelled: BaseException | None = None
@@ -381,8 +396,7 @@ async def _whole(function: Callable[..., T], *arguments: Any) -> T:
         except BaseException:
             break
     if cancelled is not None:
+        if work.exception() is None:
+            undo(work.result())
         raise cancelled
     return work.result()
-
-
-__all__ = ["Around", "QcscLoopError", "RunOptions", "directly", "run_loop"]

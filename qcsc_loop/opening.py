@@ -14,6 +14,7 @@ from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.catalog import reference
 from qcsc_loop.errors import InvalidParameters, InvalidRunId, ParametersChanged
 from qcsc_loop.events import Observer
+from qcsc_loop.outcome import Reason
 from qcsc_loop.parameters import differences, dumped
 from qcsc_loop.provenance import provenance
 from qcsc_loop.retry import Retry
@@ -21,7 +22,7 @@ from qcsc_loop.settings import Environment
 from qcsc_loop.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
-from qcsc_loop.store.records import RunRecord, Settings
+from qcsc_loop.store.records import EndRecord, RunRecord, Settings
 from qcsc_loop.store.store import Store
 
 if TYPE_CHECKING:
@@ -73,6 +74,17 @@ class Opened:
     settings: Settings
     source_changed: bool
 
+    def give_back(self) -> None:
+        """Frees the run again: its driver was cancelled before it did anything."""
+        history = self.journal.history()
+        self.lease.release(
+            EndRecord(
+                epoch=self.lease.epoch,
+                reason=Reason.INTERRUPTED,
+                iteration=history[-1].iteration if history else 0,
+            )
+        )
+
 
 def open_run(algorithm: Algorithm, given: Algorithm, options: RunOptions) -> Opened:
     """Creates or reopens the run, and claims it.
@@ -88,7 +100,10 @@ def open_run(algorithm: Algorithm, given: Algorithm, options: RunOptions) -> Ope
     """
     environment = Environment()
     store = options.get("store") or DirectoryStore(environment.store)
-    run_id = options.get("run_id") or new_run_id(type(algorithm))
+    run_id = options["run_id"] if "run_id" in options else new_run_id(type(algorithm))
+    lease_seconds = options.get("lease_seconds", environment.lease_seconds)
+    if not lease_seconds > 0:
+        raise InvalidParameters("run", [f"lease_seconds: {lease_seconds} is not above 0"], [])
     facts = provenance(type(algorithm))
     try:
         settings = _settings(algorithm, given, options)
@@ -103,7 +118,6 @@ def open_run(algorithm: Algorithm, given: Algorithm, options: RunOptions) -> Ope
         before = journal.settings()
         _refuse_other_results(algorithm, record, before, options)
         settings = _settings(algorithm, given, options, before)
-    lease_seconds = options.get("lease_seconds", environment.lease_seconds)
     lease = journal.claim(settings, facts, lease_seconds)
     changed = record.provenance.get("source_sha256") != facts["source_sha256"]
     return Opened(journal, lease, record, settings, changed)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from qcsc_loop.catalog import find
 from qcsc_loop.cli.progress import hook_logs, progress
-from qcsc_loop.cli.signals import Interrupted, Signals, leave
+from qcsc_loop.cli.signals import Interrupted, Signals, leave, leave_within
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.opening import Algorithm, RunOptions, new_run_id
 from qcsc_loop.outcome import Outcome
@@ -28,6 +28,8 @@ from qcsc_loop.store.journal import Journal
 
 if TYPE_CHECKING:
     from qcsc_loop.flows import Granularity
+
+LAST_WORDS_SECONDS = 15.0
 
 
 def run(
@@ -45,7 +47,7 @@ def run(
     options = _options(**driving)
     if seed is not None:
         options["seed"] = seed
-    _drive(build(kind, given), run_id or new_run_id(kind), options, **driving)
+    _drive(build(kind, given), new_run_id(kind) if run_id is None else run_id, options, **driving)
 
 
 def resume(*, run_id: str, algorithm: str | None, **driving: Any) -> None:
@@ -109,6 +111,7 @@ def _drive(
         _say_interrupted(interrupted, run_id, as_json)
     else:
         _say_end(outcome, time.monotonic() - began, console, as_json)
+        leave_within(LAST_WORDS_SECONDS, 0)  # Prefect's last words, to a server that may be gone
 
 
 def _chosen(algorithm: Algorithm | str | None, journal: Journal) -> Algorithm:

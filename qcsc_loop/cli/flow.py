@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from qcsc_loop.store.journal import Journal
 
 # before Prefect is imported, which reads them once. Its console lines repeat ours, with
 # tracebacks; its own log still has them, and whoever sets one of these gets what they set
+END_SECONDS = 10  # for Prefect to say that a flow run has ended, to a server that may be gone
 _CONSOLE = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
@@ -38,6 +41,7 @@ def drive_in_flow(
     """Runs the algorithm that `choose` finds, in a flow, on the configured or a temporary API."""
     from qcsc_loop.prefect.server import prefect_api
 
+    logging.raiseExceptions = False  # a log line that an absent server did not take is no news
     with prefect_api():
         return signals.run(_drive(choose, journal, options, tasks, signals))
 
@@ -60,20 +64,26 @@ async def _drive(
         # which algorithm a run is may be known to the API alone
         await restore(RunArtifacts(client, journal.run_id), journal)
     algorithm = choose(journal)
-    outcomes: list[Outcome[Any]] = []
+    ended: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
 
     async def body(algorithm: dict[str, Any], run_id: str) -> None:
         signals.hold()  # Prefect has just installed a handler of its own
-        outcomes.append(await run_in_flow(chosen, tasks=tasks, **options))
+        ended.set_result(await run_in_flow(chosen, tasks=tasks, **options))
 
     chosen, name = algorithm, type(algorithm).__name__.lower()
+    run = flow(name=name, validate_parameters=False, persist_result=False)(body)
+    flow_run = asyncio.ensure_future(run(dumped(algorithm), journal.run_id))
     try:
-        run = flow(name=name, validate_parameters=False, persist_result=False)(body)
-        await run(dumped(algorithm), journal.run_id)
-    except Exception as error:
-        if not outcomes:
-            raise
+        await asyncio.wait([flow_run, ended], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([flow_run], timeout=END_SECONDS)
+    finally:
+        if not flow_run.done():
+            flow_run.cancel()
+            await asyncio.wait([flow_run], timeout=END_SECONDS)
+    if not ended.done():
+        await flow_run
+    elif not flow_run.done() or flow_run.cancelled() or flow_run.exception():
         # the run is done and kept; that the server could not be told is not its failure
         for observer in options.get("observers", ()):
-            observer(Trouble(f"the flow run's end is not on the server: {type(error).__name__}"))
-    return outcomes[0]
+            observer(Trouble("that the flow run has ended is not on the Prefect server"))
+    return ended.result()

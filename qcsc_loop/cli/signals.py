@@ -71,11 +71,16 @@ class Signals:
         self.received = number
         # whatever hangs from here on (a simulation, a server that is gone): the run is marked by
         # then, and children die with this process
-        timer = threading.Timer(PATIENCE_SECONDS, leave, [128 + number])
-        timer.daemon = True
-        timer.start()
+        leave_within(PATIENCE_SECONDS, 128 + number)
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
+
+
+def leave_within(seconds: float, code: int) -> None:
+    """Lets the process end by itself for so long, and then ends it."""
+    timer = threading.Timer(seconds, leave, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def leave(code: int) -> None:

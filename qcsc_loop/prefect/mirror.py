@@ -81,8 +81,12 @@ class Mirror:
         while self._healthy and not self._broken and len(self._waiting) > AHEAD:
             await self._moved.wait()
 
-    async def drain(self, seconds: float) -> None:
-        """Publishes what is left: as long as the server takes it, else for `seconds`."""
+    async def drain(self, seconds: float) -> bool:
+        """Publishes what is left, as long as the server takes it, else for `seconds`.
+
+        Returns:
+            Whether all is published.
+        """
         while self._behind:
             before = self._successes
             with anyio.move_on_after(seconds):
@@ -94,7 +98,8 @@ class Mirror:
                     f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
                     f"`qcsc-loop resume {self._journal.run_id}` sends what is missing"
                 ))  # fmt: skip
-                return
+                return False
+        return not self._broken
 
     @property
     def _behind(self) -> bool:

@@ -250,13 +250,12 @@ class Lease:
         self.journal.add_checkpoint(commit, state)
         self.journal.add_history([commit])
 
-    def prune(self, iteration: int) -> None:
-        """Removes state, steps and work folders of one iteration; its history line stays."""
+    def prune(self, through: int) -> None:
+        """Removes states, steps and work folders up to an iteration; their history lines stay."""
         self.check()
-        prefix = f"{iteration:08d}"
         for folder in ("steps", "checkpoints", "work"):
             for name in self._store.names(f"{self.journal.run_id}/{folder}"):
-                if name.startswith(prefix):
+                if name[:8].isdigit() and int(name[:8]) <= through:
                     self._store.remove(f"{self.journal.run_id}/{folder}/{name}")
 
     def release(self, end: EndRecord | None) -> None:

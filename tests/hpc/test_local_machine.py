@@ -46,10 +46,6 @@ PROGRAMS = {
             os.kill(os.getpid(), signal.SIGKILL)
         MPI.COMM_WORLD.Barrier()
         """,
-    "reads": """
-        import sys
-        print("read", repr(sys.stdin.read()), flush=True)
-        """,
     "stays": """
         import os, sys, time
         from pathlib import Path
@@ -137,10 +133,6 @@ def test_the_output_of_all_ranks_is_kept(folder: Path) -> None:
 
 def test_ranks_get_their_number_of_threads(folder: Path) -> None:
     assert "threads 2\n" in run("says", folder=folder, threads=2)
-
-
-def test_ranks_read_nothing(folder: Path) -> None:
-    assert "read ''" in run("reads", folder=folder)
 
 
 def test_the_log_of_an_earlier_attempt_is_replaced(folder: Path) -> None:

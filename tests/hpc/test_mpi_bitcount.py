@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_counts_are_those_of_qiskit(num_bits: int) -> None:
 @pytest.mark.parametrize("num_bits", WIDTHS)
 def test_counts_are_of_the_same_type_for_every_width(num_bits: int) -> None:
     rows, counts = count(random_shots(10, num_bits), num_bits)
-    assert (rows.dtype, counts.dtype) == (np.uint8, np.int64)
+    assert (rows.dtype, counts.dtype) == (np.dtype(np.uint8), np.dtype(np.int64))
     assert rows.shape == (len(counts), width(num_bits))
 
 
@@ -137,7 +138,7 @@ def test_merging_adds_large_counts_exactly() -> None:
 def test_shares_of_all_ranks_are_all_shots_once(total: int, ranks: int) -> None:
     parts = [share(total, rank, ranks) for rank in range(ranks)]
     assert (parts[0].start, parts[-1].stop) == (0, total)
-    assert all(a.stop == b.start for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.stop == b.start for a, b in pairwise(parts))
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5, 7, 48])

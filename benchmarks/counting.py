@@ -1,0 +1,78 @@
+"""How fast shots are counted, in one process and as the MPI program."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import anyio
+import numpy as np
+from qiskit.primitives import BitArray
+
+from benchmarks.figures import Figure, at_least, medians, seconds, show
+from qcsc_hpc.local import LocalMachine
+from qcsc_hpc.mpi.bitcount import Rows, count, width
+
+WIDTHS = (10, 20, 30, 64, 156)
+SHOTS, REPEATS = 1_000_000, 3
+MPI_SHOTS, MPI_BITS, MPI_REPEATS = 10_000_000, 10, 5
+PROGRAM = "qcsc_hpc.mpi.bitcount"
+MSHOTS = "Mshots/s"
+
+
+def in_process() -> list[Figure]:
+    """`count` beside qiskit, on the same shots."""
+    return [_beside_qiskit(num_bits) for num_bits in WIDTHS]
+
+
+def _beside_qiskit(num_bits: int) -> Figure:
+    shots = uniform(SHOTS, num_bits)
+    found = medians(
+        REPEATS,
+        {
+            "ours": lambda: seconds(lambda: count(shots, num_bits)),
+            # a new one each time: it may remember what it has counted
+            "qiskit": lambda: seconds(lambda: BitArray(shots, num_bits).get_counts()),
+        },
+    )
+    ours, qiskit = SHOTS / 1e6 / found["ours"], SHOTS / 1e6 / found["qiskit"]
+    target = at_least(100, ours / qiskit, " x") if num_bits == 10 else None
+    return Figure(f"count, {num_bits} bits", ours, MSHOTS, "BitArray.get_counts", qiskit, target)
+
+
+def uniform(shots: int, num_bits: int) -> Rows:
+    """Shots in which every bitstring is as likely as any other: the worst case for counting."""
+    rows = np.random.default_rng(0).integers(0, 256, (shots, width(num_bits)), np.uint8)
+    rows[:, 0] >>= -num_bits % 8
+    return rows
+
+
+def as_program() -> list[Figure]:
+    """The whole program, launcher and files included, beside `count` alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shots = uniform(MPI_SHOTS, MPI_BITS)
+        np.save(folder / "shots.npy", shots)
+        found = medians(
+            MPI_REPEATS,
+            {
+                "count": lambda: seconds(lambda: count(shots, MPI_BITS)),
+                "one": lambda: seconds(partial(anyio.run, _program, folder, 1)),
+                "two": lambda: seconds(partial(anyio.run, _program, folder, 2)),
+            },
+        )
+    speed = {name: MPI_SHOTS / 1e6 / value for name, value in found.items()}
+    return [
+        Figure("MPI program, 1 rank", speed["one"], MSHOTS, "count alone", speed["count"]),
+        Figure("MPI program, 2 ranks", speed["two"], MSHOTS, "1 rank", speed["one"]),
+    ]
+
+
+async def _program(folder: Path, ranks: int) -> None:
+    arguments = [str(ranks), str(MPI_BITS), str(folder / "shots.npy"), str(folder / "counts.npz")]
+    await LocalMachine().run(PROGRAM, arguments, ranks=ranks, folder=folder)
+
+
+if __name__ == "__main__":
+    show(f"Counting, {SHOTS:.0e} shots (MPI: {MPI_SHOTS:.0e})", [*in_process(), *as_program()])

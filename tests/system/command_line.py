@@ -1,0 +1,232 @@
+"""The console script as a person starts it: in a process and an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from waiting import alive, until
+
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+
+SCRIPT = Path(sys.prefix) / "bin" / "qcsc-loop"
+TOYS = Path(__file__).with_name("toys.py")
+WANDER = f"{TOYS}:Wander"
+LONGEST_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def answer(self) -> Any:
+        """The JSON in the last line of stdout."""
+        return json.loads(self.out.splitlines()[-1])
+
+    @property
+    def refusal(self) -> str:
+        """The one sentence of a command that failed."""
+        assert self.code != 0, self
+        assert "Traceback" not in self.out + self.err, self
+        sentences = [line for line in self.err.splitlines() if line.startswith("qcsc-loop: ")]
+        assert len(sentences) == 1, self
+        return sentences[0].removeprefix("qcsc-loop: ")
+
+    def well(self) -> Result:
+        """Itself, if the command did what it was asked for."""
+        assert self.code == 0, self
+        assert "Traceback" not in self.out + self.err, self
+        return self
+
+
+class Background:
+    """A command that is running."""
+
+    def __init__(self, process: subprocess.Popen[str], out: Path, err: Path) -> None:
+        self.process, self.pid, self._out, self._err = process, process.pid, out, err
+
+    @property
+    def said(self) -> str:
+        """Both streams so far."""
+        return self._out.read_text() + self._err.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        """Every process below it."""
+        try:
+            return psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def child(self, words: str) -> list[psutil.Process]:
+        """Processes below it with these words in their command line."""
+        found = []
+        for child in self.children():
+            try:
+                if words in " ".join(child.cmdline()):
+                    found.append(child)
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return found
+
+    def until_there_is(self, path: Path) -> None:
+        """Waits for a file that the command's hooks write."""
+        until(lambda: path.exists() or self.process.poll() is not None, f"there is {path.name}")
+        assert path.exists(), self.result()
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def result(self) -> Result:
+        """Waits for its end."""
+        code = self.process.wait(LONGEST_SECONDS)
+        return Result(code, self._out.read_text(), self._err.read_text())
+
+    def kill(self) -> list[psutil.Process]:
+        """Kills the process alone; returns those that were below it."""
+        below = self.children()
+        self.process.kill()
+        self.process.wait()
+        return below
+
+    def end(self) -> None:
+        """Ends it with all below it."""
+        for process in [*self.children(), self.process]:
+            process.kill()
+        self.process.wait()
+
+
+def until_gone(processes: list[psutil.Process]) -> None:
+    """Waits for the end of processes that nobody ends here."""
+    until(lambda: not any(alive(process.pid) for process in processes), f"{processes} are gone")
+
+
+@dataclass
+class CommandLine:
+    """Runs `qcsc-loop` with a store of its own.
+
+    Attributes:
+        folder: where its output and the toys' files go.
+        environment: what the process sees.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+    _started: list[Background] = field(default_factory=list[Background])
+
+    @property
+    def store(self) -> Path:
+        return Path(self.environment["QCSC_LOOP_STORE"])
+
+    def journal(self, run_id: str, store: Path | None = None) -> Journal:
+        """A run's journal, read without the command line."""
+        return Journal(DirectoryStore(store or self.store), run_id)
+
+    def __call__(
+        self, *words: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Result:
+        return self.start(*words, env=env, cwd=cwd).result()
+
+    def start(
+        self, *words: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Background:
+        """The same in the background."""
+        number = len(self._started)
+        out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
+        with out.open("w") as stdout, err.open("w") as stderr:
+            process = subprocess.Popen(
+                [str(SCRIPT), *map(str, words)],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**self.environment, **(env or {})},
+                cwd=cwd or self.folder,
+                text=True,
+            )
+        self._started.append(Background(process, out, err))
+        return self._started[-1]
+
+    def close(self) -> None:
+        for background in self._started:
+            background.end()
+
+    def status(self, run_id: str) -> str:
+        """What `show` says of a run."""
+        return str(self("show", run_id, "--json").well().answer["status"])
+
+
+def environment(store: Path, prefect_home: Path) -> dict[str, str]:
+    """This process's environment, without what would lead to a person's Prefect or store."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "QCSC_LOOP_", "COLUMNS", "LINES"))
+    }
+    # nothing here shall ever cost a person's settings or their database
+    return own | {"QCSC_LOOP_STORE": str(store), "PREFECT_HOME": str(prefect_home)}
+
+
+@contextmanager
+def command_line(
+    folder: Path, prefect_home: Path, **more: str
+) -> Iterator[CommandLine]:
+    """A command line whose processes end with the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line = CommandLine(folder, environment(folder / "store", prefect_home) | more)
+    try:
+        yield line
+    finally:
+        line.close()
+
+
+def setting(**parameters: Any) -> list[str]:
+    """Parameters as `--set` words."""
+    words = ((name, v if isinstance(v, str) else json.dumps(v)) for name, v in parameters.items())
+    return [word for name, value in words for word in ("--set", f"{name}={value}")]
+
+
+def files_below(folder: Path) -> list[str]:
+    """Every file below a folder, relative to it; without signs of life."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if not name.endswith(".beat"))
+
+
+class Executions:
+    """How often the toy's hooks were executed, and which of them may not be executed again."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+        self.final: dict[tuple[str, int], int] = {}
+
+    def counts(self) -> Counter[tuple[str, int]]:
+        lines = self.trace.read_text().splitlines() if self.trace.exists() else []
+        return Counter((line.split()[0], int(line.split()[1])) for line in lines)
+
+    def note_records(self, journal: Journal) -> None:
+        """Takes down what the store has now: those steps are paid for."""
+        counts = self.counts()
+        names = journal.store.names(f"{journal.run_id}/steps")
+        recorded = [(name.split(".")[1], int(name.split(".")[0])) for name in names]
+        committed = [("update", commit.iteration) for commit in journal.history()]
+        for step in (*recorded, *committed):
+            self.final.setdefault(step, counts[step])
+
+    def repeated(self) -> dict[tuple[str, int], int]:
+        """Steps that were executed again after their record was on disk."""
+        counts = self.counts()
+        return {step: counts[step] for step, before in self.final.items() if counts[step] > before}

@@ -1,0 +1,67 @@
+"""Real processes and real servers, each ended by the test or the session that started it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from system.command_line import CommandLine, command_line, files_below
+from system.server import PrefectServer
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's folder for all temporary servers: its database is made once."""
+    return tmp_path_factory.mktemp("prefect-home")
+
+
+@pytest.fixture
+def qcsc_loop(tmp_path: Path, prefect_home: Path) -> Iterator[CommandLine]:
+    """The console script, with a store of its own and no Prefect server configured."""
+    with command_line(tmp_path / "line", prefect_home) as line:
+        yield line
+
+
+@pytest.fixture
+def run_id() -> str:
+    """A run id of its own: temporary servers share a database."""
+    return f"run-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """One Prefect server for all tests that only talk to it."""
+    shared = PrefectServer(tmp_path_factory.mktemp("prefect-server"))
+    try:
+        shared.start()
+        yield shared
+    finally:
+        shared.stop()
+
+
+@pytest.fixture
+def with_server(
+    tmp_path: Path, prefect_home: Path, server: PrefectServer
+) -> Iterator[CommandLine]:
+    """The console script, with that server configured."""
+    with command_line(tmp_path / "with-server", prefect_home, **server.settings) as line:
+        yield line
+
+
+@pytest.fixture(scope="module")
+def fragile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A server to be killed and started again."""
+    fragile = PrefectServer(tmp_path_factory.mktemp("fragile-server"))
+    try:
+        yield fragile
+    finally:
+        fragile.stop()
+
+
+@pytest.fixture
+def nothing_left(qcsc_loop: CommandLine) -> Iterator[None]:
+    """Whatever the test does leaves no file in the store."""
+    yield
+    assert files_below(qcsc_loop.store) == []

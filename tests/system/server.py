@@ -1,0 +1,133 @@
+"""A real Prefect server on 127.0.0.1 with a database of its own, that can be killed and restarted."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from system.command_line import environment
+
+from qcsc_loop.child import tied_to_this_process
+
+START_SECONDS = 120.0  # the first start makes the database
+QUIET = {
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PrefectServer:
+    """A server on one port and one SQLite database, however often it is started."""
+
+    def __init__(self, home: Path) -> None:
+        self._home, self._port = home, free_port()
+        self.url = f"http://127.0.0.1:{self._port}/api"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What makes a command use it."""
+        return {"PREFECT_API_URL": self.url}
+
+    def start(self) -> None:
+        command = [
+            *(sys.executable, "-m", "uvicorn", "--factory"),
+            *("prefect.server.api.server:create_app", "--host", "127.0.0.1"),
+            *("--port", str(self._port), "--log-level", "critical"),
+        ]
+        self._process = subprocess.Popen(
+            tied_to_this_process(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(self._home, self._home) | QUIET,
+        )
+        end = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, "the Prefect server ended"
+            assert time.monotonic() < end, "the Prefect server does not answer"
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        """As a machine that loses its power."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """In order."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    # what it knows
+
+    def artifacts(self, key: str) -> list[dict[str, Any]]:
+        """All artifacts of a key, oldest first, page by page."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.post(
+                "/artifacts/filter",
+                {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC",
+                 "limit": 200, "offset": len(found)},
+            )  # fmt: skip
+            found += page
+            if len(page) < 200:
+                return found[::-1]
+
+    def iterations(self, run_id: str) -> list[int]:
+        """The iterations that are published, in the order they were; repeated ones once."""
+        rows = (json.loads(row["data"])["commit"] for row in self.artifacts(run_id))
+        return list(dict.fromkeys(int(commit["iteration"]) for commit in rows))
+
+    def flow_runs(self, run_id: str) -> list[dict[str, Any]]:
+        """The flow runs of a run, oldest first."""
+        return self.post(
+            "/flow_runs/filter",
+            {"flow_runs": {"tags": {"all_": [f"run:{run_id}"]}}, "sort": "START_TIME_ASC",
+             "limit": 200, "offset": 0},
+        )  # fmt: skip
+
+    def task_runs(self, flow_run: str) -> list[str]:
+        """The names of a flow run's task runs, sorted."""
+        rows = self.post(
+            "/task_runs/filter",
+            {"task_runs": {"flow_run_id": {"any_": [flow_run]}}, "limit": 200, "offset": 0},
+        )
+        return sorted(str(row["name"]) for row in rows)
+
+    def change(self, artifact: str, data: str) -> None:
+        """Overwrites what an artifact holds."""
+        httpx.patch(
+            f"{self.url}/artifacts/{artifact}", json={"data": data}, timeout=30
+        ).raise_for_status()
+
+    def post(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{self.url}{path}", json=body, timeout=30)
+        assert answer.is_success, answer.text
+        rows: list[dict[str, Any]] = answer.json()
+        return rows

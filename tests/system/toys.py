@@ -1,0 +1,136 @@
+"""Small algorithms for the command line: one that counts, waits and speaks, and some that err."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import numpy as np
+from pydantic import Field
+
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.codec import NDArray
+from qcsc_loop.operational import OPERATIONAL
+from qcsc_loop.state import State
+from qcsc_loop.step import current_step
+
+POLL_SECONDS = 0.002
+
+
+class Place(State):
+    """Where the wanderer is, and every number it has drawn."""
+
+    steps: int = 0
+    position: float = 0.0
+    numbers: NDArray
+
+
+class Wander(IterativeAlgorithm[Place, float, float]):
+    """Adds a random number in every iteration, and leaves a line in `trace` for every hook.
+
+    Attributes:
+        size: float64 numbers in the state.
+        pause: seconds that each hook takes.
+        trace: a file that gets a line "hook iteration" whenever a hook's body is executed.
+        goal: converged once this many iterations are done; 0 is never.
+        gates: iterations whose `sample` writes the file "K.reached" in the folder `gate` and
+            waits there for the file "K.open".
+        says: what `sample` logs.
+        stubborn: the gate holds against a cancellation too, and says so in "K.cancelled".
+        busy: the gate keeps the event loop busy.
+    """
+
+    size: int = Field(default=8, ge=1, le=1_000_000)
+    pause: Annotated[float, OPERATIONAL] = Field(default=0.0, ge=0)
+    trace: Annotated[str, OPERATIONAL] = ""
+    goal: Annotated[int, OPERATIONAL] = 0
+    gate: Annotated[str, OPERATIONAL] = ""
+    gates: Annotated[tuple[int, ...], OPERATIONAL] = ()
+    says: Annotated[str, OPERATIONAL] = ""
+    stubborn: Annotated[bool, OPERATIONAL] = False
+    busy: Annotated[bool, OPERATIONAL] = False
+
+    async def initialize(self) -> Place:
+        await self._enter()
+        return Place(numbers=current_step().rng.standard_normal(self.size))
+
+    async def sample(self, state: Place) -> float:
+        await self._enter()
+        if self.says:
+            current_step().logger.info(self.says)
+        await self._gate(current_step().iteration)
+        return float(current_step().rng.standard_normal())
+
+    async def evaluate(self, state: Place, samples: float) -> float:
+        await self._enter()
+        return 2 * samples
+
+    async def update(self, state: Place, evaluation: float) -> Place:
+        await self._enter()
+        numbers = np.roll(state.numbers, 1) + evaluation
+        return Place(
+            steps=state.steps + 1, position=state.position + evaluation, numbers=numbers
+        )
+
+    async def converged(self, previous: Place, current: Place) -> bool:
+        await self._enter()
+        return 0 < self.goal <= current.steps
+
+    async def _enter(self) -> None:
+        step = current_step()
+        if self.trace:
+            with Path(self.trace).open("a") as file:
+                file.write(f"{step.name} {step.iteration}\n")
+        if self.pause:
+            await anyio.sleep(self.pause)
+
+    async def _gate(self, iteration: int) -> None:
+        if iteration not in self.gates:
+            return
+        folder = Path(self.gate)
+        (folder / f"{iteration}.reached").touch()
+        while not (folder / f"{iteration}.open").exists():
+            if self.busy:
+                time.sleep(POLL_SECONDS)  # noqa: ASYNC251  # blocking is what it is for
+                continue
+            try:
+                await anyio.sleep(POLL_SECONDS)
+            except asyncio.CancelledError:
+                if not self.stubborn:
+                    raise
+                (folder / f"{iteration}.cancelled").touch()
+
+
+class WrongType(Wander):
+    """Its `evaluate` returns a text."""
+
+    async def evaluate(self, state: Place, samples: float) -> float:
+        return "much"  # type: ignore[return-value]  # that is its fault
+
+
+class Raises(Wander):
+    """Its `evaluate` raises in iteration 2, for as long as the file `trace` + ".bad" exists."""
+
+    async def evaluate(self, state: Place, samples: float) -> float:
+        if state.steps == 1 and Path(f"{self.trace}.bad").exists():
+            raise ValueError("the detector\nis off")
+        return await super().evaluate(state, samples)
+
+
+class Untyped(IterativeAlgorithm):  # type: ignore[type-arg]  # that is its fault
+    """Does not say its types."""
+
+    async def initialize(self) -> Place:
+        return Place(numbers=np.zeros(1))
+
+    async def sample(self, state: Place) -> float:
+        return 0.0
+
+    async def evaluate(self, state: Place, samples: float) -> float:
+        return samples
+
+    async def update(self, state: Place, evaluation: float) -> Place:
+        return state
