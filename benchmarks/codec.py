@@ -68,15 +68,16 @@ def figures() -> list[Figure]:
 
 
 def _milliseconds(kept: Kept) -> dict[str, float]:
-    measures: dict[str, Callable[[], object]] = {
-        "write": kept.write,
-        "plain write": kept.write_plain,
-        "read": kept.read,
-        "plain read": kept.read_plain,
-    }
-    return medians(
-        REPEATS, {name: lambda act=act: 1e3 * seconds(act) for name, act in measures.items()}
+    found = medians(
+        REPEATS,
+        {
+            "write": lambda: seconds(kept.write),
+            "plain write": lambda: seconds(kept.write_plain),
+            "read": lambda: seconds(kept.read),
+            "plain read": lambda: seconds(kept.read_plain),
+        },
     )
+    return {name: 1e3 * value for name, value in found.items()}
 
 
 def _peak(act: Callable[[], object]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -58,8 +57,8 @@ def as_program() -> list[Figure]:
             MPI_REPEATS,
             {
                 "count": lambda: seconds(lambda: count(shots, MPI_BITS)),
-                "one": lambda: seconds(partial(anyio.run, _program, folder, 1)),
-                "two": lambda: seconds(partial(anyio.run, _program, folder, 2)),
+                "one": lambda: _program(folder, 1),
+                "two": lambda: _program(folder, 2),
             },
         )
     speed = {name: MPI_SHOTS / 1e6 / value for name, value in found.items()}
@@ -69,9 +68,12 @@ def as_program() -> list[Figure]:
     ]
 
 
-async def _program(folder: Path, ranks: int) -> None:
+def _program(folder: Path, ranks: int) -> float:
     arguments = [str(ranks), str(MPI_BITS), str(folder / "shots.npy"), str(folder / "counts.npz")]
-    await LocalMachine().run(PROGRAM, arguments, ranks=ranks, folder=folder)
+    machine = LocalMachine()
+    return seconds(
+        lambda: anyio.run(lambda: machine.run(PROGRAM, arguments, ranks=ranks, folder=folder))
+    )
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from contextlib import closing
-from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 import anyio
+import psutil
 
 from benchmarks.figures import Figure, at_most, medians, seconds, show
 from benchmarks.idle import Idle, Ticks
@@ -27,8 +26,10 @@ ITERATIONS, REPEATS = 100, 7
 DOCUMENTS = 3  # one iteration keeps what `sample` and `evaluate` returned, and the checkpoint
 DOCUMENT, LINE = b"x" * 600, b"x" * 300  # about what an idle iteration writes
 
-FLOW_ITERATIONS, FLOW_REPEATS = 20, 5
-WARM_UP = 6  # until the loop is as far ahead of the server as it may be
+FLOW_ITERATIONS, FLOW_REPEATS = 40, 5
+WARM_UP = 10  # until the loop is as far ahead of the server as it may be
+ARTIFACT = "x" * 600
+REST, RESTING, LONGEST_REST = 0.5, 0.2, 20  # seconds; share of a core; seconds
 TASKS: dict[Granularity, int] = {"step": 3, "iteration": 1, "none": 0}
 
 
@@ -86,89 +87,86 @@ def _put(target: Path) -> None:
 
 
 def in_flow() -> list[Figure]:
-    """A run inside a flow beside the bare tasks and the artifact that it makes."""
+    """A run inside a flow beside the bare tasks and artifacts that it makes."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ["PREFECT_HOME"] = folder
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
-        # both read the environment when they are imported
-        import qcsc_loop.cli.flow
+        # silences Prefect's console lines, and like the home has to come before its import
+        import qcsc_loop.cli.flow  # noqa: F401
         from qcsc_loop.prefect.server import prefect_api
 
         with prefect_api():
             ms = anyio.run(_measured_in_flow, DirectoryStore(f"{folder}/store"))
-    return [_beside_its_parts(tasks, ms) for tasks in TASKS]
+    return [_beside_its_parts(tasks, ms[tasks], ms[f"bare {tasks}"]) for tasks in TASKS]
 
 
-def _beside_its_parts(tasks: Granularity, ms: dict[str, float]) -> Figure:
-    floor = TASKS[tasks] * ms["task"] + ms["artifact"]
-    figure = Figure(
-        f'run_in_flow, tasks="{tasks}"', ms[tasks], "ms",
-        f"{TASKS[tasks]} bare tasks, one artifact", floor,
-    )  # fmt: skip
-    return Figure(**vars(figure) | {"target": at_most(1, figure.ratio, " x")})
+def _beside_its_parts(tasks: Granularity, ours: float, parts: float) -> Figure:
+    beside = f"bare tasks: {TASKS[tasks]}, artifacts: 1"
+    target = at_most(1, ours / parts, " x")
+    return Figure(f'run_in_flow, tasks="{tasks}"', ours, "ms", beside, parts, target)
 
 
 async def _measured_in_flow(store: Store) -> dict[str, float]:
-    """Median milliseconds of a bare task, an artifact, and an iteration of each granularity."""
+    """Median milliseconds of an iteration, by granularity, and of its bare parts."""
     from prefect import flow
 
     found: defaultdict[str, list[float]] = defaultdict(list)
-    run_ids = count()
-    measures: dict[str, Callable[[], Awaitable[float]]] = {"task": _tasks, "artifact": _artifacts}
-    for tasks in TASKS:
-        measures[tasks] = partial(_iterations, store, tasks, run_ids)
 
     async def body() -> None:
-        for _ in range(FLOW_REPEATS):
-            for name, measure in measures.items():
-                found[name].append(await measure())
+        for repeat in range(FLOW_REPEATS):
+            for tasks in TASKS:
+                await _until_server_rests()
+                found[f"bare {tasks}"].append(await _bare(TASKS[tasks]))
+                await _until_server_rests()
+                found[tasks].append(await _in_flow(store, tasks, f"{tasks}-{repeat}"))
 
     await flow(name="overhead", persist_result=False)(body)()
     return {name: 1e3 * statistics.median(values) for name, values in found.items()}
 
 
-async def _tasks() -> float:
+async def _in_flow(store: Store, tasks: Granularity, run_id: str) -> float:
+    from qcsc_loop.flows import run_in_flow
+
+    ticks, stop = Ticks(), MaxIterations(FLOW_ITERATIONS)
+    await run_in_flow(Idle(), tasks=tasks, store=store, run_id=run_id, stop=stop, observers=[ticks])
+    return ticks.per_iteration(WARM_UP, FLOW_ITERATIONS)
+
+
+async def _bare(tasks: int) -> float:
+    """Seconds for so many tasks and one artifact, one after the other.
+
+    Measured together: a server that is digesting the tasks' events is slower with the artifact.
+    """
     from prefect import task
     from prefect.cache_policies import NO_CACHE
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import ArtifactCreate
+    from prefect.runtime import flow_run
 
     async def nothing() -> None: ...
 
     bare = task(name="bare", cache_policy=NO_CACHE, persist_result=False)(nothing)
-    started = time.perf_counter()
-    for _ in range(3 * FLOW_ITERATIONS):
-        await bare()
-    return (time.perf_counter() - started) / (3 * FLOW_ITERATIONS)
-
-
-async def _artifacts() -> float:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import ArtifactCreate
-    from prefect.context import get_run_context
-
-    context: Any = get_run_context()  # of a flow, which the declared type does not say
     artifact = ArtifactCreate(
-        key="overhead", type="bare", data="x" * 600, flow_run_id=context.flow_run.id
+        key="bare", type="bare", data=ARTIFACT, flow_run_id=UUID(flow_run.get_id())
     )
+    times: list[float] = []
     async with get_client() as client:
-        started = time.perf_counter()
-        for _ in range(FLOW_ITERATIONS):
+        for _ in range(FLOW_ITERATIONS + 1):
+            for _ in range(tasks):
+                await bare()
             await client.create_artifact(artifact)
-        return (time.perf_counter() - started) / FLOW_ITERATIONS
+            times.append(time.perf_counter())
+    return (times[-1] - times[WARM_UP]) / (FLOW_ITERATIONS - WARM_UP)
 
 
-async def _iterations(store: Store, tasks: Granularity, run_ids: count[int]) -> float:
-    from qcsc_loop.flows import run_in_flow
-
-    ticks = Ticks()
-    await run_in_flow(
-        Idle(),
-        tasks=tasks,
-        store=store,
-        run_id=f"overhead-{next(run_ids)}",
-        stop=MaxIterations(WARM_UP + FLOW_ITERATIONS),
-        observers=[ticks],
-    )
-    return ticks.per_iteration(WARM_UP, WARM_UP + FLOW_ITERATIONS)
+async def _until_server_rests() -> None:
+    """Waits for the server to digest what it was sent: the next measurement would pay for it."""
+    children = psutil.Process().children(recursive=True)
+    used = -1.0
+    with anyio.move_on_after(LONGEST_REST):
+        while (now := sum(sum(c.cpu_times()[:2]) for c in children)) - used > RESTING * REST:
+            used = now
+            await anyio.sleep(REST)
 
 
 if __name__ == "__main__":

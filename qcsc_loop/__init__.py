@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from qcsc_loop.codec import NDArray
     from qcsc_loop.errors import QcscLoopError
     from qcsc_loop.loop import run_loop
-    from qcsc_loop.opening import RunOptions
     from qcsc_loop.operational import OPERATIONAL
+    from qcsc_loop.options import RunOptions
     from qcsc_loop.outcome import Outcome, Reason
     from qcsc_loop.resource import BlockName, Resource
     from qcsc_loop.retry import Retry
@@ -46,7 +46,7 @@ _HOME = {
     "Record": "state",
     "Resource": "resource",
     "Retry": "retry",
-    "RunOptions": "opening",
+    "RunOptions": "options",
     "Sampler": "sampling.sampler",
     "Samples": "sampling.samples",
     "State": "state",

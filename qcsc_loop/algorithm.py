@@ -15,7 +15,7 @@ from qcsc_loop.outcome import Outcome
 from qcsc_loop.state import State
 
 if TYPE_CHECKING:
-    from qcsc_loop.loop import RunOptions
+    from qcsc_loop.options import RunOptions
 
 S = TypeVar("S", bound=State)
 M = TypeVar("M")

@@ -146,7 +146,8 @@ def _array_of_form(form: dict[str, Any], context: Mapping[str, Any]) -> Array:
 def _dtype_of(descr: object) -> np.dtype[Any]:
     if not isinstance(descr, str | list):
         raise ValueError(f"{descr!r} is no dtype")
-    dtype = np.lib.format.descr_to_dtype(_fields(descr) if isinstance(descr, list) else descr)
+    fields: Any = _fields(descr) if isinstance(descr, list) else descr  # numpy types only lists
+    dtype = np.lib.format.descr_to_dtype(fields)
     if dtype.hasobject:
         raise ValueError("arrays of Python objects are never read")
     return dtype

@@ -16,8 +16,8 @@ from prefect.context import FlowRunContext
 from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
 from qcsc_loop.errors import InputError
 from qcsc_loop.events import Event, Trouble
-from qcsc_loop.loop import directly, run_loop
-from qcsc_loop.opening import RunOptions
+from qcsc_loop.loop import run_loop
+from qcsc_loop.options import RunOptions, directly
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.mirror import Mirror, mirroring

@@ -2,63 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, Unpack
+from typing import Generic, TypeVar, Unpack
 
-import anyio
 from anyio import to_thread
-from pydantic import ValidationError
 
 from qcsc_loop.algorithm import E, HookTypes, IterativeAlgorithm, M, S, hook_types
+from qcsc_loop.calling import HookCaller
 from qcsc_loop.codec import Codec, Document
-from qcsc_loop.errors import (
-    DamagedDocument,
-    HookFailed,
-    LeaseLost,
-    NoGoodCheckpoint,
-    StoreError,
-    WrongHookType,
-)
+from qcsc_loop.errors import DamagedDocument, LeaseLost, StoreError
 from qcsc_loop.events import (
     Event,
     IterationCommitted,
     RunStarted,
     RunStopped,
-    StepRetried,
     StepReused,
-    StepStarted,
     Trouble,
 )
-from qcsc_loop.opening import Opened, RunOptions, open_run
+from qcsc_loop.opening import Opened, open_run
+from qcsc_loop.options import Around, Call, RunOptions, directly
 from qcsc_loop.outcome import Outcome, Reason
-from qcsc_loop.provenance import source_file
+from qcsc_loop.recovery import last_good
 from qcsc_loop.resolving import resolved
-from qcsc_loop.step import Step, loop_running, stepping
+from qcsc_loop.shielding import whole
+from qcsc_loop.step import loop_running
 from qcsc_loop.stop import Committed, Progress, Stop, with_convergence
 from qcsc_loop.store.records import Commit, EndRecord, StepNote
 
 T = TypeVar("T")
-Call = Callable[[], Awaitable[T]]
-
-
-class Around(Protocol):
-    """What is put around each hook's call, and around each iteration (as the step "iteration")."""
-
-    async def __call__(self, step: str, iteration: int, call: Call[T]) -> T:
-        """Calls `call`, once, and returns what it returns."""
-        ...
-
-
-async def directly(step: str, iteration: int, call: Call[T]) -> T:
-    """Nothing around the call."""
-    return await call()
 
 
 async def run_loop(
@@ -75,7 +51,7 @@ async def run_loop(
     """
     types = hook_types(type(algorithm))
     ready = await resolved(algorithm)
-    opened = await _whole(partial(open_run, ready, algorithm, options), undo=Opened.give_back)
+    opened = await whole(partial(open_run, ready, algorithm, options), undo=Opened.give_back)
     with loop_running():
         return await _Drive(ready, types, opened, options).to_the_end()
 
@@ -109,6 +85,14 @@ class _Drive(Generic[S, M, E]):
         self._journal, self._lease = opened.journal, opened.lease
         self._around: Around = options.get("around", directly)
         self._observers = tuple(options.get("observers", ()))
+        self._call_hook = HookCaller(
+            algorithm=type(algorithm),
+            journal=opened.journal,
+            run_seed=opened.record.seed,
+            retry=opened.settings.retry,
+            around=self._around,
+            tell=self._tell,
+        )
         self._rule = with_convergence(opened.settings.stop)
         self._recent: deque[Committed] = deque(maxlen=max(1, self._rule.lookback))
         self._seconds: dict[str, float] = {}
@@ -123,43 +107,33 @@ class _Drive(Generic[S, M, E]):
         try:
             resumed_from, at = await self._begin()
             while (stop := self._rule.check(self._progress())) is None:
-                at = await self._around(
-                    "iteration", at.commit.iteration + 1, partial(self._iterate, at)
-                )
+                k = at.commit.iteration + 1
+                at = await self._around("iteration", k, partial(self._iterate, at))
             end = self._end(stop.reason, stop.because)
             return self._outcome(at, stop, resumed_from)
         except BaseException as error:
             end = None if isinstance(error, LeaseLost) else self._end_after(error)
             raise
         finally:
-            # no await: a second Ctrl-C must not leave the run looking alive
-            try:
-                self._lease.release(end)
-            except StoreError as error:  # must not take the place of what ended the run
-                self._tell(Trouble(f"how the run ended could not be written: {error}"))
-            if end is not None:
-                self._tell(RunStopped(self._journal.run_id, end))
+            self._give_back(end)
 
     async def _begin(self) -> tuple[int | None, _At[S]]:
-        found, lost = await to_thread.run_sync(self._last_good)
-        self._tell(
-            RunStarted(
-                self._opened.record,
-                self._lease.record,
-                None if found is None else found.commit.iteration,
-            )
-        )
+        found = await to_thread.run_sync(last_good, self._journal, self._types.state)
+        resumed_from = None if found is None else found.commit.iteration
+        self._tell(RunStarted(self._opened.record, self._lease.record, resumed_from))
         if self._opened.source_changed:
             self._tell(Trouble("the algorithm's file has changed since this run was started"))
-        if lost:
-            self._tell(Trouble(lost))
-        if found is not None:
-            self._iteration = found.commit.iteration
-            await self._prune()
-            return found.commit.iteration, found
-        first = await self._call("initialize", 0, self._types.state, self._algorithm.initialize)
-        at = await self._commit(0, first, converged=False)
-        return None, at
+        if found is None:
+            return None, await self._initialize()
+        if found.loss:
+            self._tell(Trouble(found.loss))
+        self._iteration = found.commit.iteration
+        self._recent.extend(commit.seen_by_rules() for commit in found.history)
+        await self._prune()
+        return resumed_from, _At(found.state, found.commit)
+
+    def _progress(self) -> Progress:
+        return Progress(tuple(self._recent), time.monotonic() - self._started)
 
     def _outcome(self, at: _At[S], stop: Stop, resumed_from: int | None) -> Outcome[S]:
         return Outcome(
@@ -173,9 +147,6 @@ class _Drive(Generic[S, M, E]):
             scalars=at.commit.scalars,
             seconds=time.monotonic() - self._started,
         )
-
-    def _progress(self) -> Progress:
-        return Progress(tuple(self._recent), time.monotonic() - self._started)
 
     def _end(self, reason: Reason, because: str, error: str = "", trace: str = "") -> EndRecord:
         return EndRecord(
@@ -193,34 +164,21 @@ class _Drive(Generic[S, M, E]):
         trace = "".join(traceback.format_exception(error))
         return self._end(Reason.FAILED, type(error).__name__, str(error), trace)
 
-    # resuming
-
-    def _last_good(self) -> tuple[_At[S] | None, str]:
-        """The newest checkpoint that verifies, and what had to be stepped past."""
-        history = self._journal.history()
-        passed: list[str] = []
-        for name in self._journal.checkpoints():
-            try:
-                at = self._read(name)
-            except (DamagedDocument, KeyError) as error:
-                passed.append(f"checkpoint {name}: {getattr(error, 'why', 'gone')}")
-                continue
-            self._remember([*(c for c in history if c.iteration < at.commit.iteration), at.commit])
-            if at.commit.iteration not in {commit.iteration for commit in history}:
-                self._journal.add_history([at.commit])  # killed between checkpoint and line
-            return at, _loss(at.commit, history, passed)
-        if passed or history:
-            raise NoGoodCheckpoint(self._journal.run_id, passed)
-        return None, ""
-
-    def _read(self, name: str) -> _At[S]:
-        commit, document = self._journal.checkpoint(name)
-        return _At(self._types.state.decode(document), commit)
-
-    def _remember(self, commits: list[Commit]) -> None:
-        self._recent.extend(commit.seen_by_rules() for commit in commits)
+    def _give_back(self, end: EndRecord | None) -> None:
+        """Frees the run; without an await, so that a second Ctrl-C cannot come between."""
+        try:
+            self._lease.release(end)
+        except StoreError as error:  # must not take the place of what ended the run
+            self._tell(Trouble(f"how the run ended could not be written: {error}"))
+        if end is not None:
+            self._tell(RunStopped(self._journal.run_id, end))
 
     # one iteration
+
+    async def _initialize(self) -> _At[S]:
+        first = await self._call("initialize", 0, self._types.state, self._algorithm.initialize)
+        document, state = await to_thread.run_sync(self._types.state.keep, first)
+        return await self._commit(0, document, state, converged=False)
 
     async def _iterate(self, before: _At[S]) -> _At[S]:
         k, state = before.commit.iteration + 1, before.state
@@ -235,8 +193,11 @@ class _Drive(Generic[S, M, E]):
         new = await self._call(
             "update", k, types.state, lambda: algorithm.update(state, evaluation)
         )
-        converged = await self._call("converged", k, _BOOL, lambda: algorithm.converged(state, new))
-        return await self._commit(k, new, converged=converged)
+        document, after = await to_thread.run_sync(types.state.keep, new)
+        converged = await self._call(
+            "converged", k, _BOOL, lambda: algorithm.converged(state, after)
+        )
+        return await self._commit(k, document, after, converged=converged)
 
     async def _step(
         self, step: str, iteration: int, codec: Codec[T], origin: str, call: Call[T]
@@ -259,7 +220,7 @@ class _Drive(Generic[S, M, E]):
             seconds=self._seconds[step],
         )
         # the loop goes on with what was written: a resumed run sees the same values
-        return await _whole(self._keep, codec, value, partial(self._lease.save_step, note))
+        return await whole(self._keep, codec, value, partial(self._lease.save_step, note))
 
     def _recorded(
         self, step: str, iteration: int, codec: Codec[T], origin: str
@@ -275,8 +236,13 @@ class _Drive(Generic[S, M, E]):
         write(document)
         return read
 
-    async def _commit(self, iteration: int, state: S, *, converged: bool) -> _At[S]:
-        document, read = await to_thread.run_sync(self._types.state.keep, state)
+    async def _call(self, hook: str, iteration: int, codec: Codec[T], call: Call[T]) -> T:
+        value, self._seconds[hook] = await self._call_hook(hook, iteration, codec, call)
+        return value
+
+    async def _commit(
+        self, iteration: int, document: Document, state: S, *, converged: bool
+    ) -> _At[S]:
         commit = Commit(
             iteration=iteration,
             epoch=self._lease.epoch,
@@ -285,12 +251,12 @@ class _Drive(Generic[S, M, E]):
             seconds=self._seconds,
             state_sha256=document.sha256,
         )
-        await _whole(self._write, commit, document)
+        await whole(self._write, commit, document)
         self._seconds = {}
-        self._remember([commit])
+        self._recent.append(commit.seen_by_rules())
         self._tell(IterationCommitted(commit, document))
         await self._prune()
-        return _At(read, commit)
+        return _At(state, commit)
 
     def _write(self, commit: Commit, state: Document) -> None:
         self._lease.commit(commit, state)
@@ -301,102 +267,9 @@ class _Drive(Generic[S, M, E]):
         if keep is not None and self._iteration >= keep:
             await to_thread.run_sync(self._lease.prune, self._iteration - keep)
 
-    # one call of a hook
-
-    async def _call(self, hook: str, iteration: int, codec: Codec[T], call: Call[T]) -> T:
-        """What the hook returns, checked; retried as the settings say."""
-        attempt, retry = 0, self._opened.settings.retry
-        while True:
-            try:
-                value = await self._attempt(hook, iteration, attempt, call)
-                return self._checked(hook, codec, value)
-            except Exception as error:
-                wait = retry.wait(hook, error, attempt)
-                if wait is None:
-                    raise self._failure(hook, iteration, error) from error
-                self._tell(StepRetried(iteration, hook, f"{type(error).__name__}: {error}", wait))
-                await anyio.sleep(wait)
-                attempt += 1
-
-    async def _attempt(self, hook: str, iteration: int, attempt: int, call: Call[T]) -> T:
-        step = Step(
-            run_id=self._journal.run_id,
-            run_seed=self._opened.record.seed,
-            iteration=iteration,
-            name=hook,
-            attempt=attempt,
-            make_folder=partial(self._journal.work_folder, iteration, hook),
-        )
-        self._tell(StepStarted(iteration, hook, attempt))
-        started = time.perf_counter()
-        with stepping(step):
-            value = await self._around(hook, iteration, call)
-        self._seconds[hook] = time.perf_counter() - started
-        return value
-
-    def _checked(self, hook: str, codec: Codec[T], value: object) -> T:
-        try:
-            return codec.check(value)
-        except (ValidationError, TypeError) as error:
-            detail = ""
-            if isinstance(error, ValidationError):
-                problem = error.errors(include_url=False)[0]
-                place = ".".join(str(part) for part in problem["loc"])
-                detail = f"{place}: {problem['msg']}" if place else ""
-            name = type(self._algorithm).__name__
-            raise WrongHookType(name, hook, codec.name, type(value).__name__, detail) from error
-
-    def _failure(self, hook: str, iteration: int, error: Exception) -> Exception:
-        if isinstance(error, WrongHookType):
-            return error
-        name, where = type(self._algorithm).__name__, _where(error, type(self._algorithm))
-        return HookFailed(name, hook, iteration, self._journal.run_id, where, error)
-
     def _tell(self, event: Event) -> None:
         for observer in self._observers:
             observer(event)
 
 
 _BOOL: Codec[bool] = Codec(bool)
-
-
-def _loss(commit: Commit, history: list[Commit], passed: list[str]) -> str:
-    last = max((known.iteration for known in history), default=0)
-    if not passed and last > commit.iteration:
-        passed = [f"the checkpoint of iteration {last} is missing"]
-    return f"{'; '.join(passed)}. Going on from iteration {commit.iteration}" if passed else ""
-
-
-def _where(error: Exception, algorithm: type) -> str:
-    """The line of the algorithm's own files that raised, or called what raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    files = {str(source_file(kind)) for kind in algorithm.__mro__ if kind is not IterativeAlgorithm}
-    frame = next((f for f in reversed(frames) if f.filename in files), None)
-    return f"{Path(frame.filename).name}:{frame.lineno}" if frame else ""
-
-
-async def _whole(
-    function: Callable[..., T], *arguments: Any, undo: Callable[[T], None] = lambda _: None
-) -> T:
-    """A blocking call in a thread, to its end: a cancellation is raised after it, not within.
-
-    What a hook returned may have cost QPU time; a Ctrl-C must not come between it and the disk.
-    anyio shields only from its own scopes, not from a task that is cancelled by asyncio.
-
-    Args:
-        undo: called with the result if the caller will never get it.
-    """
-    work = asyncio.ensure_future(to_thread.run_sync(partial(function, *arguments)))
-    cancelled: BaseException | None = None
-    while not work.done():
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except BaseException:
-            break
-    if cancelled is not None:
-        if work.exception() is None:
-            undo(work.result())
-        raise cancelled
-    return work.result()

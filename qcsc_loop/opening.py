@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from pydantic import ValidationError
 
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.catalog import reference
 from qcsc_loop.errors import InvalidParameters, InvalidRunId, ParametersChanged
-from qcsc_loop.events import Observer
+from qcsc_loop.options import RunOptions
 from qcsc_loop.outcome import Reason
 from qcsc_loop.parameters import differences, dumped
 from qcsc_loop.provenance import provenance
-from qcsc_loop.retry import Retry
 from qcsc_loop.settings import Environment
-from qcsc_loop.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.records import EndRecord, RunRecord, Settings
-from qcsc_loop.store.store import Store
-
-if TYPE_CHECKING:
-    from qcsc_loop.loop import Around
 
 Algorithm = IterativeAlgorithm[Any, Any, Any]
-
-
-class RunOptions(TypedDict, total=False):
-    """How a run is driven. On a run that exists, what is not given is as it was.
-
-    Attributes:
-        stop: when to stop; by default after 100 iterations or when the algorithm has converged.
-        seed: what all randomness derives from, 0 by default: two runs with the same parameters
-            and seed are the same run.
-        run_id: lower-case letters, digits and dashes; by default made from name and time. The id
-            of an existing run resumes it.
-        store: where the run is kept; by default the folder QCSC_LOOP_STORE or ~/.qcsc-loop.
-        keep: how many of the last iterations keep their state, steps and files (at least 2);
-            None keeps all. Scalars are kept for ever.
-        retry: what happens when a hook raises; by default the run stops, resumable.
-        around: what is put around hooks' calls; Prefect tasks in a flow.
-        observers: told what happens; what they raise is not caught.
-        lease_seconds: how long the run stays locked after this driver's last sign of life.
-    """
-
-    stop: StopRule
-    seed: int
-    run_id: str
-    store: Store
-    keep: int | None
-    retry: Retry
-    around: Around
-    observers: Sequence[Observer]
-    lease_seconds: float
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from qcsc_loop.catalog import find
 from qcsc_loop.cli.progress import hook_logs, progress
 from qcsc_loop.cli.signals import Interrupted, Signals, leave, leave_within
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
-from qcsc_loop.opening import Algorithm, RunOptions, new_run_id
+from qcsc_loop.opening import Algorithm, new_run_id
+from qcsc_loop.options import RunOptions
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.parameters import build, merged, parse_settings
 from qcsc_loop.resolving import named_blocks

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.cli.signals import Signals
 from qcsc_loop.events import Trouble
-from qcsc_loop.opening import Algorithm, RunOptions
+from qcsc_loop.opening import Algorithm
+from qcsc_loop.options import RunOptions
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.parameters import dumped
 from qcsc_loop.store.journal import Journal
@@ -74,7 +75,8 @@ async def _drive(
     run = flow(name=name, validate_parameters=False, persist_result=False)(body)
     flow_run = asyncio.ensure_future(run(dumped(algorithm), journal.run_id))
     try:
-        await asyncio.wait([flow_run, ended], return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [flow_run, ended]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([flow_run], timeout=END_SECONDS)
     finally:
         if not flow_run.done():

@@ -269,5 +269,6 @@ def _array(content: bytes) -> Array:
         return frozen(np.load(io.BytesIO(content), allow_pickle=False))
     read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
     shape, fortran, dtype = read_header(file)
-    order = "F" if fortran else "C"
-    return np.ndarray(shape, dtype, buffer=content, offset=file.tell(), order=order)
+    if fortran:
+        return np.ndarray(shape, dtype, buffer=content, offset=file.tell(), order="F")
+    return np.ndarray(shape, dtype, buffer=content, offset=file.tell())

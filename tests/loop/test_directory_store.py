@@ -43,7 +43,8 @@ def written(disk: DirectoryStore) -> DirectoryStore:
 
 
 def paths(store: DirectoryStore) -> tuple[Path, Path]:
-    return store.root / f"{NAME}.json", store.root / f"{NAME}.npz"
+    (arrays,) = [*(store.root / NAME).parent.glob("*.npz"), Path("no arrays")][:1]
+    return store.root / f"{NAME}.json", arrays
 
 
 def files(store: DirectoryStore) -> set[str]:
@@ -61,7 +62,7 @@ def test_the_file_of_a_document_is_json(disk: DirectoryStore) -> None:
     disk.write(NAME, Document(b'{"x":1.5}', {}, b'{"iteration":7}'))
     with paths(disk)[0].open() as file:
         content = json.load(file)
-    assert content.keys() == {"sha256", "meta", "value"}
+    assert content.keys() == {"sha256", "arrays", "meta", "value"}
     assert (content["meta"], content["value"]) == ({"iteration": 7}, {"x": 1.5})
 
 
@@ -74,9 +75,19 @@ def test_nothing_but_the_document_s_two_files_is_left(written: DirectoryStore) -
     assert files(written) == {path.name for path in paths(written)}
 
 
+def test_the_arrays_of_a_replaced_document_are_removed(written: DirectoryStore) -> None:
+    written.write(NAME, CODEC.encode(Vector(values=np.ones(300))))
+    assert files(written) == {path.name for path in paths(written)}
+
+
+def test_the_arrays_of_a_removed_document_are_removed(written: DirectoryStore) -> None:
+    written.remove(NAME)
+    assert files(written) == set()
+
+
 def test_nothing_is_left_of_a_creation_that_lost(disk: DirectoryStore) -> None:
     disk.create(NAME, Document(b"1"))
-    disk.create(NAME, Document(b"2"))
+    disk.create(NAME, CODEC.encode(VECTOR))
     assert files(disk) == {paths(disk)[0].name}
 
 
@@ -135,9 +146,12 @@ def test_a_document_without_its_arrays_is_damaged(written: DirectoryStore) -> No
         read_back(written)
 
 
-def test_a_document_with_another_one_s_arrays_is_damaged(written: DirectoryStore) -> None:
-    written.write("run/other", CODEC.encode(Vector(values=np.ones(200))))
-    paths(written)[1].write_bytes((written.root / "run/other.npz").read_bytes())
+def test_a_document_with_another_one_s_arrays_is_damaged(
+    written: DirectoryStore, tmp_path: Path
+) -> None:
+    other = DirectoryStore(tmp_path / "other")
+    other.write(NAME, CODEC.encode(Vector(values=np.ones(200))))
+    paths(written)[1].write_bytes(paths(other)[1].read_bytes())
     with pytest.raises(DamagedDocument, match="sha256"):
         read_back(written)
 

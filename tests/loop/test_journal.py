@@ -370,16 +370,18 @@ def committed_and_saved(lease: Lease, iterations: int) -> None:
         lease.commit(commit(iteration, 1), state(0))
 
 
-def test_pruning_removes_state_and_steps_of_the_iteration_alone(
+def test_pruning_removes_state_and_steps_up_to_the_iteration(
     journal: Journal, lease: Lease
 ) -> None:
     committed_and_saved(lease, 12)
     lease.prune(1)
-    assert journal.checkpoints()[::-1] == [f"{k:08d}.e0001" for k in range(12) if k != 1]
-    assert [k for k in range(12) if journal.step(k, "sample") is None] == [1]
+    assert journal.checkpoints()[::-1] == [f"{k:08d}.e0001" for k in range(2, 12)]
+    assert [k for k in range(12) if journal.step(k, "sample") is None] == [0, 1]
 
 
-def test_pruning_removes_the_work_folders_of_the_iteration(journal: Journal, lease: Lease) -> None:
+def test_pruning_removes_the_work_folders_up_to_the_iteration(
+    journal: Journal, lease: Lease
+) -> None:
     committed_and_saved(lease, 3)
     folder = journal.work_folder(1, "sample")
     lease.prune(1)
@@ -405,4 +407,4 @@ def test_pruning_twice_is_pruning_once(journal: Journal, lease: Lease) -> None:
     committed_and_saved(lease, 3)
     lease.prune(1)
     lease.prune(1)
-    assert len(journal.checkpoints()) == 2
+    assert len(journal.checkpoints()) == 1

@@ -24,8 +24,8 @@ from loop.toys import (
 )
 from waiting import line_count, until_async
 
+from qcsc_loop import RunOptions
 from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
-from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.codec import Document
 from qcsc_loop.errors import (
     BadAlgorithm,
@@ -49,7 +49,8 @@ from qcsc_loop.events import (
     StepStarted,
     Trouble,
 )
-from qcsc_loop.loop import Call, RunOptions
+from qcsc_loop.operational import OPERATIONAL
+from qcsc_loop.options import Call, RunOptions
 from qcsc_loop.outcome import Outcome, Reason
 from qcsc_loop.retry import Retry
 from qcsc_loop.state import State
@@ -642,8 +643,14 @@ damages = pytest.mark.parametrize("damage", [truncate, flip, empty, delete])
 Damage = Callable[[Path], None]
 
 
+def file_of(document: Path, suffix: str) -> Path:
+    """The one file of a document that ends so; its arrays' file has a name of its own."""
+    (path,) = document.parent.glob(f"{document.name}*{suffix}")
+    return path
+
+
 def checkpoint(disk: DirectoryStore, iteration: int, suffix: str) -> Path:
-    return disk.root / RUN / "checkpoints" / f"{iteration:08d}.e0001{suffix}"
+    return file_of(disk.root / RUN / "checkpoints" / f"{iteration:08d}.e0001", suffix)
 
 
 @damages
@@ -719,7 +726,7 @@ def interrupted_in_evaluate(disk: DirectoryStore, trace: str) -> None:
 
 
 def sample_record(disk: DirectoryStore, suffix: str) -> Path:
-    return disk.root / RUN / "steps" / f"00000003.sample.e0001{suffix}"
+    return file_of(disk.root / RUN / "steps" / "00000003.sample.e0001", suffix)
 
 
 @damages

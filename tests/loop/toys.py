@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from qcsc_loop.algorithm import IterativeAlgorithm, Table
-from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.codec import Array, NDArray
+from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.state import Record, State
 from qcsc_loop.step import Step, current_step

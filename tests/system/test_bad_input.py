@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,19 +93,20 @@ class TestNothingIsStarted:
     # nothing listens on port 9, so that no case can end up on a temporary server
     NOWHERE = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
 
-    def test_one_sentence_is_all_that_is_said(
+    def test_one_sentence_says_what_is_wrong_and_what_is_valid(
         self, qcsc_loop: CommandLine, refused: Refused
     ) -> None:
-        result = qcsc_loop(*refused.words, env=self.NOWHERE)
+        result = qcsc_loop(*refused.words, "--json", env=self.NOWHERE)
         sentence = result.refusal
         assert [part for part in refused.says if part not in sentence] == []
-        assert result.code == 2
-        assert (result.out, result.err.count("\n")) == ("", 1)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert (result.answer["error"], result.out.count("\n")) == (sentence, 1)
 
-    def test_with_json_it_also_ends_stdout(self, qcsc_loop: CommandLine, refused: Refused) -> None:
-        result = qcsc_loop(*refused.words, "--json", env=self.NOWHERE)
-        assert result.answer["error"] == result.refusal
-        assert result.out.count("\n") == 1
+
+@pytest.mark.usefixtures("nothing_left")
+def test_without_json_nothing_but_the_sentence_is_said(qcsc_loop: CommandLine) -> None:
+    result = qcsc_loop(*BITCOUNT, "--set", "shots=0")
+    assert (result.out, result.err.count("\n"), bool(result.refusal)) == ("", 1, True)
 
 
 USAGE = {
@@ -259,10 +259,3 @@ def test_a_block_that_does_not_exist_is_answered_with_those_that_do(
     assert "'aer-sampler/no-such' cannot be used" in result.refusal
     assert (result.code, result.answer["error"]) == (2, result.refusal)
     assert files_below(with_server.store) == []
-
-
-def test_a_word_is_json_where_it_parses(qcsc_loop: CommandLine, run_id: str) -> None:
-    words = (*setting(size=2, says="12"), "--max-iterations", "0", "--run-id", run_id)
-    qcsc_loop(*TOY, *words).well()
-    parameters = qcsc_loop("show", run_id, "--json").well().answer["settings"]["parameters"]
-    assert json.loads(json.dumps(parameters))["says"] == "12"

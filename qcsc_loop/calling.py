@@ -1,0 +1,106 @@
+"""Calling a hook: its step's context, its retries, and the check of what it returns."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+from pydantic import ValidationError
+
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.codec import Codec
+from qcsc_loop.errors import HookFailed, WrongHookType
+from qcsc_loop.events import Event, StepRetried, StepStarted
+from qcsc_loop.options import Around, Call
+from qcsc_loop.provenance import source_file
+from qcsc_loop.retry import Retry
+from qcsc_loop.step import Step, stepping
+from qcsc_loop.store.journal import Journal
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class HookCaller:
+    """Calls the hooks of one algorithm in one run."""
+
+    algorithm: type[IterativeAlgorithm[Any, Any, Any]]
+    journal: Journal
+    run_seed: int
+    retry: Retry
+    around: Around
+    tell: Callable[[Event], None]
+
+    async def __call__(
+        self, hook: str, iteration: int, codec: Codec[T], call: Call[T]
+    ) -> tuple[T, float]:
+        """What the hook returns, checked, and the seconds its last attempt took.
+
+        Raises:
+            HookFailed: it raised, and is not retried.
+            WrongHookType: it returned something else than its class declares.
+        """
+        attempt = 0
+        while True:
+            try:
+                value, seconds = await self._attempt(hook, iteration, attempt, call)
+                return self._checked(hook, codec, value), seconds
+            except Exception as error:
+                wait = self.retry.wait(hook, error, attempt)
+                if wait is None:
+                    raise self._failure(hook, iteration, error) from error
+                self.tell(StepRetried(iteration, hook, f"{type(error).__name__}: {error}", wait))
+                await anyio.sleep(wait)
+                attempt += 1
+
+    async def _attempt(
+        self, hook: str, iteration: int, attempt: int, call: Call[T]
+    ) -> tuple[T, float]:
+        step = Step(
+            run_id=self.journal.run_id,
+            run_seed=self.run_seed,
+            iteration=iteration,
+            name=hook,
+            attempt=attempt,
+            make_folder=partial(self.journal.work_folder, iteration, hook),
+        )
+        self.tell(StepStarted(iteration, hook, attempt))
+        started = time.perf_counter()
+        with stepping(step):
+            value = await self.around(hook, iteration, call)
+        return value, time.perf_counter() - started
+
+    def _checked(self, hook: str, codec: Codec[T], value: object) -> T:
+        try:
+            return codec.check(value)
+        except (ValidationError, TypeError) as error:
+            returned, name = type(value).__name__, self.algorithm.__name__
+            raise WrongHookType(name, hook, codec.name, returned, _detail(error)) from error
+
+    def _failure(self, hook: str, iteration: int, error: Exception) -> Exception:
+        if isinstance(error, WrongHookType):
+            return error
+        where, run_id = _where(error, self.algorithm), self.journal.run_id
+        return HookFailed(self.algorithm.__name__, hook, iteration, run_id, where, error)
+
+
+def _detail(error: ValidationError | TypeError) -> str:
+    if not isinstance(error, ValidationError):
+        return ""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else ""
+
+
+def _where(error: Exception, algorithm: type) -> str:
+    """The line of the algorithm's own files that raised, or called what raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    files = {str(source_file(kind)) for kind in algorithm.__mro__ if kind is not IterativeAlgorithm}
+    frame = next((f for f in reversed(frames) if f.filename in files), None)
+    return f"{Path(frame.filename).name}:{frame.lineno}" if frame else ""
