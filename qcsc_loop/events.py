@@ -10,6 +10,13 @@ from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """Something that takes a while before the run can start."""
+
+    doing: str
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """A driver holds the run and is about to work.
 
@@ -75,6 +82,13 @@ class RunStopped:
 
 
 Event = (
-    RunStarted | StepStarted | StepReused | StepRetried | IterationCommitted | Trouble | RunStopped
+    Preparing
+    | RunStarted
+    | StepStarted
+    | StepReused
+    | StepRetried
+    | IterationCommitted
+    | Trouble
+    | RunStopped
 )
 Observer = Callable[[Event], None]

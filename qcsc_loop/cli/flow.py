@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.cli.signals import Signals
-from qcsc_loop.events import Trouble
+from qcsc_loop.events import Preparing, Trouble
 from qcsc_loop.opening import Algorithm
 from qcsc_loop.options import RunOptions
 from qcsc_loop.outcome import Outcome
@@ -43,7 +43,12 @@ def drive_in_flow(
     from qcsc_loop.prefect.server import prefect_api
 
     logging.raiseExceptions = False  # a log line that an absent server did not take is no news
-    with prefect_api():
+
+    def tell(doing: str) -> None:
+        for observer in options.get("observers", ()):
+            observer(Preparing(doing))
+
+    with prefect_api(tell):
         return signals.run(_drive(choose, journal, options, tasks, signals))
 
 

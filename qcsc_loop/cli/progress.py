@@ -19,6 +19,7 @@ from rich.text import Text
 from qcsc_loop.events import (
     Event,
     IterationCommitted,
+    Preparing,
     RunStarted,
     RunStopped,
     StepRetried,
@@ -83,7 +84,10 @@ class PlainProgress:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Preparing(doing=doing):
+                self._line(doing)
             case RunStarted():
+                self._last = time.monotonic()
                 self._line(_started(event))
             case IterationCommitted(commit=commit) if commit.iteration:
                 self._iteration(commit)
@@ -121,6 +125,8 @@ class LiveProgress:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Preparing(doing=doing):
+                self._doing, self._since = doing, time.monotonic()
             case RunStarted():
                 self._console.print(_started(event), highlight=False, markup=False)
             case StepStarted(iteration=iteration, step=step):
@@ -141,7 +147,8 @@ class LiveProgress:
 
     def leave_table(self) -> None:
         """Leaves the last iterations on the screen when the live view is taken away."""
-        self._console.print(*self._history(), sep="\n", end="")
+        for shown in self._history():
+            self._console.print(shown)
 
     def _history(self) -> list[RenderableType]:
         if not self._commits:

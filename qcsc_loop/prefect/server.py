@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,11 +33,14 @@ QUIET = {
 
 
 @contextmanager
-def prefect_api() -> Iterator[str]:
+def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
     """The URL of an API that answers; Prefect uses it inside the block.
 
     Without a configured one, a temporary server on 127.0.0.1 with the user's own database. Unlike
     Prefect's own ephemeral server it cannot outlive this process, however that is killed.
+
+    Args:
+        tell: told what takes a while.
 
     Raises:
         PrefectUnreachable: the configured API, or the temporary server, does not answer.
@@ -47,6 +50,7 @@ def prefect_api() -> Iterator[str]:
         _require_answer(str(configured))
         yield str(configured)
         return
+    tell("starting a temporary Prefect server")
     with _temporary_server() as url, temporary_settings({PREFECT_API_URL: url}):
         try:
             yield url

@@ -12,6 +12,7 @@ from textwrap import dedent
 
 import anyio
 import numpy as np
+import psutil
 import pytest
 from pydantic import ValidationError
 from waiting import alive, until, until_async
@@ -202,21 +203,33 @@ def test_no_ranks_are_no_success(folder: Path, ranks: int) -> None:
 # ending
 
 
-@pytest.mark.parametrize("module", ["stays", "stays_deaf"])
-def test_a_cancellation_ends_every_rank(folder: Path, pids: set[int], module: str) -> None:
-    async def main() -> None:
+def cancelled_run(module: str, folder: Path, pids: set[int]) -> list[psutil.Process]:
+    """Runs and cancels; the children of this process that are left when the run has returned."""
+
+    async def main() -> list[psutil.Process]:
         async with anyio.create_task_group() as group:
             group.start_soon(run_forever)
             await until_async(lambda: all_started(folder), "all ranks run")
             pids.update(written_down(folder))
             group.cancel_scope.cancel()
+        return psutil.Process().children()
 
     async def run_forever() -> None:
         await LocalMachine().run(module, [str(folder)], ranks=RANKS, folder=folder)
 
-    anyio.run(main)
+    return anyio.run(main)
+
+
+@pytest.mark.parametrize("module", ["stays", "stays_deaf"])
+def test_a_cancellation_ends_every_rank(folder: Path, pids: set[int], module: str) -> None:
+    cancelled_run(module, folder, pids)
     assert len(pids) >= RANKS
     until(lambda: gone(pids), "every rank is gone")
+
+
+@pytest.mark.parametrize("module", ["stays", "stays_deaf"])
+def test_a_cancelled_program_is_waited_for(folder: Path, pids: set[int], module: str) -> None:
+    assert cancelled_run(module, folder, pids) == []
 
 
 @pytest.mark.parametrize("module", ["stays", "stays_deaf"])

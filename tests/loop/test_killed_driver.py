@@ -21,14 +21,15 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
 RUN = "killed-run"
-LIMIT = 300  # more than the driver gets done between the kills
+LIMIT = 200  # more than the driver gets done between the kills
+SHORT_LIMIT = 20
 KILLS = 15
 
 
 @contextmanager
-def driver(store: Path, toy: Counting) -> Iterator[subprocess.Popen[str]]:
+def driver(store: Path, toy: Counting, limit: int = LIMIT) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        command(store, RUN, LIMIT, toy), env=environment(), stdout=subprocess.PIPE, text=True
+        command(store, RUN, limit, toy), env=environment(), stdout=subprocess.PIPE, text=True
     )
     with process:
         try:
@@ -37,8 +38,8 @@ def driver(store: Path, toy: Counting) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def driven_to_the_end(store: Path, toy: Counting) -> str:
-    with driver(store, toy) as process:
+def driven_to_the_end(store: Path, toy: Counting, limit: int = LIMIT) -> str:
+    with driver(store, toy, limit) as process:
         printed, _ = process.communicate()
     assert process.returncode == 0
     return printed.strip()
@@ -141,18 +142,19 @@ def test_killed_drivers_leave_no_end_record_and_the_last_one_does(ordeal: Ordeal
 def test_the_driver_after_a_killed_one_does_not_wait_for_its_lease(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     toy = Counting(trace=str(trace))
-    with driver(tmp_path / "store", toy) as process:
+    with driver(tmp_path / "store", toy, SHORT_LIMIT) as process:
         until(lambda: line_count(trace) > 3, "the first driver is at work")
         process.kill()
         process.wait()
     # the default lease of 30 s has not run out: a driver that minded it would be refused
-    assert driven_to_the_end(tmp_path / "store", toy)
+    assert driven_to_the_end(tmp_path / "store", toy, SHORT_LIMIT)
 
 
 def test_two_drivers_started_at_once_are_one_driver(tmp_path: Path) -> None:
     toy = Counting(trace=str(tmp_path / "trace"))
-    with driver(tmp_path / "store", toy) as one, driver(tmp_path / "store", toy) as other:
+    store = tmp_path / "store"
+    with driver(store, toy, SHORT_LIMIT) as one, driver(store, toy, SHORT_LIMIT) as other:
         for process in (one, other):
             process.communicate()
     assert 0 in (one.returncode, other.returncode)
-    assert Counter(executions(tmp_path / "trace").values()) == {1: 1 + 4 * LIMIT}
+    assert Counter(executions(tmp_path / "trace").values()) == {1: 1 + 4 * SHORT_LIMIT}

@@ -24,7 +24,6 @@ from loop.toys import (
 )
 from waiting import line_count, until_async
 
-from qcsc_loop import RunOptions
 from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
 from qcsc_loop.codec import Document
 from qcsc_loop.errors import (
