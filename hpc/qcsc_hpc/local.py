@@ -13,6 +13,7 @@ from typing import Literal
 
 import anyio
 from anyio.abc import Process
+from pydantic import Field
 
 from qcsc_hpc.machine import Machine
 from qcsc_loop.child import tied_to_this_process
@@ -32,11 +33,15 @@ class LocalMachine(Machine):
     """
 
     type: Literal["local"] = "local"
-    threads: int = 1
+    threads: int = Field(default=1, ge=1)
 
     async def run(self, module: str, arguments: Sequence[str], *, ranks: int, folder: Path) -> None:
-        command = [str(launcher()), "-n", str(ranks), sys.executable, "-m", module, *arguments]
         name = f"{module} on {ranks} ranks"
+        if ranks < 1:  # the launcher would start nothing and report success
+            raise ProgramFailed(name, "cannot start: it needs at least 1 rank", "", None)
+        # through mpi4py: one rank's exception ends all, where the others would wait for it for ever
+        python = [sys.executable, "-m", "mpi4py", "-m", module]
+        command = [str(launcher()), "-n", str(ranks), *python, *arguments]
         log = folder / f"{module}.log"
         with log.open("wb") as output:
             code = await _run(command, output.fileno(), self._environment(), name)
@@ -86,8 +91,10 @@ async def _child(
                 with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_SECONDS):
                     await process.wait()
             finally:
-                # no await: a second Ctrl-C cannot skip it
+                # no await before it: a second Ctrl-C cannot skip it
                 _kill_group(process.pid, signal.SIGKILL)
+                with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_SECONDS):
+                    await process.wait()
 
 
 def _kill_group(pid: int, number: signal.Signals) -> None:

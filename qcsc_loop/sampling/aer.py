@@ -53,7 +53,12 @@ class AerSampler(Sampler):
         from qiskit_aer.primitives import SamplerV2
 
         try:
-            simulator = AerSimulator(method=self.method, max_parallel_threads=self.threads)
+            simulator = AerSimulator(
+                method=self.method,
+                max_parallel_threads=self.threads,
+                # else the width that a statevector of this machine's memory would allow
+                n_qubits=circuit.num_qubits,
+            )
             compiled = generate_preset_pass_manager(
                 self.optimization_level, backend=simulator, seed_transpiler=seed
             ).run(circuit)

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import socket
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +76,7 @@ class DirectoryStore(Store):
             if document.arrays:
                 arrays = target.with_suffix(f".{secrets.token_hex(6)}.npz")
                 with _written(arrays, os.replace) as file:
-                    np.savez(file, allow_pickle=False, **document.arrays)
+                    _write_arrays(file, document.arrays)
             with _written(target, place) as file:
                 file.write(_to_bytes(document, arrays.name if arrays else ""))
         except BaseException:
@@ -96,6 +96,22 @@ class DirectoryStore(Store):
             if arrays:
                 return replace(document, arrays=_read_arrays(target.with_name(arrays)))
             return document
+
+    def sweep(self, folder: str) -> None:
+        place = self.root / folder
+        if not place.is_dir():
+            return
+        with _doing("clean up", place):
+            for path in place.iterdir():
+                stem = path.name.removesuffix(".npz")
+                orphan = path.suffix == ".npz" and not self._has(path.with_name(stem))
+                if orphan or (path.name.startswith(".") and path.suffix == ".tmp"):
+                    path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _has(arrays: Path) -> bool:
+        """Whether the document is there whose arrays these are: their name less the last part."""
+        return arrays.with_suffix(_SUFFIX).exists()
 
     def names(self, folder: str) -> list[str]:
         try:
@@ -249,14 +265,25 @@ def _from_bytes(raw: bytes, name: str) -> tuple[Document, str]:
     return Document(body.encode(), meta=text[start:end].encode()), arrays
 
 
+def _write_arrays(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
+    # what np.savez does, but for its warning about version 3.0, which names beyond latin-1 need
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for key, array in arrays.items():
+            latin = str(array.dtype).isascii()
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(
+                    member, array, version=None if latin else (3, 0), allow_pickle=False
+                )
+
+
 def _read_arrays(path: Path) -> dict[str, Array]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return {n.removesuffix(".npy"): _array(archive.read(n)) for n in archive.namelist()}
+        file = path.open("rb")
     except FileNotFoundError:
         raise DamagedDocument(path.name, "it is missing") from None
-    except OSError:
-        raise
+    try:
+        with file, zipfile.ZipFile(file) as archive:
+            return {n.removesuffix(".npy"): _array(archive.read(n)) for n in archive.namelist()}
     except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes
         raise DamagedDocument(path.name, f"{type(error).__name__}: {error}") from error
 

@@ -119,6 +119,8 @@ class Journal:
             self._refuse_if_held(last + 1)  # two claimed at once, and the other one won
             return self.claim(settings, provenance, lease_seconds)
         beat.start()
+        for folder in (self._steps, self._checkpoints):
+            self.store.sweep(folder)
         return Lease(self, record, beat)
 
     def _refuse_if_held(self, epoch: int) -> None:

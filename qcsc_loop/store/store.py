@@ -50,6 +50,9 @@ class Store(ABC):
     def remove(self, name: str) -> None:
         """Removes a document, or a folder with all below it; nothing if it is not there."""
 
+    def sweep(self, folder: str) -> None:  # noqa: B027  # nothing to do where writes leave nothing
+        """Removes what interrupted writes left in a folder; for its one writer."""
+
     @abstractmethod
     def append(self, name: str, lines: Iterable[bytes]) -> None:
         """Adds lines to a log, durable when it returns."""

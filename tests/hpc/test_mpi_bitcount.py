@@ -155,7 +155,7 @@ def run(
     ranks: int, *arguments: object, told: int | None = None
 ) -> subprocess.CompletedProcess[str]:
     """The program over real ranks, ended as a group if it does not end by itself."""
-    words = [str(launcher()), "-n", str(ranks), sys.executable, "-m", PROGRAM]
+    words = [str(launcher()), "-n", str(ranks), sys.executable, "-m", "mpi4py", "-m", PROGRAM]
     words += [str(ranks if told is None else told), *map(str, arguments)]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -206,7 +206,9 @@ def test_an_integer_beyond_the_floats_is_infinite_as_a_scalar(number: int) -> No
     class Big(State):
         determinants: int
 
-    assert Big(determinants=number).scalars() == {"determinants": math.inf if number > 0 else -math.inf}
+    assert Big(determinants=number).scalars() == {
+        "determinants": math.inf if number > 0 else -math.inf
+    }
 
 
 def test_a_changed_state_built_by_the_constructor_is_validated() -> None:

@@ -182,9 +182,7 @@ def environment(store: Path, prefect_home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def command_line(
-    folder: Path, prefect_home: Path, **more: str
-) -> Iterator[CommandLine]:
+def command_line(folder: Path, prefect_home: Path, **more: str) -> Iterator[CommandLine]:
     """A command line whose processes end with the block."""
     folder.mkdir(parents=True, exist_ok=True)
     line = CommandLine(folder, environment(folder / "store", prefect_home) | more)

@@ -42,9 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
 
 
 @pytest.fixture
-def with_server(
-    tmp_path: Path, prefect_home: Path, server: PrefectServer
-) -> Iterator[CommandLine]:
+def with_server(tmp_path: Path, prefect_home: Path, server: PrefectServer) -> Iterator[CommandLine]:
     """The console script, with that server configured."""
     with command_line(tmp_path / "with-server", prefect_home, **server.settings) as line:
         yield line

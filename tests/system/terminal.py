@@ -57,7 +57,9 @@ class Shown:
             elif character == "\r":
                 column = 0
             else:
-                lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
+                lines[row] = (
+                    lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
+                )
                 column += 1
             place += 1
         return "\n".join(line.rstrip() for line in lines).rstrip().split("\n")

@@ -126,9 +126,7 @@ class TestRun:
         qcsc_loop("resume", run_id, "--no-prefect").well()
 
     @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-    def test_an_example_runs_as_its_head_says(
-        self, qcsc_loop: CommandLine, example: Path
-    ) -> None:
+    def test_an_example_runs_as_its_head_says(self, qcsc_loop: CommandLine, example: Path) -> None:
         head = next(line for line in example.read_text().splitlines() if "qcsc-loop run" in line)
         words = head.split()[1:]
         root = example.parents[1]
@@ -346,9 +344,7 @@ def test_an_error_on_a_terminal_leaves_the_table_and_one_sentence(
 ) -> None:
     (tmp_path / "trace.bad").touch()
     words = [str(SCRIPT), "run", f"{TOYS}:Raises", "--no-prefect", "--run-id", run_id]
-    shown = on_a_terminal(
-        [*words, *setting(trace=str(tmp_path / "trace"))], qcsc_loop.environment
-    )
+    shown = on_a_terminal([*words, *setting(trace=str(tmp_path / "trace"))], qcsc_loop.environment)
     screen = shown.screen()
     assert shown.code == 1
     assert "Traceback" not in shown.written

@@ -71,9 +71,7 @@ class Wander(IterativeAlgorithm[Place, float, float]):
     async def update(self, state: Place, evaluation: float) -> Place:
         await self._enter()
         numbers = np.roll(state.numbers, 1) + evaluation
-        return Place(
-            steps=state.steps + 1, position=state.position + evaluation, numbers=numbers
-        )
+        return Place(steps=state.steps + 1, position=state.position + evaluation, numbers=numbers)
 
     async def converged(self, previous: Place, current: Place) -> bool:
         await self._enter()

@@ -1,10 +1,11 @@
 """Counts bitstrings over MPI ranks. Run as
 
-    mpiexec -n RANKS python -m qcsc_hpc.mpi.bitcount RANKS NUM_BITS SHOTS.npy COUNTS.npz
+    mpiexec -n RANKS python -m mpi4py -m qcsc_hpc.mpi.bitcount RANKS NUM_BITS SHOTS.npy COUNTS.npz
 
 SHOTS.npy holds packed shots, uint8 of shape (shots, ceil(NUM_BITS / 8)), big-endian, high bits
 zero. COUNTS.npz gets `bitstrings`, the distinct rows in ascending order, and `counts`, int64; it
 appears by rename, whole or not at all. Every shot is counted, for any number of shots and ranks.
+Started through mpi4py, an error on one rank ends all of them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,441 @@
+"""With a Prefect server: what it shows, what a run needs of it, and that it may be away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from system.command_line import WANDER, Background, CommandLine, command_line, setting
+from system.server import PrefectServer
+
+from qcsc_algorithms.bitcount.flow import bitcount
+from qcsc_loop.prefect.blocks import AerSamplerBlock
+from qcsc_loop.sampling.aer import AerSampler
+
+pytestmark = pytest.mark.server
+
+RUN = ("run", WANDER)
+OUTAGE_SECONDS = 60.0  # how long a finished run may wait for a server that is gone
+INLINE_BYTES = 64 * 1024
+
+
+class Gates:
+    """Holds the toy in `sample` of the iterations it is told to."""
+
+    def __init__(self, folder: Path, *iterations: int) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self.settings = setting(gate=str(folder), gates=list(iterations))
+
+    def reached(self, iteration: int) -> Path:
+        return self._folder / f"{iteration}.reached"
+
+    def open(self, iteration: int) -> None:
+        (self._folder / f"{iteration}.open").touch()
+
+
+def limit(iterations: int) -> tuple[str, ...]:
+    return ("--max-iterations", str(iterations), "--json")
+
+
+def lose_the_store(line: CommandLine) -> None:
+    shutil.rmtree(line.store)
+
+
+def whole(line: CommandLine, *words: str) -> str:
+    """The state of a run that nothing happened to."""
+    return str(line(*RUN, "--no-prefect", *words).well().answer["state_sha256"])
+
+
+class TestWhatTheServerShows:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shown(
+        cls, tmp_path_factory: pytest.TempPathFactory, prefect_home: Path, server: PrefectServer
+    ) -> str:
+        """The id of a run that stopped after 3 iterations and was resumed to 5."""
+        folder = tmp_path_factory.mktemp("shown")
+        with command_line(folder, prefect_home, **server.settings) as line:
+            line(*RUN, "--run-id", "shown", *limit(3)).well()
+            line("resume", "shown", *limit(5)).well()
+        return "shown"
+
+    def test_each_iteration_is_an_artifact_under_the_runs_key(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        rows = server.artifacts(shown)
+        commits = [json.loads(row["data"])["commit"] for row in rows]
+        assert [commit["iteration"] for commit in commits] == [0, 1, 2, 3, 4, 5]
+        assert {row["type"] for row in rows} == {"qcsc-loop-checkpoint"}
+        assert commits[-1]["scalars"]["steps"] == 5
+        assert [commit["epoch"] for commit in commits] == [1, 1, 1, 1, 2, 2]
+
+    def test_a_resume_is_a_further_flow_run_of_the_same_run(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        first, second = server.flow_runs(shown)
+        assert (first["name"], set(first["tags"])) == (shown, {f"run:{shown}"})
+        assert second["name"] == f"{shown} resumed at 3"
+        assert set(second["tags"]) == {f"run:{shown}", "resumed"}
+        assert [run["state_type"] for run in (first, second)] == ["COMPLETED", "COMPLETED"]
+
+    def test_the_flow_runs_parameters_are_the_algorithms(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        first, _ = server.flow_runs(shown)
+        assert first["parameters"]["run_id"] == shown
+        assert first["parameters"]["algorithm"]["size"] == 8
+
+    def test_each_step_is_a_task_run_with_its_iteration(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        _, second = server.flow_runs(shown)
+        steps = [f"{step}[{k}]" for step in ("evaluate", "sample", "update") for k in (4, 5)]
+        assert server.task_runs(second["id"]) == steps
+
+    def test_the_report_is_a_markdown_artifact(self, server: PrefectServer, shown: str) -> None:
+        *_, report = server.artifacts(f"{shown}-report")
+        assert report["type"] == "markdown"
+        assert "stopped after 5 iterations" in report["data"]
+
+    def test_each_driver_is_an_artifact_with_its_end(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        drivers = [json.loads(row["data"]) for row in server.artifacts(f"{shown}-run")]
+        assert [driver["epoch"]["epoch"] for driver in drivers] == [1, 2]
+        assert [driver["end"]["reason"] for driver in drivers] == ["max_iterations"] * 2
+
+    def test_the_artifacts_belong_to_their_flow_run(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        first, second = (run["id"] for run in server.flow_runs(shown))
+        owners = [row["flow_run_id"] for row in server.artifacts(shown)]
+        assert owners == [first] * 4 + [second] * 2
+
+
+@pytest.mark.parametrize(
+    ("tasks", "names"),
+    [("iteration", ["iteration[1]", "iteration[2]"]), ("none", [])],
+    ids=["a task for each iteration", "no tasks"],
+)
+def test_tasks_are_as_fine_as_asked_for(
+    with_server: CommandLine, server: PrefectServer, run_id: str, tasks: str, names: list[str]
+) -> None:
+    with_server(*RUN, "--run-id", run_id, "--tasks", tasks, *limit(2)).well()
+    (flow_run,) = server.flow_runs(run_id)
+    assert server.task_runs(flow_run["id"]) == names
+    assert server.iterations(run_id) == [0, 1, 2]
+
+
+def test_a_run_that_fails_is_a_failed_flow_run(
+    with_server: CommandLine, server: PrefectServer, run_id: str, tmp_path: Path
+) -> None:
+    (tmp_path / "trace.bad").touch()
+    words = (WANDER.replace("Wander", "Raises"), *setting(trace=str(tmp_path / "trace")))
+    assert with_server("run", *words, "--run-id", run_id).code == 1
+    (flow_run,) = server.flow_runs(run_id)
+    assert flow_run["state_type"] == "FAILED"
+    (driver,) = server.artifacts(f"{run_id}-run")
+    assert json.loads(driver["data"])["end"]["reason"] == "failed"
+
+
+def test_a_run_that_is_interrupted_says_so_on_the_server(
+    with_server: CommandLine, server: PrefectServer, run_id: str, tmp_path: Path
+) -> None:
+    gates = Gates(tmp_path / "gates", 2)
+    driver = with_server.start(*RUN, "--run-id", run_id, *gates.settings)
+    driver.until_there_is(gates.reached(2))
+    driver.send(signal.SIGTERM)
+    assert driver.result().code == 143
+    (row,) = server.artifacts(f"{run_id}-run")
+    assert json.loads(row["data"])["end"]["reason"] == "interrupted"
+    (flow_run,) = server.flow_runs(run_id)
+    assert flow_run["state_type"] in {"CRASHED", "CANCELLED", "FAILED"}
+
+
+class TestBitCount:
+    WORDS = ("run", "bitcount", *setting(num_qubits=3, shots=200, tolerance=0))
+
+    def test_its_counts_are_a_table_under_the_name_people_know(
+        self, with_server: CommandLine, server: PrefectServer, run_id: str
+    ) -> None:
+        with_server(*self.WORDS, "--run-id", run_id, *limit(1)).well()
+        tables = server.artifacts("sampler-count-dict")
+        table = next(row for row in reversed(tables) if run_id in row["description"])
+        rows = json.loads(table["data"])
+        assert table["type"] == "table"
+        assert sorted(row["bitstring"] for row in rows) == ["000", "111"]
+        assert sum(row["count"] for row in rows) == 200
+
+    def test_a_saved_block_says_where_it_samples(
+        self,
+        with_server: CommandLine,
+        server: PrefectServer,
+        run_id: str,
+        in_process: Callable[[], Any],
+    ) -> None:
+        block = AerSamplerBlock(settings=AerSampler(method="matrix_product_state"))
+        with in_process():
+            anyio.run(block.asave, run_id)
+        words = (*self.WORDS, "--set", f"sampler=aer-sampler/{run_id}", "--run-id", run_id)
+        with_server(*words, *limit(1)).well()
+        settings = with_server.journal(run_id).settings()
+        assert settings.resolved["sampler"]["method"] == "matrix_product_state"
+        assert settings.parameters["sampler"] == f"aer-sampler/{run_id}"
+        _, samples = with_server.journal(run_id).step(1, "sample") or (None, None)
+        assert samples is not None
+        assert b"matrix_product_state" in samples.body
+
+    def test_a_block_that_is_no_sampler_is_refused_with_those_there_are(
+        self, with_server: CommandLine, run_id: str, in_process: Callable[[], Any]
+    ) -> None:
+        with in_process():
+            anyio.run(AerSamplerBlock().asave, run_id)
+        said = with_server(*self.WORDS, "--set", f"sampler=aer-sampler/not-{run_id}").refusal
+        assert f"aer-sampler/{run_id}" in said
+
+
+class TestTheDeployableFlow:
+    def test_it_runs_with_the_algorithm_as_its_one_parameter(
+        self,
+        server: PrefectServer,
+        in_process: Callable[[], Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("QCSC_LOOP_STORE", str(tmp_path / "store"))
+        algorithm = bitcount.fn.__defaults__[0].model_copy(
+            update={"num_qubits": 3, "shots": 2000, "tolerance": 0.05}
+        )
+        with in_process():
+            summary = anyio.run(bitcount, algorithm)
+        assert summary["reason"] == "converged"
+        assert server.iterations(summary["run_id"]) == list(range(summary["iteration"] + 1))
+        (flow_run,) = server.flow_runs(summary["run_id"])
+        assert UUID(flow_run["id"]).hex.startswith(summary["run_id"].removeprefix("bitcount-"))
+
+    def test_its_form_has_titles_and_limits(self) -> None:
+        schema = bitcount.parameters.model_dump()
+        assert list(schema["properties"]) == ["algorithm"]
+        form = schema["definitions"]["BitCount"]["properties"]
+        assert (form["num_qubits"]["title"], form["num_qubits"]["minimum"]) == ("Num Qubits", 2)
+        assert (form["num_qubits"]["maximum"], form["shots"]["minimum"]) == (1000, 1)
+        assert "description" in form["shots"]
+        assert "aer" in json.dumps(form["sampler"]) + json.dumps(schema["definitions"])
+
+
+@pytest.fixture
+def in_process(server: PrefectServer, tmp_path: Path) -> Callable[[], Any]:
+    """Prefect's settings in this process, for as long as a block lasts."""
+
+    @contextmanager
+    def settings() -> Iterator[None]:
+        changed = {PREFECT_API_URL: server.url, PREFECT_HOME: tmp_path / "prefect"}
+        with temporary_settings(changed):
+            yield
+            # Prefect's threads keep their connections until then
+            for worker in (APILogWorker, EventsWorker):
+                worker.drain_all(timeout=10)
+
+    return settings
+
+
+class TestWithoutTheDisk:
+    """A run whose store is gone goes on from what the server has."""
+
+    def test_a_resume_ends_with_the_same_state(self, with_server: CommandLine, run_id: str) -> None:
+        with_server(*RUN, "--run-id", run_id, "--seed", "3", *limit(3)).well()
+        lose_the_store(with_server)
+        answer = with_server("resume", run_id, *limit(5)).well().answer
+        assert answer["resumed_from"] == 3
+        assert answer["state_sha256"] == whole(with_server, "--seed", "3", *limit(5))
+        assert [c.iteration for c in with_server.journal(run_id).history()] == list(range(6))
+
+    def test_it_may_be_asked_for_with_run_too(self, with_server: CommandLine, run_id: str) -> None:
+        words = (*RUN, "--run-id", run_id)
+        with_server(*words, *limit(3)).well()
+        lose_the_store(with_server)
+        assert with_server(*words, *limit(4)).well().answer["resumed_from"] == 3
+
+    def test_other_parameters_are_refused_as_with_the_disk(
+        self, with_server: CommandLine, run_id: str
+    ) -> None:
+        with_server(*RUN, "--run-id", run_id, *limit(1)).well()
+        lose_the_store(with_server)
+        result = with_server(*RUN, *setting(size=3), "--run-id", run_id, *limit(2))
+        assert "(size: 8 -> 3)" in result.refusal
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda text: text[: len(text) // 2],
+            lambda text: text.replace('"steps\\":3', '"steps\\":4').replace(
+                'steps\\":3', 'steps\\":4'
+            ),
+            lambda text: text.replace('"state": {', '"state": {"x": 1}, "was": {'),
+            lambda text: text.replace('"place"', '"palace"'),
+            lambda text: "{}",
+            lambda text: "null",
+        ],
+        ids=["cut off", "another number", "another form", "no place", "empty", "null"],
+    )
+    def test_a_newest_artifact_that_is_damaged_is_stepped_past(
+        self,
+        with_server: CommandLine,
+        server: PrefectServer,
+        run_id: str,
+        damage: Callable[[str], str],
+    ) -> None:
+        with_server(*RUN, "--run-id", run_id, *limit(3)).well()
+        lose_the_store(with_server)
+        newest = server.artifacts(run_id)[-1]
+        assert damage(newest["data"]) != newest["data"]
+        server.change(newest["id"], damage(newest["data"]))
+        answer = with_server("resume", run_id, *limit(5)).well().answer
+        assert answer["resumed_from"] == 2
+        assert answer["state_sha256"] == whole(with_server, *limit(5))
+
+    def test_arrays_are_brought_back_too_and_a_damaged_one_is_stepped_past(
+        self, with_server: CommandLine, server: PrefectServer, run_id: str
+    ) -> None:
+        words = (*setting(size=500), *limit(3))
+        with_server(*RUN, "--run-id", run_id, *words).well()
+        lose_the_store(with_server)
+        newest = server.artifacts(run_id)[-1]
+        data = json.loads(newest["data"])
+        (name,) = data["state"]["arrays"]
+        data["state"]["arrays"][name] = data["state"]["arrays"][name][:-400]
+        server.change(newest["id"], json.dumps(data))
+        answer = with_server("resume", run_id, *limit(3)).well().answer
+        assert answer["resumed_from"] == 2
+        assert answer["state_sha256"] == whole(with_server, *words)
+
+    def test_a_large_state_is_not_on_the_server_and_the_refusal_says_on_which_disk_it_is(
+        self, with_server: CommandLine, server: PrefectServer, run_id: str
+    ) -> None:
+        large = setting(size=INLINE_BYTES // 8 + 1)
+        with_server(*RUN, *large, "--run-id", run_id, *limit(2)).well()
+        data = [json.loads(row["data"]) for row in server.artifacts(run_id)]
+        assert [artifact["state"] for artifact in data] == [None] * 3
+        assert {artifact["place"] for artifact in data} == {str(with_server.store)}
+        lose_the_store(with_server)
+        said = with_server("resume", run_id, *limit(3)).refusal
+        assert f"its state is in {with_server.store}, too large for an artifact" in said
+
+    def test_a_state_that_left_the_history_is_stripped_from_its_artifact(
+        self, with_server: CommandLine, server: PrefectServer, run_id: str
+    ) -> None:
+        words = (*setting(size=2000), "--keep", "2", "--run-id", run_id)  # 16 kB a state
+        with_server(*RUN, *words, *limit(6)).well()
+        states = [json.loads(row["data"])["state"] for row in server.artifacts(run_id)]
+        assert [state is not None for state in states] == [False] * 5 + [True] * 2
+
+
+class TestAnotherMachine:
+    def test_it_is_refused_while_the_driver_lives(
+        self, with_server: CommandLine, run_id: str, tmp_path: Path
+    ) -> None:
+        gates = Gates(tmp_path / "gates", 2)
+        driver = with_server.start(*RUN, "--run-id", run_id, *gates.settings, *limit(3))
+        driver.until_there_is(gates.reached(2))
+        refused = with_server("resume", run_id, "--store", tmp_path / "elsewhere", "--json")
+        assert f"process {driver.pid} on " in refused.refusal
+        assert refused.answer["kind"] == "RunLocked"
+        assert not (tmp_path / "elsewhere").exists()
+        gates.open(2)
+        assert driver.result().well().answer["state_sha256"] == whole(with_server, *limit(3))
+
+    def test_it_goes_on_once_the_driver_is_done(
+        self, with_server: CommandLine, run_id: str, tmp_path: Path
+    ) -> None:
+        with_server(*RUN, "--run-id", run_id, *limit(2)).well()
+        elsewhere = ("resume", run_id, "--store", str(tmp_path / "elsewhere"))
+        assert with_server(*elsewhere, *limit(4)).well().answer["resumed_from"] == 2
+        # and the first machine takes it back, with what the other one did
+        answer = with_server("resume", run_id, *limit(5)).well().answer
+        assert answer["resumed_from"] == 4
+        assert answer["state_sha256"] == whole(with_server, *limit(5))
+
+
+class TestAServerThatGoesAway:
+    @pytest.fixture
+    def line(
+        self, tmp_path: Path, prefect_home: Path, fragile_server: PrefectServer
+    ) -> Iterator[CommandLine]:
+        fragile_server.kill()
+        fragile_server.start()
+        with command_line(tmp_path / "line", prefect_home, **fragile_server.settings) as line:
+            yield line
+
+    @staticmethod
+    def held(line: CommandLine, run_id: str, gates: Gates, last: int, *more: str) -> Background:
+        return line.start(*RUN, "--run-id", run_id, *gates.settings, *limit(last), *more)
+
+    @pytest.mark.parametrize("tasks", ["step", "none"])
+    def test_a_run_goes_on_and_all_is_published_in_order_after_the_restart(
+        self,
+        line: CommandLine,
+        fragile_server: PrefectServer,
+        run_id: str,
+        tmp_path: Path,
+        tasks: str,
+    ) -> None:
+        gates = Gates(tmp_path / "gates", 3, 20)
+        driver = self.held(line, run_id, gates, 22, "--tasks", tasks)
+        driver.until_there_is(gates.reached(3))
+        fragile_server.kill()
+        gates.open(3)
+        driver.until_there_is(gates.reached(20))  # further than it may be ahead of a server
+        fragile_server.start()
+        gates.open(20)
+        result = driver.result().well()
+        assert result.answer["state_sha256"] == whole(line, *limit(22))
+        assert "the Prefect server does not take checkpoints at the moment" in result.err
+        assert fragile_server.iterations(run_id) == list(range(23))
+
+    def test_a_run_ends_without_its_server_and_a_later_resume_sends_what_is_missing(
+        self, line: CommandLine, fragile_server: PrefectServer, run_id: str, tmp_path: Path
+    ) -> None:
+        gates = Gates(tmp_path / "gates", 3)
+        driver = self.held(line, run_id, gates, 8)
+        driver.until_there_is(gates.reached(3))
+        fragile_server.kill()
+        began = time.monotonic()
+        gates.open(3)
+        result = driver.result().well()
+        print("TOOK", time.monotonic() - began)
+        assert time.monotonic() - began < OUTAGE_SECONDS
+        assert result.answer["state_sha256"] == whole(line, *limit(8))
+        assert f"`qcsc-loop resume {run_id}` sends what is missing" in result.err
+        fragile_server.start()
+        assert fragile_server.iterations(run_id) != list(range(9))
+        line("resume", run_id).well()
+        assert fragile_server.iterations(run_id) == list(range(9))
+
+    def test_what_a_killed_driver_could_not_publish_is_published_by_the_next(
+        self, line: CommandLine, fragile_server: PrefectServer, run_id: str, tmp_path: Path
+    ) -> None:
+        gates = Gates(tmp_path / "gates", 3, 6)
+        driver = self.held(line, run_id, gates, 8)
+        driver.until_there_is(gates.reached(3))
+        fragile_server.kill()
+        gates.open(3)
+        driver.until_there_is(gates.reached(6))
+        driver.kill()
+        fragile_server.start()
+        gates.open(6)
+        answer = line("resume", run_id, "--json").well().answer
+        assert (answer["resumed_from"], answer["iteration"]) == (5, 8)
+        assert fragile_server.iterations(run_id) == list(range(9))
