@@ -27,7 +27,7 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	# Debian 12's pip knows no dependency groups
 	$(VENV)/bin/pip install --quiet --upgrade --constraint constraints.txt pip
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --group dev --editable .

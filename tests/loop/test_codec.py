@@ -353,7 +353,7 @@ def test_a_masked_array_is_refused_since_its_mask_would_be_lost() -> None:
 
 def test_a_ragged_list_is_refused_when_the_state_is_built() -> None:
     with pytest.raises(ValidationError, match="inhomogeneous"):
-        Holder(values=[[1], [2, 3]])
+        Holder.model_validate({"values": [[1], [2, 3]]})
 
 
 @pytest.mark.parametrize("value", [None, {}, {"dtype": 3}, object()])

@@ -93,4 +93,4 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
 
 def test_a_misspelt_hook_is_refused() -> None:
     with pytest.raises(ValidationError, match="smaple"):
-        Retry(times=1, hooks=("smaple",))
+        Retry.model_validate({"times": 1, "hooks": ["smaple"]})

@@ -50,7 +50,7 @@ def test_the_callers_own_array_stays_writable() -> None:
 
 
 def test_a_list_becomes_an_array() -> None:
-    wave = Wave(amplitudes=[1.0, 2.0])
+    wave = Wave.model_validate({"amplitudes": [1.0, 2.0]})
 
     assert wave.amplitudes.dtype == np.float64
 
@@ -166,9 +166,9 @@ def test_equal_records_have_equal_hashes() -> None:
 
 
 def test_a_set_keeps_one_of_equal_records() -> None:
-    shots = {Shot(bits=np.zeros(3)), Shot(bits=np.zeros(3)), Shot(bits=np.ones(3))}
+    shots = [Shot(bits=np.zeros(3)), Shot(bits=np.zeros(3)), Shot(bits=np.ones(3))]
 
-    assert len(shots) == 2
+    assert len(dict.fromkeys(shots)) == 2
 
 
 # scalars

@@ -24,6 +24,7 @@ Rows = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
 
 DENSE_BITS = 20  # up to here a table of all values (8 MB) is faster than sorting
+WORD_BITS = 64  # up to here a shot is one number, and sorting numbers is vectorised
 CHUNK_SHOTS = 1 << 18  # np.bincount widens its input to 8 bytes a value; this stays in cache
 
 
@@ -50,6 +51,8 @@ def count(shots: Rows, num_bits: int) -> tuple[Rows, Counts]:
         raise ValueError(f"a shot has a bit set above the {num_bits} declared")
     if num_bits <= DENSE_BITS:
         return _dense_to_rows(_dense(shots, num_bits), num_bits)
+    if num_bits <= WORD_BITS:
+        return _one_word(shots, num_bits)
     return merge(shots, np.ones(len(shots), np.int64))
 
 
@@ -95,6 +98,12 @@ def _dense_to_rows(table: Counts, num_bits: int) -> tuple[Rows, Counts]:
     seen = np.flatnonzero(table)
     packed = seen.astype(">u4").view(np.uint8).reshape(-1, 4)
     return np.ascontiguousarray(packed[:, 4 - width(num_bits) :]), table[seen]
+
+
+def _one_word(shots: Rows, num_bits: int) -> tuple[Rows, Counts]:
+    values, counts = np.unique(_keys(shots)[0], return_counts=True)
+    packed = values.astype(">u8").view(np.uint8).reshape(-1, 8)
+    return np.ascontiguousarray(packed[:, 8 - width(num_bits) :]), counts.astype(np.int64)
 
 
 def share(total: int, rank: int, ranks: int) -> slice:
