@@ -6,6 +6,7 @@ A check is a function from `Request` to findings, offered under the entry point 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ def store(request: Request) -> Iterator[Finding]:
         yield Finding("store", False, str(error), cure)
         return
     finally:
-        place.remove(name)
+        with contextlib.suppress(QcscLoopError):
+            place.remove(name)
     yield Finding("store", True, f"{place.place} is writable")
     yield Finding("store: atomic rename", replaced, "yes" if replaced else "no", cure)
     once = first and not second

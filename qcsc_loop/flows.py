@@ -23,7 +23,7 @@ from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.mirror import Mirror, mirroring
 from qcsc_loop.prefect.restore import restore
 from qcsc_loop.report import markdown
-from qcsc_loop.settings import Environment
+from qcsc_loop.settings import environment
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
@@ -63,7 +63,7 @@ async def run_in_flow(
         InputError: not called inside a flow; and all that `run_loop` raises.
     """
     flow_run_id, name = _flow_run()
-    store = options.get("store") or DirectoryStore(Environment().store)
+    store = options.get("store") or DirectoryStore(environment().store)
     run_id = options.get("run_id") or f"{name}-{flow_run_id.hex[:12]}"
     observers = tuple(options.get("observers", ()))
 

@@ -16,7 +16,7 @@ from qcsc_loop.options import RunOptions
 from qcsc_loop.outcome import Reason
 from qcsc_loop.parameters import differences, dumped
 from qcsc_loop.provenance import provenance
-from qcsc_loop.settings import Environment
+from qcsc_loop.settings import environment
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.records import EndRecord, RunRecord, Settings
@@ -62,10 +62,10 @@ def open_run(algorithm: Algorithm, given: Algorithm, options: RunOptions) -> Ope
         ParametersChanged: the run exists and was started for other results.
         RunLocked: another driver holds it.
     """
-    environment = Environment()
-    store = options.get("store") or DirectoryStore(environment.store)
+    defaults = environment()
+    store = options.get("store") or DirectoryStore(defaults.store)
     run_id = options["run_id"] if "run_id" in options else new_run_id(type(algorithm))
-    lease_seconds = options.get("lease_seconds", environment.lease_seconds)
+    lease_seconds = options.get("lease_seconds", defaults.lease_seconds)
     if not lease_seconds > 0:
         raise InvalidParameters("run", [f"lease_seconds: {lease_seconds} is not above 0"], [])
     facts = provenance(type(algorithm))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from qcsc_loop.errors import InvalidParameters
 
 
 class Environment(BaseSettings):
@@ -20,3 +22,21 @@ class Environment(BaseSettings):
 
     store: Path = Path("~/.qcsc-loop")
     lease_seconds: float = Field(default=30.0, gt=0)
+
+
+def environment() -> Environment:
+    """The environment's settings as they are now.
+
+    Raises:
+        InvalidParameters: a variable holds what it cannot.
+    """
+    try:
+        return Environment()
+    except ValidationError as error:
+        wrong = [
+            f"QCSC_LOOP_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg'].lower()} "
+            f"(given: {problem['input']!r})"
+            for problem in error.errors()
+        ]
+        valid = [f"QCSC_LOOP_{name.upper()}" for name in Environment.model_fields]
+        raise InvalidParameters("environment", wrong, valid) from error

@@ -9,14 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from qcsc_loop.doctor import Finding, Request, findings
-from qcsc_loop.settings import Environment
+from qcsc_loop.settings import environment
 
 
 def examine(*, ranks: int, store: Path | None, as_json: bool) -> int:
     """Prints the findings as they come; the exit code says whether all is well."""
     console = Console(stderr=as_json, soft_wrap=True, highlight=False)
     found: list[Finding] = []
-    for finding in findings(Request((store or Environment().store).expanduser(), ranks)):
+    for finding in findings(Request((store or environment().store).expanduser(), ranks)):
         found.append(finding)
         mark = "[green]ok  [/green]" if finding.well else "[red]ill [/red]"
         console.print(mark, end="")

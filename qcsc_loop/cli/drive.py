@@ -22,7 +22,7 @@ from qcsc_loop.outcome import Outcome
 from qcsc_loop.parameters import build, merged, parse_settings
 from qcsc_loop.resolving import named_blocks
 from qcsc_loop.retry import Retry
-from qcsc_loop.settings import Environment
+from qcsc_loop.settings import environment
 from qcsc_loop.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
@@ -97,7 +97,7 @@ def _drive(
     **_: Any,
 ) -> None:
     console = Console(stderr=as_json, soft_wrap=False)
-    journal = Journal(DirectoryStore(store or Environment().store), run_id)
+    journal = Journal(DirectoryStore(store or environment().store), run_id)
     options |= {"store": journal.store, "run_id": run_id}
     signals, began = Signals(), time.monotonic()
     try:

@@ -13,9 +13,9 @@ from typing import Protocol
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
+from qcsc_loop.cli.tables import plain_table
 from qcsc_loop.events import (
     Event,
     IterationCommitted,
@@ -154,9 +154,7 @@ class LiveProgress:
         if not self._commits:
             return []
         names = list(self._commits[-1].scalars)
-        table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-        for column in ("iteration", *names, "seconds"):
-            table.add_column(column, justify="right")
+        table = plain_table("iteration", *names, "seconds")
         for commit in self._commits:
             values = [number(commit.scalars.get(name, math.nan)) for name in names]
             table.add_row(str(commit.iteration), *values, f"{sum(commit.seconds.values()):.2f}")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from qcsc_loop.cli.tables import plain_table, wide_console
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.outcome import json_scalars, stop_message
 from qcsc_loop.report import curve, headline, number, scalars_line
-from qcsc_loop.settings import Environment
+from qcsc_loop.settings import environment
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals
 from qcsc_loop.store.records import Commit
@@ -22,7 +22,7 @@ LAST = 10
 
 def list_runs(*, store: Path | None, as_json: bool) -> None:
     """Prints the runs of a store, newest last."""
-    found = DirectoryStore(store or Environment().store)
+    found = DirectoryStore(store or environment().store)
     rows = sorted((_row(journal) for journal in journals(found)), key=lambda row: row["created"])
     if as_json:
         print(json.dumps(rows))
@@ -30,18 +30,15 @@ def list_runs(*, store: Path | None, as_json: bool) -> None:
     if not rows:
         print(f"no runs in {found.place}; start one with: qcsc-loop run bitcount")
         return
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    for name in ("run", "algorithm", "status", "iteration", "scalars", "created"):
-        table.add_column(
-            name, justify="right" if name == "iteration" else "left", no_wrap=name == "run"
-        )
+    columns = ("run", "algorithm", "status", "iteration", "scalars", "created")
+    table = plain_table(*columns, left={"run", "algorithm", "status", "scalars", "created"})
     for row in rows:
         scalars = scalars_line({k: float(v) for k, v in row["scalars"].items()})
         created = row["created"][:19].replace("T", " ")
         table.add_row(
             row["run_id"], row["algorithm"], row["status"], str(row["iteration"]), scalars, created
         )
-    Console().print(table)
+    wide_console().print(table)
 
 
 def _row(journal: Journal) -> dict[str, Any]:
@@ -74,12 +71,12 @@ def status(journal: Journal) -> str:
 
 def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:
     """Prints one run."""
-    journal = Journal(DirectoryStore(store or Environment().store), run_id)
+    journal = Journal(DirectoryStore(store or environment().store), run_id)
     journal.record()  # before anything is printed: there may be no such run
     if as_json:
         print(json.dumps(_facts(journal)))
     else:
-        _print(journal, Console(soft_wrap=True, highlight=False))
+        _print(journal, wide_console())
 
 
 def _facts(journal: Journal) -> dict[str, Any]:
@@ -146,9 +143,7 @@ def _print_history(history: list[Commit], console: Console) -> None:
     name, values = headline(history)
     names = list(history[-1].scalars)
     steps = list(dict.fromkeys(step for commit in history[-LAST:] for step in commit.seconds))
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    for column in ("iteration", *names, *(f"{step} (s)" for step in steps)):
-        table.add_column(column, justify="right")
+    table = plain_table("iteration", *names, *(f"{step} (s)" for step in steps))
     for commit in history[-LAST:]:
         scalars = [number(commit.scalars[n]) if n in commit.scalars else "" for n in names]
         seconds = [f"{commit.seconds[s]:.3f}" if s in commit.seconds else "" for s in steps]

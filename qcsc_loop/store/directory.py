@@ -257,8 +257,15 @@ def _from_bytes(raw: bytes, name: str) -> tuple[Document, str]:
         raise DamagedDocument(name, "it is empty" if not raw else "it is not one of our documents")
     if hashlib.sha256(raw[head.end() :]).hexdigest().encode() != head[1]:
         raise DamagedDocument(name, "its bytes do not match its sha256")
-    decoder, text = json.JSONDecoder(), raw.decode()
-    arrays, end = decoder.raw_decode(text, head.end() + len('"arrays":'))
+    try:
+        return _parts(raw.decode(), head.end())
+    except ValueError as error:
+        raise DamagedDocument(name, "another version of qcsc-loop may have written it") from error
+
+
+def _parts(text: str, start: int) -> tuple[Document, str]:
+    decoder = json.JSONDecoder()
+    arrays, end = decoder.raw_decode(text, start + len('"arrays":'))
     start = end + len(',"meta":')
     _, end = decoder.raw_decode(text, start)
     body = text[end + len(',"value":') : -len("}\n")]
