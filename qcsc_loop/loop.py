@@ -15,7 +15,7 @@ from anyio import to_thread
 from qcsc_loop.algorithm import E, HookTypes, IterativeAlgorithm, M, S, hook_types
 from qcsc_loop.calling import HookCaller
 from qcsc_loop.codec import Codec, Document
-from qcsc_loop.errors import DamagedDocument, LeaseLost, StoreError
+from qcsc_loop.errors import DamagedDocument, HookError, LeaseLost, QcscLoopError, StoreError
 from qcsc_loop.events import (
     Event,
     IterationCommitted,
@@ -161,7 +161,9 @@ class _Drive(Generic[S, M, E]):
     def _end_after(self, error: BaseException) -> EndRecord:
         if not isinstance(error, Exception):  # cancelled, Ctrl-C, exit
             return self._end(Reason.INTERRUPTED, type(error).__name__)
-        trace = "".join(traceback.format_exception(error))
+        # our own refusals explain themselves; a traceback is for the user's code
+        own = isinstance(error, QcscLoopError) and not isinstance(error, HookError)
+        trace = "" if own else "".join(traceback.format_exception(error))
         return self._end(Reason.FAILED, type(error).__name__, str(error), trace)
 
     def _give_back(self, end: EndRecord | None) -> None:

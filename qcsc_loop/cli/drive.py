@@ -105,14 +105,15 @@ def _drive(
             options["observers"] = [shown]
             if no_prefect:
                 chosen = _without_blocks(_chosen(algorithm, journal))
-                outcome = signals.run(chosen.run(**options))
+                outcome, told = signals.run(chosen.run(**options)), True
             else:
-                outcome = _drive_in_flow(algorithm, journal, options, tasks, signals)
+                outcome, told = _drive_in_flow(algorithm, journal, options, tasks, signals)
     except Interrupted as interrupted:
         _say_interrupted(interrupted, run_id, as_json)
     else:
         _say_end(outcome, time.monotonic() - began, console, as_json)
-        leave_within(LAST_WORDS_SECONDS, 0)  # Prefect's last words, to a server that may be gone
+        # Prefect's last words, which nobody may be there to hear
+        leave_within(LAST_WORDS_SECONDS if told else 1.0, 0)
 
 
 def _chosen(algorithm: Algorithm | str | None, journal: Journal) -> Algorithm:
@@ -136,7 +137,7 @@ def _drive_in_flow(
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
-) -> Outcome[Any]:
+) -> tuple[Outcome[Any], bool]:
     # Prefect takes seconds to import, and --no-prefect must not pay them
     from qcsc_loop.cli.flow import drive_in_flow
 

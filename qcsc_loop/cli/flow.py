@@ -18,7 +18,7 @@ from qcsc_loop.store.journal import Journal
 
 # before Prefect is imported, which reads them once. Its console lines repeat ours, with
 # tracebacks; its own log still has them, and whoever sets one of these gets what they set
-END_SECONDS = 10  # for Prefect to say that a flow run has ended, to a server that may be gone
+END_SECONDS = 5  # for Prefect to say that a flow run has ended, to a server that may be gone
 _CONSOLE = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
@@ -38,8 +38,12 @@ def drive_in_flow(
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
-) -> Outcome[Any]:
-    """Runs the algorithm that `choose` finds, in a flow, on the configured or a temporary API."""
+) -> tuple[Outcome[Any], bool]:
+    """Runs the algorithm that `choose` finds, in a flow, on the configured or a temporary API.
+
+    Returns:
+        The outcome, and whether the server was told that the flow run has ended.
+    """
     from qcsc_loop.prefect.server import prefect_api
 
     logging.raiseExceptions = False  # a log line that an absent server did not take is no news
@@ -58,7 +62,7 @@ async def _drive(
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
-) -> Outcome[Any]:
+) -> tuple[Outcome[Any], bool]:
     from prefect import flow
     from prefect.client.orchestration import get_client
 
@@ -89,8 +93,8 @@ async def _drive(
             await asyncio.wait([flow_run], timeout=END_SECONDS)
     if not ended.done():
         await flow_run
-    elif not flow_run.done() or flow_run.cancelled() or flow_run.exception():
-        # the run is done and kept; that the server could not be told is not its failure
+    told = flow_run.done() and not flow_run.cancelled() and flow_run.exception() is None
+    if not told:  # the run is done and kept: this is no failure of it
         for observer in options.get("observers", ()):
             observer(Trouble("that the flow run has ended is not on the Prefect server"))
-    return ended.result()
+    return ended.result(), told

@@ -14,6 +14,8 @@ from qcsc_loop.errors import QcscLoopError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+INTERRUPTED = 130  # as shells report Ctrl-C
+
 _STORE = click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help="Folder that holds all runs.  [default: $QCSC_LOOP_STORE or ~/.qcsc-loop]",
@@ -118,7 +120,13 @@ def doctor(**options: Any) -> None:
 def main() -> None:
     """The console script: errors are one sentence, and the exit code tells what happened."""
     try:
-        commands(prog_name="qcsc-loop")
+        commands(prog_name="qcsc-loop", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("qcsc-loop: interrupted before the run began", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except QcscLoopError as error:
         sys.stdout.flush()
         print(f"qcsc-loop: {error}", file=sys.stderr)

@@ -9,6 +9,7 @@ Keys, both of the run:
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 from collections.abc import AsyncIterator
@@ -21,10 +22,11 @@ from uuid import UUID
 import numpy as np
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qcsc_loop.codec import Document, frozen
-from qcsc_loop.outcome import json_scalars
+from qcsc_loop.codec import Array, Document, frozen
+from qcsc_loop.errors import DamagedDocument
+from qcsc_loop.report import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 
 CHECKPOINT, RUN = "qcsc-loop-checkpoint", "qcsc-loop-run"
@@ -47,30 +49,75 @@ class RemoteDriver:
     silent_for: float
 
 
-def pack(document: Document) -> dict[str, Any] | None:
-    """A small document as plain JSON; None if it is too large to stand in an artifact."""
+class Packed(BaseModel):
+    """A small document as plain JSON: the arrays as base64 of their `.npy`."""
+
+    body: str
+    arrays: dict[str, str]
+
+    @property
+    def size(self) -> int:
+        """Characters it takes."""
+        return len(self.body) + sum(map(len, self.arrays.values()))
+
+    def unpack(self) -> Document:
+        """The document, verified.
+
+        Raises:
+            DamagedDocument: it is not what was packed.
+        """
+        try:
+            arrays = {name: _array(text) for name, text in self.arrays.items()}
+        except Exception as error:  # base64 and numpy raise a dozen kinds on damaged text
+            raise DamagedDocument("an artifact's state", f"{error!r}") from error
+        document = Document(self.body.encode(), arrays)
+        document.verify()
+        return document
+
+
+class Published(BaseModel):
+    """What a checkpoint's artifact holds.
+
+    Attributes:
+        state: None if it is too large for an artifact, or has left the history.
+        place: the store it was committed to.
+    """
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    commit: Commit
+    state: Packed | None
+    place: str
+
+
+class _Driver(BaseModel):
+    """What a driver's artifact holds."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    record: RunRecord
+    epoch: EpochRecord
+    end: EndRecord | None
+
+
+def pack(document: Document) -> Packed | None:
+    """A small document for an artifact; None if it is too large for one."""
     size = len(document.body) + sum(a.nbytes * 4 // 3 for a in document.arrays.values())
     if size > INLINE_BYTES:
         return None
-    return {
-        "body": document.body.decode(),
-        "arrays": {name: _array_text(array) for name, array in document.arrays.items()},
-    }
+    arrays = {name: _array_text(array) for name, array in document.arrays.items()}
+    return Packed(body=document.body.decode(), arrays=arrays)
 
 
-def unpack(packed: dict[str, Any]) -> Document:
-    """The document that `pack` took; its arrays are verified when it is decoded."""
-    arrays = {
-        name: frozen(np.load(io.BytesIO(base64.b64decode(text)), allow_pickle=False))
-        for name, text in packed["arrays"].items()
-    }
-    return Document(packed["body"].encode(), arrays)
-
-
-def _array_text(array: Any) -> str:
+def _array_text(array: Array) -> str:
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _array(text: str) -> Array:
+    content = base64.b64decode(text, validate=True)
+    return frozen(np.load(io.BytesIO(content), allow_pickle=False))
 
 
 class RunArtifacts:
@@ -79,79 +126,64 @@ class RunArtifacts:
     def __init__(self, client: PrefectClient, run_id: str, flow_run_id: UUID | None = None) -> None:
         self._client, self.run_id, self.flow_run_id = client, run_id, flow_run_id
 
-    async def publish(self, commit: Commit, state: dict[str, Any] | None, place: str) -> UUID:
+    async def publish(self, published: Published) -> UUID:
         """One committed iteration; returns the artifact's id."""
-        headline = ", ".join(f"{k} = {v}" for k, v in json_scalars(commit.scalars).items())
+        commit = published.commit
+        headline = scalars_line(commit.scalars) or "no scalars"
         return await self._create(
             self.run_id,
             CHECKPOINT,
-            f"Iteration {commit.iteration} of `{self.run_id}`: {headline or 'no scalars'}",
-            self._checkpoint(commit, state, place),
+            f"Iteration {commit.iteration} of `{self.run_id}`: {headline}",
+            published.model_dump_json(),
         )
 
-    async def strip(self, artifact: UUID, commit: Commit, place: str) -> None:
+    async def strip(self, artifact: UUID, published: Published) -> None:
         """Drops the state from an artifact that has left the history; its scalars stay."""
-        data = json.dumps(self._checkpoint(commit, None, place), allow_nan=False)
-        await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
-
-    @staticmethod
-    def _checkpoint(commit: Commit, state: dict[str, Any] | None, place: str) -> dict[str, Any]:
-        return {"commit": _plain(commit), "state": state, "place": place}
+        bare = published.model_copy(update={"state": None})
+        await self._client.update_artifact(artifact, ArtifactUpdate(data=bare.model_dump_json()))
 
     async def publish_driver(self, record: RunRecord, epoch: EpochRecord) -> UUID:
-        """Announces this driver; returns the artifact's id, for `beat` and `end`."""
+        """Announces this driver; returns the artifact's id, for `beat`."""
         return await self._create(
             f"{self.run_id}-run",
             RUN,
             f"Driver {epoch.epoch} of `{self.run_id}` on {epoch.holder.host}",
-            self._driver(record, epoch, None),
+            _Driver(record=record, epoch=epoch, end=None).model_dump_json(),
         )
 
     async def beat(
         self, artifact: UUID, record: RunRecord, epoch: EpochRecord, end: EndRecord | None = None
     ) -> None:
         """A sign of life, or how the driver ended."""
-        data = json.dumps(self._driver(record, epoch, end), allow_nan=False)
+        data = _Driver(record=record, epoch=epoch, end=end).model_dump_json()
         await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
-
-    @staticmethod
-    def _driver(record: RunRecord, epoch: EpochRecord, end: EndRecord | None) -> dict[str, Any]:
-        return {
-            "record": _plain(record),
-            "epoch": _plain(epoch),
-            "end": end and _plain(end),
-        }
 
     async def publish_table(self, key: str, rows: list[dict[str, object]]) -> None:
         """A table for people."""
-        await self._create(key, "table", f"From run `{self.run_id}`", rows)
+        data = json.dumps(rows, allow_nan=False)  # the API would make NaN null without a word
+        await self._create(key, "table", f"From run `{self.run_id}`", data)
 
     async def publish_report(self, markdown: str) -> None:
         """The run's report for people."""
         await self._create(f"{self.run_id}-report", "markdown", None, markdown)
 
-    async def _create(self, key: str, kind: str, description: str | None, data: Any) -> UUID:
-        # strict JSON: the API would turn NaN into null without a word
-        text = data if isinstance(data, str) else json.dumps(data, allow_nan=False)
+    async def _create(self, key: str, kind: str, description: str | None, data: str) -> UUID:
         artifact = await self._client.create_artifact(
             ArtifactCreate(
-                key=key, type=kind, description=description, data=text, flow_run_id=self.flow_run_id
+                key=key, type=kind, description=description, data=data, flow_run_id=self.flow_run_id
             )
         )
         return artifact.id
 
-    async def checkpoints(self) -> AsyncIterator[tuple[Commit, dict[str, Any] | None, str]]:
-        """Published commits, last published first: commit, packed state, place of the store.
+    async def checkpoints(self) -> AsyncIterator[Published]:
+        """Published commits, last published first.
 
         The client repeats a request after a lost answer, so that a commit can come twice.
         """
         async for row, _ in self._rows(self.run_id):
-            try:
-                data = json.loads(row["data"])
-                commit = Commit.model_validate(data["commit"])
-            except (ValidationError, ValueError, KeyError, TypeError):
-                continue  # damaged, or someone else's artifact under this key
-            yield commit, data["state"], data["place"]
+            # what does not validate is damaged, or someone else's artifact under this key
+            with contextlib.suppress(ValidationError):
+                yield Published.model_validate_json(str(row["data"]))
 
     async def newest_driver(self) -> RemoteDriver | None:
         """The driver with the highest epoch; of two with the same, the one that came first."""
@@ -159,8 +191,8 @@ class RunArtifacts:
         async for row, now in self._rows(f"{self.run_id}-run"):
             try:
                 found = _driver_of(row, now)
-            except (ValidationError, ValueError, KeyError, TypeError):
-                continue
+            except ValidationError:
+                continue  # damaged, or someone else's
             # rows come newest first, so that the last one of an epoch came first
             if newest is None or found.epoch.epoch >= newest.epoch.epoch:
                 newest = found
@@ -192,17 +224,12 @@ class RunArtifacts:
             offset += PAGE
 
 
-def _plain(record: BaseModel) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(record.model_dump_json())  # NaN and inf as strings
-    return plain
-
-
 def _driver_of(row: dict[str, Any], now: datetime) -> RemoteDriver:
-    data = json.loads(row["data"])
+    driver = _Driver.model_validate_json(str(row["data"]))
     return RemoteDriver(
         UUID(row["id"]),
-        RunRecord.model_validate(data["record"]),
-        EpochRecord.model_validate(data["epoch"]),
-        EndRecord.model_validate(data["end"]) if data["end"] else None,
+        driver.record,
+        driver.epoch,
+        driver.end,
         max(0.0, (now - datetime.fromisoformat(row["updated"])).total_seconds()),
     )

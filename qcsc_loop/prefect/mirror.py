@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +16,9 @@ from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.events import Event, IterationCommitted, Observer, RunStarted, RunStopped, Trouble
-from qcsc_loop.prefect.artifacts import RunArtifacts, pack
+from qcsc_loop.prefect.artifacts import Packed, Published, RunArtifacts, pack
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit, EndRecord
 
@@ -27,14 +27,7 @@ STRIP_BYTES = 4096  # a smaller state costs the server less than a request to dr
 FAREWELL_SECONDS = 2.0
 LONGEST_PAUSE = 15.0  # seconds between two attempts during an outage
 
-Packed = dict[str, Any] | None
 _Outage = (httpx.HTTPError, PrefectHTTPStatusError, OSError)
-
-
-@dataclass
-class _Waiting:
-    commit: Commit
-    state: Packed
 
 
 class Mirror:
@@ -47,8 +40,8 @@ class Mirror:
         self, artifacts: RunArtifacts, client: PrefectClient, journal: Journal, tell: Observer
     ) -> None:
         self._artifacts, self._client, self._journal, self._tell = artifacts, client, journal, tell
-        self._waiting: deque[_Waiting] = deque()
-        self._published: deque[tuple[Commit, UUID]] = deque()  # with a state that will be stripped
+        self._waiting: deque[Published] = deque()
+        self._to_strip: deque[tuple[Published, UUID]] = deque()
         self._started: RunStarted | None = None
         self._driver: UUID | None = None
         self._end: EndRecord | None = None
@@ -63,7 +56,7 @@ class Mirror:
         if isinstance(event, RunStarted):
             self._started = event
         elif isinstance(event, IterationCommitted):
-            self._waiting.append(_Waiting(event.commit, pack(event.state)))
+            self._waiting.append(self._of(event.commit, pack(event.state)))
             self._forget_pruned()
         elif isinstance(event, RunStopped):
             self._end = event.end
@@ -144,19 +137,22 @@ class Mirror:
 
     async def _publish_first(self) -> None:
         first = self._waiting[0]
-        artifact = await self._artifacts.publish(first.commit, first.state, self._place)
+        artifact = await self._artifacts.publish(first)
         self._waiting.popleft()
-        if first.state is not None and len(first.state["body"]) > STRIP_BYTES:
-            self._published.append((first.commit, artifact))
+        if first.state is not None and first.state.size > STRIP_BYTES:
+            self._to_strip.append((first, artifact))
         await self._strip_old(first.commit.iteration)
 
     async def _strip_old(self, iteration: int) -> None:
         assert self._started is not None
         keep = self._started.epoch.settings.keep
-        while self._published and keep and self._published[0][0].iteration <= iteration - keep:
-            commit, artifact = self._published[0]
-            await self._artifacts.strip(artifact, commit, self._place)
-            self._published.popleft()
+        while self._to_strip and keep and self._to_strip[0][0].commit.iteration <= iteration - keep:
+            published, artifact = self._to_strip[0]
+            await self._artifacts.strip(artifact, published)
+            self._to_strip.popleft()
+
+    def _of(self, commit: Commit, state: Packed | None) -> Published:
+        return Published(commit=commit, state=state, place=self._journal.store.place)
 
     async def _announce(self) -> None:
         assert self._started is not None
@@ -177,9 +173,9 @@ class Mirror:
     async def _catch_up(self) -> None:
         """Puts what earlier drivers could not publish before what this one has committed."""
         newest = -1
-        async for commit, _, _ in self._artifacts.checkpoints():
-            newest = max(newest, commit.iteration)
-            if newest > commit.iteration:
+        async for published in self._artifacts.checkpoints():
+            newest = max(newest, published.commit.iteration)
+            if newest > published.commit.iteration:
                 break  # published in order: what is older is there
         queued = {waiting.commit.iteration for waiting in self._waiting}
         missing = [
@@ -187,21 +183,21 @@ class Mirror:
             for commit in self._journal.history()
             if commit.iteration > newest and commit.iteration not in queued
         ]
-        states = self._states_left(missing)
         for commit in reversed(missing):
-            self._waiting.appendleft(_Waiting(commit, states.get(commit.iteration)))
+            newest_one = commit is missing[-1]
+            state = self._state_left(commit) if newest_one else None
+            self._waiting.appendleft(self._of(commit, state))
 
-    def _states_left(self, missing: list[Commit]) -> dict[int, Packed]:
-        if not missing:
-            return {}
-        states: dict[int, Packed] = {}
-        for name in self._journal.checkpoints()[:1]:  # the newest: what a resume needs
+    def _state_left(self, commit: Commit) -> Packed | None:
+        """The state of the newest unpublished commit: what a resume from the API needs."""
+        for name in self._journal.checkpoints():
             try:
-                commit, document = self._journal.checkpoint(name)
-            except Exception:  # a damaged checkpoint is the loop's to report
+                found, document = self._journal.checkpoint(name)
+            except (DamagedDocument, KeyError):  # the loop's to report
                 continue
-            states[commit.iteration] = pack(document)
-        return states
+            if found.iteration == commit.iteration:
+                return pack(document)
+        return None
 
     @property
     def _beat_in(self) -> float:
@@ -255,10 +251,6 @@ class Mirror:
     def _signal(self) -> None:
         self._moved.set()
         self._moved = anyio.Event()
-
-    @property
-    def _place(self) -> str:
-        return self._journal.store.place
 
 
 @asynccontextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qcsc_loop.errors import NoGoodCheckpoint, RunLocked
-from qcsc_loop.prefect.artifacts import RemoteDriver, RunArtifacts, unpack
+from qcsc_loop.errors import DamagedDocument, NoGoodCheckpoint, RunLocked
+from qcsc_loop.prefect.artifacts import Packed, RemoteDriver, RunArtifacts
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.lease import known_dead
 from qcsc_loop.store.records import Commit
@@ -41,16 +41,26 @@ async def _bring_checkpoints(artifacts: RunArtifacts, journal: Journal) -> None:
     local, known = journal.newest_good(), {commit.iteration for commit in journal.history()}
     brought: dict[int, Commit] = {}
     adopted, elsewhere = False, ""
-    async for commit, packed, place in artifacts.checkpoints():
+    async for published in artifacts.checkpoints():
+        commit, packed = published.commit, published.state
         if commit.iteration <= local:
             break
         brought.setdefault(commit.iteration, commit)
         if packed is None:
-            elsewhere = elsewhere or f"its state is in {place}, too large for an artifact"
+            elsewhere = elsewhere or f"its state is in {published.place}, too large for an artifact"
         elif not adopted:
-            document = unpack(packed)
-            if adopted := document.sha256 == commit.state_sha256:
-                journal.add_checkpoint(commit, document)
+            adopted = _adopt(journal, commit, packed)
     if brought and not adopted and local < 0:
         raise NoGoodCheckpoint(artifacts.run_id, [elsewhere or "no artifact verifies"])
     journal.add_history([brought[k] for k in sorted(brought) if k not in known])
+
+
+def _adopt(journal: Journal, commit: Commit, packed: Packed) -> bool:
+    try:
+        document = packed.unpack()
+    except DamagedDocument:
+        return False
+    if document.sha256 != commit.state_sha256:
+        return False
+    journal.add_checkpoint(commit, document)
+    return True

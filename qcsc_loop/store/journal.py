@@ -196,9 +196,11 @@ class Journal:
         """The newest iteration whose checkpoint verifies; -1 if there is none."""
         for name in self.checkpoints():
             try:
-                return self.checkpoint(name)[0].iteration
+                commit, state = self.checkpoint(name)
+                state.verify()
             except (DamagedDocument, KeyError):
                 continue
+            return commit.iteration
         return -1
 
     def work_folder(self, iteration: int, step: str) -> Path:

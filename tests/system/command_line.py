@@ -106,8 +106,9 @@ class Background:
 
     def end(self) -> None:
         """Ends it with all below it."""
-        for process in [*self.children(), self.process]:
-            process.kill()
+        for child in self.children():
+            child.kill()
+        self.process.kill()
         self.process.wait()
 
 

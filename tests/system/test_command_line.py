@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from system.command_line import SCRIPT, TOYS, WANDER, CommandLine, setting
+from system.command_line import (
+    SCRIPT,
+    TOYS,
+    WANDER,
+    CommandLine,
+    command_line,
+    environment,
+    setting,
+)
+from system.server import PrefectServer
 from system.terminal import Shown, on_a_terminal
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
@@ -38,7 +49,7 @@ class TestRun:
     ) -> None:
         file = tmp_path / "parameters.toml"
         file.write_text('shots = 50\nnum_qubits = 4\n[sampler]\nmethod = "stabilizer"\n')
-        words = ("--params", file, *setting(num_qubits=3, ranks=1), "--max-iterations", "0")
+        words = ("--params", str(file), *setting(num_qubits=3, ranks=1), "--max-iterations", "0")
         qcsc_loop("run", "bitcount", "--no-prefect", "--run-id", run_id, *words).well()
         parameters = qcsc_loop.journal(run_id).settings().parameters
         assert (parameters["shots"], parameters["num_qubits"], parameters["ranks"]) == (50, 3, 1)
@@ -195,11 +206,16 @@ class TestResume:
 
 
 class TestReading:
-    @pytest.fixture
-    def line(self, qcsc_loop: CommandLine) -> CommandLine:
-        qcsc_loop(*TOY, "--max-iterations", "2", "--run-id", "first").well()
-        qcsc_loop(*TOY, *setting(goal=1), "--run-id", "second").well()
-        return qcsc_loop
+    @pytest.fixture(scope="class")
+    @classmethod
+    def line(
+        cls, tmp_path_factory: pytest.TempPathFactory, prefect_home: Path
+    ) -> Iterator[CommandLine]:
+        """A store with two runs, which no test changes."""
+        with command_line(tmp_path_factory.mktemp("reading"), prefect_home) as line:
+            line(*TOY, "--max-iterations", "2", "--run-id", "first").well()
+            line(*TOY, *setting(goal=1), "--run-id", "second").well()
+            yield line
 
     def test_list_shows_every_run_the_oldest_first(self, line: CommandLine) -> None:
         rows = [row.split() for row in line("list").well().out.splitlines()]
@@ -233,9 +249,13 @@ class TestReading:
         assert [driver["end"]["reason"] for driver in facts["drivers"]] == ["max_iterations"]
         assert [commit["iteration"] for commit in facts["history"]] == [0, 1, 2]
 
-    def test_one_damaged_run_does_not_hide_the_others(self, line: CommandLine) -> None:
-        (line.store / "first" / "run.json").write_text("{}")
-        rows = {row["run_id"]: row["status"] for row in line("list", "--json").well().answer}
+    def test_one_damaged_run_does_not_hide_the_others(
+        self, line: CommandLine, tmp_path: Path
+    ) -> None:
+        store = shutil.copytree(line.store, tmp_path / "store")
+        (store / "first" / "run.json").write_text("{}")
+        listed = line("list", "--json", "--store", store).well().answer
+        rows = {row["run_id"]: row["status"] for row in listed}
         assert rows["second"] == "converged"
         assert rows["first"].startswith("damaged: ")
 
@@ -306,23 +326,37 @@ class TestLinesWithoutATerminal:
         words = (*setting(pause=0.04), "--max-iterations", "2", "--run-id", run_id)
         result = qcsc_loop("run", WANDER, *words).well()
         starts = [line.split(":")[0] for line in result.out.splitlines()]
-        assert starts == [f"run {run_id}", "iteration 1", "iteration 2", run_id]
+        assert starts == [
+            "starting a temporary Prefect server",
+            *(f"run {run_id}", "iteration 1", "iteration 2", run_id),
+        ]
         assert result.err == ""
 
 
 class TestOnATerminal:
-    @pytest.fixture(params=["alone", "in a flow"])
-    def shown(self, with_server: CommandLine, run_id: str, request: pytest.FixtureRequest) -> Shown:
-        prefect = ["--no-prefect"] if request.param == "alone" else []
-        words = [str(SCRIPT), "run", WANDER, *prefect, "--run-id", run_id, "--max-iterations", "12"]
+    @pytest.fixture(scope="class", params=["alone", "in a flow"])
+    @classmethod
+    def shown(
+        cls,
+        tmp_path_factory: pytest.TempPathFactory,
+        prefect_home: Path,
+        server: PrefectServer,
+        request: pytest.FixtureRequest,
+    ) -> Shown:
+        alone = request.param == "alone"
+        run_id = f"shown-{'alone' if alone else 'in-a-flow'}"
+        words = [str(SCRIPT), "run", WANDER, *(["--no-prefect"] if alone else [])]
+        words += ["--run-id", run_id, "--max-iterations", "12"]
         words += setting(pause=0.02, says="a word")
-        return on_a_terminal(words, with_server.environment)
+        folder = tmp_path_factory.mktemp("shown")
+        return on_a_terminal(words, environment(folder, prefect_home) | server.settings)
 
     def test_the_table_the_words_and_the_last_line_are_left_and_nothing_else(
-        self, shown: Shown, run_id: str
+        self, shown: Shown
     ) -> None:
         screen = shown.screen()
         assert shown.code == 0
+        run_id = screen[0].removeprefix("run ").partition(":")[0]
         assert screen[0] == f"run {run_id}: Wander, seed 0"
         assert screen[1:13] == [f"sample[{k}] info: a word" for k in range(1, 13)]
         assert screen[13].split() == ["iteration", "steps", "position", "seconds"]
@@ -359,12 +393,14 @@ class TestDoctor:
         assert result.out.splitlines()[-1] == "all is well"
         assert "ill" not in {line.split()[0] for line in result.out.splitlines()}
 
-    def test_json_has_every_finding(self, with_server: CommandLine) -> None:
-        result = with_server("doctor", "--json", "--ranks", "1")
-        answer = result.well().answer
+    def test_json_has_every_finding_and_nothing_is_left_in_the_store(
+        self, with_server: CommandLine
+    ) -> None:
+        answer = with_server("doctor", "--json", "--ranks", "1").well().answer
         assert answer["well"] is True
         found = {finding["what"] for finding in answer["findings"]}
         assert {"Prefect API", "MPI on 1 ranks", "store", "qiskit"} <= found
+        assert list(with_server.store.iterdir()) == []
 
     def test_a_store_that_cannot_be_written_is_found_ill(
         self, with_server: CommandLine, tmp_path: Path
@@ -377,10 +413,6 @@ class TestDoctor:
         ill = [finding for finding in result.answer["findings"] if not finding["well"]]
         assert [finding["what"] for finding in ill] == ["store"]
         assert "--store" in ill[0]["cure"]
-
-    def test_it_leaves_nothing_in_the_store(self, with_server: CommandLine) -> None:
-        with_server("doctor", "--json", "--ranks", "1").well()
-        assert list(with_server.store.iterdir()) == []
 
 
 def test_json_of_a_number_that_json_lacks_is_read_by_strict_readers(

@@ -79,11 +79,14 @@ class Wander(IterativeAlgorithm[Place, float, float]):
 
     async def _enter(self) -> None:
         step = current_step()
-        if self.trace:
-            with Path(self.trace).open("a") as file:
-                file.write(f"{step.name} {step.iteration}\n")
+        self._note(f"{step.name} {step.iteration}\n")
         if self.pause:
             await anyio.sleep(self.pause)
+
+    def _note(self, line: str) -> None:
+        if self.trace:
+            with Path(self.trace).open("a") as file:
+                file.write(line)
 
     async def _gate(self, iteration: int) -> None:
         if iteration not in self.gates:
