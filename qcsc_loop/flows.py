@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack
@@ -94,7 +95,8 @@ def _flow_run() -> tuple[UUID, str]:
         raise InputError(
             "run_in_flow works inside a Prefect flow only; elsewhere use algorithm.run()"
         )
-    return context.flow_run.id, context.flow.name
+    name = re.sub(r"[^a-z0-9]+", "-", context.flow.name.lower()).strip("-")
+    return context.flow_run.id, name or "run"
 
 
 async def _around(

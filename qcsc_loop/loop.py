@@ -97,7 +97,7 @@ class _Drive(Generic[S, M, E]):
         self._recent: deque[Committed] = deque(maxlen=max(1, self._rule.lookback))
         self._seconds: dict[str, float] = {}
         self._started = time.monotonic()
-        self._iteration = 0
+        self._iteration = self._recorded_through = 0
 
     # the whole run
 
@@ -120,6 +120,7 @@ class _Drive(Generic[S, M, E]):
     async def _begin(self) -> tuple[int | None, _At[S]]:
         found = await to_thread.run_sync(last_good, self._journal, self._types.state)
         resumed_from = None if found is None else found.commit.iteration
+        self._recorded_through = await to_thread.run_sync(self._journal.newest_step)
         self._tell(RunStarted(self._opened.record, self._lease.record, resumed_from))
         if self._opened.source_changed:
             self._tell(Trouble("the algorithm's file has changed since this run was started"))
@@ -205,11 +206,7 @@ class _Drive(Generic[S, M, E]):
         self, step: str, iteration: int, codec: Codec[T], origin: str, call: Call[T]
     ) -> T:
         """A hook's result: from the record of an earlier driver, or called and recorded."""
-        try:
-            known = await to_thread.run_sync(self._recorded, step, iteration, codec, origin)
-        except DamagedDocument as error:
-            known = None
-            self._tell(Trouble(f"the record of {step} in iteration {iteration} is lost: {error}"))
+        known = await self._recorded(step, iteration, codec, origin)
         if known is not None:
             self._tell(StepReused(iteration, step))
             return known.value
@@ -224,9 +221,18 @@ class _Drive(Generic[S, M, E]):
         # the loop goes on with what was written: a resumed run sees the same values
         return await whole(self._keep, codec, value, partial(self._lease.save_step, note))
 
-    def _recorded(
+    async def _recorded(
         self, step: str, iteration: int, codec: Codec[T], origin: str
     ) -> _Recorded[T] | None:
+        if iteration > self._recorded_through:
+            return None  # no earlier driver came this far
+        try:
+            return await to_thread.run_sync(self._read, step, iteration, codec, origin)
+        except DamagedDocument as error:
+            self._tell(Trouble(f"the record of {step} in iteration {iteration} is lost: {error}"))
+            return None
+
+    def _read(self, step: str, iteration: int, codec: Codec[T], origin: str) -> _Recorded[T] | None:
         found = self._journal.step(iteration, step)
         if found is None or found[0].state_sha256 != origin:
             return None

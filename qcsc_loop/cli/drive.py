@@ -14,7 +14,7 @@ from rich.console import Console
 
 from qcsc_loop.catalog import find
 from qcsc_loop.cli.progress import hook_logs, progress
-from qcsc_loop.cli.signals import Interrupted, Signals, leave, leave_within
+from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, Interrupted, Signals, leave, leave_within
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.opening import Algorithm, new_run_id
 from qcsc_loop.options import RunOptions
@@ -29,8 +29,6 @@ from qcsc_loop.store.journal import Journal
 
 if TYPE_CHECKING:
     from qcsc_loop.flows import Granularity
-
-LAST_WORDS_SECONDS = 15.0
 
 
 def run(

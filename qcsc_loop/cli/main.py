@@ -132,6 +132,9 @@ def main() -> None:
         print(f"qcsc-loop: {error}", file=sys.stderr)
         if "--json" in sys.argv:
             print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, leave_within
+
+        leave_within(LAST_WORDS_SECONDS, error.exit_code)
         sys.exit(error.exit_code)
 
 

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 4.0
+PATIENCE_SECONDS = 4.0  # after a signal
+LAST_WORDS_SECONDS = 15.0  # at the end, for what Prefect still has to send
 
 
 class Interrupted(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +46,7 @@ class Mirror:
         self._started: RunStarted | None = None
         self._driver: UUID | None = None
         self._end: EndRecord | None = None
-        self._beaten = time.monotonic()
+        self._beaten, self._last_published = time.monotonic(), -1
         self._healthy, self._caught_up, self._broken, self._successes = True, False, False, 0
         self._moved = anyio.Event()  # something was added, published, or failed
 
@@ -104,7 +105,8 @@ class Mirror:
             while self._end is not None and self._driver is None and not self._broken:
                 await self._moved.wait()
             if self._end is not None and self._driver is not None:
-                await self._try(lambda: self._say(self._end))
+                with contextlib.suppress(*_Outage):
+                    await self._say(self._end)
 
     # the server's side
 
@@ -129,6 +131,7 @@ class Mirror:
             while True:
                 if self._waiting:
                     await self._until_done(self._publish_first)
+                    await self._strip_old()
                 else:
                     with anyio.move_on_after(self._beat_in):
                         await self._moved.wait()
@@ -141,15 +144,19 @@ class Mirror:
         self._waiting.popleft()
         if first.state is not None and first.state.size > STRIP_BYTES:
             self._to_strip.append((first, artifact))
-        await self._strip_old(first.commit.iteration)
+        self._last_published = first.commit.iteration
 
-    async def _strip_old(self, iteration: int) -> None:
+    async def _strip_old(self) -> None:
+        """Drops states that left the history; one that cannot be dropped is left."""
         assert self._started is not None
         keep = self._started.epoch.settings.keep
-        while self._to_strip and keep and self._to_strip[0][0].commit.iteration <= iteration - keep:
+        while keep and self._to_strip:
             published, artifact = self._to_strip[0]
-            await self._artifacts.strip(artifact, published)
+            if published.commit.iteration > self._last_published - keep:
+                return
             self._to_strip.popleft()
+            with contextlib.suppress(*_Outage):
+                await self._artifacts.strip(artifact, published)
 
     def _of(self, commit: Commit, state: Packed | None) -> Published:
         return Published(commit=commit, state=state, place=self._journal.store.place)
@@ -206,8 +213,9 @@ class Mirror:
 
     async def _beat(self) -> None:
         self._beaten = time.monotonic()  # also after a failure: the next one is soon enough
-        if await self._try(lambda: self._say(None)):
-            await self._try(self._step_down_if_superseded)
+        with contextlib.suppress(*_Outage):
+            await self._say(None)
+            await self._step_down_if_superseded()
 
     async def _say(self, end: EndRecord | None) -> None:
         assert self._started is not None and self._driver is not None

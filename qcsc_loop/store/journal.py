@@ -145,6 +145,11 @@ class Journal:
         document = self.store.read(f"{self._steps}/{names[-1]}")
         return _load(StepNote, document.meta, names[-1]), document
 
+    def newest_step(self) -> int:
+        """The newest iteration that has a step's record; 0 if none has."""
+        names = self.store.names(self._steps)
+        return max((int(name[:8]) for name in names if name[:8].isdigit()), default=0)
+
     def checkpoints(self) -> list[str]:
         """Names of the checkpoints that are left, newest first."""
         return self.store.names(self._checkpoints)[::-1]
