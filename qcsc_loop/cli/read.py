@@ -112,6 +112,9 @@ def _print(journal: Journal, console: Console) -> None:
     _print_drivers(journal, console)
     _print_history(history, console)
     end = journal.end(journal.newest_epoch()) if journal.newest_epoch() else None
+    if end is not None and end.error:
+        console.print()
+        console.print(end.error, markup=False)
     if end is not None and end.traceback:
         console.print()
         console.print(end.traceback, markup=False)
