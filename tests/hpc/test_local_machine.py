@@ -15,11 +15,11 @@ import numpy as np
 import psutil
 import pytest
 from pydantic import ValidationError
-from waiting import alive, until, until_async
 
 from qcsc_hpc.local import LocalMachine, launcher
 from qcsc_hpc.machine import Machine
 from qcsc_loop.errors import ProgramFailed
+from waiting import alive, until, until_async
 
 RANKS = 3
 # the launcher of the ranks is a process of theirs too: it is written down as their parent

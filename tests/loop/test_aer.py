@@ -8,12 +8,12 @@ import json
 import anyio
 import numpy as np
 import pytest
-from loop.other_process import printed_by
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.circuit.library import UnitaryGate
 from qiskit.primitives import BitArray
 
+from loop.other_process import printed_by
 from qcsc_loop.codec import Codec
 from qcsc_loop.errors import SamplingFailed
 from qcsc_loop.sampling.aer import AerSampler

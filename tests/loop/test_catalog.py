@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from loop.other_process import printed_by
 
+from loop.other_process import printed_by
 from qcsc_algorithms.bitcount import BitCount
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.catalog import find, known, reference

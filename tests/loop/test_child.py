@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from waiting import alive, until
 
 from qcsc_loop import child
 from qcsc_loop.child import tied_to_this_process
+from waiting import alive, until
 
 PARENT = """
 import subprocess

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from loop.other_process import printed_by
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
+from loop.other_process import printed_by
 from qcsc_loop.codec import INLINE_BYTES, Array, Codec, Document, NDArray, frozen
 from qcsc_loop.errors import DamagedDocument, EncodingError
 from qcsc_loop.state import Record, State

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from waiting import until
 
 from qcsc_loop.codec import Codec, Document
 from qcsc_loop.errors import DamagedDocument, StoreError
 from qcsc_loop.state import NDArray, State
 from qcsc_loop.store.directory import DirectoryStore
+from waiting import until
 
 
 class Vector(State):

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from loop.toys import Counting, command, environment, executions
-from waiting import line_count, until
 
+from loop.toys import Counting, command, environment, executions
 from qcsc_loop.outcome import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from waiting import line_count, until
 
 RUN = "killed-run"
 LIMIT = 200  # more than the driver gets done between the kills

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from loop.toys import Counting, Trap, command, environment
-from waiting import line_count, until
 
+from loop.toys import Counting, Trap, command, environment
 from qcsc_loop.codec import Document
 from qcsc_loop.errors import RunLocked
 from qcsc_loop.outcome import Reason
@@ -26,6 +25,7 @@ from qcsc_loop.store.lease import Heartbeat, known_dead, this_process
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import EndRecord, EpochRecord, Holder, RunRecord, Settings
 from qcsc_loop.store.store import Store
+from waiting import line_count, until
 
 SETTINGS = Settings(algorithm="package.module:Class")
 LONG, SHORT = 600.0, 0.05

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Generic, TypeVar, Unpack
 import anyio
 import numpy as np
 import pytest
+
 from loop.toys import (
     HOOKS,
     Counting,
@@ -22,8 +23,6 @@ from loop.toys import (
     executions,
     numbers_after,
 )
-from waiting import line_count, until_async
-
 from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
 from qcsc_loop.codec import Document
 from qcsc_loop.errors import (
@@ -59,6 +58,7 @@ from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import EndRecord
 from qcsc_loop.store.store import Store
+from waiting import line_count, until_async
 
 T = TypeVar("T")
 RUN = "toy-run"

@@ -7,9 +7,9 @@ import inspect
 from pathlib import Path
 
 import pytest
-from loop.other_process import printed_by
 
 import qcsc_loop
+from loop.other_process import printed_by
 
 HEAVY = ("numpy", "pydantic", "qiskit", "prefect", "mpi4py", "scipy", "anyio")
 

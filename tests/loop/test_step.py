@@ -13,8 +13,8 @@ import anyio
 import numpy as np
 import pytest
 from anyio import to_thread
-from loop.other_process import printed_by
 
+from loop.other_process import printed_by
 from qcsc_loop.step import STANDALONE, Step, current_step, labelled, loop_running, stepping
 
 SAMPLE = Step(run_id="run", run_seed=7, iteration=3, name="sample")

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from waiting import alive, until
 
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from waiting import alive, until
 
 SCRIPT = Path(sys.prefix) / "bin" / "qcsc-loop"
 TOYS = Path(__file__).with_name("toys.py")

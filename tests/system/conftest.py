@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from system.command_line import CommandLine, command_line, files_below
 from system.server import PrefectServer
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from system.command_line import environment
 
 from qcsc_loop.child import tied_to_this_process
+from system.command_line import environment
 
 START_SECONDS = 120.0  # the first start makes the database
 QUIET = {

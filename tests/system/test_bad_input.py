@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from system.command_line import TOYS, WANDER, CommandLine, files_below, setting
 
 BITCOUNT = ("run", "bitcount", "--no-prefect")

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from system.command_line import WANDER, CommandLine, command_line, files_below, setting
 
 SIZE = 300  # float64 numbers in the state: enough for a file of their own

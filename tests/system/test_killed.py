@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from system.command_line import (
     WANDER,
     Background,

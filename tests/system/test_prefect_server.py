@@ -16,13 +16,13 @@ from uuid import UUID
 import anyio
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from system.command_line import WANDER, Background, CommandLine, command_line, setting
-from system.server import PrefectServer
 
 from qcsc_algorithms.bitcount.algorithm import BitCount
 from qcsc_algorithms.bitcount.flow import bitcount
 from qcsc_loop.prefect.blocks import AerSamplerBlock
 from qcsc_loop.sampling.aer import AerSampler
+from system.command_line import WANDER, Background, CommandLine, command_line, setting
+from system.server import PrefectServer
 
 pytestmark = pytest.mark.server
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from system.command_line import (
     SCRIPT,
     WANDER,
