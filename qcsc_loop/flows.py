@@ -136,6 +136,6 @@ async def _show(
         with anyio.fail_after(30):
             for key, rows in algorithm.tables(outcome.state).items():
                 await artifacts.publish_table(key, [dict(row) for row in rows])
-            await artifacts.publish_report(markdown(journal, outcome))
+            await artifacts.publish_report(outcome.message, markdown(journal, outcome))
     except Exception as error:  # reporting: whatever a server or a user's table does
         tell(Trouble(f"the run's tables are not on the server: {type(error).__name__}: {error}"))

@@ -12,6 +12,7 @@ from qcsc_loop.store.records import Commit
 
 _BARS = "▁▂▃▄▅▆▇█"
 _REPORT_ROWS = 50
+WORTH_SECONDS = 1e-3
 
 
 def number(value: float) -> str:
@@ -45,12 +46,20 @@ def headline(history: Sequence[Commit]) -> tuple[str, list[float]]:
     return name, [c.scalars[name] for c in history if name in c.scalars]
 
 
+def phases(history: Sequence[Commit]) -> list[str]:
+    """The steps worth a column: those that once took a millisecond, in the order of the loop."""
+    steps = dict.fromkeys(step for commit in history for step in commit.seconds)
+    return [
+        step for step in steps if max(c.seconds.get(step, 0.0) for c in history) >= WORTH_SECONDS
+    ]
+
+
 def markdown(journal: Journal, outcome: Outcome[Any]) -> str:
     """The run's report: why it stopped, its curve, and its last iterations with their times."""
     history = journal.history()
     name, values = headline(history)
     columns = list(outcome.scalars)
-    steps = list(dict.fromkeys(step for c in history for step in c.seconds))
+    steps = phases(history)
     head = ["iteration", *columns, *(f"{step} (s)" for step in steps)]
     rows = [
         [str(c.iteration), *(number(c.scalars.get(k, math.nan)) for k in columns),

@@ -11,7 +11,7 @@ from rich.console import Console
 from qcsc_loop.cli.tables import plain_table, wide_console
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.outcome import json_scalars, stop_message
-from qcsc_loop.report import curve, headline, number, scalars_line
+from qcsc_loop.report import curve, headline, number, phases, scalars_line
 from qcsc_loop.settings import environment
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals
@@ -145,7 +145,7 @@ def _print_history(history: list[Commit], console: Console) -> None:
         return
     name, values = headline(history)
     names = list(history[-1].scalars)
-    steps = list(dict.fromkeys(step for commit in history[-LAST:] for step in commit.seconds))
+    steps = phases(history[-LAST:])
     table = plain_table("iteration", *names, *(f"{step} (s)" for step in steps))
     for commit in history[-LAST:]:
         scalars = [number(commit.scalars[n]) if n in commit.scalars else "" for n in names]

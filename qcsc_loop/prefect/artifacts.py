@@ -163,11 +163,11 @@ class RunArtifacts:
         data = json.dumps(rows, allow_nan=False)  # the API would make NaN null without a word
         await self._create(key, "table", f"From run `{self.run_id}`", data)
 
-    async def publish_report(self, markdown: str) -> None:
-        """The run's report for people."""
-        await self._create(f"{self.run_id}-report", "markdown", None, markdown)
+    async def publish_report(self, message: str, markdown: str) -> None:
+        """The run's report for people, under the message that says why it stopped."""
+        await self._create(f"{self.run_id}-report", "markdown", message, markdown)
 
-    async def _create(self, key: str, kind: str, description: str | None, data: str) -> UUID:
+    async def _create(self, key: str, kind: str, description: str, data: str) -> UUID:
         artifact = await self._client.create_artifact(
             ArtifactCreate(
                 key=key, type=kind, description=description, data=data, flow_run_id=self.flow_run_id
