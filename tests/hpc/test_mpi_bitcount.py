@@ -178,7 +178,7 @@ def assert_counted(folder: Path, *, shots: int, num_bits: int, ranks: int) -> No
     packed = random_shots(shots, num_bits)
     source, target = saved(folder, packed)
     done = run(ranks, num_bits, source, target)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr  # an MPI may grumble there
+    assert done.returncode == 0, done.stderr  # what an MPI says beside it is its own business
     expected_rows, expected_counts = count(packed, num_bits)
     with np.load(target, allow_pickle=False) as found:
         np.testing.assert_array_equal(found["bitstrings"], expected_rows)
