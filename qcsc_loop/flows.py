@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Unpack
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
 from qcsc_loop.errors import InputError
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.loop import run_loop
-from qcsc_loop.options import RunOptions, directly
+from qcsc_loop.options import Call, RunOptions, directly
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.mirror import Mirror, mirroring
@@ -81,7 +80,7 @@ async def run_in_flow(
                 "store": store,
                 "run_id": run_id,
                 "observers": (*observers, mirror.observe),
-                "around": partial(_around, mirror, _AS_TASKS[tasks]),
+                "around": _Around(mirror, _AS_TASKS[tasks]),
             }
             outcome = await run_loop(algorithm, **options)
             if await mirror.drain(drain_seconds):
@@ -99,29 +98,44 @@ def _flow_run() -> tuple[UUID, str]:
     return context.flow_run.id, name or "run"
 
 
-async def _around(
-    mirror: Mirror,
-    as_tasks: frozenset[str],
-    step: str,
-    iteration: int,
-    call: Callable[[], Awaitable[T]],
-) -> T:
-    if step == "iteration":
-        await mirror.keep_up()
-    if step not in as_tasks:
-        return await directly(step, iteration, call)
+class _Around:
+    """Puts a Prefect task around the chosen steps, and waits for a server that is behind."""
 
-    # no arguments: Prefect would walk, hash and store them, seconds for a large dictionary
-    async def body() -> T:
-        return await call()
+    def __init__(self, mirror: Mirror, as_tasks: frozenset[str]) -> None:
+        self._mirror = mirror
+        self._tasks = {step: _StepTask(step) for step in as_tasks}
 
-    as_task = task(
-        name=step,
-        task_run_name=f"{step}[{iteration}]",
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )(body)
-    return await as_task()
+    async def __call__(self, step: str, iteration: int, call: Call[T]) -> T:
+        if step == "iteration":
+            await self._mirror.keep_up()
+        as_task = self._tasks.get(step)
+        return await (directly if as_task is None else as_task)(step, iteration, call)
+
+
+class _StepTask:
+    """One task for all calls of a step, which come one after the other.
+
+    It takes no arguments: Prefect would walk, hash and store them, seconds for a large dictionary.
+    """
+
+    def __init__(self, step: str) -> None:
+        self._call: Call[Any] | None = None
+        self._name = step
+        self._task = task(
+            name=step,
+            task_run_name=lambda: self._name,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(self._body)
+
+    async def __call__(self, step: str, iteration: int, call: Call[T]) -> T:
+        self._call, self._name = call, f"{step}[{iteration}]"
+        result: T = await self._task()
+        return result
+
+    async def _body(self) -> Any:  # whatever the step returns
+        assert self._call is not None
+        return await self._call()
 
 
 async def _show(
