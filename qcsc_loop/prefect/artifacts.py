@@ -30,7 +30,7 @@ from qcsc_loop.report import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 
 CHECKPOINT, RUN = "qcsc-loop-checkpoint", "qcsc-loop-run"
-INLINE_BYTES = 64 * 1024  # as fast as 1 kB on a SQLite server; 1 MB takes five times as long
+INLINE_BYTES = 64 * 1024  # a server on SQLite takes these as easily as the smallest
 PAGE = 200  # the API's limit
 
 

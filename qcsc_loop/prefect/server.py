@@ -55,10 +55,10 @@ def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
         try:
             yield url
         finally:
-            _flush()
+            flush()
 
 
-def _flush() -> None:
+def flush() -> None:
     """Sends what Prefect has queued: once the server is gone it would complain on the console."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker

@@ -18,7 +18,6 @@ from qcsc_loop.state import NDArray, State
 from qcsc_loop.stop import AnyOf, Converged, MaxIterations, Plateau
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease, journals, run_ids
-from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import (
     Commit,
     EndRecord,
@@ -44,16 +43,6 @@ class Vector(State):
 
 
 CODEC: Codec[Vector] = Codec(Vector)
-
-
-@pytest.fixture(params=["memory", "directory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "directory":
-        yield DirectoryStore(tmp_path / "store")
-    else:
-        memory = MemoryStore()
-        yield memory
-        memory.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Unpack
@@ -64,16 +64,6 @@ T = TypeVar("T")
 RUN = "toy-run"
 SEED = 7
 LIMIT = 5
-
-
-@pytest.fixture(params=["memory", "directory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "directory":
-        yield DirectoryStore(tmp_path / "store")
-    else:
-        memory = MemoryStore()
-        yield memory
-        memory.close()
 
 
 @pytest.fixture

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from qcsc_loop.prefect.server import flush
 from system.command_line import CommandLine, command_line, files_below
 from system.server import PrefectServer
 
@@ -47,6 +52,21 @@ def with_server(tmp_path: Path, prefect_home: Path, server: PrefectServer) -> It
     """The console script, with that server configured."""
     with command_line(tmp_path / "with-server", prefect_home, **server.settings) as line:
         yield line
+
+
+@pytest.fixture
+def in_process(server: PrefectServer, tmp_path: Path) -> Callable[[], Any]:
+    """Prefect's settings in this process, for as long as a block lasts."""
+
+    @contextmanager
+    def settings() -> Iterator[None]:
+        home = tmp_path / "prefect"
+        with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: home}):
+            yield
+            flush()  # or Prefect would send its last lines when the server is gone, for a minute
+            gc.collect()  # what Prefect left open is this test's, not a later one's
+
+    return settings
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import anyio
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from qcsc_algorithms.bitcount.algorithm import BitCount
 from qcsc_algorithms.bitcount.flow import bitcount
@@ -234,20 +231,6 @@ class TestTheDeployableFlow:
         assert (form["num_qubits"]["maximum"], form["shots"]["minimum"]) == (1000, 1)
         assert "description" in form["shots"]
         assert "aer" in json.dumps(form["sampler"]) + json.dumps(schema["definitions"])
-
-
-@pytest.fixture
-def in_process(server: PrefectServer, tmp_path: Path) -> Callable[[], Any]:
-    """Prefect's settings in this process, for as long as a block lasts."""
-
-    @contextmanager
-    def settings() -> Iterator[None]:
-        home = tmp_path / "prefect"
-        with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: home}):
-            yield
-            gc.collect()  # what Prefect left open is this test's, not a later one's
-
-    return settings
 
 
 class TestWithoutTheDisk:
