@@ -118,7 +118,7 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console, self._began = console, time.monotonic()
-        self._commits: deque[Commit] = deque(maxlen=LIVE_ROWS)
+        self._commits: deque[Commit] = deque(maxlen=LIVE_ROWS + 1)  # one more, to see the move
         self._curve: deque[float] = deque(maxlen=CURVE_POINTS)
         self._doing, self._since = "starting", time.monotonic()
         self._spinner = Spinner("dots")
@@ -153,16 +153,28 @@ class LiveProgress:
     def _history(self) -> list[RenderableType]:
         if not self._commits:
             return []
-        names = list(self._commits[-1].scalars)
-        table = plain_table("iteration", *names, "seconds")
-        for commit in self._commits:
-            values = [number(commit.scalars.get(name, math.nan)) for name in names]
-            table.add_row(str(commit.iteration), *values, f"{sum(commit.seconds.values()):.2f}")
+        headline, *others = list(self._commits[-1].scalars) or [""]
+        table = plain_table("iteration", headline, "moved", *others, "seconds")
+        befores = [None, *self._commits][: len(self._commits)]
+        rows = list(zip(befores, self._commits, strict=True))
+        for before, commit in rows[-LIVE_ROWS:]:
+            moved = _moved(before, commit, headline)
+            scalars = commit.scalars
+            values = [number(scalars[n]) if n in scalars else "" for n in (headline, *others)]
+            spent = f"{sum(commit.seconds.values()):.2f}"
+            table.add_row(str(commit.iteration), values[0], moved, *values[1:], spent)
         line = curve(list(self._curve), width=min(60, self._console.width - 20))
-        shown: list[RenderableType] = [table]
-        if names and len(self._curve) > 1 and line:
-            shown.append(Text.assemble((f"{names[0]} ", "dim"), (line, "cyan")))
-        return shown
+        if len(self._curve) < 2 or not line:
+            return [table]
+        return [table, Text.assemble((f"{headline} ", "dim"), (line, "cyan"))]
+
+
+def _moved(before: Commit | None, commit: Commit, name: str) -> str:
+    """How far a scalar has moved in one iteration."""
+    if before is None or name not in before.scalars or name not in commit.scalars:
+        return ""
+    step = commit.scalars[name] - before.scalars[name]
+    return f"{step:+.3g}" if math.isfinite(step) else ""
 
 
 def _started(event: RunStarted) -> str:

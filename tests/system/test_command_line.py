@@ -360,7 +360,7 @@ class TestOnATerminal:
         run_id = screen[0].removeprefix("run ").partition(":")[0]
         assert screen[0] == f"run {run_id}: Wander, seed 0"
         assert screen[1:13] == [f"sample[{k}] info: a word" for k in range(1, 13)]
-        assert screen[13].split() == ["iteration", "steps", "position", "seconds"]
+        assert screen[13].split() == ["iteration", "steps", "moved", "position", "seconds"]
         assert [row.split()[0] for row in screen[14:22]] == [str(k) for k in range(5, 13)]
         assert screen[22].startswith("steps ")
         assert screen[23].startswith(f"{run_id}: stopped after 12 iterations (limit of 12)")
