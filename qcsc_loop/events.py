@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from qcsc_loop.codec import Document
@@ -92,3 +92,9 @@ Event = (
     | RunStopped
 )
 Observer = Callable[[Event], None]
+
+
+def tell(observers: Iterable[Observer], event: Event) -> None:
+    """Tells every observer, in order; what one raises is not caught."""
+    for observer in observers:
+        observer(event)

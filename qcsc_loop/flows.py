@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeVar, Unpack
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from prefect.context import FlowRunContext
 
 from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
 from qcsc_loop.errors import InputError
-from qcsc_loop.events import Event, Trouble
+from qcsc_loop.events import Observer, Trouble, tell
 from qcsc_loop.loop import run_loop
 from qcsc_loop.options import Call, RunOptions, directly
 from qcsc_loop.outcome import Outcome
@@ -67,15 +67,12 @@ async def run_in_flow(
     run_id = options.get("run_id") or f"{name}-{flow_run_id.hex[:12]}"
     observers = tuple(options.get("observers", ()))
 
-    def tell(event: Event) -> None:
-        for observer in observers:
-            observer(event)
-
+    told = partial(tell, observers)
     journal = Journal(store, run_id)
     async with get_client() as client:
         artifacts = RunArtifacts(client, run_id, flow_run_id)
         await restore(artifacts, journal)
-        async with mirroring(artifacts, client, journal, tell) as mirror:
+        async with mirroring(artifacts, client, journal, told) as mirror:
             options |= {
                 "store": store,
                 "run_id": run_id,
@@ -84,7 +81,7 @@ async def run_in_flow(
             }
             outcome = await run_loop(algorithm, **options)
             if await mirror.drain(drain_seconds):
-                await _show(artifacts, algorithm, outcome, journal, tell)
+                await _show(artifacts, algorithm, outcome, journal, told)
     return outcome
 
 
@@ -143,7 +140,7 @@ async def _show(
     algorithm: IterativeAlgorithm[S, Any, Any],
     outcome: Outcome[S],
     journal: Journal,
-    tell: Callable[[Event], None],
+    told: Observer,
 ) -> None:
     """Tables and report for people; that they cannot be shown never fails a run."""
     try:
@@ -152,4 +149,4 @@ async def _show(
                 await artifacts.publish_table(key, [dict(row) for row in rows])
             await artifacts.publish_report(outcome.message, markdown(journal, outcome))
     except Exception as error:  # reporting: whatever a server or a user's table does
-        tell(Trouble(f"the run's tables are not on the server: {type(error).__name__}: {error}"))
+        told(Trouble(f"the run's tables are not on the server: {type(error).__name__}: {error}"))

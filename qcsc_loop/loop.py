@@ -23,6 +23,7 @@ from qcsc_loop.events import (
     RunStopped,
     StepReused,
     Trouble,
+    tell,
 )
 from qcsc_loop.opening import Opened, open_run
 from qcsc_loop.options import Around, Call, RunOptions, directly
@@ -276,8 +277,7 @@ class _Drive(Generic[S, M, E]):
             await to_thread.run_sync(self._lease.prune, self._iteration - keep)
 
     def _tell(self, event: Event) -> None:
-        for observer in self._observers:
-            observer(event)
+        tell(self._observers, event)
 
 
 _BOOL: Codec[bool] = Codec(bool)

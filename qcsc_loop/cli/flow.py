@@ -9,16 +9,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.cli.signals import Signals
-from qcsc_loop.events import Preparing, Trouble
+from qcsc_loop.events import Preparing, Trouble, tell
 from qcsc_loop.opening import Algorithm
 from qcsc_loop.options import RunOptions
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.parameters import dumped
 from qcsc_loop.store.journal import Journal
 
+END_SECONDS = 5  # for Prefect to say that a flow run has ended, to a server that may be gone
+
 # before Prefect is imported, which reads them once. Its console lines repeat ours, with
 # tracebacks; its own log still has them, and whoever sets one of these gets what they set
-END_SECONDS = 5  # for Prefect to say that a flow run has ended, to a server that may be gone
 _CONSOLE = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
@@ -48,11 +49,8 @@ def drive_in_flow(
 
     logging.raiseExceptions = False  # a log line that an absent server did not take is no news
 
-    def tell(doing: str) -> None:
-        for observer in options.get("observers", ()):
-            observer(Preparing(doing))
-
-    with prefect_api(tell):
+    observers = options.get("observers", ())
+    with prefect_api(lambda doing: tell(observers, Preparing(doing))):
         return signals.run(_drive(choose, journal, options, tasks, signals))
 
 
@@ -95,6 +93,6 @@ async def _drive(
         await flow_run
     told = flow_run.done() and not flow_run.cancelled() and flow_run.exception() is None
     if not told:  # the run is done and kept: this is no failure of it
-        for observer in options.get("observers", ()):
-            observer(Trouble("that the flow run has ended is not on the Prefect server"))
+        unsaid = Trouble("that the flow run has ended is not on the Prefect server")
+        tell(options.get("observers", ()), unsaid)
     return ended.result(), told

@@ -216,7 +216,7 @@ def _written(target: Path, place: Callable[[Path, Path], None]) -> Iterator[IO[b
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(target.parent)
+    _sync_folder(target.parent)
 
 
 def _link(temporary: Path, target: Path) -> None:
@@ -227,7 +227,7 @@ def _link(temporary: Path, target: Path) -> None:
     temporary.unlink()
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Makes the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
