@@ -17,6 +17,7 @@ from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.codec import Codec
 from qcsc_loop.errors import HookFailed, WrongHookType
 from qcsc_loop.events import Event, StepRetried, StepStarted
+from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.options import Around, Call
 from qcsc_loop.provenance import source_file
 from qcsc_loop.retry import Retry
@@ -32,6 +33,7 @@ class HookCaller:
 
     algorithm: type[IterativeAlgorithm[Any, Any, Any]]
     journal: Journal
+    ledger: Ledger
     run_seed: int
     retry: Retry
     around: Around
@@ -68,6 +70,7 @@ class HookCaller:
             iteration=iteration,
             name=hook,
             attempt=attempt,
+            ledger=self.ledger,
             make_folder=partial(self.journal.work_folder, iteration, hook),
         )
         self.tell(StepStarted(iteration, hook, attempt))

@@ -8,6 +8,7 @@
     │   ├── BlockNotFound           a saved block's name that nothing answers to
     │   ├── InvalidRunId            not usable as a folder's name and an artifact's key
     │   ├── RunNotFound             no such run in this store
+    │   ├── JobRefused              a job that its machine cannot run as asked for
     │   └── ParametersChanged       the run exists, with parameters that give other results
     ├── RunLocked                   another driver holds the run
     ├── LeaseLost                   another driver has taken the run over from this one
@@ -19,7 +20,12 @@
     │   ├── DamagedDocument         a stored file that does not verify
     │   └── NoGoodCheckpoint        a run of which no checkpoint verifies
     ├── SamplingFailed              a quantum source gave no samples
-    ├── ProgramFailed               an MPI program that did not end well
+    ├── JobError                    a job on a machine or a quantum computer
+    │   ├── JobFailed               it ended otherwise than well
+    │   ├── JobRejected             its scheduler does not take it, now or later
+    │   ├── JobInputChanged         the step has this job already, for other input
+    │   ├── SubmissionUnclear       it may have been accepted, and does not turn up
+    │   └── SiteUnreachable         the scheduler or service does not answer
     └── PrefectUnreachable          no Prefect API answers
 
 The raiser passes facts, the class makes the sentence: what failed, what is valid, what to do next.
@@ -41,7 +47,7 @@ class QcscLoopError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    transient: ClassVar[bool] = False
+    transient: bool = False
 
     def __init__(self, message: str) -> None:
         # one sentence: what others say, and is quoted here, may have any number of lines
@@ -244,18 +250,82 @@ class SamplingFailed(QcscLoopError):
         super().__init__(f"{source} gave no samples: {why}")
 
 
-class ProgramFailed(QcscLoopError):
-    """A program on a machine did not end well.
+class JobRefused(InputError):
+    """A job that its machine cannot run as asked for; nothing was submitted.
 
     Attributes:
-        exit_code_of_program: its exit code; negative for a signal, None if it never ended.
+        field: the setting to change.
+    """
+
+    def __init__(self, machine: str, field: str, why: str) -> None:
+        self.field = field
+        super().__init__(f"{machine} cannot run this job: {field}: {why}. Nothing was submitted.")
+
+
+class JobError(QcscLoopError):
+    """A job on a machine or a quantum computer went wrong."""
+
+
+class JobFailed(JobError):
+    """A job ended otherwise than well.
+
+    Attributes:
+        state: one of the final ones of `JobState`, but COMPLETED.
+        job_id, site: where to ask for more.
+        exit_code_of_job: None if it never ended by itself.
         tail: the end of its output.
     """
 
-    def __init__(self, command: str, how: str, tail: str, code: int | None) -> None:
-        self.exit_code_of_program, self.tail = code, tail
+    def __init__(
+        self, *, job: str, state: str, job_id: str, site: str, exit_code: int | None, reason: str,
+        tail: str, folder: str,
+    ) -> None:  # fmt: skip
+        self.state, self.job_id, self.site = state, job_id, site
+        self.exit_code_of_job, self.tail = exit_code, tail
+        where = f" ({site} job {job_id})" if job_id else f" ({site})"
+        code = f" with exit code {exit_code}" if exit_code else ""
         last = " | ".join(line for line in tail.splitlines()[-5:] if line.strip())
-        super().__init__(f"{command} {how}{f'; it said: {last}' if last else ' and said nothing'}")
+        said = f"its output ends: {last}; all of it: {folder}" if last else f"its files: {folder}"
+        super().__init__(
+            f"{job}{where} ended {state}{code}{f': {reason}' if reason else ''}; {said}"
+        )
+
+
+class JobRejected(JobError):
+    """A scheduler does not take a job, now or later."""
+
+    def __init__(self, site: str, reason: str) -> None:
+        self.reason = " ".join(reason.split())
+        super().__init__(f"{site} does not take the job: {self.reason}")
+
+
+class JobInputChanged(JobError):
+    """The step has a job of this name already, for other input."""
+
+    def __init__(self, key: str, job_id: str | None, run_id: str) -> None:
+        super().__init__(
+            f"{key} was submitted before (job {job_id or 'not known'}) with another command or other "
+            "input files. If one step has several jobs, give each a name of its own; if the program "
+            f"was changed, end the old job first: qcsc-loop reap {run_id}"
+        )
+
+
+class SubmissionUnclear(JobError):
+    """Whether a job was accepted is not known."""
+
+    transient = True
+
+    def __init__(self, site: str, why: str) -> None:
+        super().__init__(f"{site} did not say whether it took the job: {why}")
+
+
+class SiteUnreachable(JobError):
+    """A scheduler or service does not answer, or says nothing that can be understood."""
+
+    transient = True
+
+    def __init__(self, site: str, why: str) -> None:
+        super().__init__(f"{site} does not answer: {why}")
 
 
 class PrefectUnreachable(QcscLoopError):

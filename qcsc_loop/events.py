@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qcsc_loop.codec import Document
+from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
+
+if TYPE_CHECKING:
+    from qcsc_loop.jobs.ledger import JobRecord
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,28 @@ class StepRetried:
 
 
 @dataclass(frozen=True)
+class JobChanged:
+    """A remote job was submitted, found again, started, or ended.
+
+    Attributes:
+        site: where it is, for people.
+        reason: why it waits, or ended so.
+    """
+
+    record: JobRecord
+    site: str
+    state: JobState
+    reason: str
+
+
+@dataclass(frozen=True)
+class JobMeasured:
+    """Accounting has said what a finished job took."""
+
+    record: JobRecord
+
+
+@dataclass(frozen=True)
 class IterationCommitted:
     """An iteration is durable."""
 
@@ -87,6 +114,8 @@ Event = (
     | StepStarted
     | StepReused
     | StepRetried
+    | JobChanged
+    | JobMeasured
     | IterationCommitted
     | Trouble
     | RunStopped

@@ -25,6 +25,8 @@ from qcsc_loop.events import (
     Trouble,
     tell,
 )
+from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.jobs.measuring import measuring
 from qcsc_loop.opening import Opened, open_run
 from qcsc_loop.options import Around, Call, RunOptions, directly
 from qcsc_loop.outcome import Outcome, Reason
@@ -86,9 +88,19 @@ class _Drive(Generic[S, M, E]):
         self._journal, self._lease = opened.journal, opened.lease
         self._around: Around = options.get("around", directly)
         self._observers = tuple(options.get("observers", ()))
+        self._ledger = Ledger(
+            run_id=opened.record.run_id,
+            run_uid=opened.record.created.isoformat(),
+            store=opened.journal.store,
+            epoch=opened.lease.epoch,
+            check=opened.lease.check,
+            observe=self._tell,
+            leave_jobs=options.get("leave_jobs", _cancel_them),
+        )
         self._call_hook = HookCaller(
             algorithm=type(algorithm),
             journal=opened.journal,
+            ledger=self._ledger,
             run_seed=opened.record.seed,
             retry=opened.settings.retry,
             around=self._around,
@@ -106,10 +118,11 @@ class _Drive(Generic[S, M, E]):
         """Runs until a rule says stop; whatever else happens is recorded and raised."""
         end: EndRecord | None = None
         try:
-            resumed_from, at = await self._begin()
-            while (stop := self._rule.check(self._progress())) is None:
-                k = at.commit.iteration + 1
-                at = await self._around("iteration", k, partial(self._iterate, at))
+            async with measuring(self._ledger):
+                resumed_from, at = await self._begin()
+                while (stop := self._rule.check(self._progress())) is None:
+                    k = at.commit.iteration + 1
+                    at = await self._around("iteration", k, partial(self._iterate, at))
             end = self._end(stop.reason, stop.because)
             return self._outcome(at, stop, resumed_from)
         except BaseException as error:
@@ -121,6 +134,7 @@ class _Drive(Generic[S, M, E]):
     async def _begin(self) -> tuple[int | None, _At[S]]:
         found = await to_thread.run_sync(last_good, self._journal, self._types.state)
         resumed_from = None if found is None else found.commit.iteration
+        await to_thread.run_sync(self._ledger.load)
         self._recorded_through = await to_thread.run_sync(self._journal.newest_step)
         self._tell(RunStarted(self._opened.record, self._lease.record, resumed_from))
         if self._opened.source_changed:
@@ -278,6 +292,10 @@ class _Drive(Generic[S, M, E]):
 
     def _tell(self, event: Event) -> None:
         tell(self._observers, event)
+
+
+def _cancel_them() -> bool:
+    return False
 
 
 _BOOL: Codec[bool] = Codec(bool)

@@ -42,6 +42,8 @@ class RunOptions(TypedDict, total=False):
         retry: what happens when a hook raises; by default the run stops, resumable.
         around: what is put around hooks' calls; Prefect tasks in a flow.
         observers: told what happens; what they raise is not caught.
+        leave_jobs: asked when the driver is cancelled: True leaves running remote jobs to the
+            driver that resumes the run; by default they are cancelled.
         lease_seconds: how long the run stays locked after this driver's last sign of life.
     """
 
@@ -53,4 +55,5 @@ class RunOptions(TypedDict, total=False):
     retry: Retry
     around: Around
     observers: Sequence[Observer]
+    leave_jobs: Callable[[], bool]
     lease_seconds: float

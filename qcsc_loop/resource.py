@@ -6,7 +6,7 @@ import inspect
 from abc import ABC
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,8 @@ class Resource(BaseModel, ABC):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    block_type: ClassVar[str | None] = None  # of the saved block that a bare name means
 
     type: Any  # each concrete class narrows it to a literal of its own
 

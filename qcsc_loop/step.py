@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
+
+from qcsc_loop.jobs.ledger import Ledger
 
 STANDALONE = "standalone"
 
@@ -34,6 +36,7 @@ class Step:
         name: the hook's name.
         label: which of several concurrent parts of the step this is; empty for the step itself.
         attempt: 0, or how often the step was retried; randomness does not depend on it.
+        ledger: the run's remote jobs.
     """
 
     run_id: str = STANDALONE
@@ -43,6 +46,7 @@ class Step:
     label: str = ""
     attempt: int = 0
     make_folder: Callable[[], Path] = _temporary_folder
+    ledger: Ledger = field(default_factory=Ledger.standalone)
 
     @cached_property
     def rng(self) -> np.random.Generator:

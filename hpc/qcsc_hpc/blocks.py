@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from prefect.blocks.core import Block
 
-from qcsc_hpc.local import LocalMachine
+from qcsc_hpc.machine import LocalMachine
 
 
 class LocalMachineBlock(Block):

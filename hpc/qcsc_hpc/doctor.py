@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from qcsc_hpc.local import LocalMachine, launcher
+from qcsc_hpc.launchers import launcher_path
+from qcsc_hpc.machine import LocalMachine, Program
 from qcsc_loop.doctor import Finding, Request
-from qcsc_loop.errors import ProgramFailed
+from qcsc_loop.errors import QcscLoopError
 
 SECONDS = 60
 
@@ -17,15 +16,16 @@ SECONDS = 60
 def mpi(request: Request) -> Iterator[Finding]:
     """Starts ranks with the launcher that runs use."""
     name = f"MPI on {request.ranks} ranks"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            asyncio.run(asyncio.wait_for(_start(request.ranks, Path(folder)), SECONDS))
-        except (ProgramFailed, TimeoutError) as error:
-            cure = f"reinstall the MPI beside this Python: pip install --force-reinstall mpich ({launcher()})"
-            yield Finding(name, False, str(error) or f"no answer in {SECONDS} s", cure)
-        else:
-            yield Finding(name, True, str(launcher()))
+    launcher = launcher_path(LocalMachine().where, "mpiexec")
+    try:
+        asyncio.run(asyncio.wait_for(_start(request.ranks), SECONDS))
+    except (QcscLoopError, TimeoutError) as error:
+        cure = f"reinstall the MPI beside this Python: pip install --force-reinstall mpich ({launcher})"
+        yield Finding(name, False, str(error) or f"no answer in {SECONDS} s", cure)
+    else:
+        yield Finding(name, True, launcher)
 
 
-async def _start(ranks: int, folder: Path) -> None:
-    await LocalMachine().run("qcsc_hpc.mpi.world", [str(ranks)], ranks=ranks, folder=folder)
+async def _start(ranks: int) -> None:
+    world = Program("world", "qcsc_hpc.mpi.world")
+    await LocalMachine().run(world, [], ranks=ranks, collect=lambda _: None)

@@ -1,108 +1,160 @@
-"""This machine, with the MPI that was installed beside Python."""
+"""This machine as a site: jobs are children of the driver, and die with it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import anyio
-from anyio.abc import Process
-from pydantic import Field
+import psutil
+from anyio import to_thread
+from anyio.lowlevel import RunVar
 
-from qcsc_hpc.machine import Machine
+from qcsc_hpc.folder import CLOSED, ExitRecord, JobFolder
 from qcsc_loop.child import tied_to_this_process
-from qcsc_loop.errors import ProgramFailed
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+from qcsc_loop.jobs.site import JobSite, PlacedJob, Waiting
 
-TAIL_BYTES = 4000
 GRACE_SECONDS = 2.0  # between asking a cancelled program to end and killing it
+LOOK_SECONDS = 0.1  # at the log, and at a job that another driver started
+
+_children: RunVar[dict[str, asyncio.subprocess.Process]] = RunVar("qcsc_hpc_children")
 
 
-class LocalMachine(Machine):
-    """Ranks on this machine, started by the launcher of the `mpich` wheel.
+class LocalSite(JobSite):
+    """The driver's own machine.
 
-    They live in a session of their own and die with the driver, however it dies.
-
-    Attributes:
-        threads: OpenMP threads per rank.
+    A job lives in a session of its own, is killed by the kernel when its driver dies, and is then
+    PREEMPTED: it cost nothing that is not had again at once.
     """
 
     type: Literal["local"] = "local"
-    threads: int = Field(default=1, ge=1)
 
-    async def run(self, module: str, arguments: Sequence[str], *, ranks: int, folder: Path) -> None:
-        name = f"{module} on {ranks} ranks"
-        if ranks < 1:  # the launcher would start nothing and report success
-            raise ProgramFailed(name, "cannot start: it needs at least 1 rank", "", None)
-        # through mpi4py: one rank's exception ends all, where the others would wait for it for ever
-        python = [sys.executable, "-m", "mpi4py", "-m", module]
-        command = [str(launcher()), "-n", str(ranks), *python, *arguments]
-        log = folder / f"{module}.log"
-        with log.open("wb") as output:
-            code = await _run(command, output.fileno(), self._environment(), name)
-        if code != 0:
-            how = (
-                f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    @property
+    def title(self) -> str:
+        return "this machine"
+
+    async def submit(self, key: JobKey, folder: Path) -> str:
+        """Starts the folder's script."""
+        place = JobFolder(folder)
+        with place.log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *tied_to_this_process(["bash", str(place.script)]),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
-            raise ProgramFailed(name, how, _tail(log), code)
+        job_id = str(process.pid)
+        _known()[job_id] = process
+        return job_id
 
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+    async def find(self, key: JobKey, folder: Path) -> str | None:
+        owner = JobFolder(folder).owner()
+        return None if owner == CLOSED else owner
 
-
-def launcher() -> Path:
-    """The `mpiexec` beside this Python: one from PATH may belong to another MPI."""
-    return Path(sys.prefix) / "bin" / "mpiexec"
-
-
-async def _run(command: list[str], output: int, environment: Mapping[str, str], name: str) -> int:
-    if not Path(command[0]).exists():
-        raise ProgramFailed(
-            name, f"cannot start: there is no {command[0]} (pip install mpich)", "", None
+    async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
+        waiting.tell(JobState.RUNNING, "")
+        folder = JobFolder(job.folder)
+        started = time.time()
+        with anyio.move_on_after(waiting.run_seconds) as limit:
+            await self._ended(job, folder, waiting)
+        if limit.cancelled_caught:
+            await self._end(job)
+            why = f"it ran longer than {waiting.run_seconds:g} s and was killed"
+            outcome = JobOutcome(state=JobState.TIMEOUT, reason=why)
+        else:
+            outcome = self._verdict(job, folder.exit())
+        record = folder.exit() or ExitRecord(
+            job=job.job_id, exit_code=0, started=started, ended=time.time()
         )
-    async with _child(command, output, environment) as process:
-        return await process.wait()
+        begun, over = record.times
+        metrics = JobMetrics(submitted=begun, started=begun, ended=over, nodes=1)
+        return outcome.model_copy(update={"tail": folder.tail(), "metrics": metrics})
+
+    async def _ended(self, job: PlacedJob, folder: JobFolder, waiting: Waiting) -> None:
+        process, position = _known().get(job.job_id), 0
+        over = False
+        while not over:
+            if process is None:  # another driver's
+                await anyio.sleep(LOOK_SECONDS)
+                over = not _alive(job)
+            else:
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await process.wait()
+                over = process.returncode is not None
+            text, position = await to_thread.run_sync(folder.written_since, position, 1 << 16)
+            if text:
+                waiting.output(text)
+
+    def _verdict(self, job: PlacedJob, record: ExitRecord | None) -> JobOutcome:
+        process = _known().pop(job.job_id, None)
+        if record is not None and record.job == job.job_id:
+            state = JobState.COMPLETED if record.exit_code == 0 else JobState.FAILED
+            fault = f"{record.fault} failed" if record.fault else ""
+            return JobOutcome(state=state, exit_code=record.exit_code, reason=fault)
+        code = None if process is None else process.returncode
+        if code is None:
+            return JobOutcome(state=JobState.PREEMPTED, reason="it went down with its driver")
+        if code < 0:
+            why = f"it was killed by {signal.Signals(-code).name}"
+            return JobOutcome(state=JobState.FAILED, signal=-code, reason=why)
+        return JobOutcome(state=JobState.FAILED, exit_code=code)
+
+    async def cancel(self, job: PlacedJob) -> JobOutcome:
+        JobFolder(job.folder).close()
+        record = JobFolder(job.folder).exit()
+        if record is not None and not _alive(job):
+            return self._verdict(job, record)
+        await self._end(job)
+        return JobOutcome(state=JobState.CANCELLED)
+
+    async def _end(self, job: PlacedJob) -> None:
+        process = _known().pop(job.job_id, None)
+        if process is None and not _alive(job):
+            return
+        pid = int(job.job_id)
+        try:
+            _kill_group(pid, signal.SIGTERM)
+            with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_SECONDS):
+                while _alive(job):  # noqa: ASYNC110  # another driver's child sends no event
+                    await anyio.sleep(0.02)
+        finally:
+            # no await before it: a second Ctrl-C cannot skip it
+            _kill_group(pid, signal.SIGKILL)
+        if process is not None:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_SECONDS):
+                await process.wait()
+
+    def forbid(self, key: JobKey, folder: Path) -> str | None:
+        return JobFolder(folder).close()
 
 
-@asynccontextmanager
-async def _child(
-    command: list[str], output: int, environment: Mapping[str, str]
-) -> AsyncIterator[Process]:
-    """A process in a session of its own, gone as a group when the block is left."""
-    process = await anyio.open_process(
-        tied_to_this_process(command),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        env=environment,
-        start_new_session=True,
-    )
+def _known() -> dict[str, asyncio.subprocess.Process]:
+    """The children of this event loop."""
     try:
-        yield process
-    finally:
-        if process.returncode is None:
-            try:
-                _kill_group(process.pid, signal.SIGTERM)
-                with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_SECONDS):
-                    await process.wait()
-            finally:
-                # no await before it: a second Ctrl-C cannot skip it
-                _kill_group(process.pid, signal.SIGKILL)
-                with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_SECONDS):
-                    await process.wait()
+        return _children.get()
+    except LookupError:
+        _children.set({})
+        return _children.get()
+
+
+def _alive(job: PlacedJob) -> bool:
+    """Whether the job's script runs: numbers of processes are used again."""
+    with suppress(psutil.Error, ValueError):
+        process = psutil.Process(int(job.job_id))
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return str(JobFolder(job.folder).script) in process.cmdline()
+    return False
 
 
 def _kill_group(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(pid, number)
-
-
-def _tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-        return file.read().decode(errors="replace")

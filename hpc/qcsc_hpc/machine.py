@@ -1,26 +1,259 @@
-"""Where classical work goes."""
+"""Where classical work goes: programs over MPI ranks, as jobs that are done once."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
 
+from anyio import to_thread
+from pydantic import Field
+
+from qcsc_hpc.batch import BatchSite
+from qcsc_hpc.folder import JobFolder
+from qcsc_hpc.local import LocalSite
+from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
+from qcsc_hpc.schedulers import scheduler_for
+from qcsc_hpc.schedulers.local import Local
+from qcsc_hpc.schedulers.scheduler import Dialect, refusals
+from qcsc_hpc.script import ScriptFacts, render
+from qcsc_loop.errors import JobRefused
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.once import JobRequest, JobResult, run_once
 from qcsc_loop.resource import Resource
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that an algorithm brings.
+
+    Attributes:
+        name: what its jobs are called, and the key under which a site may have one of its own.
+        module: the Python module that does it where the site has none; each rank runs
+            `python -m mpi4py -m module`, so that one rank's exception ends all.
+    """
+
+    name: str
+    module: str
 
 
 class Machine(Resource, ABC):
-    """Settings of a place where MPI programs run."""
+    """Settings of a place where programs run: WHERE and HOW."""
 
+    block_type: ClassVar[str | None] = "hpc-machine"
+
+    @property
     @abstractmethod
-    async def run(self, module: str, arguments: Sequence[str], *, ranks: int, folder: Path) -> None:
-        """Runs a Python module as an MPI program, to its end.
+    def where(self) -> HPCProfile:
+        """The site."""
+
+    @property
+    @abstractmethod
+    def how(self) -> ExecutionProfile:
+        """The shape of a job."""
+
+    @property
+    def what(self) -> Command | None:
+        """A command that stands in for the algorithm's own program."""
+        return None
+
+    async def run(
+        self,
+        program: Program | Command,
+        arguments: Sequence[str | Path],
+        *,
+        collect: Callable[[Path], T],
+        ranks: int | None = None,
+        outputs: Sequence[str] = (),
+    ) -> T:
+        """What `collect` reads from the folder of a job that did the work, now or earlier.
+
+        The job belongs to the current step: whatever dies, and whenever, a call that comes to the
+        same step gets the same job's results.
 
         Args:
-            module: importable on the machine; run as `python -m module arguments…` on each rank.
-            ranks: how many; the program is told and checks it.
-            folder: where its output is kept, as `module.log`.
+            arguments: a `Path` is an input file: its content is part of what the job is.
+            collect: called in a thread with the job's folder; what it raises fails the job.
+            ranks: MPI ranks; None: as many as the machine's profile says.
+            outputs: files that the program leaves in its folder, which is where it runs.
 
         Raises:
-            ProgramFailed: it could not be started, or did not end with exit code 0.
+            JobRefused: the machine cannot run it so; nothing was submitted.
+            JobFailed: it ended otherwise than well.
         """
+        return (await self.run_job(
+            program, arguments, collect=collect, ranks=ranks, outputs=outputs
+        )).value  # fmt: skip
+
+    async def run_job(
+        self,
+        program: Program | Command,
+        arguments: Sequence[str | Path],
+        *,
+        collect: Callable[[Path], T],
+        ranks: int | None = None,
+        outputs: Sequence[str] = (),
+    ) -> JobResult[T]:
+        """As `run`, with how the job went."""
+        how = self.shaped(ranks)
+        argv = command_line(self.where, self.what or program, arguments)
+        name = program.name if isinstance(program, Program) else program.command_name
+        # not over where the program lies: a resumed run may be on another machine
+        digest = await to_thread.run_sync(_digest, [name, *arguments])
+        site = self.site()
+        request = JobRequest(
+            name=name,
+            site=site,
+            input_sha256=digest,
+            prepare=partial(self._write_script, how, [str(word) for word in argv]),
+            submit=site.submit,
+            collect=partial(_collected, collect, list(outputs)),
+            resubmit=how.resubmit,
+            queue_seconds=how.queue_timeout,
+            run_seconds=how.run_timeout if isinstance(site, BatchSite) else _shortest(how),
+        )
+        return await run_once(request)
+
+    def site(self) -> BatchSite | LocalSite:
+        """Where jobs go."""
+        return LocalSite() if self.where.scheduler == "local" else BatchSite(where=self.where)
+
+    def dialect(self) -> Dialect:
+        """How scripts are written there."""
+        return Local(self.where) if self.where.scheduler == "local" else scheduler_for(self.where)
+
+    def shaped(self, ranks: int | None) -> ExecutionProfile:
+        """The profile for so many ranks.
+
+        Raises:
+            JobRefused: they cannot be spread over its nodes, or it asks for what is not there.
+        """
+        how, title = self.how, self.site().title
+        for field, why in refusals(self.dialect(), how).items():
+            raise JobRefused(title, field, why)
+        if ranks is None or ranks == how.ranks:
+            return _launchable(title, how)
+        if ranks % how.num_nodes:
+            why = f"{ranks} do not divide evenly over {how.num_nodes} nodes"
+            raise JobRefused(title, "ranks", why)
+        return _launchable(title, how.model_copy(update={"mpiprocs": ranks // how.num_nodes}))
+
+    def script(self, key: JobKey, folder: Path, how: ExecutionProfile, program: list[str]) -> str:
+        """The script of a job."""
+        facts = ScriptFacts(
+            job_name=key.job_name,
+            key=str(key),
+            folder=folder,
+            program=program,
+            where=self.where,
+            how=how,
+            environment={"QCSC_JOB_KEY": str(key), "QCSC_RANKS": str(how.ranks)},
+        )
+        return render(self.dialect(), facts)
+
+    def _write_script(
+        self, how: ExecutionProfile, program: list[str], key: JobKey, folder: Path
+    ) -> None:
+        with JobFolder(folder).script.open("wb") as file:
+            file.write(os.fsencode(self.script(key, folder, how, program)))
+            file.flush()
+            os.fsync(file.fileno())  # the job may start on another node at once
+
+
+class HPCMachine(Machine):
+    """A machine as three blocks describe it: WHAT, HOW and WHERE.
+
+    Attributes:
+        command: stands in for the algorithm's own program; None: that one runs.
+    """
+
+    type: Literal["hpc"] = "hpc"
+    hpc_profile: HPCProfile
+    execution_profile: ExecutionProfile = ExecutionProfile()
+    command: Command | None = None
+
+    @property
+    def where(self) -> HPCProfile:
+        return self.hpc_profile
+
+    @property
+    def how(self) -> ExecutionProfile:
+        return self.execution_profile
+
+    @property
+    def what(self) -> Command | None:
+        return self.command
+
+
+class LocalMachine(Machine):
+    """Ranks on this machine, started by the launcher of the `mpich` wheel.
+
+    Attributes:
+        ranks: MPI ranks, where an algorithm does not ask for a number.
+        threads: OpenMP threads per rank.
+    """
+
+    type: Literal["local"] = "local"
+    ranks: int = Field(default=2, ge=1)
+    threads: int = Field(default=1, ge=1)
+
+    @property
+    def where(self) -> HPCProfile:
+        return HPCProfile(scheduler="local")
+
+    @property
+    def how(self) -> ExecutionProfile:
+        return ExecutionProfile(mpiprocs=self.ranks, ompthreads=self.threads, launcher="mpiexec")
+
+
+def command_line(
+    where: HPCProfile, program: Program | Command, arguments: Sequence[str | Path]
+) -> list[str | Path]:
+    """The argument vector of each rank."""
+    if isinstance(program, Command):
+        key = program.executable_key
+        return [where.executable_map.get(key, key), *program.default_args, *arguments]
+    if program.name in where.executable_map:
+        return [where.executable_map[program.name], *arguments]
+    python = where.executable_map.get("python", sys.executable)
+    return [python, "-m", "mpi4py", "-m", program.module, *arguments]
+
+
+def _launchable(title: str, how: ExecutionProfile) -> ExecutionProfile:
+    if how.launcher == "single" and how.ranks > 1:
+        why = f"'single' starts one rank, not {how.ranks}; take srun, mpiexec, mpiexec.hydra or mpirun"
+        raise JobRefused(title, "launcher", why)
+    return how
+
+
+def _shortest(how: ExecutionProfile) -> float | None:
+    """Where no scheduler ends a job at its walltime, we do."""
+    limits = [limit for limit in (how.run_timeout, how.walltime_seconds) if limit is not None]
+    return min(limits, default=None)
+
+
+def _digest(argv: Sequence[str | Path]) -> str:
+    """A hash over the command and the content of its input files; not over where they lie."""
+    total = hashlib.sha256()
+    for word in argv:
+        if isinstance(word, Path):
+            with word.open("rb") as file:
+                part = hashlib.file_digest(file, "sha256").digest()
+        else:
+            part = os.fsencode(word)
+        total.update(len(part).to_bytes(8, "big") + part)
+    return total.hexdigest()
+
+
+def _collected(collect: Callable[[Path], T], outputs: list[str], folder: Path) -> T:
+    if fault := JobFolder(folder).missing(outputs):
+        raise ValueError(f"it ended well, but {fault}")
+    return collect(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, SerializeAsAny
 
-from qcsc_hpc.local import LocalMachine
-from qcsc_hpc.machine import Machine
+from qcsc_hpc.machine import LocalMachine, Machine, Program
 from qcsc_hpc.mpi.bitcount import merge
 from qcsc_loop.algorithm import IterativeAlgorithm, Table
 from qcsc_loop.codec import NDArray
-from qcsc_loop.errors import ProgramFailed
+from qcsc_loop.files import replaced
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.resource import BlockName
 from qcsc_loop.sampling.aer import AerSampler
@@ -26,7 +26,8 @@ from qcsc_loop.step import current_step
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-PROGRAM = "qcsc_hpc.mpi.bitcount"
+PROGRAM = Program("bitcount", "qcsc_hpc.mpi.bitcount")
+COUNTS = "counts.npz"
 TABLE_ROWS = 1000
 
 
@@ -76,7 +77,9 @@ class BitCount(IterativeAlgorithm[Histogram, Samples, Counts]):
         ge=0,
         description="converged below this total variation distance; 0 = never",
     )
-    ranks: Annotated[int, OPERATIONAL] = Field(default=2, ge=1, description="MPI ranks that count")
+    ranks: Annotated[int | None, OPERATIONAL] = Field(
+        default=None, ge=1, description="MPI ranks that count; empty: as the machine's profile says"
+    )
     sampler: SerializeAsAny[Sampler] | BlockName = AerSampler()
     machine: Annotated[SerializeAsAny[Machine] | BlockName, OPERATIONAL] = LocalMachine()
 
@@ -90,14 +93,17 @@ class BitCount(IterativeAlgorithm[Histogram, Samples, Counts]):
 
     async def evaluate(self, state: Histogram, samples: Samples) -> Counts:
         assert isinstance(self.machine, Machine)
-        folder = current_step().work_dir
-        source, target = folder / "shots.npy", folder / "counts.npz"
-        target.unlink(missing_ok=True)  # an earlier attempt's result is not this one's
+        source = current_step().work_dir / "shots.npy"
         (shots,) = samples.bits.values()
-        np.save(source, shots, allow_pickle=False)
-        arguments = [str(self.ranks), str(self.num_qubits), str(source), str(target)]
-        await self.machine.run(PROGRAM, arguments, ranks=self.ranks, folder=folder)
-        return _read(target, samples.shots)
+        with replaced(source) as file:  # a job of an earlier driver may be reading it
+            np.save(file, shots, allow_pickle=False)
+        return await self.machine.run(
+            PROGRAM,
+            [str(self.num_qubits), source, COUNTS],
+            ranks=self.ranks,
+            outputs=[COUNTS],
+            collect=partial(_read, samples.shots),
+        )
 
     async def update(self, state: Histogram, evaluation: Counts) -> Histogram:
         rows = np.concatenate([state.bitstrings, evaluation.bitstrings])
@@ -167,12 +173,9 @@ def _void(rows: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     return np.ascontiguousarray(rows).view(f"V{rows.shape[1]}")[:, 0]
 
 
-def _read(target: Path, shots: int) -> Counts:
-    try:
-        with np.load(target, allow_pickle=False) as found:
-            counts = Counts(bitstrings=found["bitstrings"], counts=found["counts"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ProgramFailed(PROGRAM, f"left no readable {target.name} ({error})", "", 0) from error
+def _read(shots: int, folder: Path) -> Counts:
+    with np.load(folder / COUNTS, allow_pickle=False) as found:
+        counts = Counts(bitstrings=found["bitstrings"], counts=found["counts"])
     if int(counts.counts.sum()) != shots:
-        raise ProgramFailed(PROGRAM, f"counted {counts.counts.sum()} of {shots} shots", "", 0)
+        raise ValueError(f"it counted {counts.counts.sum()} of {shots} shots")
     return counts

@@ -1,6 +1,6 @@
 """Counts bitstrings over MPI ranks. Run as
 
-    mpiexec -n RANKS python -m mpi4py -m qcsc_hpc.mpi.bitcount RANKS NUM_BITS SHOTS.npy COUNTS.npz
+    mpiexec -n RANKS python -m mpi4py -m qcsc_hpc.mpi.bitcount NUM_BITS SHOTS.npy COUNTS.npz
 
 SHOTS.npy holds packed shots, uint8 of shape (shots, ceil(NUM_BITS / 8)), big-endian, high bits
 zero. COUNTS.npz gets `bitstrings`, the distinct rows in ascending order, and `counts`, int64; it
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qcsc_hpc.mpi.world import world_of
+from qcsc_hpc.mpi.world import world
 
 Rows = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
@@ -113,13 +113,11 @@ def share(total: int, rank: int, ranks: int) -> slice:
 
 def main(arguments: list[str]) -> int:
     """Runs one rank; the first one writes the result."""
-    ranks, num_bits, source, target = (
-        int(arguments[0]), int(arguments[1]), Path(arguments[2]), Path(arguments[3]),
-    )  # fmt: skip
-    world = world_of(ranks)
+    num_bits, source, target = int(arguments[0]), Path(arguments[1]), Path(arguments[2])
+    comm = world()
     shots = np.load(source, mmap_mode="r", allow_pickle=False)
-    mine = count(np.asarray(shots[share(len(shots), world.rank, ranks)]), num_bits)
-    parts = world.gather(mine, root=0)
+    mine = count(np.asarray(shots[share(len(shots), comm.rank, comm.size)]), num_bits)
+    parts = comm.gather(mine, root=0)
     if parts is None:
         return 0
     rows, counts = merge(

@@ -1,0 +1,125 @@
+"""A job's folder: its script, its output, its fence, and the record of its end.
+
+job.sh       what was submitted
+output.log   what it wrote, over all its starts
+fence        a symbolic link to the id of the one job that may work here
+started      touched at each start: results must be newer
+exit.json    its own account of its end, by rename
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+TAIL_BYTES = 4000
+CLOSED = "closed"  # a fence that lets nobody in
+DUPLICATE_EXIT = 76  # of a job that found the fence taken
+FOLDER_EXIT = 77  # of a job that does not see its folder
+
+
+class ExitRecord(BaseModel):
+    """What a job's script wrote last.
+
+    Attributes:
+        job: the id it runs under.
+        fault: what failed before the program could be started; empty if nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    job: str
+    exit_code: int
+    fault: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def times(self) -> tuple[datetime, datetime]:
+        """When it began and ended, by the node's clock."""
+        return datetime.fromtimestamp(self.started, UTC), datetime.fromtimestamp(self.ended, UTC)
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """Reading and fencing a job's folder. All of it blocks, briefly."""
+
+    path: Path
+
+    @property
+    def script(self) -> Path:
+        return self.path / "job.sh"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "output.log"
+
+    def owner(self) -> str | None:
+        """The id of the job that works here, or CLOSED; None if there is none yet."""
+        try:
+            return os.readlink(self.path / "fence")
+        except OSError:
+            return None
+
+    def close(self) -> str | None:
+        """Lets no job in from now on; the id of one that is in."""
+        try:
+            os.symlink(CLOSED, self.path / "fence")
+        except FileExistsError:
+            owner = self.owner()
+            return None if owner == CLOSED else owner
+        except FileNotFoundError:  # the folder was removed: nothing can start here either
+            return None
+        return None
+
+    def exit(self) -> ExitRecord | None:
+        """The job's account of its end, if there is one."""
+        try:
+            return ExitRecord.model_validate_json((self.path / "exit.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def tail(self) -> str:
+        """The end of what it wrote: where the error is."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+    def written_since(self, position: int, limit: int) -> tuple[str, int]:
+        """Whole lines that were written after a position, and the position after them."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(position)
+                new = file.read(limit)
+        except OSError:
+            return "", position
+        cut = new.rfind(b"\n") + 1 or (len(new) if len(new) == limit else 0)
+        return new[:cut].decode(errors="replace"), position + cut
+
+    def missing(self, outputs: list[str]) -> str:
+        """What is wrong with the results that were declared; empty if nothing is."""
+        begun = _modified(self.path / "started")
+        for name in outputs:
+            path = self.path / name
+            modified = _modified(path)
+            if modified is None:
+                return f"it left no {name}"
+            if begun is not None and modified < begun:
+                return f"{name} is older than the job's start"
+            if path.stat().st_size == 0:
+                return f"{name} is empty"
+        return ""
+
+
+def _modified(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,226 @@
+"""WHAT, HOW and WHERE: a command, the shape it runs in, and the machine it runs on.
+
+Plain settings; the Prefect blocks of the same names hold the same fields (blocks.py).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from qcsc_loop.jobs.outcome import JobState
+
+SchedulerName = Literal["local", "slurm", "pbs", "pjm"]
+LauncherName = Literal["single", "srun", "mpirun", "mpiexec", "mpiexec.hydra"]
+
+_WALLTIME = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d{1,2}):(\d{2})")
+_MEMORY = re.compile(r"[1-9]\d*(K|M|G|T)B?", re.IGNORECASE)
+
+
+def walltime_seconds(text: str) -> int:
+    """Seconds of "HH:MM:SS", "D-HH:MM:SS" or "MM:SS".
+
+    Raises:
+        ValueError: it is none of them, or zero.
+    """
+    found = _WALLTIME.fullmatch(text)
+    if found is None or int(found[3]) > 59 or int(found[4]) > 59:
+        raise ValueError(f"a walltime is written HH:MM:SS, such as 00:30:00, not {text!r}")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not total:
+        raise ValueError("a walltime is more than nothing")
+    return total
+
+
+def clock(seconds: int) -> str:
+    """Seconds as HH:MM:SS, which every scheduler reads."""
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _walltime(text: str) -> str:
+    return clock(walltime_seconds(text)) if text else ""
+
+
+def _memory(text: str) -> str:
+    if text and _MEMORY.fullmatch(text) is None:
+        raise ValueError(f"memory is a whole number with K, M, G or T, such as 16G, not {text!r}")
+    return text.upper().removesuffix("B")
+
+
+# one line without control characters: it becomes part of a directive
+Word = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]*$")]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r\x00]*$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class CommandFields(BaseModel):
+    """WHAT runs.
+
+    Attributes:
+        command_name: what it is called.
+        executable_key: key of the program in the machine's `executable_map`; a key that is not in
+            it is taken as a path or a name on the job's PATH.
+        default_args: arguments before those of each call.
+    """
+
+    command_name: str = Field(min_length=1, title="Name")
+    executable_key: str = Field(min_length=1, description="key in the machine's executable map")
+    description: str = ""
+    default_args: list[str] = []
+
+
+class ExecutionProfileFields(BaseModel):
+    """HOW it runs.
+
+    Attributes:
+        profile_name, command_name: what it is called, and which command it is meant for.
+        mpiprocs: MPI ranks on each node.
+        ompthreads: OpenMP threads of each rank; exported as OMP_NUM_THREADS.
+        memory: per node, as 16G.
+        pre_commands: lines of shell, run before the program; one that fails fails the job.
+        environments: exported to every rank as they stand; no `$` in them is expanded. Not for
+            secrets: they are written to the job's script.
+        queue_timeout, run_timeout: seconds after which a job that has not started, or not ended,
+            is cancelled and is a TIMEOUT.
+        resubmit: how many more jobs each bad outcome is worth, before the step fails.
+    """
+
+    profile_name: str = Field(default="default", title="Name")
+    command_name: str = ""
+    resource_class: Literal["cpu", "gpu"] = Field(
+        default="cpu", description="which of the machine's queues and projects"
+    )
+    num_nodes: int = Field(default=1, ge=1, title="Nodes")
+    mpiprocs: int = Field(default=1, ge=1, title="MPI ranks per node")
+    ompthreads: int = Field(default=1, ge=1, title="OpenMP threads per rank")
+    walltime: Annotated[str, AfterValidator(_walltime)] = Field(
+        default="", title="Walltime", description="HH:MM:SS; empty: the queue's default"
+    )
+    launcher: LauncherName = Field(default="single", description="what starts the ranks")
+    mpi_options: list[str] = Field(default=[], description="arguments of the launcher")
+    modules: list[str] = Field(default=[], description="loaded with `module load`")
+    pre_commands: list[str] = Field(default=[], description="shell lines run before the program")
+    environments: dict[VariableName, str] = Field(default={}, title="Environment")
+    memory: Annotated[str, AfterValidator(_memory)] = Field(
+        default="", title="Memory per node", description="such as 16G"
+    )
+    gpus_per_node: int = Field(default=0, ge=0, title="GPUs per node")
+    exclusive: bool = Field(default=False, description="nodes shared with no other job")
+    queue_timeout: float | None = Field(default=None, gt=0, title="Longest wait in the queue (s)")
+    run_timeout: float | None = Field(default=None, gt=0, title="Longest run (s)")
+    resubmit: dict[JobState, Annotated[int, Field(ge=0)]] = Field(
+        default={JobState.NODE_FAIL: 2, JobState.PREEMPTED: 5},
+        description="further jobs after each kind of bad end",
+    )
+
+    @property
+    def ranks(self) -> int:
+        """MPI ranks in all."""
+        return self.num_nodes * self.mpiprocs
+
+    @property
+    def walltime_seconds(self) -> int | None:
+        return walltime_seconds(self.walltime) if self.walltime else None
+
+
+class HPCProfileFields(BaseModel):
+    """WHERE it runs: a site as data.
+
+    Attributes:
+        preset: a site whose settings are taken where none are given: see `presets()`.
+        project_directive: how the site wants the project named; `{project}` stands for it.
+        qpu: name of the quantum computer the job is to have; `qpu_directive` says how the site
+            wants it asked for: `--qpu={qpu}`, `--licenses=qpu:1`, `-l qpu={qpu}`.
+        executable_map: keys of commands, launchers (`srun`, `mpiexec`, …) and `python` to paths.
+        resources: site resources: Slurm `--gres`, PBS parts of the select chunk, PJM `-L` options.
+        extra_directives: lines added to the script's head, after its prefix, as they stand.
+        history_flag: what makes PBS show finished jobs: `-x`; `-H` where a site's tool wants that.
+        gfscache: PJM: volumes for PJM_LLIO_GFSCACHE.
+        spack_setup: the script to source before `spack load`.
+        mpi_options_for_pjm: further parts of PJM's `--mpi`, such as `max-proc-per-node=4`.
+        poll_seconds: the longest pause between two questions to the scheduler.
+        command_timeout: seconds after which a scheduler's command counts as unanswered.
+        settle_seconds: how long a submission that broke off may take to turn up.
+        lost_seconds: how long a job that no command knows is waited for.
+    """
+
+    preset: str = Field(default="", description="a known site to start from: miyabi, fugaku")
+    scheduler: SchedulerName
+    queue_cpu: Word = Field(default="", title="Queue")
+    queue_gpu: Word = Field(default="", title="Queue for GPU jobs")
+    project_cpu: Word = Field(default="", title="Project or account")
+    project_gpu: Word = Field(default="", title="Project or account for GPU jobs")
+    project_directive: Line = ""
+    executable_map: dict[str, str] = Field(default={}, title="Executables")
+    qpu: Word = Field(default="", title="QPU")
+    qpu_directive: Line = Field(
+        default="--qpu={qpu}", description="how the site wants it asked for"
+    )
+    resources: list[Word] = []
+    reservation: Word = ""
+    constraint: Line = ""
+    extra_directives: list[Line] = []
+    history_flag: Literal["-x", "-H"] = "-x"
+    gfscache: Word = ""
+    spack_setup: str = ""
+    spack_modules: list[str] = []
+    mpi_options_for_pjm: list[Word] = []
+    poll_seconds: float = Field(default=10.0, gt=0)
+    command_timeout: float = Field(default=30.0, gt=0)
+    settle_seconds: float = Field(default=5.0, ge=0)
+    lost_seconds: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, given: Any) -> Any:  # whatever is being validated
+        if not isinstance(given, Mapping) or not given.get("preset"):
+            return given
+        known, name = presets(), given["preset"]
+        if name not in known:
+            raise ValueError(f"preset {name!r} is not known; known: {', '.join(sorted(known))}")
+        return {**known[name], **given}
+
+    def queue(self, how: ExecutionProfileFields) -> str:
+        """The queue of the profile's resource class."""
+        return self.queue_gpu if how.resource_class == "gpu" else self.queue_cpu
+
+    def project(self, how: ExecutionProfileFields) -> str:
+        """The project of the profile's resource class."""
+        return self.project_gpu if how.resource_class == "gpu" else self.project_cpu
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Command(CommandFields, _Settings):
+    """WHAT runs, as settings."""
+
+
+class ExecutionProfile(ExecutionProfileFields, _Settings):
+    """HOW it runs, as settings."""
+
+
+class HPCProfile(HPCProfileFields, _Settings):
+    """WHERE it runs, as settings."""
+
+
+@cache
+def presets() -> dict[str, dict[str, Any]]:
+    """Sites that are known: parts of an `HPCProfile`, by name."""
+    text = resources.files("qcsc_hpc").joinpath("presets.toml").read_text()
+    return tomllib.loads(text)

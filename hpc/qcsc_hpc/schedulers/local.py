@@ -1,0 +1,36 @@
+"""No scheduler: what a script looks like that runs on the driver's own machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from qcsc_hpc.schedulers.scheduler import Dialect, Placement
+
+_NO_QUEUE = "there is no queue on this machine; leave it out, or take a scheduler"
+_NO_SHARE = "nothing divides this machine between jobs; leave it out, or take a scheduler"
+
+
+class Local(Dialect):
+    """This machine: no head, and the driver's own environment."""
+
+    name: ClassVar[str] = "local"
+    prefix: ClassVar[str] = "#"
+    own_id: ClassVar[str] = "$$"
+    shebang: ClassVar[str] = "#!/bin/bash"
+    writes_output: ClassVar[bool] = True
+    refused: ClassVar[Mapping[str, str]] = {
+        "queue_cpu": _NO_QUEUE, "queue_gpu": _NO_QUEUE,
+        "project_cpu": _NO_QUEUE, "project_gpu": _NO_QUEUE, "project_directive": _NO_QUEUE,
+        "qpu": "no QPU belongs to this machine; take a scheduler that has one",
+        "resources": _NO_SHARE, "reservation": _NO_QUEUE, "constraint": _NO_QUEUE,
+        "extra_directives": "this machine reads no directives",
+        "gfscache": "this machine has no LLIO cache; leave it out",
+        "mpi_options_for_pjm": "give the launcher's options as mpi_options",
+        "num_nodes": "this machine is one node; give the ranks as mpiprocs",
+        "memory": _NO_SHARE, "gpus_per_node": _NO_SHARE, "exclusive": _NO_SHARE,
+        "queue_timeout": _NO_QUEUE,
+    }  # fmt: skip
+
+    def directives(self, job: Placement) -> list[str]:
+        return []

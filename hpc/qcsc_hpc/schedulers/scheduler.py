@@ -1,0 +1,181 @@
+"""A scheduler as pure functions: the words of its commands, and what its answers mean."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
+from qcsc_loop.jobs.outcome import JobMetrics, JobState
+
+Argv = list[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a scheduler's command said."""
+
+    argv: Sequence[str]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """What it said, for people."""
+        return " ".join((self.err or self.out).split()) or f"exit code {self.code}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the scheduler says of one job.
+
+    Attributes:
+        state: normalised; ENDING while its processes are being cleared away.
+        reason: the scheduler's own word for the state.
+    """
+
+    state: JobState
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    metrics: JobMetrics = field(default_factory=JobMetrics)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """All that a script's head is made of."""
+
+    job_name: str
+    key: str
+    where: HPCProfile
+    how: ExecutionProfile
+
+
+class NotUnderstood(Exception):
+    """An answer that is no answer: an error that may pass, or text that is cut off.
+
+    Attributes:
+        permanent: asking again will not help.
+    """
+
+    def __init__(self, why: str, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(why)
+
+
+@dataclass(frozen=True)
+class Dialect(ABC):
+    """How a script is written for one kind of machine.
+
+    Attributes:
+        where: the site's settings.
+    """
+
+    where: HPCProfile
+
+    name: ClassVar[str]
+    prefix: ClassVar[str]  # of a directive
+    own_id: ClassVar[str]  # in the script: the id of the job it runs in
+    # what it cannot be asked for, and what to give instead
+    refused: ClassVar[Mapping[str, str]]
+    shebang: ClassVar[str] = "#!/bin/bash -l"  # a login's environment, whoever submits
+    # the scheduler puts the output where the script is to have it, its own messages among it
+    writes_output: ClassVar[bool] = False
+    prelude: ClassVar[tuple[str, ...]] = ()  # of the script's body
+
+    @abstractmethod
+    def directives(self, job: Placement) -> list[str]:
+        """The script's head, without the prefix."""
+
+
+class Scheduler(Dialect, ABC):
+    """One batch system. No function here runs anything."""
+
+    @abstractmethod
+    def submit(self, script: str) -> Argv: ...
+
+    @abstractmethod
+    def submitted(self, answer: Answer) -> str:
+        """The id of the new job.
+
+        Raises:
+            NotUnderstood: there is none; `permanent` if the scheduler refuses the job.
+        """
+
+    @abstractmethod
+    def status(self, ids: Sequence[str]) -> Argv:
+        """Asks for several jobs at once."""
+
+    @abstractmethod
+    def statuses(self, answer: Answer) -> dict[str, Status]:
+        """What it says of each; ids that it does not know are missing.
+
+        Raises:
+            NotUnderstood: it is no answer.
+        """
+
+    def history(self, ids: Sequence[str]) -> Argv | None:
+        """Asks for jobs that `status` has forgotten; None if that shows all."""
+        return None
+
+    def histories(self, answer: Answer) -> dict[str, Status]:
+        """As `statuses`."""
+        return self.statuses(answer)
+
+    @abstractmethod
+    def find(self, job_name: str) -> list[Argv]:
+        """Questions that together look wherever a job of this name may be."""
+
+    @abstractmethod
+    def found(self, answer: Answer, job_name: str) -> list[str]:
+        """Ids of jobs of this name, oldest first.
+
+        Raises:
+            NotUnderstood: it is no answer.
+        """
+
+    @abstractmethod
+    def cancel(self, job_id: str) -> Argv: ...
+
+    @abstractmethod
+    def cancelled(self, answer: Answer) -> None:
+        """Accepts that the job is being ended, or was over, or is not known.
+
+        Raises:
+            NotUnderstood: the scheduler did not do it.
+        """
+
+    def measure(self, ids: Sequence[str]) -> Argv | None:
+        """Asks accounting what finished jobs took; None if `status` says it all."""
+        return None
+
+    def measured(self, answer: Answer) -> dict[str, JobMetrics]:
+        """What accounting says of each."""
+        return {}
+
+    def never_starts(self, status: Status) -> bool:
+        """Whether a waiting job was accepted, but can never run."""
+        return False
+
+    def in_the_light_of(self, status: Status, tail: str) -> Status:
+        """The status, corrected by what the job's output says."""
+        return status
+
+
+def asked_for(where: HPCProfile, how: ExecutionProfile) -> list[str]:
+    """The names of the settings that are not as they are by default."""
+    names: list[str] = []
+    for settings in (where, how):
+        for name, info in type(settings).model_fields.items():
+            if getattr(settings, name) != info.get_default(call_default_factory=True):
+                names.append(name)
+    return names
+
+
+def refusals(dialect: Dialect, how: ExecutionProfile) -> dict[str, str]:
+    """Settings that were asked for and cannot be honoured there, each with what to do instead."""
+    asked = asked_for(dialect.where, how)
+    return {name: why for name, why in dialect.refused.items() if name in asked}

@@ -1,0 +1,285 @@
+"""Slurm: sbatch, squeue, sacct, scancel."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from qcsc_hpc.schedulers.scheduler import Answer, Argv, NotUnderstood, Placement, Scheduler, Status
+from qcsc_loop.jobs.outcome import JobMetrics, JobState
+
+_S = JobState
+# squeue(1) and sacct(1), JOB STATE CODES; requeued and suspended jobs come back
+_STATES = {
+    "PENDING": _S.PENDING, "CONFIGURING": _S.PENDING, "REQUEUED": _S.PENDING,
+    "REQUEUE_FED": _S.PENDING, "REQUEUE_HOLD": _S.PENDING, "SPECIAL_EXIT": _S.PENDING,
+    "RESV_DEL_HOLD": _S.PENDING, "REVOKED": _S.CANCELLED,
+    "RUNNING": _S.RUNNING, "SUSPENDED": _S.RUNNING, "STOPPED": _S.RUNNING,
+    "RESIZING": _S.RUNNING, "SIGNALING": _S.RUNNING,
+    "COMPLETING": _S.ENDING, "STAGE_OUT": _S.ENDING,
+    "COMPLETED": _S.COMPLETED, "FAILED": _S.FAILED, "TIMEOUT": _S.TIMEOUT,
+    "DEADLINE": _S.TIMEOUT, "OUT_OF_MEMORY": _S.OUT_OF_MEMORY, "NODE_FAIL": _S.NODE_FAIL,
+    "BOOT_FAIL": _S.NODE_FAIL, "PREEMPTED": _S.PREEMPTED, "CANCELLED": _S.CANCELLED,
+}  # fmt: skip
+
+# sbatch(1), "JOB REASON CODES": those that no waiting cures
+_NEVER = (
+    "PartitionNodeLimit", "PartitionTimeLimit", "PartitionConfig", "BadConstraints",
+    "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS", "JobLaunchFailure", "AccountNotAllowed",
+    "QOSNotAllowed", "JobHeldAdmin", "NodeDown", "launch_failed_requeued_held",
+    "launch failed requeued held",
+)  # fmt: skip
+_NEVER_ENDS = ("MaxWallDurationPerJobLimit", "MaxNodePerJob", "MaxCpuPerJobLimit", "MaxTRESPerJob")
+
+_OF_THE_CONTROLLER = (
+    "unable to contact slurm controller", "socket timed out", "connection refused",
+    "connect failure", "slurm temporarily", "unexpected message received", "resource temporarily",
+    "transport endpoint", "zero bytes were transmitted", "not responding", "in standby",
+    "slurmdbd", "munge", "authentication",
+)  # fmt: skip
+
+_KILLED_FOR_MEMORY = ("memory limit", "oom-kill", "oom_kill")
+
+_COLUMNS = (
+    "JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NumNodes", "NumCPUs",
+    "Name", "Reason",
+)  # fmt: skip
+_ACCOUNTED = "JobID,State,ExitCode,Submit,Start,End,NNodes,NCPUS,JobName"
+_MEASURED = "JobID,Submit,Start,End,NNodes,NCPUS,MaxRSS"
+_FIRST_DAY = "--starttime=now-30days"  # sacct looks at today only
+
+
+class Slurm(Scheduler):
+    """Slurm 20.11 and newer; accounting where there is any."""
+
+    name: ClassVar[str] = "slurm"
+    prefix: ClassVar[str] = "#SBATCH"
+    own_id: ClassVar[str] = '"$SLURM_JOB_ID"'
+    # sbatch's --export would keep the job's own environment from what srun starts
+    prelude: ClassVar[tuple[str, ...]] = ("unset SLURM_EXPORT_ENV",)
+    writes_output: ClassVar[bool] = True
+    refused: ClassVar[Mapping[str, str]] = {
+        "gfscache": "Slurm has no LLIO cache; leave it out",
+        "mpi_options_for_pjm": "give the launcher's options as mpi_options",
+    }
+
+    def directives(self, job: Placement) -> list[str]:
+        where, how = job.where, job.how
+        project = (where.project_directive or "--account={project}").format(
+            project=where.project(how)
+        )
+        lines = [
+            f"--job-name={job.job_name}",
+            f"--comment={_quoted(job.key)}",
+            # relative to the job's folder, and added to: a requeued job must not wipe it
+            "--output=output.log",
+            "--open-mode=append",
+            # nobody's environment but the site's own: the job is the same whoever submits it
+            "--export=NIL",
+            f"--nodes={how.num_nodes}",
+            f"--ntasks={how.ranks}",
+            f"--ntasks-per-node={how.mpiprocs}",
+            f"--cpus-per-task={how.ompthreads}",
+        ]
+        optional = {
+            f"--partition={where.queue(how)}": where.queue(how),
+            project: where.project(how),
+            f"--time={how.walltime}": how.walltime,
+            f"--mem={how.memory}": how.memory,
+            f"--gpus-per-node={how.gpus_per_node}": how.gpus_per_node,
+            f"--gres={','.join(where.resources)}": where.resources,
+            f"--reservation={where.reservation}": where.reservation,
+            f"--constraint={_quoted(where.constraint)}": where.constraint,
+            "--exclusive": how.exclusive,
+            where.qpu_directive.format(qpu=where.qpu): where.qpu,
+        }
+        lines += [line for line, wanted in optional.items() if wanted]
+        return lines + where.extra_directives
+
+    def submit(self, script: str) -> Argv:
+        return ["sbatch", "--parsable", script]
+
+    def submitted(self, answer: Answer) -> str:
+        job_id = answer.out.strip().partition(";")[0]  # "12;cluster" where there are several
+        if answer.code == 0 and job_id.isdecimal():
+            return job_id
+        permanent = answer.code != 0 and not _of_the_controller(answer)
+        raise NotUnderstood(answer.words, permanent=permanent)
+
+    def status(self, ids: Sequence[str]) -> Argv:
+        columns = ",".join(f"{name}:|" for name in _COLUMNS)
+        return [
+            "env", "SLURM_TIME_FORMAT=%s",
+            "squeue", "--states=all", "--noheader", f"--jobs={','.join(ids)}", f"--Format={columns}",
+        ]  # fmt: skip
+
+    def statuses(self, answer: Answer) -> dict[str, Status]:
+        if answer.code != 0:
+            if "Invalid job id" in answer.err:
+                return {}
+            raise NotUnderstood(answer.words)
+        return {row[0]: _status(row) for row in _rows(answer.out, len(_COLUMNS))}
+
+    def history(self, ids: Sequence[str]) -> Argv | None:
+        return [
+            "env", "SLURM_TIME_FORMAT=%s",
+            "sacct", "-X", "--noheader", "--parsable2", f"--jobs={','.join(ids)}", _FIRST_DAY,
+            f"--format={_ACCOUNTED}",
+        ]  # fmt: skip
+
+    def histories(self, answer: Answer) -> dict[str, Status]:
+        if answer.code != 0 and _no_accounting(answer):
+            return {}
+        _require(answer)
+        # the last row of a requeued job is its present one
+        return {row[0]: _accounted(row) for row in _rows(answer.out, _ACCOUNTED.count(",") + 1)}
+
+    def find(self, job_name: str) -> list[Argv]:
+        """Both: squeue forgets old jobs, and sacct does not know the name of a very new one."""
+        return [
+            ["squeue", "--states=all", "--noheader", f"--name={job_name}", "--Format=JobID:|,Name:|"],
+            ["sacct", "-X", "--noheader", "--parsable2", f"--name={job_name}", _FIRST_DAY,
+             "--format=JobID,JobName"],
+        ]  # fmt: skip
+
+    def found(self, answer: Answer, job_name: str) -> list[str]:
+        if answer.code != 0 and answer.argv[0] == "sacct" and _no_accounting(answer):
+            return []
+        _require(answer)
+        ids = [row[0] for row in _rows(answer.out, 2) if row[1] == job_name]
+        return sorted(set(ids), key=int)
+
+    def cancel(self, job_id: str) -> Argv:
+        return ["scancel", job_id]
+
+    def cancelled(self, answer: Answer) -> None:
+        if answer.code != 0 and "Invalid job id" not in answer.err:
+            raise NotUnderstood(answer.words)
+
+    def measure(self, ids: Sequence[str]) -> Argv | None:
+        return [
+            "env", "SLURM_TIME_FORMAT=%s",
+            "sacct", "--noheader", "--parsable2", f"--jobs={','.join(ids)}", _FIRST_DAY,
+            f"--format={_MEASURED}",
+        ]  # fmt: skip
+
+    def measured(self, answer: Answer) -> dict[str, JobMetrics]:
+        _require(answer)
+        found: dict[str, JobMetrics] = {}
+        for job_id, submit, start, end, nodes, cpus, rss in _rows(answer.out, 7):
+            whole, _, step = job_id.partition(".")
+            if not step:
+                found[whole] = JobMetrics(
+                    submitted=_time(submit), started=_time(start), ended=_time(end),
+                    nodes=_number(nodes), cpus=_number(cpus),
+                )  # fmt: skip
+            elif whole in found and (size := _bytes(rss)) is not None:
+                largest = max(size, found[whole].max_rss_bytes or 0)
+                found[whole] = found[whole].model_copy(update={"max_rss_bytes": largest})
+        return found
+
+    def never_starts(self, status: Status) -> bool:
+        return status.state is JobState.PENDING and (
+            status.reason in _NEVER or status.reason.endswith(_NEVER_ENDS)
+        )
+
+    def in_the_light_of(self, status: Status, tail: str) -> Status:
+        # without cgroups the accounting plugin kills, and Slurm only says FAILED
+        killed = status.state is JobState.FAILED and not status.exit_code
+        if killed and any(words in tail for words in _KILLED_FOR_MEMORY):
+            return replace(status, state=JobState.OUT_OF_MEMORY)
+        return status
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(text)
+
+
+def _require(answer: Answer) -> None:
+    if answer.code != 0:
+        raise NotUnderstood(answer.words)
+
+
+def _of_the_controller(answer: Answer) -> bool:
+    said = answer.err.lower()
+    return any(words in said for words in _OF_THE_CONTROLLER)
+
+
+def _no_accounting(answer: Answer) -> bool:
+    return "accounting storage is disabled" in answer.err.lower()
+
+
+def _rows(text: str, columns: int) -> Iterator[list[str]]:
+    """Lines of so many columns; the last one may hold the separator."""
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        row = [cell.strip() for cell in line.split("|")]
+        if row[columns:] == [""]:  # squeue ends each line with the separator
+            row = row[:columns]
+        if len(row) < columns:
+            raise NotUnderstood(f"a line of it is cut off: {line!r}")
+        yield [*row[: columns - 1], "|".join(row[columns - 1 :])]
+
+
+def _state(text: str) -> JobState:
+    word = text.partition(" ")[0]  # "CANCELLED by 1000"
+    if word not in _STATES:
+        raise NotUnderstood(f"the state {text!r} is not known")
+    return _STATES[word]
+
+
+def _status(row: list[str]) -> Status:
+    _, state, wait_status, submit, start, end, nodes, cpus, _, reason = row
+    number = int(wait_status or 0)
+    return Status(
+        state=_state(state),
+        reason="" if reason in ("None", "NonZeroExitCode") else reason,
+        exit_code=number >> 8,
+        signal=number & 0x7F or None,
+        metrics=_metrics(_state(state), submit, start, end, nodes, cpus),
+    )
+
+
+def _accounted(row: list[str]) -> Status:
+    _, state, exit_code, submit, start, end, nodes, cpus, _ = row
+    code, _, number = exit_code.partition(":")
+    return Status(
+        state=_state(state),
+        reason=state if " " in state else "",
+        exit_code=_number(code),
+        signal=_number(number) or None,
+        metrics=_metrics(_state(state), submit, start, end, nodes, cpus),
+    )
+
+
+def _metrics(
+    state: JobState, submit: str, start: str, end: str, nodes: str, cpus: str
+) -> JobMetrics:
+    waits = state is JobState.PENDING  # its times are forecasts
+    return JobMetrics(
+        submitted=_time(submit),
+        started=None if waits else _time(start),
+        ended=_time(end) if state.final else None,
+        nodes=_number(nodes),
+        cpus=_number(cpus),
+    )
+
+
+def _time(text: str) -> datetime | None:
+    return datetime.fromtimestamp(int(text), UTC) if text.isdecimal() else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _bytes(text: str) -> int | None:
+    scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:], 1)
+    try:
+        return int(float(text.rstrip("KMGT")) * scale)
+    except ValueError:
+        return None

@@ -1,0 +1,112 @@
+"""A job's script: one file, the same on every scheduler but for its head."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qcsc_hpc.folder import DUPLICATE_EXIT, FOLDER_EXIT
+from qcsc_hpc.launchers import launch
+from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
+from qcsc_hpc.schedulers.scheduler import Dialect, Placement
+
+
+@dataclass(frozen=True)
+class ScriptFacts:
+    """What a script is made of, beside its dialect.
+
+    Attributes:
+        program: the argument vector of each rank, byte for byte.
+        environment: what each rank sees on top of the profile's.
+    """
+
+    job_name: str
+    key: str
+    folder: Path
+    program: Sequence[str]
+    where: HPCProfile
+    how: ExecutionProfile
+    environment: Mapping[str, str]
+
+
+def render(dialect: Dialect, facts: ScriptFacts) -> str:
+    """The script. Nothing in it is expanded by the shell but the profile's `pre_commands`."""
+    return "\n".join([*_head(dialect, facts), *_rank(facts), *_body(dialect, facts)]) + "\n"
+
+
+def _head(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
+    placement = Placement(facts.job_name, one_line(facts.key), facts.where, facts.how)
+    yield dialect.shebang
+    for directive in dialect.directives(placement):
+        yield f"{dialect.prefix} {directive}"
+    yield f"# {one_line(facts.key)}"
+    yield ""
+
+
+def _rank(facts: ScriptFacts) -> Iterator[str]:
+    """What the launcher starts: this script again, so that no launcher sees an argument."""
+    yield 'if [ "${1-}" = rank ]; then'
+    exported = {
+        **facts.how.environments,
+        "OMP_NUM_THREADS": str(facts.how.ompthreads),
+        **facts.environment,
+    }
+    for name, value in exported.items():
+        yield f"  export {name}={quoted(value)}"
+    yield f"  exec {' '.join(quoted(word) for word in facts.program)}"
+    yield "fi"
+    yield ""
+
+
+def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
+    yield f"folder={quoted(str(facts.folder))}"
+    yield f'cd "$folder" || exit {FOLDER_EXIT}'
+    if not dialect.writes_output:
+        yield "exec >> output.log 2>&1"
+    yield from dialect.prelude
+    yield f"me={dialect.own_id}"
+    # made whole in one step, on any file system; a requeued job passes its own fence
+    yield 'if ! ln -sn "$me" fence 2> /dev/null && [ "$(readlink fence)" != "$me" ]; then'
+    yield '  echo "this work belongs to job $(readlink fence): $me stops" >&2'
+    yield f"  exit {DUPLICATE_EXIT}"
+    yield "fi"
+    yield "rm -f exit.json"
+    yield ": > started"
+    yield "began=$(date +%s.%N)"
+    yield "finish() {"
+    yield (
+        '  printf \'{"job":"%s","exit_code":%d,"fault":"%s","started":%s,"ended":%s}\\n\' '
+        '"$me" "$1" "${2-}" "$began" "$(date +%s.%N)" > ".exit.$me"'
+    )
+    yield '  mv -f ".exit.$me" exit.json'
+    yield '  exit "$1"'
+    yield "}"
+    yield from _preparations(facts)
+    words = [*launch(facts.where, facts.how), "bash"]
+    yield f'{" ".join(quoted(word) for word in words)} "$folder/job.sh" rank < /dev/null'
+    yield "finish $?"
+
+
+def _preparations(facts: ScriptFacts) -> Iterator[str]:
+    """What a failing one of which fails the job."""
+    where, how = facts.where, facts.how
+    if where.spack_setup:
+        yield f". {quoted(where.spack_setup)} || finish $? spack_setup"
+    for name in where.spack_modules:
+        yield f"spack load {quoted(name)} || finish $? spack_modules"
+    for name in how.modules:
+        yield f"module load {quoted(name)} || finish $? modules"
+    for number, command in enumerate(how.pre_commands):
+        yield f"{{ {command}\n}} || finish $? 'pre_commands[{number}]'"
+
+
+def quoted(word: str) -> str:
+    """A word that the shell takes byte for byte."""
+    return shlex.quote(word)
+
+
+def one_line(text: str) -> str:
+    """Text that ends neither a comment nor a directive."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,227 @@
+"""A run's remote jobs, in a log that is only added to.
+
+A line each: the intent to submit, the id it got, that it is being cancelled, how it ended, whether
+its results were good, what it took. Each is on disk before the next thing happens to the job.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from qcsc_loop.events import Event
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+from qcsc_loop.shielding import whole
+from qcsc_loop.store.memory import MemoryStore
+from qcsc_loop.store.records import now
+from qcsc_loop.store.store import Store
+
+if TYPE_CHECKING:
+    from qcsc_loop.jobs.measuring import Measuring
+
+LOG = "jobs.jsonl"
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    key: JobKey
+    epoch: int
+    at: datetime = Field(default_factory=now)
+
+
+class Intent(_Line):
+    """About to be submitted.
+
+    Attributes:
+        site: settings from which `site_from` makes the site again.
+        folder: the job's own, as the driver names it.
+        input_sha256: over the command and all its input files.
+    """
+
+    kind: Literal["intent"] = "intent"
+    site: dict[str, Any]
+    folder: str
+    input_sha256: str
+
+
+class Submitted(_Line):
+    """The site has it under this id."""
+
+    kind: Literal["submitted"] = "submitted"
+    job_id: str
+
+
+class Cancelling(_Line):
+    """It is to end; its outcome will not be used."""
+
+    kind: Literal["cancelling"] = "cancelling"
+
+
+class Finished(_Line):
+    """How it ended, as its site says."""
+
+    kind: Literal["finished"] = "finished"
+    outcome: JobOutcome
+
+
+class Collected(_Line):
+    """Its results were read.
+
+    Attributes:
+        fault: what was wrong with them; empty if they are good.
+    """
+
+    kind: Literal["collected"] = "collected"
+    fault: str = ""
+
+
+class Measured(_Line):
+    """What the site's accounting said later."""
+
+    kind: Literal["measured"] = "measured"
+    metrics: JobMetrics
+
+
+Line = Annotated[
+    Intent | Submitted | Cancelling | Finished | Collected | Measured, Field(discriminator="kind")
+]
+_LINE: TypeAdapter[Line] = TypeAdapter(Line)
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """All that the ledger says of one job."""
+
+    intent: Intent
+    job_id: str | None = None
+    cancelling: bool = False
+    outcome: JobOutcome | None = None
+    fault: str | None = None  # None: not collected; empty: good
+    metrics: JobMetrics = field(default_factory=JobMetrics)
+
+    @property
+    def key(self) -> JobKey:
+        return self.intent.key
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it runs, waits or may turn up any more."""
+        return self.outcome is not None
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether it ended otherwise than well: another attempt is a new job."""
+        if self.outcome is None:
+            return False
+        return self.outcome.state is not JobState.COMPLETED or bool(self.fault) or self.cancelling
+
+    @property
+    def state(self) -> str:
+        """In a word, for people."""
+        if self.outcome is not None:
+            return "FAILED" if self.fault else str(self.outcome.state)
+        if self.cancelling:
+            return "cancelling"
+        return "submitted" if self.job_id else "intended"
+
+    def after(self, line: Line) -> JobRecord:
+        """With one more line."""
+        match line:
+            case Submitted():
+                return replace(self, job_id=line.job_id)
+            case Cancelling():
+                return replace(self, cancelling=True)
+            case Finished():
+                return replace(self, outcome=line.outcome, metrics=line.outcome.metrics)
+            case Collected():
+                return replace(self, fault=line.fault)
+            case Measured():
+                return replace(self, metrics=line.metrics.over(self.metrics))
+            case _:
+                return self
+
+
+def job_records(store: Store, run_id: str) -> list[JobRecord]:
+    """A run's jobs, in the order of their submission. Reading needs no lease."""
+    return list(_folded(_lines(store, run_id)).values())
+
+
+def _lines(store: Store, run_id: str) -> Iterable[Line]:
+    for line in store.lines(f"{run_id}/{LOG}"):
+        try:
+            yield _LINE.validate_json(line)
+        except ValidationError:  # cut off by a crash: what it would have said did not happen
+            continue
+
+
+def _folded(lines: Iterable[Line]) -> dict[str, JobRecord]:
+    records: dict[str, JobRecord] = {}
+    for line in lines:
+        name = str(line.key)
+        if isinstance(line, Intent):
+            records.setdefault(name, JobRecord(line))
+        elif name in records:
+            records[name] = records[name].after(line)
+    return records
+
+
+@dataclass
+class Ledger:
+    """The one writer's view of a run's jobs.
+
+    Attributes:
+        run_uid: goes into every key.
+        check: raises LeaseLost where this driver may not write any more.
+        leave_jobs: whether a driver that is told to go leaves its jobs to the next one.
+        measuring: asks for what accounting knows of finished jobs; None: nobody asks.
+    """
+
+    run_id: str
+    run_uid: str
+    store: Store
+    epoch: int = 1
+    check: Callable[[], None] = lambda: None
+    observe: Callable[[Event], None] = lambda _event: None
+    leave_jobs: Callable[[], bool] = lambda: False
+    measuring: Measuring | None = None
+    _records: dict[str, JobRecord] = field(default_factory=dict[str, JobRecord])
+    complete: bool = True
+
+    def load(self) -> None:
+        """Reads what earlier drivers wrote. Blocks."""
+        self._records = _folded(_lines(self.store, self.run_id))
+        # a run that came from somewhere else may have jobs that this log does not know
+        self.complete = self.epoch == 1 or bool(self._records)
+
+    @classmethod
+    def standalone(cls) -> Ledger:
+        """For a hook that is called outside a loop."""
+        return cls("standalone", secrets.token_hex(8), MemoryStore())
+
+    def latest(self, key: JobKey) -> JobRecord | None:
+        """The newest attempt at the key's work."""
+        found = [record for record in self._records.values() if record.key.same_work(key)]
+        return max(found, key=lambda record: record.key.attempt, default=None)
+
+    def unfinished(self) -> list[JobRecord]:
+        """Jobs that may be alive."""
+        return [record for record in self._records.values() if not record.over]
+
+    async def write(self, line: Line) -> JobRecord:
+        """Adds a line; durable when it returns, and not torn by a cancellation."""
+        await whole(self._write, line)
+        return self._records[str(line.key)]
+
+    def _write(self, line: Line) -> None:
+        self.check()
+        self.store.append(f"{self.run_id}/{LOG}", [line.model_dump_json().encode()])
+        name = str(line.key)
+        known = JobRecord(line) if isinstance(line, Intent) else self._records[name].after(line)
+        self._records[name] = known

@@ -1,0 +1,124 @@
+"""Where remote jobs run, as the protocol in once.py needs it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+from qcsc_loop.resource import Resource
+
+GROUP = "qcsc_loop.sites"
+
+
+@dataclass(frozen=True)
+class PlacedJob:
+    """A job that its site knows.
+
+    Attributes:
+        job_id: the site's name for it.
+        folder: the job's own, on a disk that the site sees.
+    """
+
+    key: JobKey
+    job_id: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How long to wait for a job, and whom to tell what it does.
+
+    Attributes:
+        queue_seconds, run_seconds: after these it is cancelled, TIMEOUT; None: never.
+        tell: called with each new state and the reason for it.
+        output: called with what the job has written since.
+        adopted: an earlier driver submitted it.
+    """
+
+    queue_seconds: float | None = None
+    run_seconds: float | None = None
+    tell: Callable[[JobState, str], None] = lambda _state, _reason: None
+    output: Callable[[str], None] = lambda _text: None
+    trouble: Callable[[str], None] = lambda _text: None
+    adopted: bool = False
+
+
+class JobSite(Resource, ABC):
+    """Settings of a service that runs jobs: enough to find, follow and end one again.
+
+    They are written to a run's ledger, so that another driver, or `reap`, reaches the job even
+    when the algorithm has been moved to another machine since. A distribution offers the module of
+    its sites under the entry point group `qcsc_loop.sites`.
+    """
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What people call it, for messages."""
+
+    @property
+    def accounts(self) -> bool:
+        """Whether `measure` knows more than an outcome's metrics say."""
+        return False
+
+    @property
+    def settle_seconds(self) -> float:
+        """How long after a submission that broke off the job may still turn up."""
+        return 0.0
+
+    @abstractmethod
+    async def find(self, key: JobKey, folder: Path) -> str | None:
+        """The id of the job with this key, wherever the site may list it; None if nowhere.
+
+        Raises:
+            SiteUnreachable: it could not look everywhere.
+        """
+
+    @abstractmethod
+    async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
+        """How the job ended, once it has. Nothing of it is cancelled when the caller is.
+
+        Raises:
+            AnotherJobRuns: another job of the same key holds the fence.
+        """
+
+    @abstractmethod
+    async def cancel(self, job: PlacedJob) -> JobOutcome:
+        """Ends the job, and returns how it ended: it may have been over before.
+
+        Raises:
+            SiteUnreachable: the site does not answer.
+        """
+
+    def forbid(self, key: JobKey, folder: Path) -> str | None:
+        """Makes sure that no job of this key begins from now on; the id of one that has."""
+        return None
+
+    async def measure(self, jobs: Sequence[PlacedJob]) -> Mapping[str, JobMetrics]:
+        """What the site's accounting adds some time after the jobs' ends, by job id."""
+        return {}
+
+
+class AnotherJobRuns(Exception):
+    """Two jobs of one key were accepted, and this is not the one that works.
+
+    Attributes:
+        job_id: the one that does.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(job_id)
+
+
+def site_from(settings: dict[str, Any]) -> JobSite:
+    """A site as a ledger keeps it."""
+    for point in entry_points(group=GROUP):
+        point.load()  # a class is known by its type once it is imported
+    return JobSite.model_validate(settings)
