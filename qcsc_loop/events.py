@@ -70,10 +70,12 @@ class JobChanged:
     Attributes:
         site: where it is, for people.
         reason: why it waits, or ended so.
+        remote: it is in somebody's queue, not a child of the driver.
     """
 
     record: JobRecord
     site: str
+    remote: bool
     state: JobState
     reason: str
 

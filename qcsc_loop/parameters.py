@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args
 
@@ -17,6 +18,7 @@ from qcsc_loop.resolving import takes_resource
 from qcsc_loop.resource import Resource, concrete
 
 A = TypeVar("A", bound=BaseModel)
+_BARE_NAME = re.compile(r"[a-z0-9-]+")
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
@@ -68,7 +70,10 @@ def build(algorithm: type[A], given: Mapping[str, Any]) -> A:
         InvalidParameters: with one clause for each parameter that is wrong.
     """
     valid = list(algorithm.model_fields)
-    laid = {name: _over_default(algorithm, name, value) for name, value in given.items()}
+    laid = {
+        name: _over_default(algorithm, name, _in_full(algorithm, name, value))
+        for name, value in given.items()
+    }
     try:
         # as JSON: enums, tuples and nested settings arrive from a command line or a file
         return algorithm.model_validate_json(json.dumps(laid))
@@ -76,6 +81,26 @@ def build(algorithm: type[A], given: Mapping[str, Any]) -> A:
         raise InvalidParameters(algorithm.__name__, _clauses(algorithm, error), valid) from error
     except TypeError as error:  # a value from Python or TOML that JSON does not have
         raise InvalidParameters(algorithm.__name__, [str(error)], valid) from error
+
+
+def _in_full(algorithm: type[BaseModel], name: str, value: Any) -> Any:
+    """`machine=slurm` is the saved machine of that name; `machine=local` that kind's defaults."""
+    field = algorithm.model_fields.get(name)
+    if field is None or not isinstance(value, str) or "/" in value:
+        return value
+    for kind in _resources(field.annotation):
+        if value in {sub.model_fields["type"].default for sub in concrete(kind)}:
+            return {"type": value}
+        if kind.block_type is not None and _BARE_NAME.fullmatch(value):
+            return f"{kind.block_type}/{value}"
+    return value
+
+
+def _resources(annotation: Any) -> Iterator[type[Resource]]:
+    if inspect.isclass(annotation) and issubclass(annotation, Resource):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _resources(part)
 
 
 def _over_default(algorithm: type[BaseModel], name: str, value: Any) -> Any:

@@ -100,7 +100,7 @@ class BatchSite(JobSite):
             )
 
     async def _followed(self, followed: Followed, waiting: Waiting) -> JobOutcome:
-        told: tuple[JobState, str] | None = None
+        told = (JobState.PENDING, "")  # which its submission said
         while True:
             seen = await followed.look(GLANCE_SECONDS)
             if seen is None:

@@ -41,6 +41,10 @@ class LocalSite(JobSite):
     def title(self) -> str:
         return "this machine"
 
+    @property
+    def remote(self) -> bool:
+        return False
+
     async def submit(self, key: JobKey, folder: Path) -> str:
         """Starts the folder's script."""
         place = JobFolder(folder)

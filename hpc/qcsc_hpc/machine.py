@@ -101,19 +101,26 @@ class Machine(Resource, ABC):
         collect: Callable[[Path], T],
         ranks: int | None = None,
         outputs: Sequence[str] = (),
+        name: str = "",
+        directory: Path | None = None,
     ) -> JobResult[T]:
-        """As `run`, with how the job went."""
+        """As `run`, with how the job went.
+
+        Args:
+            name: tells the job from the step's others; by default the program's.
+            directory: where the program runs, if not in the job's folder.
+        """
         how = self.shaped(ranks)
         argv = command_line(self.where, self.what or program, arguments)
-        name = program.name if isinstance(program, Program) else program.command_name
+        called = program.name if isinstance(program, Program) else program.command_name
         # not over where the program lies: a resumed run may be on another machine
-        digest = await to_thread.run_sync(_digest, [name, *arguments])
+        digest = await to_thread.run_sync(input_digest, [called, *arguments])
         site = self.site()
         request = JobRequest(
-            name=name,
+            name=name or called,
             site=site,
             input_sha256=digest,
-            prepare=partial(self._write_script, how, [str(word) for word in argv]),
+            prepare=partial(self._write_script, how, [str(word) for word in argv], directory),
             submit=site.submit,
             collect=partial(_collected, collect, list(outputs)),
             resubmit=how.resubmit,
@@ -146,7 +153,14 @@ class Machine(Resource, ABC):
             raise JobRefused(title, "ranks", why)
         return _launchable(title, how.model_copy(update={"mpiprocs": ranks // how.num_nodes}))
 
-    def script(self, key: JobKey, folder: Path, how: ExecutionProfile, program: list[str]) -> str:
+    def script(
+        self,
+        key: JobKey,
+        folder: Path,
+        how: ExecutionProfile,
+        program: list[str],
+        directory: Path | None = None,
+    ) -> str:
         """The script of a job."""
         facts = ScriptFacts(
             job_name=key.job_name,
@@ -156,14 +170,20 @@ class Machine(Resource, ABC):
             where=self.where,
             how=how,
             environment={"QCSC_JOB_KEY": str(key), "QCSC_RANKS": str(how.ranks)},
+            directory=directory,
         )
         return render(self.dialect(), facts)
 
     def _write_script(
-        self, how: ExecutionProfile, program: list[str], key: JobKey, folder: Path
+        self,
+        how: ExecutionProfile,
+        program: list[str],
+        directory: Path | None,
+        key: JobKey,
+        folder: Path,
     ) -> None:
         with JobFolder(folder).script.open("wb") as file:
-            file.write(os.fsencode(self.script(key, folder, how, program)))
+            file.write(os.fsencode(self.script(key, folder, how, program, directory)))
             file.flush()
             os.fsync(file.fileno())  # the job may start on another node at once
 
@@ -240,7 +260,7 @@ def _shortest(how: ExecutionProfile) -> float | None:
     return min(limits, default=None)
 
 
-def _digest(argv: Sequence[str | Path]) -> str:
+def input_digest(argv: Sequence[str | Path]) -> str:
     """A hash over the command and the content of its input files; not over where they lie."""
     total = hashlib.sha256()
     for word in argv:

@@ -29,6 +29,7 @@ class ScriptFacts:
     where: HPCProfile
     how: ExecutionProfile
     environment: Mapping[str, str]
+    directory: Path | None = None  # where the program runs, if not in the job's folder
 
 
 def render(dialect: Dialect, facts: ScriptFacts) -> str:
@@ -55,6 +56,8 @@ def _rank(facts: ScriptFacts) -> Iterator[str]:
     }
     for name, value in exported.items():
         yield f"  export {name}={quoted(value)}"
+    if facts.directory is not None:
+        yield f"  cd {quoted(str(facts.directory))} || exit {FOLDER_EXIT}"
     yield f"  exec {' '.join(quoted(word) for word in facts.program)}"
     yield "fi"
     yield ""

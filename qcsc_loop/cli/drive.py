@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import tomllib
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from qcsc_loop.catalog import find
 from qcsc_loop.cli.progress import hook_logs, progress
 from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, Interrupted, Signals, leave, leave_within
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
+from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.opening import Algorithm, new_run_id
 from qcsc_loop.options import RunOptions
 from qcsc_loop.outcome import Outcome
@@ -35,6 +37,7 @@ def run(
     *,
     algorithm: str,
     settings: tuple[str, ...],
+    machine: str | None,
     params: Path | None,
     seed: int | None,
     run_id: str | None,
@@ -42,21 +45,50 @@ def run(
 ) -> None:
     """Runs an algorithm; an existing run id resumes that run."""
     kind = find(algorithm)
-    given = merged(_from_file(params), parse_settings(settings))
+    given = merged(read_toml(params) if params else {}, _given(settings, machine))
     options = _options(**driving)
     if seed is not None:
         options["seed"] = seed
     _drive(build(kind, given), new_run_id(kind) if run_id is None else run_id, options, **driving)
 
 
-def resume(*, run_id: str, algorithm: str | None, **driving: Any) -> None:
+def resume(
+    *,
+    run_id: str,
+    algorithm: str | None,
+    settings: tuple[str, ...],
+    machine: str | None,
+    **driving: Any,
+) -> None:
     """Goes on with a run, with its own parameters, seed and stop rules."""
-    _drive(algorithm, run_id, _options(**driving), **driving)
+    changed = _given(settings, machine)
+    _drive(_Resumed(algorithm, changed), run_id, _options(**driving), **driving)
 
 
-def _from_file(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
+@dataclass(frozen=True)
+class _Resumed:
+    """An algorithm that a run's record knows.
+
+    Attributes:
+        named: where its class is now, if it was moved.
+        changed: parameters given anew.
+    """
+
+    named: str | None
+    changed: dict[str, Any]
+
+
+def _given(settings: tuple[str, ...], machine: str | None) -> dict[str, Any]:
+    given = parse_settings(settings)
+    return given if machine is None else merged(given, {"machine": machine})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says.
+
+    Raises:
+        InvalidParameters: it is none.
+    """
     try:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -84,7 +116,7 @@ def _options(
 
 
 def _drive(
-    algorithm: Algorithm | str | None,
+    algorithm: Algorithm | _Resumed,
     run_id: str,
     options: RunOptions,
     *,
@@ -96,8 +128,8 @@ def _drive(
 ) -> None:
     console = Console(stderr=as_json, soft_wrap=False)
     journal = Journal(DirectoryStore(store or environment().store), run_id)
-    options |= {"store": journal.store, "run_id": run_id}
     signals, began = Signals(), time.monotonic()
+    options |= {"store": journal.store, "run_id": run_id, "leave_jobs": signals.leaves_jobs}
     try:
         with progress(console) as shown, hook_logs(console):
             options["observers"] = [shown]
@@ -107,19 +139,20 @@ def _drive(
             else:
                 outcome, told = _drive_in_flow(algorithm, journal, options, tasks, signals)
     except Interrupted as interrupted:
-        _say_interrupted(interrupted, run_id, as_json)
+        _say_interrupted(interrupted, journal, as_json)
     else:
         _say_end(outcome, time.monotonic() - began, console, as_json)
         # Prefect's last words, which nobody may be there to hear
         leave_within(LAST_WORDS_SECONDS if told else 1.0, 0)
 
 
-def _chosen(algorithm: Algorithm | str | None, journal: Journal) -> Algorithm:
+def _chosen(algorithm: Algorithm | _Resumed, journal: Journal) -> Algorithm:
     """The algorithm to run; for a resume, as the run's record says."""
-    if not isinstance(algorithm, str | None):
+    if not isinstance(algorithm, _Resumed):
         return algorithm
     settings = journal.settings()
-    return build(find(algorithm or settings.algorithm), settings.parameters)
+    kind = find(algorithm.named or settings.algorithm)
+    return build(kind, merged(settings.parameters, algorithm.changed))
 
 
 def _without_blocks(algorithm: Algorithm) -> Algorithm:
@@ -130,7 +163,7 @@ def _without_blocks(algorithm: Algorithm) -> Algorithm:
 
 
 def _drive_in_flow(
-    algorithm: Algorithm | str | None,
+    algorithm: Algorithm | _Resumed,
     journal: Journal,
     options: RunOptions,
     tasks: Granularity,
@@ -150,8 +183,12 @@ def _say_end(outcome: Outcome[Any], seconds: float, console: Console, as_json: b
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _say_interrupted(interrupted: Interrupted, run_id: str, as_json: bool) -> None:
+def _say_interrupted(interrupted: Interrupted, journal: Journal, as_json: bool) -> None:
+    run_id = journal.run_id
     text = f"{run_id}: {interrupted}; finished steps are kept: qcsc-loop resume {run_id}"
+    if alive := [job for job in job_records(journal.store, run_id) if not job.over and job.job_id]:
+        ids = ", ".join(str(job.job_id) for job in alive[:5]) + (" …" if alive[5:] else "")
+        text += f". Left in the queue, and used by a resume: {ids}; to end them: qcsc-loop reap {run_id}"
     print(text, file=sys.stderr)
     if as_json:
         print(json.dumps({"run_id": run_id, "error": text, "kind": "Interrupted"}))

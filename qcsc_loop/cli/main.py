@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -26,6 +27,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="End stdout with on
 def _driving(command: F) -> F:
     """The options of commands that drive a run."""
     options = [
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+                     help="A parameter; repeatable."),
+        click.option("--machine", metavar="NAME",
+                     help="Where classical work goes: `local`, or a saved machine's name."),
         click.option("--max-iterations", type=click.IntRange(0), metavar="N", help="Stop at iteration N."),
         click.option("--no-prefect", is_flag=True, help="Without Prefect: no server, tasks or artifacts."),
         click.option("--tasks", type=click.Choice(["step", "iteration", "none"]), default="step",
@@ -45,7 +50,25 @@ def _driving(command: F) -> F:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Our commands, and those that installed distributions offer under `qcsc_loop.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(_offered())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = super().get_command(ctx, cmd_name)
+        if known is not None:
+            return known
+        point = _offered().get(cmd_name)
+        return None if point is None else cast("click.Command", point.load())
+
+
+def _offered() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="qcsc_loop.commands")}
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="qcsc-loop")
 def commands() -> None:
     """Iterative quantum-classical algorithms that survive being killed."""
@@ -53,9 +76,6 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("algorithm")
-@click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable."
-)
 @click.option("--params", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               metavar="FILE", help="Parameters from a TOML file; --set goes over it.")  # fmt: skip
 @click.option(
@@ -77,7 +97,10 @@ def run(**options: Any) -> None:
 @click.option("--algorithm", metavar="ALGORITHM", help="Where its class is now, if it was moved.")
 @_driving
 def resume(**options: Any) -> None:
-    """Go on with RUN, with its own parameters, seed and stop rules."""
+    """Go on with RUN, with its own parameters, seed and stop rules.
+
+    --set and --machine change what does not change results.
+    """
     from qcsc_loop.cli.drive import resume
 
     resume(**options)
@@ -102,6 +125,33 @@ def show(**options: Any) -> None:
     from qcsc_loop.cli.read import show_run
 
     show_run(**options)
+
+
+@commands.command()
+@click.argument("run_id", metavar="RUN")
+@_STORE
+@_JSON
+def reap(**options: Any) -> None:
+    """End every job of RUN that may still be queued or running."""
+    from qcsc_loop.cli.reap import reap_run
+
+    sys.exit(reap_run(**options))
+
+
+@commands.group()
+def blocks() -> None:
+    """Saved blocks: machines, profiles, samplers."""
+
+
+@blocks.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@_JSON
+def apply(**options: Any) -> None:
+    """Create or update the blocks that a TOML FILE describes."""
+    from qcsc_loop.cli.blocks import apply_blocks
+
+    apply_blocks(**options)
 
 
 @commands.command()

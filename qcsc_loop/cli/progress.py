@@ -19,6 +19,7 @@ from qcsc_loop.cli.tables import plain_table
 from qcsc_loop.events import (
     Event,
     IterationCommitted,
+    JobChanged,
     Preparing,
     RunStarted,
     RunStopped,
@@ -26,11 +27,13 @@ from qcsc_loop.events import (
     StepStarted,
     Trouble,
 )
+from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.report import curve, number, scalars_line
 from qcsc_loop.store.records import Commit
 
 LINES_A_SECOND = 10  # plain lines: a fast run must not write a log of megabytes
 LIVE_ROWS = 8
+_QUIET = (JobState.ENDING, JobState.COMPLETED)  # the iteration's own line says so
 CURVE_POINTS = 400
 
 
@@ -91,6 +94,8 @@ class PlainProgress:
                 self._line(_started(event))
             case IterationCommitted(commit=commit) if commit.iteration:
                 self._iteration(commit)
+            case JobChanged(remote=True, state=state) if state not in _QUIET:
+                self._line(f"iteration {event.record.key.iteration}: {_job(event)}")
             case StepRetried() | Trouble():
                 self._line(_warning(event))
             case RunStopped() if self._held_back is not None:
@@ -122,6 +127,7 @@ class LiveProgress:
         self._curve: deque[float] = deque(maxlen=CURVE_POINTS)
         self._doing, self._since = "starting", time.monotonic()
         self._spinner = Spinner("dots")
+        self._jobs: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -131,6 +137,12 @@ class LiveProgress:
                 self._console.print(_started(event), highlight=False, markup=False)
             case StepStarted(iteration=iteration, step=step):
                 self._doing, self._since = f"iteration {iteration} · {step}", time.monotonic()
+            case JobChanged(remote=True):
+                key = event.record.key
+                self._jobs[str(key)] = _job(event)
+                if event.state.final:
+                    del self._jobs[str(key)]
+                    self._since = time.monotonic()
             case IterationCommitted(commit=commit) if commit.iteration:
                 self._commits.append(commit)
                 self._curve.extend(list(commit.scalars.values())[:1])
@@ -143,7 +155,13 @@ class LiveProgress:
         now = time.monotonic()
         text = f" {self._doing}  {now - self._since:.1f} s   (elapsed {_clock(now - self._began)})"
         self._spinner.update(text=Text(text, style="bold"))
-        return Group(*self._history(), self._spinner)
+        return Group(*self._history(), self._spinner, *self._waits())
+
+    def _waits(self) -> list[RenderableType]:
+        """Which job waits where."""
+        shown = [Text(f"  {text}", style="dim") for text in list(self._jobs.values())[:LIVE_ROWS]]
+        rest = len(self._jobs) - len(shown)
+        return [*shown, *([Text(f"  and {rest} more jobs", style="dim")] if rest else [])]
 
     def leave_table(self) -> None:
         """Leaves the last iterations on the screen when the live view is taken away."""
@@ -192,6 +210,14 @@ def _warning(event: StepRetried | Trouble) -> str:
         f"warning: {event.step} of iteration {event.iteration} failed ({event.error}); "
         f"again in {event.wait:g} s"
     )
+
+
+def _job(event: JobChanged) -> str:
+    """'bitcount, Slurm job 12: PENDING (Resources)'."""
+    key = event.record.key
+    what = "/".join(part for part in (key.label, key.name) if part)
+    why = f" ({event.reason})" if event.reason else ""
+    return f"{what}, {event.site} job {event.record.job_id or '?'}: {event.state}{why}"
 
 
 def _clock(seconds: float) -> str:

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from qcsc_loop.cli.tables import plain_table, wide_console
 from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.jobs.ledger import JobRecord, job_records
+from qcsc_loop.jobs.site import site_from
 from qcsc_loop.outcome import json_scalars, stop_message
 from qcsc_loop.report import curve, headline, number, phases, scalars_line
 from qcsc_loop.settings import environment
@@ -87,6 +89,20 @@ def _facts(journal: Journal) -> dict[str, Any]:
         "settings": _plain(journal.settings()),
         "drivers": [{**_plain(e), "end": _plain(journal.end(e.epoch))} for e in epochs],
         "history": [_plain(commit) for commit in journal.history()],
+        "jobs": [_job_facts(job) for job in job_records(journal.store, journal.run_id)],
+    }
+
+
+def _job_facts(job: JobRecord) -> dict[str, Any]:
+    return {
+        **_plain(job.key),
+        "job_id": job.job_id,
+        "state": job.state,
+        "fault": job.fault,
+        "site": job.intent.site,
+        "folder": job.intent.folder,
+        "outcome": _plain(job.outcome),
+        "metrics": _plain(job.metrics),
     }
 
 
@@ -111,6 +127,7 @@ def _print(journal: Journal, console: Console) -> None:
         console.print(str(value), markup=False)
     _print_drivers(journal, console)
     _print_history(history, console)
+    _print_jobs(job_records(journal.store, journal.run_id), console)
     end = journal.end(journal.newest_epoch()) if journal.newest_epoch() else None
     if end is not None and end.error:
         console.print()
@@ -138,6 +155,24 @@ def _print_drivers(journal: Journal, console: Console) -> None:
             f"{epoch.epoch}: {who} since {epoch.since.astimezone():%Y-%m-%d %H:%M:%S}, {how}",
             markup=False,
         )
+
+
+def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
+    """The last jobs that were somebody's queue's, and all that may be alive."""
+    remote = [job for job in jobs if site_from(job.intent.site).remote]
+    shown = [job for job in remote[:-LAST] if not job.over] + remote[-LAST:]
+    if not shown:
+        return
+    table = plain_table(
+        "job", "id", "state", "queue (s)", "run (s)", "nodes", left={"job", "id", "state"}
+    )
+    for job in shown:
+        times = (job.metrics.queue_seconds, job.metrics.run_seconds)
+        seconds = ["" if time is None else f"{max(0.0, time):.1f}" for time in times]
+        nodes = "" if job.metrics.nodes is None else str(job.metrics.nodes)
+        table.add_row(str(job.key), job.job_id or "", job.state, *seconds, nodes)
+    console.print()
+    console.print(table)
 
 
 def _print_history(history: list[Commit], console: Console) -> None:

@@ -61,6 +61,14 @@ class Signals:
         self.hold()
         return await task
 
+    def leaves_jobs(self) -> bool:
+        """Whether remote jobs are left to the driver that resumes the run.
+
+        SIGTERM comes from a machine that is going down, or from who restarts the driver: a job
+        that has waited for hours is not to be lost by it. Ctrl-C is a person who wants it to stop.
+        """
+        return self.received == signal.SIGTERM
+
     def hold(self) -> None:
         """Installs the handlers, again if someone else replaced them."""
         for number in (signal.SIGINT, signal.SIGTERM):

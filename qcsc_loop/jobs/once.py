@@ -28,7 +28,7 @@ from qcsc_loop.errors import (
     SiteUnreachable,
     SubmissionUnclear,
 )
-from qcsc_loop.events import JobChanged, Trouble
+from qcsc_loop.events import JobChanged, JobMeasured, Trouble
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.ledger import (
     Cancelling,
@@ -183,8 +183,7 @@ class _Once(Generic[T]):
                 continue
             record = await self._write(Finished, record.key, outcome=outcome)
             self._changed(record, outcome.state, outcome.reason)
-            if self._ledger.measuring is not None and site.accounts:
-                self._ledger.measuring.later(site, job)
+            self._measure(site, job, record)
         return record
 
     async def _awaited(
@@ -308,6 +307,12 @@ class _Once(Generic[T]):
 
     # small things
 
+    def _measure(self, site: JobSite, job: PlacedJob, record: JobRecord) -> None:
+        if self._ledger.measuring is not None and site.accounts:
+            self._ledger.measuring.later(site, job)
+        elif site.remote:
+            self._ledger.observe(JobMeasured(record))
+
     def _site(self, record: JobRecord) -> JobSite:
         """Where the record's job went, which may not be where a new one would go."""
         if record.intent.site == dumped(self._request.site):
@@ -318,8 +323,8 @@ class _Once(Generic[T]):
         return await self._ledger.write(line(key=key, epoch=self._ledger.epoch, **facts))
 
     def _changed(self, record: JobRecord, state: JobState, reason: str) -> None:
-        site = self._site(record).title
-        self._ledger.observe(JobChanged(record, site, state, reason))
+        site = self._site(record)
+        self._ledger.observe(JobChanged(record, site.title, site.remote, state, reason))
 
     def _show(self, text: str) -> None:
         for line in text.splitlines():

@@ -63,6 +63,11 @@ class JobSite(Resource, ABC):
         """What people call it, for messages."""
 
     @property
+    def remote(self) -> bool:
+        """Whether its jobs are somebody's account, queue and machine: worth a report each."""
+        return True
+
+    @property
     def accounts(self) -> bool:
         """Whether `measure` knows more than an outcome's metrics say."""
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
@@ -12,6 +12,8 @@ from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.prefect.server import prefect_api
 from qcsc_loop.resource import Resource
 from qcsc_loop.sampling.aer import AerSampler
+
+B = TypeVar("B", bound=Block)
 
 
 class AerSamplerBlock(Block):
@@ -31,15 +33,30 @@ async def load_settings(name: str) -> Resource:
     """
     load_prefect_collections()  # the class must be imported before its documents load
     with prefect_api():
-        try:
-            block = await Block.aload(name)
-        except Exception as error:  # Prefect raises ValueError, RuntimeError and HTTP errors here
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise BlockNotFound(name, why, await _saved()) from error
-        settings = getattr(block, "settings", None)
+        block = await load_block(Block, name)
+        load = getattr(block, "load_settings", None)  # a block that names others
+        settings = getattr(block, "settings", None) if load is None else await load()
         if not isinstance(settings, Resource):
             raise BlockNotFound(name, f"a {type(block).__name__} holds no settings", await _saved())
         return settings
+
+
+async def load_block(kind: type[B], name: str) -> B:
+    """The saved block of that name: `block-type/name`, or the name alone for a concrete kind.
+
+    Raises:
+        BlockNotFound: there is none; names those that exist.
+    """
+    full = name if "/" in name or kind is Block else f"{kind.get_block_type_slug()}/{name}"
+    try:
+        block = await Block.aload(full)
+    except Exception as error:  # Prefect raises ValueError, RuntimeError and HTTP errors here
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BlockNotFound(full, why, await _saved()) from error
+    if not isinstance(block, kind):
+        why = f"it is a {type(block).__name__}, not a {kind.__name__}"
+        raise BlockNotFound(full, why, await _saved())
+    return block
 
 
 async def _saved() -> list[str]:

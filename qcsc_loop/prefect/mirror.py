@@ -18,7 +18,17 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from qcsc_loop.errors import DamagedDocument
-from qcsc_loop.events import Event, IterationCommitted, Observer, RunStarted, RunStopped, Trouble
+from qcsc_loop.events import (
+    Event,
+    IterationCommitted,
+    JobMeasured,
+    Observer,
+    RunStarted,
+    RunStopped,
+    Trouble,
+)
+from qcsc_loop.jobs.ledger import JobRecord
+from qcsc_loop.jobs.report import metrics_rows
 from qcsc_loop.prefect.artifacts import Packed, Published, RunArtifacts, pack
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit, EndRecord
@@ -26,6 +36,7 @@ from qcsc_loop.store.records import Commit, EndRecord
 AHEAD = 4  # commits the loop may be ahead of a server that answers
 STRIP_BYTES = 4096  # a smaller state costs the server less than a request to drop it
 FAREWELL_SECONDS = 2.0
+JOBS_KEPT = 1000  # whose metrics wait for a server that is away; the ledger has them all
 LONGEST_PAUSE = 15.0  # seconds between two attempts during an outage
 
 _Outage = (httpx.HTTPError, PrefectHTTPStatusError, OSError)
@@ -43,6 +54,7 @@ class Mirror:
         self._artifacts, self._client, self._journal, self._tell = artifacts, client, journal, tell
         self._waiting: deque[Published] = deque()
         self._to_strip: deque[tuple[Published, UUID]] = deque()
+        self._jobs: deque[JobRecord] = deque(maxlen=JOBS_KEPT)
         self._started: RunStarted | None = None
         self._driver: UUID | None = None
         self._end: EndRecord | None = None
@@ -59,6 +71,8 @@ class Mirror:
         elif isinstance(event, IterationCommitted):
             self._waiting.append(self._of(event.commit, pack(event.state)))
             self._forget_pruned()
+        elif isinstance(event, JobMeasured):
+            self._jobs.append(event.record)
         elif isinstance(event, RunStopped):
             self._end = event.end
         else:
@@ -87,7 +101,8 @@ class Mirror:
                 while self._behind and self._successes == before:
                     await self._moved.wait()
             if self._behind and self._successes == before:
-                left = len(self._waiting)
+                if not (left := len(self._waiting)):
+                    return True  # figures of jobs: the ledger has them
                 self._tell(Trouble(
                     f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
                     f"`qcsc-loop resume {self._journal.run_id}` sends what is missing"
@@ -97,7 +112,8 @@ class Mirror:
 
     @property
     def _behind(self) -> bool:
-        return not self._broken and (not self._caught_up or bool(self._waiting))
+        waiting = self._waiting or self._jobs
+        return not self._broken and (not self._caught_up or bool(waiting))
 
     async def farewell(self) -> None:
         """Says on the server how the driver ended, if that can be said at once."""
@@ -132,6 +148,8 @@ class Mirror:
                 if self._waiting:
                     await self._until_done(self._publish_first)
                     await self._strip_old()
+                elif self._jobs:
+                    await self._publish_job()
                 else:
                     with anyio.move_on_after(self._beat_in):
                         await self._moved.wait()
@@ -145,6 +163,13 @@ class Mirror:
         if first.state is not None and first.state.size > STRIP_BYTES:
             self._to_strip.append((first, artifact))
         self._last_published = first.commit.iteration
+
+    async def _publish_job(self) -> None:
+        """A job's metrics, for people: those that the server does not take now stay in the ledger."""
+        rows = metrics_rows(self._jobs.popleft())
+        with contextlib.suppress(*_Outage):
+            await self._artifacts.publish_table(f"{self._journal.run_id}-job-metrics", rows)
+        self._signal()
 
     async def _strip_old(self) -> None:
         """Drops states that left the history; one that cannot be dropped is left."""

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
 
 def flush() -> None:
     """Sends what Prefect has queued: once the server is gone it would complain on the console."""
+    # from a thread of its own: where an event loop runs Prefect would return a coroutine
+    with ThreadPoolExecutor(1) as outside:
+        outside.submit(_flush).result()
+
+
+def _flush() -> None:
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

@@ -1,0 +1,32 @@
+"""`blocks apply`: saved blocks as a file says they should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+
+from qcsc_loop.cli.drive import read_toml
+from qcsc_loop.cli.tables import wide_console
+
+
+def apply_blocks(*, file: Path, dry_run: bool, as_json: bool) -> None:
+    """Applies the file, and says what it did to each block."""
+    wanted = read_toml(file)
+    import qcsc_loop.cli.flow  # noqa: F401  # Prefect's console, before it is imported
+    from qcsc_loop.prefect.apply import apply
+
+    changes = anyio.run(lambda: apply(wanted, str(file), dry_run=dry_run))
+    if as_json:
+        print(
+            json.dumps(
+                [{"block": c.block, "action": c.action, "fields": list(c.fields)} for c in changes]
+            )
+        )
+        return
+    console = wide_console()
+    for change in changes:
+        fields = f": {', '.join(change.fields)}" if change.fields else ""
+        would = "would " if dry_run and change.action != "keep" else ""
+        console.print(f"{would}{change.action:<7}{change.block}{fields}", markup=False)

@@ -1,0 +1,28 @@
+"""A job in rows and words, for people."""
+
+from __future__ import annotations
+
+from qcsc_loop.jobs.ledger import JobRecord
+
+
+def metrics_rows(record: JobRecord) -> list[dict[str, object]]:
+    """What a job took, as rows of name and value; what nobody knows is left out."""
+    metrics, outcome = record.metrics, record.outcome
+    values: dict[str, object] = {
+        "key": str(record.key),
+        "job id": record.job_id,
+        "state": record.state,
+        "exit code": outcome.exit_code if outcome else None,
+        "reason": (record.fault or (outcome.reason if outcome else "")) or None,
+        "queue seconds": _rounded(metrics.queue_seconds),
+        "run seconds": _rounded(metrics.run_seconds),
+        "nodes": metrics.nodes,
+        "CPUs": metrics.cpus,
+        "node hours": None if metrics.node_hours is None else round(metrics.node_hours, 6),
+        "max RSS bytes": metrics.max_rss_bytes,
+    }
+    return [{"name": name, "value": value} for name, value in values.items() if value is not None]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(max(0.0, seconds), 3)
