@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import anyio
 from anyio import to_thread
@@ -183,17 +182,17 @@ async def _own_step(folder: Path, digest: str) -> Step:
     return Step(run_id="jobs", name="job", make_folder=lambda: place, ledger=ledger)
 
 
-_calls: WeakKeyDictionary[FlowRunContext, Counter[str]] = WeakKeyDictionary()
+_calls: Counter[tuple[str, int, str]] = Counter()
 
 
 def _repeated(name: str) -> str:
     """Which call of the same job this is, in this attempt of the flow run."""
     context = FlowRunContext.get()
-    if context is None:
+    if context is None or context.flow_run is None:
         return ""
-    counts = _calls.setdefault(context, Counter())
-    counts[name] += 1
-    return f"-{counts[name]}" if counts[name] > 1 else ""
+    call = (str(context.flow_run.id), context.flow_run.run_count, name)
+    _calls[call] += 1
+    return f"-{_calls[call]}" if _calls[call] > 1 else ""
 
 
 async def _publish(key: str, record: JobRecord) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_AUTH_STRING as AUTH_STRING
 from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
@@ -47,6 +48,9 @@ def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
         PrefectUnreachable: the configured API, or the temporary server, does not answer.
     """
     configured = PREFECT_API_URL.value()
+    if FlowRunContext.get() is not None:  # Prefect has one already, if need be its own
+        yield str(configured or "Prefect's own server")
+        return
     if configured:
         _require_answer(str(configured))
         yield str(configured)

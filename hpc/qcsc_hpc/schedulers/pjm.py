@@ -17,11 +17,14 @@ _STATES = {
     "RNE": _S.ENDING, "RNO": _S.ENDING,
     "EXT": _S.COMPLETED, "CCL": _S.CANCELLED, "RJT": _S.REJECTED, "ERR": _S.FAILED,
 }  # fmt: skip
-# PJM codes, the column PC: what ended a job that did not end by itself
+# PJM codes, the column PC (Fugaku Users Guide 5.16.1): what ended a job that did not end by itself
 _CODES = {
     "1": _S.CANCELLED, "2": _S.REJECTED,
-    "10": _S.TIMEOUT, "11": _S.TIMEOUT, "12": _S.OUT_OF_MEMORY, "20": _S.NODE_FAIL,
+    "3": _S.REJECTED, "10": _S.TIMEOUT, "11": _S.TIMEOUT, "12": _S.OUT_OF_MEMORY,
+    "18": _S.PREEMPTED, "20": _S.NODE_FAIL,
 }  # fmt: skip
+
+NAME_SHOWN = 10
 
 _ID = re.compile(r"\bJob (\d+) submitted")
 _HEADER = re.compile(r"\S+\s*")
@@ -47,7 +50,7 @@ class PJM(Scheduler):
         project = (where.project_directive or "-g {project}").format(project=where.project(how))
         mpi = [f"proc={how.ranks}", f"max-proc-per-node={how.mpiprocs}", *where.mpi_options_for_pjm]
         lines = [
-            f"--name {job.job_name}",
+            f"--name {_short(job.job_name)}",
             # its own files would appear at the end: the script writes its own
             "-j", "-o /dev/null",
             f'-L "node={how.num_nodes}"',
@@ -87,8 +90,8 @@ class PJM(Scheduler):
         return [["pjstat", "-v"], ["pjstat", "-H", "-v"]]
 
     def found(self, answer: Answer, job_name: str) -> list[str]:
-        # the column is narrower than the name
-        ids = [row["JOB_ID"] for row in _rows(answer) if _names(row["JOB_NAME"], job_name)]
+        shown = _short(job_name)[:NAME_SHOWN]
+        ids = [row["JOB_ID"] for row in _rows(answer) if row["JOB_NAME"] == shown]
         return sorted(ids, key=int)
 
     def cancel(self, job_id: str) -> Argv:
@@ -138,8 +141,9 @@ def _rows(answer: Answer) -> Iterator[dict[str, str]]:
         raise NotUnderstood(answer.words)
 
 
-def _names(shown: str, job_name: str) -> bool:
-    return bool(shown) and job_name.startswith(shown.rstrip("*"))
+def _short(job_name: str) -> str:
+    """The name's hash: pjstat shows ten characters, and by them a job has to be found."""
+    return "q" + job_name.rpartition("-")[2]
 
 
 def _time(text: str) -> datetime | None:
