@@ -24,10 +24,15 @@ FASTAPI_LIMIT = (0, 155)
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be examined."""
+    """What is to be examined.
+
+    Attributes:
+        machine: the name of a saved machine, or `local`.
+    """
 
     store: Path
     ranks: int
+    machine: str = "local"
 
 
 @dataclass(frozen=True)

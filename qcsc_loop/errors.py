@@ -282,6 +282,7 @@ class JobFailed(JobError):
     ) -> None:  # fmt: skip
         self.state, self.job_id, self.site = state, job_id, site
         self.exit_code_of_job, self.tail = exit_code, tail
+        self.transient = state in ("NODE_FAIL", "PREEMPTED")  # not the program's fault
         where = f" ({site} job {job_id})" if job_id else f" ({site})"
         code = f" with exit code {exit_code}" if exit_code else ""
         last = " | ".join(line for line in tail.splitlines()[-5:] if line.strip())

@@ -59,6 +59,10 @@ class BatchSite(JobSite):
     def settle_seconds(self) -> float:
         return self.where.settle_seconds
 
+    @property
+    def patience_seconds(self) -> float:
+        return self.where.patience_seconds
+
     async def submit(self, key: JobKey, folder: Path) -> str:
         """Hands the folder's script to the scheduler.
 

@@ -24,6 +24,7 @@ from qcsc_hpc.schedulers.local import Local
 from qcsc_hpc.schedulers.scheduler import Dialect, refusals
 from qcsc_hpc.script import ScriptFacts, render
 from qcsc_loop.errors import JobRefused
+from qcsc_loop.files import replaced
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.once import JobRequest, JobResult, run_once
 from qcsc_loop.resource import Resource
@@ -182,10 +183,8 @@ class Machine(Resource, ABC):
         key: JobKey,
         folder: Path,
     ) -> None:
-        with JobFolder(folder).script.open("wb") as file:
+        with replaced(JobFolder(folder).script) as file:
             file.write(os.fsencode(self.script(key, folder, how, program, directory)))
-            file.flush()
-            os.fsync(file.fileno())  # the job may start on another node at once
 
 
 class HPCMachine(Machine):

@@ -155,6 +155,7 @@ class HPCProfileFields(BaseModel):
         poll_seconds: the longest pause between two questions to the scheduler.
         command_timeout: seconds after which a scheduler's command counts as unanswered.
         settle_seconds: how long a submission that broke off may take to turn up.
+        patience_seconds: how long a scheduler that does not answer is asked again.
         lost_seconds: how long a job that no command knows is waited for.
     """
 
@@ -182,6 +183,7 @@ class HPCProfileFields(BaseModel):
     poll_seconds: float = Field(default=10.0, gt=0)
     command_timeout: float = Field(default=30.0, gt=0)
     settle_seconds: float = Field(default=5.0, ge=0)
+    patience_seconds: float = Field(default=3600.0, ge=0)
     lost_seconds: float = Field(default=60.0, gt=0)
 
     @model_validator(mode="before")

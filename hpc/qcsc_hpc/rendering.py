@@ -20,6 +20,17 @@ class _Chosen(BaseModel):
     machine: SerializeAsAny[Machine] | BlockName
 
 
+def machine_named(name: str) -> Machine:
+    """The machine that `--machine NAME` means.
+
+    Raises:
+        BlockNotFound: there is none; names those that exist.
+    """
+    machine = anyio.run(resolved, build(_Chosen, {"machine": name})).machine
+    assert isinstance(machine, Machine)
+    return machine
+
+
 def render_script(machine: str, words: tuple[str, ...], ranks: int | None) -> str:
     """The script for a command on a machine, `local` or a saved one.
 
@@ -27,8 +38,7 @@ def render_script(machine: str, words: tuple[str, ...], ranks: int | None) -> st
         BlockNotFound, JobRefused: as a run would.
         InvalidParameters: there is no command.
     """
-    chosen = anyio.run(resolved, build(_Chosen, {"machine": machine})).machine
-    assert isinstance(chosen, Machine)
+    chosen = machine_named(machine)
     if words:
         command = Command(command_name=Path(words[0]).name, executable_key=words[0])
     elif chosen.what is not None:

@@ -8,6 +8,7 @@ asking, seldom: the longer a job has stood as it stands, the rarer.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,7 @@ from qcsc_hpc.commands import Commands
 from qcsc_hpc.folder import ExitRecord, JobFolder
 from qcsc_hpc.schedulers.scheduler import Scheduler, Status
 from qcsc_hpc.verdict import Sighting
+from qcsc_loop.errors import InputError
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.jobs.site import PlacedJob
 
@@ -49,6 +51,7 @@ class Followed:
     look_at: float = field(default_factory=time.monotonic)
     log_position: int = 0
     news: anyio.Event = field(default_factory=anyio.Event)
+    refused: InputError | None = None
 
     def sighting(self) -> Sighting | None:
         """What is known; None before the scheduler has answered."""
@@ -67,6 +70,8 @@ class Followed:
         with anyio.move_on_after(seconds):
             await self.news.wait()
         self.news = anyio.Event()
+        if self.refused is not None:
+            raise self.refused
         return self.sighting()
 
     # for the watch
@@ -162,6 +167,11 @@ class Watch:
         asked = self._followed[:]
         try:
             statuses = await self._statuses(list(dict.fromkeys(f.job.job_id for f in asked)))
+        except InputError as error:  # no patience helps: there is no such command here
+            for followed in asked:
+                followed.refused, followed.ask_at = error, math.inf
+                followed.news.set()
+            return
         except Exception as error:  # an answer that nobody foresaw is no answer either
             self._say(f"{self._scheduler.name} said nothing that can be understood: {error}")
             for followed in asked:  # no answer changes nothing but the time of the next question

@@ -12,11 +12,11 @@ from qcsc_loop.doctor import Finding, Request, findings
 from qcsc_loop.settings import environment
 
 
-def examine(*, ranks: int, store: Path | None, as_json: bool) -> int:
+def examine(*, ranks: int, machine: str, store: Path | None, as_json: bool) -> int:
     """Prints the findings as they come; the exit code says whether all is well."""
     console = Console(stderr=as_json, soft_wrap=True, highlight=False)
     found: list[Finding] = []
-    for finding in findings(Request((store or environment().store).expanduser(), ranks)):
+    for finding in findings(Request((store or environment().store).expanduser(), ranks, machine)):
         found.append(finding)
         mark = "[green]ok  [/green]" if finding.well else "[red]ill [/red]"
         console.print(mark, end="")

@@ -158,6 +158,10 @@ def apply(**options: Any) -> None:
 @click.option(
     "--ranks", type=click.IntRange(1), default=2, show_default=True, help="MPI ranks to start."
 )
+@click.option(
+    "--machine", default="local", show_default=True, metavar="NAME",
+    help="Where to start them: `local`, or a saved machine's name; a small job.",
+)  # fmt: skip
 @_STORE
 @_JSON
 def doctor(**options: Any) -> None:

@@ -48,6 +48,7 @@ class JobKey(BaseModel):
         name = f"{plain}-{self.digest[:DIGEST_LENGTH]}"
         return name if name[0].isalpha() else f"q{name}"
 
-    def same_work(self, other: JobKey) -> bool:
-        """Whether they differ at most by their attempt."""
-        return self.model_copy(update={"attempt": 0}) == other.model_copy(update={"attempt": 0})
+    @property
+    def work(self) -> tuple[int, str, str, str]:
+        """What all attempts of one run at the same thing have in common."""
+        return self.iteration, self.step, self.label, self.name

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -120,7 +121,7 @@ class JobRecord:
         """Whether it ended otherwise than well: another attempt is a new job."""
         if self.outcome is None:
             return False
-        return self.outcome.state is not JobState.COMPLETED or bool(self.fault) or self.cancelling
+        return self.outcome.state is not JobState.COMPLETED or bool(self.fault)
 
     @property
     def state(self) -> str:
@@ -161,14 +162,13 @@ def _lines(store: Store, run_id: str) -> Iterable[Line]:
             continue
 
 
-def _folded(lines: Iterable[Line]) -> dict[str, JobRecord]:
-    records: dict[str, JobRecord] = {}
+def _folded(lines: Iterable[Line]) -> dict[JobKey, JobRecord]:
+    records: dict[JobKey, JobRecord] = {}
     for line in lines:
-        name = str(line.key)
         if isinstance(line, Intent):
-            records.setdefault(name, JobRecord(line))
-        elif name in records:
-            records[name] = records[name].after(line)
+            records.setdefault(line.key, JobRecord(line))
+        elif line.key in records:
+            records[line.key] = records[line.key].after(line)
     return records
 
 
@@ -191,7 +191,8 @@ class Ledger:
     observe: Callable[[Event], None] = lambda _event: None
     leave_jobs: Callable[[], bool] = lambda: False
     measuring: Measuring | None = None
-    _records: dict[str, JobRecord] = field(default_factory=dict[str, JobRecord])
+    _records: dict[JobKey, JobRecord] = field(default_factory=dict[JobKey, JobRecord])
+    _one_at_a_time: Lock = field(default_factory=Lock)
     complete: bool = True
 
     def load(self) -> None:
@@ -207,8 +208,12 @@ class Ledger:
 
     def latest(self, key: JobKey) -> JobRecord | None:
         """The newest attempt at the key's work."""
-        found = [record for record in self._records.values() if record.key.same_work(key)]
+        found = [record for record in self._records.values() if record.key.work == key.work]
         return max(found, key=lambda record: record.key.attempt, default=None)
+
+    def knows(self, key: JobKey) -> bool:
+        """Whether the job is one that a line can be added to."""
+        return key in self._records
 
     def unfinished(self) -> list[JobRecord]:
         """Jobs that may be alive."""
@@ -217,11 +222,22 @@ class Ledger:
     async def write(self, line: Line) -> JobRecord:
         """Adds a line; durable when it returns, and not torn by a cancellation."""
         await whole(self._write, line)
-        return self._records[str(line.key)]
+        return self._records[line.key]
 
     def _write(self, line: Line) -> None:
-        self.check()
-        self.store.append(f"{self.run_id}/{LOG}", [line.model_dump_json().encode()])
-        name = str(line.key)
-        known = JobRecord(line) if isinstance(line, Intent) else self._records[name].after(line)
-        self._records[name] = known
+        with self._one_at_a_time:
+            self.check()
+            self.store.append(f"{self.run_id}/{LOG}", [line.model_dump_json().encode()])
+            if isinstance(line, Intent):
+                self._records = self._recent(line.key.iteration)
+                self._records[line.key] = JobRecord(line)
+            else:
+                self._records[line.key] = self._records[line.key].after(line)
+
+    def _recent(self, iteration: int) -> dict[JobKey, JobRecord]:
+        """Those that a hook of this iteration may ask for, or that may be alive."""
+        return {
+            key: record
+            for key, record in self._records.items()
+            if key.iteration >= iteration - 1 or not record.over
+        }

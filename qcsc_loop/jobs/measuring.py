@@ -59,7 +59,7 @@ class Measuring:
     async def _measure(self, site: JobSite, jobs: list[PlacedJob]) -> None:
         found = await site.measure(jobs)
         for job in jobs:
-            if (metrics := found.get(job.job_id)) is not None:
+            if (metrics := found.get(job.job_id)) is not None and self._ledger.knows(job.key):
                 line = Measured(key=job.key, epoch=self._ledger.epoch, metrics=metrics)
                 self._ledger.observe(JobMeasured(await self._ledger.write(line)))
 

@@ -7,7 +7,6 @@ certainly was not.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -48,8 +47,9 @@ from qcsc_loop.store.records import now
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.5  # between two looks for a job that may have been accepted
-SUBMIT_TRIES = 6
-SUBMIT_PAUSE_SECONDS = 1.0  # after a submission that failed; doubles
+SUBMIT_TRIES = 3
+PAUSE_SECONDS = 1.0  # after a site did not answer; doubles
+LONGEST_PAUSE_SECONDS = 30.0
 CANCEL_SECONDS = 30.0  # for a cancelled job to be over
 
 
@@ -113,7 +113,7 @@ class _Once(Generic[T]):
             else:
                 record = self._same_input(known)
             record = await self._finished(record)
-            if record.cancelling:  # by a driver that did not live to see its end
+            if record.cancelling and record.spoilt:  # by a driver that did not live to see its end
                 continue
             collected = await self._collected(record)
             if collected is not None:
@@ -146,7 +146,9 @@ class _Once(Generic[T]):
     async def _new(self, attempt: int) -> JobRecord:
         key, request = self._key(attempt), self._request
         folder = self._folder(key)
-        await to_thread.run_sync(_emptied, folder)
+        # somebody was here, who may have submitted: a driver that had lost its lease, a run that
+        # was brought back without its ledger
+        strange = not await to_thread.run_sync(_made, folder) or not self._ledger.complete
         await to_thread.run_sync(request.prepare, key, folder)
         intent = Intent(
             key=key,
@@ -156,9 +158,7 @@ class _Once(Generic[T]):
             input_sha256=request.input_sha256,
         )
         record = await self._ledger.write(intent)
-        if self._ledger.complete:
-            return await self._submitted(record)
-        return await self._in_doubt(record)
+        return await (self._in_doubt(record) if strange else self._submitted(record))
 
     async def _finished(self, record: JobRecord) -> JobRecord:
         """The job's outcome, in the ledger."""
@@ -214,6 +214,29 @@ class _Once(Generic[T]):
                 record = await self._write(Finished, job.key, outcome=outcome)
                 self._changed(record, outcome.state, "the run was cancelled")
 
+    async def _abandoned(self, record: JobRecord) -> None:
+        """As `_cancelled`, for a job of which it is not known whether it was accepted."""
+        if self._ledger.leave_jobs():
+            return
+        site, folder = self._site(record), Path(record.intent.folder)
+        with anyio.CancelScope(shield=True), suppress(QcscLoopError):
+            record = await self._write(Cancelling, record.key)
+            with anyio.move_on_after(CANCEL_SECONDS):
+                await self._never_submitted_or_ended(site, record, folder)
+
+    async def _never_submitted_or_ended(
+        self, site: JobSite, record: JobRecord, folder: Path
+    ) -> JobRecord:
+        """The end of a job that is to be, and may not even have begun."""
+        begun = await to_thread.run_sync(site.forbid, record.key, folder)
+        job_id = begun or await site.find(record.key, folder)
+        if job_id is None:
+            outcome = JobOutcome(state=JobState.CANCELLED, reason="it was never submitted")
+        else:
+            record = await self._write(Submitted, record.key, job_id=job_id)
+            outcome = await site.cancel(PlacedJob(record.key, job_id, folder))
+        return await self._write(Finished, record.key, outcome=outcome)
+
     async def _collected(self, record: JobRecord) -> JobResult[T] | None:
         """The results, if the job ended well and they can be read."""
         assert record.outcome is not None
@@ -260,43 +283,62 @@ class _Once(Generic[T]):
     # submission, and doubts about it
 
     async def _submitted(self, record: JobRecord) -> JobRecord:
-        pause = SUBMIT_PAUSE_SECONDS
-        for left in reversed(range(SUBMIT_TRIES)):
+        """Submitted, as often as it certainly was not accepted before."""
+        attempt, key, folder = 0, record.key, Path(record.intent.folder)
+        patience = _Patience(self._site(record).patience_seconds)
+        while True:
+            self._ledger.check()
+            began = now()
             try:
-                job_id = await self._request.submit(record.key, Path(record.intent.folder))
+                job_id = await self._request.submit(key, folder)
             except JobRejected as error:
                 outcome = JobOutcome(state=JobState.REJECTED, reason=error.reason)
-                return await self._write(Finished, record.key, outcome=outcome)
+                return await self._write(Finished, key, outcome=outcome)
             except (SubmissionUnclear, SiteUnreachable) as error:
-                self._ledger.observe(Trouble(str(error)))
-                if (found := await self._turned_up(record, now())) is not None:
+                attempt += 1
+                self._ledger.observe(Trouble(f"{error}; looking for the job"))
+                if (found := await self._turned_up(record, began)) is not None:
                     return await self._adopted(record, found)
-                if not left:
+                if attempt >= SUBMIT_TRIES and not patience.left:
                     raise
-                await anyio.sleep(pause)
-                pause *= 2
+                await patience.pause()
+            except anyio.get_cancelled_exc_class():
+                await self._abandoned(record)
+                raise
             else:
-                record = await self._write(Submitted, record.key, job_id=job_id)
+                record = await self._write(Submitted, key, job_id=job_id)
                 self._changed(record, JobState.PENDING, "")
                 return record
-        raise AssertionError("unreachable")
 
     async def _in_doubt(self, record: JobRecord) -> JobRecord:
         """An intent without an id: the job is found, or it certainly is not there."""
-        if (found := await self._turned_up(record, record.intent.at)) is not None:
-            return await self._adopted(record, found)
         if record.cancelling:
-            outcome = JobOutcome(state=JobState.CANCELLED, reason="it was never submitted")
-            return await self._write(Finished, record.key, outcome=outcome)
-        return await self._submitted(record)
+            folder = Path(record.intent.folder)
+            return await self._never_submitted_or_ended(self._site(record), record, folder)
+        try:
+            found = await self._turned_up(record, record.intent.at)
+        except anyio.get_cancelled_exc_class():
+            await self._abandoned(record)
+            raise
+        return await (self._submitted(record) if found is None else self._adopted(record, found))
 
     async def _turned_up(self, record: JobRecord, since: datetime) -> str | None:
         """Looks for the job until one submitted at `since` would have been seen."""
         site = self._site(record)
         certain = time.monotonic() + site.settle_seconds - (now() - since).total_seconds()
+        patience = _Patience(site.patience_seconds)
         while True:
-            found = await site.find(record.key, Path(record.intent.folder))
-            if found is not None or time.monotonic() >= certain:
+            asked = time.monotonic()
+            try:
+                found = await site.find(record.key, Path(record.intent.folder))
+            except SiteUnreachable as error:
+                if not patience.left:
+                    raise
+                if not patience.paused:
+                    self._ledger.observe(Trouble(f"{error}; it is asked again"))
+                await patience.pause()
+                continue
+            if found is not None or asked >= certain:
                 return found
             await anyio.sleep(LOOK_SECONDS)
 
@@ -331,7 +373,27 @@ class _Once(Generic[T]):
             self._step.logger.info("%s: %s", self._request.name, line)
 
 
-def _emptied(folder: Path) -> None:
-    """A folder for a new attempt: what an intent that was never written left there is no use."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+class _Patience:
+    """Pauses that grow, for as long as a site that does not answer is worth waiting for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._next = PAUSE_SECONDS
+        self.paused = False
+
+    @property
+    def left(self) -> bool:
+        return time.monotonic() < self._end
+
+    async def pause(self) -> None:
+        await anyio.sleep(self._next)
+        self._next, self.paused = min(2 * self._next, LONGEST_PAUSE_SECONDS), True
+
+
+def _made(folder: Path) -> bool:
+    """Makes a folder; whether there was none."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True

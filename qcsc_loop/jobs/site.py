@@ -101,6 +101,11 @@ class JobSite(Resource, ABC):
             SiteUnreachable: the site does not answer.
         """
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long a site that does not answer is asked again before the step fails."""
+        return 0.0
+
     def forbid(self, key: JobKey, folder: Path) -> str | None:
         """Makes sure that no job of this key begins from now on; the id of one that has."""
         return None

@@ -186,4 +186,6 @@ def _span(text: str | None) -> timedelta | None:
 def _bytes(text: str | None) -> int | None:
     scale = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
     number, unit = (text or "")[:-2], (text or "")[-2:].lower()
-    return int(number) * scale[unit] if number.isdecimal() and unit in scale else None
+    if not number.isdecimal() or unit not in scale:
+        return None
+    return int(number) * scale[unit] or None  # 0: it ended before it was looked at
