@@ -19,9 +19,9 @@ _STATES = {
 }  # fmt: skip
 # PJM codes, the column PC (Fugaku Users Guide 5.16.1): what ended a job that did not end by itself
 _CODES = {
-    "1": _S.CANCELLED, "2": _S.REJECTED,
-    "3": _S.REJECTED, "10": _S.TIMEOUT, "11": _S.TIMEOUT, "12": _S.OUT_OF_MEMORY,
-    "18": _S.PREEMPTED, "20": _S.NODE_FAIL,
+    "1": _S.CANCELLED, "2": _S.REJECTED, "3": _S.REJECTED, "7": _S.TIMEOUT, "8": _S.CANCELLED,
+    "10": _S.TIMEOUT, "11": _S.TIMEOUT, "12": _S.OUT_OF_MEMORY, "18": _S.PREEMPTED,
+    "20": _S.NODE_FAIL, "22": _S.NODE_FAIL, "23": _S.OUT_OF_MEMORY,
 }  # fmt: skip
 
 NAME_SHOWN = 10

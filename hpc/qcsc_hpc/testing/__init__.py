@@ -1,0 +1,42 @@
+"""Fake batch systems for tests: real executables that behave like Slurm, OpenPBS and PJM."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+# Every fake command imports this package, so what only a test needs comes when it is asked for;
+# typing is such a thing, too: to a type checker this is its constant.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qcsc_hpc.testing.fault import Fault
+    from qcsc_hpc.testing.pbs import FakePBS
+    from qcsc_hpc.testing.pjm import FakePJM
+    from qcsc_hpc.testing.slurm import FakeSlurm
+    from qcsc_hpc.testing.system import FakeBatchSystem, FakeCommand, FakeJob
+
+__all__ = [
+    "FakeBatchSystem",
+    "FakeCommand",
+    "FakeJob",
+    "FakePBS",
+    "FakePJM",
+    "FakeSlurm",
+    "Fault",
+]
+
+_HOMES = {
+    "FakeBatchSystem": "system",
+    "FakeCommand": "system",
+    "FakeJob": "system",
+    "FakePBS": "pbs",
+    "FakePJM": "pjm",
+    "FakeSlurm": "slurm",
+    "Fault": "fault",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found

@@ -1,0 +1,28 @@
+"""qselect(1B)."""
+
+from __future__ import annotations
+
+from qcsc_hpc.testing.executables.answer import Answer
+from qcsc_hpc.testing.executables.options import Grammar
+from qcsc_hpc.testing.executables.pbs.attributes import letter
+from qcsc_hpc.testing.executables.pbs.history import active, parsed
+from qcsc_hpc.testing.executables.state import State
+
+GRAMMAR = Grammar(valued="NAqsuP", flags="xH")
+USAGE = "qselect [-A account_string] [-N name] [-P project] [-q destination] [-s states] [-x]"
+
+
+def answer(state: State, arguments: list[str]) -> Answer:
+    """The ids of the jobs that all options fit; no id, and exit code 0, if there is none."""
+    options, _, wants_history = parsed(state, GRAMMAR, arguments, USAGE)
+    jobs = state.known_jobs()
+    chosen = jobs if wants_history else active(jobs)
+    if "N" in options:
+        chosen = [job for job in chosen if job.name == options["N"]]
+    if "A" in options:
+        chosen = [job for job in chosen if job.account == options["A"]]
+    if "q" in options:
+        chosen = [job for job in chosen if job.queue == options["q"]]
+    if "s" in options:
+        chosen = [job for job in chosen if letter(job) in options["s"]]
+    return Answer("".join(f"{job.id}\n" for job in chosen))

@@ -1,0 +1,40 @@
+"""A fake PJM."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from qcsc_hpc.testing.system import FakeBatchSystem
+
+
+class FakePJM(FakeBatchSystem):
+    """pjsub, pjstat and pjdel of Fujitsu's Technical Computing Suite, as on Fugaku.
+
+    Resource groups: small (the default; 72 hours), large (24 hours) and int (6 hours). A node
+    belongs to one job. No real PJM was at hand: `qcsc_hpc.testing.executables.pjm` says what is
+    known of it and what is assumed.
+
+    Example:
+        A submitted job, from a test::
+
+            with FakePJM(tmp_path) as pjm:
+                environment = {**os.environ, **pjm.environment}
+                subprocess.run(["pjsub", "job.sh"], env=environment, check=True)
+                (job,) = pjm.jobs()
+    """
+
+    system: ClassVar[str] = "pjm"
+    node_prefix: ClassVar[str] = "a"
+    queues: ClassVar[dict[str, float | None]] = {
+        "small": 72 * 3600.0,
+        "large": 24 * 3600.0,
+        "int": 6 * 3600.0,
+    }
+
+    def reject(self, job_id: str) -> None:
+        """The job manager's exit function refuses a waiting job: RJT."""
+        self._control("reject", job_id)
+
+    def break_down(self, job_id: str) -> None:
+        """The job manager fails over a job: ERR."""
+        self._control("break", job_id)
