@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from qcsc_loop.sampling.samples import Samples
     from qcsc_loop.state import Record, State
     from qcsc_loop.step import Step, current_step, labelled
-    from qcsc_loop.stop import AllOf, AnyOf, Converged, MaxIterations, Plateau, StopRule, WallTime
+    from qcsc_loop.stop import (
+        AllOf,
+        AnyOf,
+        Converged,
+        MaxIterations,
+        NodeHours,
+        Plateau,
+        QpuSeconds,
+        Shots,
+        StopRule,
+        WallTime,
+    )
     from qcsc_loop.store.directory import DirectoryStore
     from qcsc_loop.store.memory import MemoryStore
     from qcsc_loop.store.store import Store
@@ -39,8 +50,10 @@ _HOME = {
     "MaxIterations": "stop",
     "MemoryStore": "store.memory",
     "NDArray": "codec",
+    "NodeHours": "stop",
     "Outcome": "outcome",
     "Plateau": "stop",
+    "QpuSeconds": "stop",
     "QcscLoopError": "errors",
     "Reason": "outcome",
     "Record": "state",
@@ -49,6 +62,7 @@ _HOME = {
     "RunOptions": "options",
     "Sampler": "sampling.sampler",
     "Samples": "sampling.samples",
+    "Shots": "stop",
     "State": "state",
     "Step": "step",
     "StopRule": "stop",
@@ -72,9 +86,11 @@ __all__ = [
     "MaxIterations",
     "MemoryStore",
     "NDArray",
+    "NodeHours",
     "Outcome",
     "Plateau",
     "QcscLoopError",
+    "QpuSeconds",
     "Reason",
     "Record",
     "Resource",
@@ -82,6 +98,7 @@ __all__ = [
     "RunOptions",
     "Sampler",
     "Samples",
+    "Shots",
     "State",
     "Step",
     "StopRule",

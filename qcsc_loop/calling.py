@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from qcsc_loop.codec import Codec
 from qcsc_loop.errors import HookFailed, WrongHookType
 from qcsc_loop.events import Event, StepRetried, StepStarted
 from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.kept import Compiled
 from qcsc_loop.options import Around, Call
 from qcsc_loop.provenance import source_file
 from qcsc_loop.retry import Retry
@@ -28,12 +30,27 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Returned(Generic[T]):
+    """What a hook gave.
+
+    Attributes:
+        seconds: its last attempt took.
+        usage: all its attempts cost, by name.
+    """
+
+    value: T
+    seconds: float
+    usage: Counter[str]
+
+
+@dataclass(frozen=True)
 class HookCaller:
     """Calls the hooks of one algorithm in one run."""
 
     algorithm: type[IterativeAlgorithm[Any, Any, Any]]
     journal: Journal
     ledger: Ledger
+    compiled: Compiled
     run_seed: int
     retry: Retry
     around: Around
@@ -41,18 +58,19 @@ class HookCaller:
 
     async def __call__(
         self, hook: str, iteration: int, codec: Codec[T], call: Call[T]
-    ) -> tuple[T, float]:
-        """What the hook returns, checked, and the seconds its last attempt took.
+    ) -> Returned[T]:
+        """What the hook returns, checked, and what it took.
 
         Raises:
             HookFailed: it raised, and is not retried.
             WrongHookType: it returned something else than its class declares.
         """
         attempt = 0
+        usage: Counter[str] = Counter()
         while True:
             try:
-                value, seconds = await self._attempt(hook, iteration, attempt, call)
-                return self._checked(hook, codec, value), seconds
+                value, seconds = await self._attempt(hook, iteration, attempt, usage, call)
+                return Returned(self._checked(hook, codec, value), seconds, usage)
             except Exception as error:
                 wait = self.retry.wait(hook, error, attempt)
                 if wait is None:
@@ -62,7 +80,7 @@ class HookCaller:
                 attempt += 1
 
     async def _attempt(
-        self, hook: str, iteration: int, attempt: int, call: Call[T]
+        self, hook: str, iteration: int, attempt: int, usage: Counter[str], call: Call[T]
     ) -> tuple[T, float]:
         step = Step(
             run_id=self.journal.run_id,
@@ -71,6 +89,8 @@ class HookCaller:
             name=hook,
             attempt=attempt,
             ledger=self.ledger,
+            usage=usage,
+            compiled=self.compiled,
             make_folder=partial(self.journal.work_folder, iteration, hook),
         )
         self.tell(StepStarted(iteration, hook, attempt))

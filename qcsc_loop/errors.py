@@ -25,7 +25,8 @@
     │   ├── JobRejected             its scheduler does not take it, now or later
     │   ├── JobInputChanged         the step has this job already, for other input
     │   ├── SubmissionUnclear       it may have been accepted, and does not turn up
-    │   └── SiteUnreachable         the scheduler or service does not answer
+    │   ├── SiteUnreachable         the scheduler or service does not answer
+    │   └── CredentialsRefused      it answers, and does not let us in
     └── PrefectUnreachable          no Prefect API answers
 
 The raiser passes facts, the class makes the sentence: what failed, what is valid, what to do next.
@@ -327,6 +328,13 @@ class SiteUnreachable(JobError):
 
     def __init__(self, site: str, why: str) -> None:
         super().__init__(f"{site} does not answer: {why}")
+
+
+class CredentialsRefused(JobError):
+    """A service does not let us in. What was submitted stays, and a resume finds it."""
+
+    def __init__(self, site: str, why: str) -> None:
+        super().__init__(f"{site} does not let us in: {why}")
 
 
 class PrefectUnreachable(QcscLoopError):

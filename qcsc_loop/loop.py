@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,12 +27,14 @@ from qcsc_loop.events import (
 )
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.measuring import measuring
+from qcsc_loop.kept import Compiled
 from qcsc_loop.opening import Opened, open_run
 from qcsc_loop.options import Around, Call, RunOptions, directly
 from qcsc_loop.outcome import Outcome, Reason
 from qcsc_loop.recovery import last_good
 from qcsc_loop.resolving import resolved
 from qcsc_loop.shielding import whole
+from qcsc_loop.spending import Spending
 from qcsc_loop.step import loop_running
 from qcsc_loop.stop import Committed, Progress, Stop, with_convergence
 from qcsc_loop.store.records import Commit, EndRecord, StepNote
@@ -69,9 +71,10 @@ class _At(Generic[S]):
 
 @dataclass(frozen=True)
 class _Recorded(Generic[T]):
-    """A step's value from its record; None may be one."""
+    """A step's value from its record, and what it cost then; None may be a value."""
 
     value: T
+    usage: dict[str, float]
 
 
 class _Drive(Generic[S, M, E]):
@@ -101,6 +104,7 @@ class _Drive(Generic[S, M, E]):
             algorithm=type(algorithm),
             journal=opened.journal,
             ledger=self._ledger,
+            compiled=Compiled(),
             run_seed=opened.record.seed,
             retry=opened.settings.retry,
             around=self._around,
@@ -109,6 +113,8 @@ class _Drive(Generic[S, M, E]):
         self._rule = with_convergence(opened.settings.stop)
         self._recent: deque[Committed] = deque(maxlen=max(1, self._rule.lookback))
         self._seconds: dict[str, float] = {}
+        self._usage: Counter[str] = Counter()
+        self._spending = Spending(self._ledger)
         self._started = time.monotonic()
         self._iteration = self._recorded_through = 0
 
@@ -145,11 +151,14 @@ class _Drive(Generic[S, M, E]):
             self._tell(Trouble(found.loss))
         self._iteration = found.commit.iteration
         self._recent.extend(commit.seen_by_rules() for commit in found.history)
+        self._spending.add(found.history)
         await self._prune()
         return resumed_from, _At(found.state, found.commit)
 
     def _progress(self) -> Progress:
-        return Progress(tuple(self._recent), time.monotonic() - self._started)
+        spent = self._spending
+        seconds = time.monotonic() - self._started
+        return Progress(tuple(self._recent), seconds, used=spent.total, next_use=spent.next)
 
     def _outcome(self, at: _At[S], stop: Stop, resumed_from: int | None) -> Outcome[S]:
         return Outcome(
@@ -161,6 +170,7 @@ class _Drive(Generic[S, M, E]):
             resumed_from=resumed_from,
             state_sha256=at.commit.state_sha256,
             scalars=at.commit.scalars,
+            usage=self._spending.total,
             seconds=time.monotonic() - self._started,
         )
 
@@ -224,7 +234,9 @@ class _Drive(Generic[S, M, E]):
         known = await self._recorded(step, iteration, codec, origin)
         if known is not None:
             self._tell(StepReused(iteration, step))
+            self._usage.update(known.usage)
             return known.value
+        before = Counter(self._usage)
         value = await self._call(step, iteration, codec, call)
         note = StepNote(
             iteration=iteration,
@@ -232,6 +244,7 @@ class _Drive(Generic[S, M, E]):
             epoch=self._lease.epoch,
             state_sha256=origin,
             seconds=self._seconds[step],
+            usage=self._usage - before,
         )
         # the loop goes on with what was written: a resumed run sees the same values
         return await whole(self._keep, codec, value, partial(self._lease.save_step, note))
@@ -251,7 +264,7 @@ class _Drive(Generic[S, M, E]):
         found = self._journal.step(iteration, step)
         if found is None or found[0].state_sha256 != origin:
             return None
-        return _Recorded(codec.decode(found[1]))
+        return _Recorded(codec.decode(found[1]), found[0].usage)
 
     @staticmethod
     def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> T:
@@ -260,8 +273,10 @@ class _Drive(Generic[S, M, E]):
         return read
 
     async def _call(self, hook: str, iteration: int, codec: Codec[T], call: Call[T]) -> T:
-        value, self._seconds[hook] = await self._call_hook(hook, iteration, codec, call)
-        return value
+        returned = await self._call_hook(hook, iteration, codec, call)
+        self._seconds[hook] = returned.seconds
+        self._usage.update(returned.usage)
+        return returned.value
 
     async def _commit(
         self, iteration: int, document: Document, state: S, *, converged: bool
@@ -272,10 +287,12 @@ class _Drive(Generic[S, M, E]):
             converged=converged,
             scalars=state.scalars(),
             seconds=self._seconds,
+            usage=self._usage,
             state_sha256=document.sha256,
         )
         await whole(self._write, commit, document)
-        self._seconds = {}
+        self._seconds, self._usage = {}, Counter()
+        self._spending.add([commit])
         self._recent.append(commit.seen_by_rules())
         self._tell(IterationCommitted(commit, document))
         await self._prune()

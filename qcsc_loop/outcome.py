@@ -18,6 +18,7 @@ class Reason(StrEnum):
     MAX_ITERATIONS = "max_iterations"
     PLATEAU = "plateau"
     WALL_TIME = "wall_time"
+    BUDGET = "budget"
     CUSTOM = "custom"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
@@ -37,12 +38,14 @@ _WORDS = {
     Reason.MAX_ITERATIONS: "stopped",
     Reason.PLATEAU: "on a plateau",
     Reason.WALL_TIME: "out of time",
+    Reason.BUDGET: "out of budget",
     Reason.CUSTOM: "stopped",
 }
 _ADVICE = {
     Reason.MAX_ITERATIONS: "to go on: resume with a higher --max-iterations",
     Reason.PLATEAU: "to go on: resume with a smaller tolerance or a longer window",
     Reason.WALL_TIME: "to go on: resume",
+    Reason.BUDGET: "to go on: resume with a larger budget",
     Reason.INTERRUPTED: "to go on: resume",
     Reason.FAILED: "after the fix: resume",
 }
@@ -60,6 +63,7 @@ class Outcome(Generic[S_co]):
         resumed_from: the iteration this driver started from; None if it started the run.
         state_sha256: hash of the state, equal for equal bits.
         scalars: `state.scalars()`.
+        usage: what all drivers together have spent: `shots`, `qpu_seconds`, `node_hours`.
         seconds: how long this driver took.
     """
 
@@ -71,6 +75,7 @@ class Outcome(Generic[S_co]):
     resumed_from: int | None
     state_sha256: str
     scalars: dict[str, float] = field(default_factory=dict[str, float])
+    usage: dict[str, float] = field(default_factory=dict[str, float])
     seconds: float = 0.0
 
     @property
@@ -87,6 +92,7 @@ class Outcome(Generic[S_co]):
             "resumed_from": self.resumed_from,
             "state_sha256": self.state_sha256,
             "scalars": json_scalars(self.scalars),
+            "usage": self.usage,
             "message": self.message,
             "seconds": round(self.seconds, 3),
         }

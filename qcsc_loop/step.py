@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.kept import Compiled
 
 STANDALONE = "standalone"
+JOB_SUFFIX = ".job"  # of a job's folder in a step's
 
 
 def _temporary_folder() -> Path:
@@ -37,6 +40,9 @@ class Step:
         label: which of several concurrent parts of the step this is; empty for the step itself.
         attempt: 0, or how often the step was retried; randomness does not depend on it.
         ledger: the run's remote jobs.
+        usage: what the step has cost so far.
+        calls: how many jobs of each name this attempt has asked for.
+        compiled: circuits that were compiled in this run.
     """
 
     run_id: str = STANDALONE
@@ -47,6 +53,9 @@ class Step:
     attempt: int = 0
     make_folder: Callable[[], Path] = _temporary_folder
     ledger: Ledger = field(default_factory=Ledger.standalone)
+    usage: Counter[str] = field(default_factory=Counter[str])
+    calls: Counter[str] = field(default_factory=Counter[str])
+    compiled: Compiled = field(default_factory=Compiled)
 
     @cached_property
     def rng(self) -> np.random.Generator:
@@ -75,6 +84,10 @@ class Step:
         A step that is executed again after a crash finds what the first execution left there.
         """
         return self.make_folder()
+
+    def spend(self, **amounts: float) -> None:
+        """Counts what something cost, such as `shots=1000`: for budgets and the outcome."""
+        self.usage.update(amounts)
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[Any]:
@@ -145,6 +158,8 @@ def labelled(label: str) -> Iterator[Step]:
     """
     if not label or label in (".", "..") or "/" in label or "\0" in label:
         raise ValueError(f"a label names a folder: {label!r} is empty, or leads out of the step's")
+    if label.endswith(JOB_SUFFIX):
+        raise ValueError(f"a label cannot end in {JOB_SUFFIX!r}, as folders of jobs do: {label!r}")
     whole = current_step()
     part = label if not whole.label else f"{whole.label}/{label}"
     folder = whole.make_folder
@@ -154,7 +169,7 @@ def labelled(label: str) -> Iterator[Step]:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    with stepping(replace(whole, label=part, make_folder=make_part)) as step:
+    with stepping(replace(whole, label=part, make_folder=make_part, calls=Counter())) as step:
         yield step
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -41,10 +41,14 @@ class Progress:
         recent: the last committed iterations, oldest first; at least as many as the rule's
             `lookback` asks for, once there are so many.
         driver_seconds: how long this driver has been running the run.
+        used: what the run has cost, by name: `shots`, `qpu_seconds`, `node_hours`.
+        next_use: what the next iteration may cost, from what the last ones did.
     """
 
     recent: Sequence[Committed]
     driver_seconds: float
+    used: Mapping[str, float] = field(default_factory=dict[str, float])
+    next_use: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def iteration(self) -> int:
@@ -219,6 +223,67 @@ class WallTime(StopRule):
         if progress.driver_seconds < self.seconds:
             return None
         return Stop(Reason.WALL_TIME, f"limit of {self.seconds:g} s")
+
+
+class Budget(StopRule, ABC):
+    """Stops before an iteration that would spend more than there is.
+
+    What it would spend is taken from the dearest of the last three; the first one is free to try.
+    All drivers of the run, failed jobs and repeated steps count.
+    """
+
+    limit: float = Field(gt=0)
+
+    @property
+    @abstractmethod
+    def amount(self) -> str:
+        """The name of what is limited."""
+
+    def check(self, progress: Progress) -> Stop | None:
+        used, more = (spent.get(self.amount, 0.0) for spent in (progress.used, progress.next_use))
+        if used + more <= self.limit and used < self.limit:
+            return None
+        words = self.amount.replace("_", " ")
+        return Stop(Reason.BUDGET, f"{used:.6g} of {self.limit:.6g} {words} spent")
+
+
+class QpuSeconds(Budget):
+    """A budget of seconds that the quantum service charges."""
+
+    type: Literal["qpu-seconds"] = "qpu-seconds"
+
+    def __init__(self, *limit: float, **fields: Any) -> None:
+        super().__init__(**_fields(self, limit), **fields)
+
+    @property
+    def amount(self) -> str:
+        return "qpu_seconds"
+
+
+class Shots(Budget):
+    """A budget of shots, from whatever source."""
+
+    type: Literal["shots"] = "shots"
+
+    def __init__(self, *limit: float, **fields: Any) -> None:
+        super().__init__(**_fields(self, limit), **fields)
+
+    @property
+    def amount(self) -> str:
+        return "shots"
+
+
+class NodeHours(Budget):
+    """A budget of node hours of HPC jobs."""
+
+    type: Literal["node-hours"] = "node-hours"
+
+    def __init__(self, *limit: float, **fields: Any) -> None:
+        super().__init__(**_fields(self, limit), **fields)
+
+    @property
+    def amount(self) -> str:
+        return "node_hours"
 
 
 def with_convergence(rule: StopRule) -> StopRule:

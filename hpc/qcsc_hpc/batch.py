@@ -117,6 +117,7 @@ class BatchSite(JobSite):
                 waiting.tell(*now)
                 told = now
             if (limit := self._beyond(seen, waiting)) is not None:
+                waiting.check()
                 ended = await self.cancel(followed.job)
                 return ended if ended.state is JobState.COMPLETED else limit.model_copy(
                     update={"metrics": ended.metrics}
@@ -159,7 +160,13 @@ class BatchSite(JobSite):
 
     async def cancel(self, job: PlacedJob) -> JobOutcome:
         runtime = self._runtime()
-        await to_thread.run_sync(JobFolder(job.folder).close)
+        owner = await to_thread.run_sync(JobFolder(job.folder).close)
+        ended = await self._cancelled(runtime, job)
+        if owner is not None and owner != job.job_id:
+            raise AnotherJobRuns(owner)
+        return ended
+
+    async def _cancelled(self, runtime: _Runtime, job: PlacedJob) -> JobOutcome:
         answer = await runtime.commands.ask(runtime.scheduler.cancel(job.job_id))
         with self._reading():
             runtime.scheduler.cancelled(answer)
@@ -178,6 +185,10 @@ class BatchSite(JobSite):
                 return JobOutcome(state=JobState.CANCELLED, reason="the scheduler does not know it")
             if (outcome := verdict(seen, self.where.lost_seconds)) is not None:
                 return outcome
+
+    @property
+    def fences(self) -> bool:
+        return True
 
     def forbid(self, key: JobKey, folder: Path) -> str | None:
         return JobFolder(folder).close()

@@ -80,7 +80,7 @@ class LocalSite(JobSite):
             job=job.job_id, exit_code=0, started=started, ended=time.time()
         )
         begun, over = record.times
-        metrics = JobMetrics(submitted=begun, started=begun, ended=over, nodes=1)
+        metrics = JobMetrics(submitted=begun, started=begun, ended=over)
         return outcome.model_copy(update={"tail": folder.tail(), "metrics": metrics})
 
     async def _ended(self, job: PlacedJob, folder: JobFolder, waiting: Waiting) -> None:
@@ -136,6 +136,10 @@ class LocalSite(JobSite):
         if process is not None:
             with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_SECONDS):
                 await process.wait()
+
+    @property
+    def fences(self) -> bool:
+        return True
 
     def forbid(self, key: JobKey, folder: Path) -> str | None:
         return JobFolder(folder).close()

@@ -25,12 +25,15 @@ from qcsc_loop.parameters import build, merged, parse_settings
 from qcsc_loop.resolving import named_blocks
 from qcsc_loop.retry import Retry
 from qcsc_loop.settings import environment
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.stop import AnyOf, MaxIterations, NodeHours, QpuSeconds, Shots, StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
 if TYPE_CHECKING:
     from qcsc_loop.flows import Granularity
+
+
+DEFAULT_ITERATIONS = 100
 
 
 def run(
@@ -98,6 +101,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _options(
     *,
     max_iterations: int | None,
+    max_qpu_seconds: float | None,
+    max_shots: float | None,
+    max_node_hours: float | None,
     keep: int | None,
     retries: int | None,
     retry_delay: float | None,
@@ -105,8 +111,16 @@ def _options(
     **_: Any,
 ) -> RunOptions:
     options: RunOptions = {}
-    if max_iterations is not None:
-        options["stop"] = MaxIterations(max_iterations)
+    budgets: list[StopRule] = []
+    if max_qpu_seconds is not None:
+        budgets.append(QpuSeconds(max_qpu_seconds))
+    if max_shots is not None:
+        budgets.append(Shots(max_shots))
+    if max_node_hours is not None:
+        budgets.append(NodeHours(max_node_hours))
+    if max_iterations is not None or budgets:
+        most = MaxIterations(DEFAULT_ITERATIONS if max_iterations is None else max_iterations)
+        options["stop"] = AnyOf(rules=(most, *budgets)) if budgets else most
     if keep is not None:
         options["keep"] = keep
     if retries is not None:

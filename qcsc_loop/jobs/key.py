@@ -10,6 +10,17 @@ NAME_LENGTH = 60  # PJM takes 63 characters, all others more
 DIGEST_LENGTH = 20
 
 
+def checked_name(name: str) -> str:
+    """The name, if it can be a part of a folder's.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise ValueError(f"a job's name is part of a folder's: {name!r} cannot be one")
+    return name
+
+
 class JobKey(BaseModel):
     """Which job of which step of which run.
 

@@ -7,7 +7,9 @@ its results were good, what it took. Each is on disk before the next thing happe
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from qcsc_loop.jobs.measuring import Measuring
 
 LOG = "jobs.jsonl"
+KEPT_ITERATIONS = 4
 
 
 class _Line(BaseModel):
@@ -151,25 +154,37 @@ class JobRecord:
 
 def job_records(store: Store, run_id: str) -> list[JobRecord]:
     """A run's jobs, in the order of their submission. Reading needs no lease."""
-    return list(_folded(_lines(store, run_id)).values())
+    return list(_read(store, run_id).records.values())
 
 
-def _lines(store: Store, run_id: str) -> Iterable[Line]:
-    for line in store.lines(f"{run_id}/{LOG}"):
-        try:
-            yield _LINE.validate_json(line)
-        except ValidationError:  # cut off by a crash: what it would have said did not happen
-            continue
+@dataclass(frozen=True)
+class _Read:
+    """What a log says.
+
+    Attributes:
+        whole: every line could be read, and follows from those before it.
+    """
+
+    records: dict[JobKey, JobRecord]
+    whole: bool
 
 
-def _folded(lines: Iterable[Line]) -> dict[JobKey, JobRecord]:
+def _read(store: Store, run_id: str) -> _Read:
     records: dict[JobKey, JobRecord] = {}
-    for line in lines:
+    whole = True
+    for text in store.lines(f"{run_id}/{LOG}"):
+        try:
+            line = _LINE.validate_json(text)
+        except ValidationError:
+            whole = False
+            continue
         if isinstance(line, Intent):
-            records.setdefault(line.key, JobRecord(line))
+            records[line.key] = JobRecord(line)
         elif line.key in records:
             records[line.key] = records[line.key].after(line)
-    return records
+        else:
+            whole = False
+    return _Read(records, whole)
 
 
 @dataclass
@@ -180,6 +195,8 @@ class Ledger:
         run_uid: goes into every key.
         check: raises LeaseLost where this driver may not write any more.
         leave_jobs: whether a driver that is told to go leaves its jobs to the next one.
+        complete: it knows all jobs that the run may have.
+        loaded: when that was read, by the monotonic clock.
         measuring: asks for what accounting knows of finished jobs; None: nobody asks.
     """
 
@@ -192,14 +209,17 @@ class Ledger:
     leave_jobs: Callable[[], bool] = lambda: False
     measuring: Measuring | None = None
     _records: dict[JobKey, JobRecord] = field(default_factory=dict[JobKey, JobRecord])
+    _forgotten: Counter[str] = field(default_factory=Counter[str])
     _one_at_a_time: Lock = field(default_factory=Lock)
     complete: bool = True
+    loaded: float = 0.0
 
     def load(self) -> None:
         """Reads what earlier drivers wrote. Blocks."""
-        self._records = _folded(_lines(self.store, self.run_id))
+        found = _read(self.store, self.run_id)
+        self._records, self.loaded = found.records, time.monotonic()
         # a run that came from somewhere else may have jobs that this log does not know
-        self.complete = self.epoch == 1 or bool(self._records)
+        self.complete = found.whole and (self.epoch == 1 or bool(found.records))
 
     @classmethod
     def standalone(cls) -> Ledger:
@@ -221,23 +241,35 @@ class Ledger:
 
     async def write(self, line: Line) -> JobRecord:
         """Adds a line; durable when it returns, and not torn by a cancellation."""
-        await whole(self._write, line)
-        return self._records[line.key]
+        record: JobRecord = await whole(self._write, line)
+        return record
 
-    def _write(self, line: Line) -> None:
+    def _write(self, line: Line) -> JobRecord:
         with self._one_at_a_time:
             self.check()
             self.store.append(f"{self.run_id}/{LOG}", [line.model_dump_json().encode()])
             if isinstance(line, Intent):
                 self._records = self._recent(line.key.iteration)
-                self._records[line.key] = JobRecord(line)
+                record = JobRecord(line)
             else:
-                self._records[line.key] = self._records[line.key].after(line)
+                record = self._records[line.key].after(line)
+            self._records[line.key] = record
+            return record
 
     def _recent(self, iteration: int) -> dict[JobKey, JobRecord]:
-        """Those that a hook of this iteration may ask for, or that may be alive."""
-        return {
-            key: record
-            for key, record in self._records.items()
-            if key.iteration >= iteration - 1 or not record.over
-        }
+        """Those that a hook of this iteration may ask for, that may be alive or foretell costs."""
+        recent: dict[JobKey, JobRecord] = {}
+        for key, record in self._records.items():
+            if key.iteration >= iteration - KEPT_ITERATIONS or not record.over:
+                recent[key] = record
+            else:
+                self._forgotten.update(record.metrics.costs)
+        return recent
+
+    def costs(self, iteration: int | None = None) -> Counter[str]:
+        """What jobs have cost, by name: all of them, or those of one iteration."""
+        total = Counter(self._forgotten if iteration is None else {})
+        for record in list(self._records.values()):
+            if iteration is None or record.key.iteration == iteration:
+                total.update(record.metrics.costs)
+        return total

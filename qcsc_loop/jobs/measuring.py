@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import anyio
 
-from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.events import JobMeasured
 from qcsc_loop.jobs.ledger import Ledger, Measured
 from qcsc_loop.jobs.site import JobSite, PlacedJob
@@ -49,17 +48,17 @@ class Measuring:
     async def rest(self) -> None:
         """Measures all there are, several of one site with one question."""
         while self._due:
-            await asyncio.sleep(max(0.0, self._due[-1].at - time.monotonic()))
-            first = self._due[0].site
-            together = [due for due in self._due if due.site == first]
-            self._due = [due for due in self._due if due.site != first]
-            with suppress(QcscLoopError):
+            await asyncio.sleep(max(0.0, self._due[0].at - time.monotonic()))
+            first, now = self._due[0].site, time.monotonic()
+            together = [due for due in self._due if due.site == first and due.at <= now]
+            with suppress(Exception):  # whatever accounting says that nobody foresaw
                 await self._measure(first, [due.job for due in together])
+            self._due = [due for due in self._due if due not in together]
 
     async def _measure(self, site: JobSite, jobs: list[PlacedJob]) -> None:
         found = await site.measure(jobs)
         for job in jobs:
-            if (metrics := found.get(job.job_id)) is not None and self._ledger.knows(job.key):
+            if (metrics := found.get(job.job_id)) is not None:
                 line = Measured(key=job.key, epoch=self._ledger.epoch, metrics=metrics)
                 self._ledger.observe(JobMeasured(await self._ledger.write(line)))
 
@@ -67,15 +66,18 @@ class Measuring:
 @asynccontextmanager
 async def measuring(ledger: Ledger) -> AsyncIterator[None]:
     """Measures the ledger's jobs while the block runs, and for a short while after it."""
-    ledger.measuring = Measuring(ledger)
-    task = asyncio.ensure_future(ledger.measuring.forever())
+    ledger.measuring = behind = Measuring(ledger)
+    task = asyncio.ensure_future(behind.forever())
     try:
         yield
-        task.cancel()
+        await _ended(task)
         with anyio.move_on_after(END_SECONDS):
-            await ledger.measuring.rest()
+            await behind.rest()
     finally:
         ledger.measuring = None
-        task.cancel()
-        with suppress(asyncio.CancelledError, QcscLoopError):
-            await task
+        await _ended(task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

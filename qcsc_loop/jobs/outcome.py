@@ -41,6 +41,7 @@ class JobMetrics(_Fact):
         queue_seconds: from submission to start.
         run_seconds: from start to end.
         max_rss_bytes: the largest resident memory of one process.
+        qpu_seconds: what the quantum service charges.
     """
 
     submitted: datetime | None = None
@@ -49,6 +50,7 @@ class JobMetrics(_Fact):
     nodes: int | None = None
     cpus: int | None = None
     max_rss_bytes: int | None = None
+    qpu_seconds: float | None = None
 
     @property
     def queue_seconds(self) -> float | None:
@@ -64,6 +66,12 @@ class JobMetrics(_Fact):
         if self.nodes is None or self.run_seconds is None:
             return None
         return self.nodes * self.run_seconds / 3600
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What of it a budget may limit."""
+        amounts = {"node_hours": self.node_hours, "qpu_seconds": self.qpu_seconds}
+        return {name: max(0.0, amount) for name, amount in amounts.items() if amount is not None}
 
     def over(self, older: JobMetrics) -> JobMetrics:
         """These, with what they do not say taken from others."""

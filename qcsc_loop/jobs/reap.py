@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from anyio import to_thread
 
 from qcsc_loop.errors import QcscLoopError
-from qcsc_loop.jobs.ledger import Cancelling, Finished, JobRecord, Ledger, job_records
-from qcsc_loop.jobs.outcome import JobOutcome, JobState
-from qcsc_loop.jobs.site import PlacedJob, site_from
+from qcsc_loop.jobs.ending import ended
+from qcsc_loop.jobs.ledger import JobRecord, Ledger, job_records
+from qcsc_loop.jobs.site import site_from
+from qcsc_loop.outcome import Reason
 from qcsc_loop.settings import environment
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import EndRecord
 
 
 async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list[JobRecord]:
@@ -30,7 +31,7 @@ async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list
     record = await to_thread.run_sync(journal.record)
     if all(job.over for job in await to_thread.run_sync(job_records, journal.store, record.run_id)):
         return []
-    before = await to_thread.run_sync(journal.end, journal.newest_epoch())
+    before = await to_thread.run_sync(_last_end, journal)
     settings = await to_thread.run_sync(journal.settings)
     lease = await to_thread.run_sync(journal.claim, settings, {}, environment().lease_seconds)
     left: list[JobRecord] = []
@@ -45,24 +46,20 @@ async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list
         await to_thread.run_sync(ledger.load)
         for job in ledger.unfinished():
             try:
-                tell(await _end(ledger, job), "")
+                tell(await ended(ledger, job, site_from(job.intent.site)), "")
             except QcscLoopError as error:
                 left.append(job)
                 tell(job, str(error))
     finally:
         # the run ended as it did before, whoever cleaned up after it
-        lease.release(before and before.model_copy(update={"epoch": lease.epoch}))
+        lease.release(before.model_copy(update={"epoch": lease.epoch}))
     return left
 
 
-async def _end(ledger: Ledger, record: JobRecord) -> JobRecord:
-    site, folder = site_from(record.intent.site), Path(record.intent.folder)
-    key, epoch = record.key, ledger.epoch
-    await ledger.write(Cancelling(key=key, epoch=epoch))
-    begun = await to_thread.run_sync(site.forbid, key, folder)
-    job_id = record.job_id or begun or await site.find(key, folder)
-    if job_id is None:
-        outcome = JobOutcome(state=JobState.CANCELLED, reason="it was never submitted")
-    else:
-        outcome = await site.cancel(PlacedJob(key, job_id, folder))
-    return await ledger.write(Finished(key=key, epoch=epoch, outcome=outcome))
+def _last_end(journal: Journal) -> EndRecord:
+    """How the last driver ended; for one that was killed, that it did."""
+    epoch = journal.newest_epoch()
+    known = journal.end(epoch) if epoch else None
+    history = journal.history()
+    iteration = history[-1].iteration if history else 0
+    return known or EndRecord(epoch=epoch + 1, reason=Reason.INTERRUPTED, iteration=iteration)

@@ -19,9 +19,20 @@ def metrics_rows(record: JobRecord) -> list[dict[str, object]]:
         "nodes": metrics.nodes,
         "CPUs": metrics.cpus,
         "node hours": None if metrics.node_hours is None else round(metrics.node_hours, 6),
+        "QPU seconds": metrics.qpu_seconds,
+        "efficiency": _efficiency(record),
         "max RSS bytes": metrics.max_rss_bytes,
     }
     return [{"name": name, "value": value} for name, value in values.items() if value is not None]
+
+
+def _efficiency(record: JobRecord) -> float | None:
+    """QPU time as a part of the time since the submission."""
+    metrics = record.metrics
+    if metrics.qpu_seconds is None or metrics.submitted is None or metrics.ended is None:
+        return None
+    whole = (metrics.ended - metrics.submitted).total_seconds()
+    return round(metrics.qpu_seconds / whole, 4) if whole > 0 else None
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -9,6 +9,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from qcsc_loop.errors import JobError
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.resource import Resource
@@ -38,6 +41,7 @@ class Waiting:
         queue_seconds, run_seconds: after these it is cancelled, TIMEOUT; None: never.
         tell: called with each new state and the reason for it.
         output: called with what the job has written since.
+        check: raises LeaseLost where this driver may end no job any more.
         adopted: an earlier driver submitted it.
     """
 
@@ -46,6 +50,7 @@ class Waiting:
     tell: Callable[[JobState, str], None] = lambda _state, _reason: None
     output: Callable[[str], None] = lambda _text: None
     trouble: Callable[[str], None] = lambda _text: None
+    check: Callable[[], None] = lambda: None
     adopted: bool = False
 
 
@@ -98,6 +103,7 @@ class JobSite(Resource, ABC):
         """Ends the job, and returns how it ended: it may have been over before.
 
         Raises:
+            AnotherJobRuns: a living job of the same key holds the fence; this one is ended.
             SiteUnreachable: the site does not answer.
         """
 
@@ -105,6 +111,11 @@ class JobSite(Resource, ABC):
     def patience_seconds(self) -> float:
         """How long a site that does not answer is asked again before the step fails."""
         return 0.0
+
+    @property
+    def fences(self) -> bool:
+        """Whether `forbid` does what it promises."""
+        return False
 
     def forbid(self, key: JobKey, folder: Path) -> str | None:
         """Makes sure that no job of this key begins from now on; the id of one that has."""
@@ -128,7 +139,18 @@ class AnotherJobRuns(Exception):
 
 
 def site_from(settings: dict[str, Any]) -> JobSite:
-    """A site as a ledger keeps it."""
-    for point in entry_points(group=GROUP):
-        point.load()  # a class is known by its type once it is imported
-    return JobSite.model_validate(settings)
+    """A site as a ledger keeps it.
+
+    Raises:
+        JobError: no installed distribution knows it.
+    """
+    try:
+        for point in entry_points(group=GROUP):
+            point.load()  # a class is known by its type once it is imported
+        return JobSite.model_validate(settings)
+    except (ValidationError, ImportError, AttributeError) as error:
+        kind = settings.get("type")
+        raise JobError(
+            f"a job went to a site of type {kind!r}, which this installation does not know; "
+            "install the distribution that it came from, or the version that started the run"
+        ) from error

@@ -7,6 +7,7 @@ from typing import ClassVar, TypeVar
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.plugins import load_prefect_collections
+from pydantic import SecretStr
 
 from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.prefect.server import prefect_api
@@ -39,6 +40,17 @@ async def load_settings(name: str) -> Resource:
         if not isinstance(settings, Resource):
             raise BlockNotFound(name, f"a {type(block).__name__} holds no settings", await _saved())
         return settings
+
+
+async def load_secret(name: str) -> str:
+    """The secret in a saved block of credentials; for where it is used, and nowhere else."""
+    load_prefect_collections()
+    with prefect_api():
+        block = await load_block(Block, name)
+        key = getattr(block, "api_key", None)
+        if not isinstance(key, SecretStr):
+            raise BlockNotFound(name, f"a {type(block).__name__} holds no key", await _saved())
+        return key.get_secret_value()
 
 
 async def load_block(kind: type[B], name: str) -> B:

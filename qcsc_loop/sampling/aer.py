@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from anyio import to_thread
+import anyio
+from anyio import to_process, to_thread
 from pydantic import Field
 
+from qcsc_loop.child import tie_to_parent
 from qcsc_loop.errors import SamplingFailed
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.provenance import installed
+from qcsc_loop.sampling.compiling import (
+    PassManagerReference,
+    circuit_facts,
+    circuit_sha256,
+    compiled,
+)
+from qcsc_loop.sampling.fake_backends import fake_backend
+from qcsc_loop.sampling.packing import flipped, packed_registers
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.step import current_step
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.primitives.containers import DataBin
 
 Method = Literal[
-    "automatic", "statevector", "stabilizer", "matrix_product_state", "extended_stabilizer"
-]
+    "automatic", "statevector", "density_matrix", "stabilizer", "matrix_product_state",
+    "extended_stabilizer",
+]  # fmt: skip
 
 
 class AerSampler(Sampler):
@@ -29,57 +38,86 @@ class AerSampler(Sampler):
 
     Attributes:
         method: Aer's simulation method; "automatic" takes the stabilizer one for Clifford circuits.
+        noise_of: a fake backend, as "fake_manila": its noise, gates and coupling. A circuit of a
+            dozen qubits takes minutes.
+        bit_flip: the probability with which each measured bit is flipped: noise for any width.
         optimization_level: of qiskit's preset pass manager.
         threads: OpenMP threads; more than one is faster and still gives the same bits.
+        timeout: seconds after which the simulation is killed; it then runs in a process of its own,
+            which costs a second or two at first. Without one it runs in a thread.
     """
 
     type: Literal["aer"] = "aer"
     method: Method = "automatic"
+    noise_of: str = Field(default="", description="a fake backend's name, as fake_manila")
+    bit_flip: float = Field(default=0.0, ge=0, le=1, description="readout noise, each bit alike")
     optimization_level: int = Field(default=1, ge=0, le=3)
+    pass_manager: str = PassManagerReference
     threads: Annotated[int, OPERATIONAL] = Field(default=1, ge=1)
+    timeout: Annotated[float | None, OPERATIONAL] = Field(default=None, gt=0)
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        seed = current_step().seed
-        # the simulation is C++ that cannot be interrupted: do not make a Ctrl-C wait for it
-        return await to_thread.run_sync(
-            self._simulate, circuit, shots, seed, abandon_on_cancel=True
-        )
-
-    def _simulate(self, circuit: QuantumCircuit, shots: int, seed: int) -> Samples:
-        # importing qiskit takes a second, and reading a run that sampled needs none of it
-        from qiskit import qasm3
-        from qiskit.transpiler import generate_preset_pass_manager
-        from qiskit_aer import AerSimulator
-        from qiskit_aer.primitives import SamplerV2
-
+        step = current_step()
+        step.spend(shots=shots)
+        simulator = await to_thread.run_sync(self._simulator, circuit.num_qubits)
         try:
-            simulator = AerSimulator(
-                method=self.method,
-                max_parallel_threads=self.threads,
-                # else the width that a statevector of this machine's memory would allow
-                n_qubits=circuit.num_qubits,
+            ready = await to_thread.run_sync(
+                compiled, circuit, simulator, step, self.optimization_level, self.pass_manager
             )
-            compiled = generate_preset_pass_manager(
-                self.optimization_level, backend=simulator, seed_transpiler=seed
-            ).run(circuit)
-            job = SamplerV2.from_backend(simulator, seed=seed).run([compiled], shots=shots)
-            data = job.result()[0].data
-            program = qasm3.dumps(compiled)
+            bits, widths = await self._simulated(ready, shots, step.seed)
+        except SamplingFailed:
+            raise
         except Exception as error:  # qiskit and Aer raise whatever their parts raise
             raise SamplingFailed("Aer", f"{type(error).__name__}: {error}") from error
+        if self.bit_flip:
+            rng = step.rng
+            bits = {
+                name: await to_thread.run_sync(flipped, rng, array, widths[name], self.bit_flip)
+                for name, array in bits.items()
+            }
         return Samples(
-            bits={name: register.array for name, register in _registers(data)},
-            num_bits={name: register.num_bits for name, register in _registers(data)},
+            bits=bits,
+            num_bits=widths,
             shots=shots,
             provenance={
                 "source": self.type,
                 "settings": self.model_dump(mode="json"),
                 "version": installed("qiskit-aer"),
-                "seed": seed,
-                "circuit_sha256": hashlib.sha256(program.encode()).hexdigest(),
+                "seed": step.seed,
+                "circuit_sha256": await to_thread.run_sync(circuit_sha256, ready),
+                "circuit": await to_thread.run_sync(circuit_facts, ready),
             },
         )
 
+    async def _simulated(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
+        """Bits and widths; by a thread, or by a process that can be killed."""
+        if self.timeout is None:
+            # C++ that cannot be interrupted: do not make a Ctrl-C wait for it
+            return await to_thread.run_sync(self._run, circuit, shots, seed, abandon_on_cancel=True)
+        with anyio.move_on_after(self.timeout):
+            return await to_process.run_sync(self._run_tied, circuit, shots, seed, cancellable=True)
+        raise SamplingFailed("Aer", f"the simulation took longer than {self.timeout:g} s")
 
-def _registers(data: DataBin):  # type: ignore[no-untyped-def]  # qiskit types items as Any
-    return data.items()
+    def _run_tied(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
+        tie_to_parent()
+        return self._run(circuit, shots, seed)
+
+    def _run(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
+        from qiskit_aer.primitives import SamplerV2
+
+        simulator = self._simulator(circuit.num_qubits)
+        job = SamplerV2.from_backend(simulator, seed=seed).run([circuit], shots=shots)
+        return packed_registers(job.result()[0].data)
+
+    def _simulator(self, num_qubits: int) -> Any:
+        # importing Aer takes a second, and reading a run that sampled needs none of it
+        from qiskit_aer import AerSimulator
+
+        options: dict[str, Any] = {
+            "method": self.method,
+            "max_parallel_threads": self.threads,
+        }
+        if self.noise_of:
+            return AerSimulator.from_backend(fake_backend(self.noise_of), **options)
+        # else the width that a statevector of this machine's memory would allow
+        return AerSimulator(**options, n_qubits=num_qubits)

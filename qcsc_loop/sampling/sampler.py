@@ -19,7 +19,8 @@ class Sampler(Resource, ABC):
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
         """Runs a measured circuit, compiled for this source as far as it needs that.
 
-        Draws on `current_step().seed` for everything random, and never blocks the event loop.
+        Draws on the current step's `rng` and `seed` for everything random, never blocks the event
+        loop, and counts its shots: `current_step().spend(shots=shots)`.
 
         Raises:
             SamplingFailed: the source gave no samples.

@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import socket
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from qcsc_loop.store.store import Store
 
 _HEAD = re.compile(rb'\{"sha256":"([0-9a-f]{64})",')
 _SUFFIX = ".json"
+TAIL_BYTES = 1 << 16
 _temporary = itertools.count()
 
 
@@ -46,6 +48,7 @@ class DirectoryStore(Store):
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
+        self._appending = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -133,9 +136,10 @@ class DirectoryStore(Store):
         path = self.root / name
         with _doing("append to", path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab+") as log:
-                if _torn(log):
-                    log.write(b"\n")
+            with self._appending, path.open("ab+") as log:
+                whole = _whole(log)
+                if whole < log.seek(0, os.SEEK_END):
+                    log.truncate(whole)  # what a crash cut off was never there
                 log.write(b"".join(line + b"\n" for line in lines))
                 log.flush()
                 os.fdatasync(log.fileno())
@@ -236,12 +240,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _torn(log: IO[bytes]) -> bool:
-    """Whether a log's last line was cut off by a crash."""
-    if log.seek(0, os.SEEK_END) == 0:
-        return False
-    log.seek(-1, os.SEEK_END)
-    return log.read(1) != b"\n"
+def _whole(log: IO[bytes]) -> int:
+    """Where a log's last whole line ends."""
+    end = log.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - TAIL_BYTES)
+        log.seek(start)
+        found = log.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def _to_bytes(document: Document, arrays: str) -> bytes:

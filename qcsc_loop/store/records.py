@@ -95,6 +95,7 @@ class Commit(_Record):
 
     Attributes:
         seconds: time spent per step; steps taken from records of an earlier driver have none.
+        usage: what its steps reported that they cost; jobs' costs are in the ledger.
         state_sha256: hash of the state that was committed with it.
     """
 
@@ -103,6 +104,7 @@ class Commit(_Record):
     converged: bool = False
     scalars: dict[str, float] = {}
     seconds: dict[str, float] = {}
+    usage: dict[str, float] = {}
     state_sha256: str
     committed: datetime = Field(default_factory=now)
 
@@ -119,3 +121,4 @@ class StepNote(_Record):
     epoch: int
     state_sha256: str  # of the state the step started from: the record is good for no other
     seconds: float
+    usage: dict[str, float] = {}

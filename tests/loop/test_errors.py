@@ -20,21 +20,38 @@ from qcsc_loop.errors import (
     InputError,
     InvalidParameters,
     InvalidRunId,
+    JobError,
+    JobFailed,
+    JobInputChanged,
+    JobRefused,
+    JobRejected,
     LeaseLost,
     NoGoodCheckpoint,
     ParametersChanged,
     PrefectUnreachable,
-    ProgramFailed,
     QcscLoopError,
     RunLocked,
     RunNotFound,
     SamplingFailed,
+    SiteUnreachable,
     StoreError,
+    SubmissionUnclear,
     UnknownAlgorithm,
     WrongHookType,
 )
 
 SINCE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
+
+
+def failed(
+    reason: str = "", tail: str = "", *, exit_code: int | None = None, job_id: str = "12"
+) -> JobFailed:
+    """A job of the name "count" that ended FAILED on Slurm."""
+    return JobFailed(
+        job="count", state="FAILED", job_id=job_id, site="Slurm", exit_code=exit_code,
+        reason=reason, tail=tail, folder="/runs/h2o/count.0",
+    )  # fmt: skip
+
 
 EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     (
@@ -120,8 +137,35 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     ),
     (SamplingFailed("Aer", "out of memory"), ["Aer gave no samples: out of memory"]),
     (
-        ProgramFailed("count on 2 ranks", "ended with 3", "one\ntwo\n", 3),
-        ["count on 2 ranks ended with 3; it said: one | two"],
+        JobRefused("PBS", "gfscache", "PBS has no LLIO cache; leave it out"),
+        ["PBS cannot run this job: gfscache: PBS has no LLIO cache", "Nothing was submitted."],
+    ),
+    (
+        failed("NonZeroExitCode", "one\ntwo\n", exit_code=3),
+        [
+            "count (Slurm job 12) ended FAILED with exit code 3: NonZeroExitCode;",
+            "its output ends: one | two; all of it: /runs/h2o/count.0",
+        ],
+    ),
+    (
+        JobRejected("Slurm", "Invalid partition name specified"),
+        ["Slurm does not take the job: Invalid partition name specified"],
+    ),
+    (
+        JobInputChanged("h2o/3/evaluate/count.0", "12", "h2o"),
+        [
+            "h2o/3/evaluate/count.0 was submitted before (job 12) with another command or other input",
+            "give each a name of its own",
+            "qcsc-loop reap h2o",
+        ],
+    ),
+    (
+        SubmissionUnclear("PBS", "qsub gave no answer in 30 s"),
+        ["PBS did not say whether it took the job: qsub gave no answer in 30 s"],
+    ),
+    (
+        SiteUnreachable("PBS", "qstat gave no answer in 30 s"),
+        ["PBS does not answer: qstat gave no answer in 30 s"],
     ),
     (
         PrefectUnreachable("http://localhost:4200/api", "connection refused"),
@@ -138,7 +182,7 @@ ALL = [
     for value in vars(errors).values()
     if inspect.isclass(value) and issubclass(value, QcscLoopError)
 ]
-GROUPS = {QcscLoopError, InputError, HookError}
+GROUPS = {QcscLoopError, InputError, HookError, JobError}
 
 
 def name_of(value: object) -> str:
@@ -176,7 +220,13 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "DamagedDocument": lambda why: DamagedDocument("x", why),
     "NoGoodCheckpoint": lambda why: NoGoodCheckpoint("x", [why]),
     "SamplingFailed": lambda why: SamplingFailed("Aer", why),
-    "ProgramFailed": lambda why: ProgramFailed("x", "ended with 1", why, 1),
+    "JobRefused": lambda why: JobRefused("PBS", "memory", why),
+    "JobFailed, its reason": failed,
+    "JobFailed, its output": lambda why: failed(tail=why),
+    "JobRejected": lambda why: JobRejected("PBS", why),
+    "JobInputChanged": lambda why: JobInputChanged(why, None, "x"),
+    "SubmissionUnclear": lambda why: SubmissionUnclear("PBS", why),
+    "SiteUnreachable": lambda why: SiteUnreachable("PBS", why),
     "PrefectUnreachable": lambda why: PrefectUnreachable("http://x", why),
 }
 
@@ -247,15 +297,47 @@ def test_a_wrong_type_says_where_it_is_wrong() -> None:
     assert text == "X.update must return Wave, but returned Wave (energy: not a number)."
 
 
-def test_a_program_that_said_nothing_is_quoted_so() -> None:
-    assert str(ProgramFailed("x", "ended with 1", " \n\n", 1)) == "x ended with 1 and said nothing"
+def test_a_job_that_said_nothing_is_told_with_its_folder_alone() -> None:
+    assert str(failed(tail=" \n\n")) == (
+        "count (Slurm job 12) ended FAILED; its files: /runs/h2o/count.0"
+    )
 
 
 def test_of_a_long_output_the_last_five_lines_are_told() -> None:
-    error = ProgramFailed("x", "ended with 1", "\n".join("abcdefgh"), 1)
+    error = failed(tail="\n".join("abcdefgh"))
 
-    assert str(error).endswith("it said: d | e | f | g | h")
+    assert "its output ends: d | e | f | g | h; all of it" in str(error)
     assert error.tail == "\n".join("abcdefgh")
+
+
+def test_a_job_that_never_got_an_id_is_told_without_one() -> None:
+    assert str(failed("no such queue", job_id="")).startswith(
+        "count (Slurm) ended FAILED: no such queue;"
+    )
+
+
+@pytest.mark.parametrize("exit_code", [None, 0])
+def test_a_job_that_did_not_end_by_a_bad_code_is_told_without_one(exit_code: int | None) -> None:
+    assert "exit code" not in str(failed("NODE_FAIL", exit_code=exit_code))
+
+
+def test_a_failed_job_carries_where_to_ask_for_more() -> None:
+    error = failed("killed", "last words", exit_code=3)
+
+    assert (error.state, error.job_id, error.site) == ("FAILED", "12", "Slurm")
+    assert (error.exit_code_of_job, error.tail) == (3, "last words")
+
+
+def test_a_refused_job_carries_the_setting_to_change() -> None:
+    assert JobRefused("PBS", "gfscache", "there is none").field == "gfscache"
+
+
+def test_a_rejection_carries_its_reason_in_one_line() -> None:
+    assert JobRejected("PBS", "qsub: \n  Unknown queue\n").reason == "qsub: Unknown queue"
+
+
+def test_a_job_without_an_id_whose_input_changed_is_told_so() -> None:
+    assert "(job not known)" in str(JobInputChanged("h2o/3/evaluate/count.0", None, "h2o"))
 
 
 # what the command line and the retry policy read
@@ -272,6 +354,9 @@ def test_of_a_long_output_the_last_five_lines_are_told() -> None:
         (HookFailed, 1),
         (StoreError, 1),
         (PrefectUnreachable, 2),
+        (JobRefused, 2),
+        (JobFailed, 1),
+        (SiteUnreachable, 1),
     ],
 )
 def test_an_error_has_its_exit_code(kind: type[QcscLoopError], exit_code: int) -> None:
@@ -279,7 +364,9 @@ def test_an_error_has_its_exit_code(kind: type[QcscLoopError], exit_code: int) -
 
 
 def test_the_transient_errors_are_these() -> None:
-    assert {kind for kind in ALL if kind.transient} == {RunLocked, StoreError, PrefectUnreachable}
+    assert {kind for kind in ALL if kind.transient} == {
+        RunLocked, StoreError, PrefectUnreachable, SubmissionUnclear, SiteUnreachable,
+    }  # fmt: skip
 
 
 # the tree

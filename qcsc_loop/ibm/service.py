@@ -1,0 +1,135 @@
+"""The IBM client, one for each account and event loop, its errors sorted."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from qcsc_loop.errors import CredentialsRefused, QcscLoopError, SiteUnreachable
+from qcsc_loop.ibm.account import TITLE, IBMAccount, check
+from qcsc_loop.ibm.calls import call
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
+    from qiskit_ibm_runtime.runtime_job_v2 import RuntimeJobV2
+
+T = TypeVar("T")
+
+CALL_SECONDS = 120.0  # the client repeats what failed for up to a minute
+LIST_LIMIT = 200  # of jobs; without a limit the client can ask for ever
+
+_CLIENT_ERROR = re.compile(r"\b(4\d\d) Client Error")
+
+
+class Service:
+    """One account's client. Everything it is asked runs in a daemon thread, with a deadline."""
+
+    def __init__(self, account: IBMAccount) -> None:
+        self._account = account
+        self._client: QiskitRuntimeService | None = None
+        self._key = ""
+        self._opening = anyio.Lock()
+
+    async def ask(
+        self, question: Callable[[QiskitRuntimeService], T], seconds: float = CALL_SECONDS
+    ) -> T:
+        """What the client answers.
+
+        Raises:
+            CredentialsRefused: the key is wrong, or not allowed to ask this.
+            SiteUnreachable: no answer, or none that is one.
+        """
+        client = await self._opened()
+        try:
+            return await call(lambda: _quietly(question, client), seconds)
+        except QcscLoopError:
+            raise
+        except TimeoutError:
+            raise SiteUnreachable(TITLE, f"no answer in {seconds:g} s") from None
+        except Exception as error:  # the client raises its own, requests' and json's errors
+            raise self.sorted(error) from None  # its traceback may hold the key
+
+    def sorted(self, error: Exception) -> QcscLoopError:
+        """A client's error as ours."""
+        text = self.redacted(f"{type(error).__name__}: {error}")
+        if status_of(error) == 401:
+            return CredentialsRefused(TITLE, f"not authorised ({text})")
+        return SiteUnreachable(TITLE, text)
+
+    def redacted(self, text: str) -> str:
+        """Text without the key, and without any other authorization."""
+        hidden = text.replace(self._key, "***") if self._key else text
+        return re.sub(r"(?i)(apikey|bearer)[ =:]+\S+", r"\1 ***", hidden)
+
+    async def _opened(self) -> QiskitRuntimeService:
+        async with self._opening:
+            if self._client is None:
+                self._key = await self._account.key()
+                await check(self._account, self._key)
+                try:
+                    self._client = await call(lambda: _quietly(self._open, None), CALL_SECONDS)
+                except Exception as error:  # as above
+                    raise self.sorted(error) from None
+            return self._client
+
+    def _open(self, _: None) -> QiskitRuntimeService:
+        # importing it takes a second
+        from qiskit_ibm_runtime import QiskitRuntimeService
+
+        account = self._account
+        given: dict[str, Any] = {
+            "instance": account.instance,
+            "url": account.url,
+            "proxies": {"urls": account.proxies} if account.proxies else None,
+        }
+        return QiskitRuntimeService(
+            channel=account.channel,
+            token=self._key,
+            **{name: value for name, value in given.items() if value},
+        )
+
+    # what is asked of it
+
+    async def tagged(self, tag: str, *, pending: bool | None = None) -> list[RuntimeJobV2]:
+        """Jobs with a tag, oldest first."""
+        return await self.ask(
+            lambda client: client.jobs(
+                limit=LIST_LIMIT, pending=pending, job_tags=[tag], descending=False
+            )
+        )
+
+
+def status_of(error: Exception) -> int | None:
+    """The HTTP status that a client's error is about; None if it does not say."""
+    from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
+
+    if isinstance(error, IBMNotAuthorizedError):
+        return 401
+    found = _CLIENT_ERROR.search(str(error))
+    code = getattr(error, "status_code", None)
+    return int(found[1]) if found else code if isinstance(code, int) and code > 0 else None
+
+
+_services: RunVar[dict[str, Service]] = RunVar("qcsc_loop_ibm_services")
+
+
+def service_for(account: IBMAccount) -> Service:
+    """The account's service in this event loop."""
+    try:
+        known = _services.get()
+    except LookupError:
+        known = {}
+        _services.set(known)
+    return known.setdefault(account.model_dump_json(), Service(account))
+
+
+def _quietly(question: Callable[[Any], T], client: Any) -> T:
+    """Without the client's warnings, one of which shows the key."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return question(client)

@@ -1,0 +1,103 @@
+"""Circuits compiled for a target: reproducibly, once in a run, by the user's pass manager if any."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.step import Step
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.providers import BackendV2
+
+
+def compiled(
+    circuit: QuantumCircuit, backend: BackendV2, step: Step, level: int, pass_manager: str = ""
+) -> QuantumCircuit:
+    """The circuit for a backend. Blocks.
+
+    Random choices derive from the run's seed and the circuit, not from the step: a run that was
+    resumed compiles as the one that was not, whichever of its steps comes to the circuit first.
+
+    Args:
+        pass_manager: `module:function`, called with backend and seed, gives the pass manager;
+            by default qiskit's preset one of that level.
+
+    Raises:
+        InvalidParameters: there is no such function.
+    """
+    from qiskit.transpiler import generate_preset_pass_manager
+
+    fingerprint = circuit_bytes(circuit)
+    seed = _seed(step.run_seed, fingerprint)
+
+    def compile_it() -> QuantumCircuit:
+        if pass_manager:
+            return _found(pass_manager)(backend, seed).run(circuit)
+        preset = generate_preset_pass_manager(level, backend=backend, seed_transpiler=seed)
+        return preset.run(circuit)
+
+    what = f"{backend.name}\0{_calibrated(backend)}\0{level}\0{pass_manager}\0{seed}".encode()
+    key = hashlib.sha256(what + fingerprint).hexdigest()
+    result: QuantumCircuit = step.compiled.get(key, compile_it)
+    return result
+
+
+def circuit_bytes(circuit: QuantumCircuit) -> bytes:
+    """A circuit as bytes that are equal for equal circuits, in any process."""
+    from qiskit import qpy
+
+    bare = circuit.copy()
+    # qiskit numbers circuits as it makes them
+    bare.name, bare.metadata = "", {}
+    file = io.BytesIO()
+    qpy.dump(bare, file)
+    return file.getvalue()
+
+
+def circuit_sha256(circuit: QuantumCircuit) -> str:
+    """A hash that is equal for equal circuits, in any process."""
+    return hashlib.sha256(circuit_bytes(circuit)).hexdigest()
+
+
+def circuit_facts(circuit: QuantumCircuit) -> dict[str, int]:
+    """Depth, number of gates, and of gates on two qubits, of a compiled circuit."""
+    return {
+        "depth": circuit.depth(),
+        "size": circuit.size(),
+        "two_qubit_gates": circuit.num_nonlocal_gates(),
+    }
+
+
+def _seed(run_seed: int, fingerprint: bytes) -> int:
+    digest = hashlib.sha256(f"{run_seed}\0".encode() + fingerprint).digest()
+    return int.from_bytes(digest[:4], "big") >> 1  # the transpiler takes 31 bits
+
+
+def _calibrated(backend: BackendV2) -> str:
+    """When a real backend was calibrated: layouts depend on its errors."""
+    properties = getattr(backend, "properties", None)
+    found = properties() if callable(properties) else None
+    return str(getattr(found, "last_update_date", ""))
+
+
+def _found(reference: str) -> Callable[..., Any]:
+    module, _, name = reference.partition(":")
+    try:
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        problem = f"pass_manager: {reference!r} cannot be found ({error})"
+        raise InvalidParameters("sampler", [problem], ["package.module:function"]) from error
+    return function
+
+
+PassManagerReference = Field(
+    default="", description="module:function(backend, seed) that gives a pass manager of your own"
+)

@@ -1,0 +1,77 @@
+"""Samples of an earlier run: evaluated again with other classical settings, without QPU time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from anyio import to_thread
+from pydantic import Field
+
+from qcsc_loop.algorithm import hook_types
+from qcsc_loop.catalog import find
+from qcsc_loop.errors import DamagedDocument, SamplingFailed
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.settings import environment
+from qcsc_loop.step import Step, current_step
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import RunId
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+class ReplaySampler(Sampler):
+    """What another run's `sample` step returned in the same iteration.
+
+    That run has to have kept it: a run keeps the steps of its last 10 iterations, or more with
+    `--keep`. Where `sample` returns several samples by label, the current label's are taken.
+
+    Attributes:
+        run_id: the run that sampled.
+        store: its folder; by default the one of this installation.
+        first: the other run's iteration that stands for this run's first.
+    """
+
+    type: Literal["replay"] = "replay"
+    run_id: RunId
+    store: str = ""
+    first: int = Field(default=1, ge=1)
+
+    async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        samples = await to_thread.run_sync(self._recorded, current_step())
+        if samples.shots != shots:
+            why = f"run {self.run_id} took {samples.shots} shots, not {shots}"
+            raise SamplingFailed("replay", why)
+        origin = {"source": self.type, "settings": self.model_dump(mode="json"),
+                  "original": samples.provenance}  # fmt: skip
+        return samples.model_copy(update={"provenance": origin})
+
+    def _recorded(self, step: Step) -> Samples:
+        store = DirectoryStore(Path(self.store) if self.store else environment().store)
+        journal = Journal(store, self.run_id)
+        iteration = step.iteration - 1 + self.first
+        settings = journal.record().settings
+        try:
+            found = journal.step(iteration, step.name)
+        except DamagedDocument as error:
+            raise SamplingFailed("replay", str(error)) from error
+        if found is None:
+            why = (
+                f"run {self.run_id} has kept no {step.name} of iteration {iteration}; "
+                "a run keeps its last ten, or as many as --keep says"
+            )
+            raise SamplingFailed("replay", why)
+        value = hook_types(find(settings.algorithm)).samples.decode(found[1])
+        return self._chosen(value, step.label)
+
+    def _chosen(self, value: Any, label: str) -> Samples:
+        if isinstance(value, Mapping) and label in value:
+            value = value[label]
+        if not isinstance(value, Samples):
+            what = f"{label!r} of it" if label else "what it sampled"
+            raise SamplingFailed("replay", f"in run {self.run_id} {what} is no Samples")
+        return value

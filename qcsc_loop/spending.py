@@ -1,0 +1,41 @@
+"""What a run has cost, and what its next iteration may cost: for budgets and for the outcome."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qcsc_loop.jobs.ledger import Ledger
+    from qcsc_loop.store.records import Commit
+
+LAST = 3  # iterations from which the next one's cost is foretold
+
+
+class Spending:
+    """Amounts by name: `shots`, which steps report, and `qpu_seconds` and `node_hours` of jobs."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._steps: Counter[str] = Counter()
+        self._recent: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=LAST)
+
+    def add(self, commits: Iterable[Commit]) -> None:
+        """Counts committed iterations."""
+        for commit in commits:
+            self._steps.update(commit.usage)
+            self._recent.append((commit.iteration, commit.usage))
+
+    @property
+    def total(self) -> dict[str, float]:
+        """So far; failed jobs cost as well."""
+        return dict(self._steps + self._ledger.costs())
+
+    @property
+    def next(self) -> dict[str, float]:
+        """What the next iteration may cost: as much as the dearest of the last ones."""
+        dearest: Counter[str] = Counter()
+        for iteration, usage in self._recent:
+            dearest |= Counter(usage) + self._ledger.costs(iteration)
+        return dict(dearest)

@@ -1,0 +1,1 @@
+"""IBM Quantum's REST service on loopback; the public names are in `qcsc_loop.testing`."""
