@@ -6,6 +6,8 @@ import inspect
 from abc import ABC
 from collections.abc import Iterator
 from contextvars import ContextVar
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import (
@@ -21,6 +23,8 @@ from pydantic_core import CoreSchema
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 """The name of a saved block, `block-type/name`; resolved once, when the run starts."""
 
+
+GROUP = "qcsc_loop.resources"
 
 _forms_begun: ContextVar[frozenset[type]] = ContextVar("qcsc_loop_forms", default=frozenset())
 
@@ -71,8 +75,16 @@ def _tag(cls: type[Resource]) -> object:
     return cls.model_fields["type"].default
 
 
+@cache
+def load_kinds() -> None:
+    """Imports the modules that installed distributions name under `qcsc_loop.resources`."""
+    for point in entry_points(group=GROUP):
+        point.load()
+
+
 def concrete(cls: type[Resource]) -> Iterator[type[Resource]]:
-    """The concrete classes below `cls` that have been imported so far."""
+    """The concrete classes below `cls`: those of installed distributions, and imported ones."""
+    load_kinds()
     for sub in cls.__subclasses__():
         if not inspect.isabstract(sub):
             yield sub

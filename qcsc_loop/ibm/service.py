@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -34,6 +35,8 @@ class Service:
         self._client: QiskitRuntimeService | None = None
         self._key = ""
         self._opening = anyio.Lock()
+        # batches and sessions, by backend and kind
+        self.modes: dict[tuple[str, str], Any] = {}
 
     async def ask(
         self, question: Callable[[QiskitRuntimeService], T], seconds: float = CALL_SECONDS
@@ -47,7 +50,7 @@ class Service:
         client = await self._opened()
         try:
             return await call(lambda: _quietly(question, client), seconds)
-        except QcscLoopError:
+        except (QcscLoopError, ImportError, NameError):
             raise
         except TimeoutError:
             raise SiteUnreachable(TITLE, f"no answer in {seconds:g} s") from None
@@ -57,7 +60,7 @@ class Service:
     def sorted(self, error: Exception) -> QcscLoopError:
         """A client's error as ours."""
         text = self.redacted(f"{type(error).__name__}: {error}")
-        if status_of(error) == 401:
+        if status_of(error) == 401 or type(error).__name__ == "InvalidAccountError":
             return CredentialsRefused(TITLE, f"not authorised ({text})")
         return SiteUnreachable(TITLE, text)
 
@@ -83,8 +86,9 @@ class Service:
 
         account = self._account
         given: dict[str, Any] = {
-            "instance": account.instance,
-            "url": account.url,
+            # a token that is given makes the client forget its own variables
+            "instance": account.instance or os.environ.get("QISKIT_IBM_INSTANCE"),
+            "url": account.url or os.environ.get("QISKIT_IBM_URL"),
             "proxies": {"urls": account.proxies} if account.proxies else None,
         }
         return QiskitRuntimeService(
@@ -92,6 +96,12 @@ class Service:
             token=self._key,
             **{name: value for name, value in given.items() if value},
         )
+
+    async def close_modes(self) -> None:
+        """Lets batches and sessions take no more jobs: an open one is charged by the clock."""
+        modes, self.modes = list(self.modes.values()), {}
+        for mode in modes:
+            await self.ask(lambda _, mode=mode: mode.close())  # type: ignore[misc]
 
     # what is asked of it
 

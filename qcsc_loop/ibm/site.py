@@ -88,7 +88,6 @@ class IBMSite(JobSite):
         return jobs[0].job_id() if jobs else None
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
-        waiting.tell(JobState.PENDING, "")
         began = time.monotonic()
         async with self._poll(job.key).following(job.job_id, waiting.trouble) as wait:
             while True:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
@@ -197,6 +197,7 @@ class Ledger:
         leave_jobs: whether a driver that is told to go leaves its jobs to the next one.
         complete: it knows all jobs that the run may have.
         loaded: when that was read, by the monotonic clock.
+        endings: what a site wants done when the run ends, by a name of its own.
         measuring: asks for what accounting knows of finished jobs; None: nobody asks.
     """
 
@@ -208,6 +209,9 @@ class Ledger:
     observe: Callable[[Event], None] = lambda _event: None
     leave_jobs: Callable[[], bool] = lambda: False
     measuring: Measuring | None = None
+    endings: dict[str, Callable[[], Awaitable[None]]] = field(
+        default_factory=dict[str, Callable[[], Awaitable[None]]]
+    )
     _records: dict[JobKey, JobRecord] = field(default_factory=dict[JobKey, JobRecord])
     _forgotten: Counter[str] = field(default_factory=Counter[str])
     _one_at_a_time: Lock = field(default_factory=Lock)

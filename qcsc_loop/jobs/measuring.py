@@ -76,6 +76,9 @@ async def measuring(ledger: Ledger) -> AsyncIterator[None]:
     finally:
         ledger.measuring = None
         await _ended(task)
+        for end in ledger.endings.values():
+            with suppress(Exception), anyio.move_on_after(END_SECONDS):  # nobody's trouble either
+                await end()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

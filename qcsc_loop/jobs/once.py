@@ -55,7 +55,8 @@ class JobRequest(Generic[T]):
         site: where a new one goes.
         input_sha256: over all that its result depends on.
         prepare: puts into the job's folder, made and empty, what it needs. Blocks.
-        submit: hands it to the site. Raises `JobRejected`, `SubmissionUnclear`.
+        submit: hands it to the site. Raises `JobRejected`; `SubmissionUnclear`; `SiteUnreachable`
+            if it certainly was not accepted.
         collect: reads its results from the folder. Blocks; raises what reading raises.
         resubmit: how many further attempts each outcome is worth, without asking anybody.
         queue_seconds, run_seconds: limits; None: none.
@@ -274,8 +275,9 @@ class _Once(Generic[T]):
                 outcome = JobOutcome(state=JobState.REJECTED, reason=error.reason)
                 return await self._write(Finished, key, outcome=outcome)
             except (SubmissionUnclear, SiteUnreachable) as error:
-                self._ledger.observe(Trouble(f"{error}; looking for the job"))
-                if (found := await self._found(record, time.monotonic())) is not None:
+                self._ledger.observe(Trouble(str(error)))
+                unclear = isinstance(error, SubmissionUnclear)
+                if unclear and (found := await self._found(record, time.monotonic())) is not None:
                     return await self._adopted(record, found)
                 if tries >= SUBMIT_TRIES and not patience.left:
                     raise

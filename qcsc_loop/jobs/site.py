@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from qcsc_loop.errors import JobError
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.resource import Resource
-
-GROUP = "qcsc_loop.sites"
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,7 @@ class JobSite(Resource, ABC):
     """Settings of a service that runs jobs: enough to find, follow and end one again.
 
     They are written to a run's ledger, so that another driver, or `reap`, reaches the job even
-    when the algorithm has been moved to another machine since. A distribution offers the module of
-    its sites under the entry point group `qcsc_loop.sites`.
+    when the algorithm has been moved to another machine since.
     """
 
     @property
@@ -145,8 +141,6 @@ def site_from(settings: dict[str, Any]) -> JobSite:
         JobError: no installed distribution knows it.
     """
     try:
-        for point in entry_points(group=GROUP):
-            point.load()  # a class is known by its type once it is imported
         return JobSite.model_validate(settings)
     except (ValidationError, ImportError, AttributeError) as error:
         kind = settings.get("type")

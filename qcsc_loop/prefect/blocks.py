@@ -7,12 +7,16 @@ from typing import ClassVar, TypeVar
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.plugins import load_prefect_collections
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.prefect.server import prefect_api
 from qcsc_loop.resource import Resource
 from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.sampling.fake_backend import FakeBackendSampler
+from qcsc_loop.sampling.ibm_runtime import IBMRuntimeSampler
+from qcsc_loop.sampling.replay import ReplaySampler
+from qcsc_loop.sampling.uniform import RandomSampler
 
 B = TypeVar("B", bound=Block)
 
@@ -24,6 +28,51 @@ class AerSamplerBlock(Block):
     _block_type_slug: ClassVar[str | None] = "aer-sampler"
 
     settings: AerSampler = AerSampler()
+
+
+class RandomSamplerBlock(Block):
+    """Uniform random bits: what a quantum source has to beat. Refer to it as "random-sampler/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "Random Sampler"
+    _block_type_slug: ClassVar[str | None] = "random-sampler"
+
+    settings: RandomSampler = RandomSampler()
+
+
+class ReplaySamplerBlock(Block):
+    """The samples of an earlier run. Refer to it as "replay-sampler/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "Replay Sampler"
+    _block_type_slug: ClassVar[str | None] = "replay-sampler"
+
+    settings: ReplaySampler
+
+
+class FakeBackendSamplerBlock(Block):
+    """A snapshot of a real backend, with its noise. Refer to it as "fake-backend-sampler/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "Fake Backend Sampler"
+    _block_type_slug: ClassVar[str | None] = "fake-backend-sampler"
+
+    settings: FakeBackendSampler = FakeBackendSampler()
+
+
+class IBMRuntimeSamplerBlock(Block):
+    """A QPU at IBM Quantum. Refer to it as "ibm-runtime-sampler/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "IBM Runtime Sampler"
+    _block_type_slug: ClassVar[str | None] = "ibm-runtime-sampler"
+
+    settings: IBMRuntimeSampler = IBMRuntimeSampler()
+
+
+class IBMCredentialsBlock(Block):
+    """The key of an account at IBM Quantum, named by samplers as "ibm-credentials/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "IBM Credentials"
+    _block_type_slug: ClassVar[str | None] = "ibm-credentials"
+
+    api_key: SecretStr = Field(title="API key")
 
 
 async def load_settings(name: str) -> Resource:
