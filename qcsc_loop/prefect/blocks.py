@@ -13,7 +13,9 @@ from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.prefect.server import prefect_api
 from qcsc_loop.resource import Resource
 from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.sampling.aer_estimator import AerEstimator
 from qcsc_loop.sampling.fake_backend import FakeBackendSampler
+from qcsc_loop.sampling.ibm_estimator import IBMRuntimeEstimator
 from qcsc_loop.sampling.ibm_runtime import IBMRuntimeSampler
 from qcsc_loop.sampling.replay import ReplaySampler
 from qcsc_loop.sampling.uniform import RandomSampler
@@ -64,6 +66,24 @@ class IBMRuntimeSamplerBlock(Block):
     _block_type_slug: ClassVar[str | None] = "ibm-runtime-sampler"
 
     settings: IBMRuntimeSampler = IBMRuntimeSampler()
+
+
+class AerEstimatorBlock(Block):
+    """Expectation values from the Aer simulator. Refer to it as "aer-estimator/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "Aer Estimator"
+    _block_type_slug: ClassVar[str | None] = "aer-estimator"
+
+    settings: AerEstimator = AerEstimator()
+
+
+class IBMRuntimeEstimatorBlock(Block):
+    """Expectation values from IBM Quantum. Refer to it as "ibm-runtime-estimator/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "IBM Runtime Estimator"
+    _block_type_slug: ClassVar[str | None] = "ibm-runtime-estimator"
+
+    settings: IBMRuntimeEstimator = IBMRuntimeEstimator()
 
 
 class IBMCredentialsBlock(Block):
