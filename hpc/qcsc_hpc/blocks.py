@@ -16,6 +16,7 @@ from qcsc_hpc.profiles import (
     HPCProfile,
     HPCProfileFields,
 )
+from qcsc_hpc.qrmi.sampler import QRMISampler
 from qcsc_loop.prefect.blocks import load_block
 
 S = TypeVar("S", bound=BaseModel)
@@ -85,6 +86,15 @@ class HPCMachineBlock(Block):
             ).to_settings(),
             command=(await command_block(command)).to_settings() if command else None,
         )
+
+
+class QRMISamplerBlock(Block):
+    """A QPU that a batch system hands out. Refer to it as "qrmi-sampler/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "QRMI Sampler"
+    _block_type_slug: ClassVar[str | None] = "qrmi-sampler"
+
+    settings: QRMISampler
 
 
 async def command_block(name: str) -> CommandBlock:

@@ -28,6 +28,7 @@ from qcsc_loop.files import replaced
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.once import JobRequest, JobResult, run_once
 from qcsc_loop.resource import Resource
+from qcsc_loop.step import JOB_SUFFIX
 
 T = TypeVar("T")
 
@@ -40,10 +41,16 @@ class Program:
         name: what its jobs are called, and the key under which a site may have one of its own.
         module: the Python module that does it where the site has none; each rank runs
             `python -m mpi4py -m module`, so that one rank's exception ends all.
+        mpi: whether it is an MPI program.
     """
 
     name: str
     module: str
+    mpi: bool = True
+
+
+def _nothing_before(_folder: Path, _earlier: Path | None) -> None:
+    pass
 
 
 class Machine(Resource, ABC):
@@ -104,12 +111,14 @@ class Machine(Resource, ABC):
         outputs: Sequence[str] = (),
         name: str = "",
         directory: Path | None = None,
+        before: Callable[[Path, Path | None], None] = _nothing_before,
     ) -> JobResult[T]:
         """As `run`, with how the job went.
 
         Args:
             name: tells the job from the step's others; by default the program's.
             directory: where the program runs, if not in the job's folder.
+            before: called with the folder of a new job, and that of the attempt before it.
         """
         how = self.shaped(ranks)
         argv = command_line(self.where, self.what or program, arguments)
@@ -121,7 +130,9 @@ class Machine(Resource, ABC):
             name=name or called,
             site=site,
             input_sha256=digest,
-            prepare=partial(self._write_script, how, [str(word) for word in argv], directory),
+            prepare=partial(
+                self._write_script, how, [str(word) for word in argv], directory, before
+            ),
             submit=site.submit,
             collect=partial(_collected, collect, list(outputs)),
             resubmit=how.resubmit,
@@ -180,9 +191,14 @@ class Machine(Resource, ABC):
         how: ExecutionProfile,
         program: list[str],
         directory: Path | None,
+        before: Callable[[Path, Path | None], None],
         key: JobKey,
         folder: Path,
     ) -> None:
+        earlier = None
+        if key.attempt:
+            earlier = folder.with_name(f"{key.name}.{key.attempt - 1}{JOB_SUFFIX}")
+        before(folder, earlier)
         with replaced(JobFolder(folder).script) as file:
             file.write(os.fsencode(self.script(key, folder, how, program, directory)))
 
@@ -243,7 +259,8 @@ def command_line(
     if program.name in where.executable_map:
         return [where.executable_map[program.name], *arguments]
     python = where.executable_map.get("python", sys.executable)
-    return [python, "-m", "mpi4py", "-m", program.module, *arguments]
+    through = ["-m", "mpi4py"] if program.mpi else []
+    return [python, *through, "-m", program.module, *arguments]
 
 
 def _launchable(title: str, how: ExecutionProfile) -> ExecutionProfile:

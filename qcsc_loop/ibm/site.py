@@ -156,7 +156,7 @@ class IBMSite(JobSite):
         while True:
             try:
                 data = await self.service.ask(lambda client: client.job(job.job_id).result()[0])
-                return await to_thread.run_sync(_save, job.folder, data)
+                return await to_thread.run_sync(save_result, job.folder, data)
             except CredentialsRefused:
                 raise
             except SiteUnreachable:
@@ -225,7 +225,7 @@ def _time(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _save(folder: Path, result: Any) -> None:
+def save_result(folder: Path, result: Any) -> None:
     """A PUB's result: packed bits of each register, or values and errors."""
     arrays: dict[str, Any] = {}
     for name, value in result.data.items():
@@ -239,7 +239,7 @@ def _save(folder: Path, result: Any) -> None:
 
 
 def load_bits(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Bits and widths by register, as `_save` left them."""
+    """Bits and widths by register, as `save_result` left them."""
     bits: dict[str, Any] = {}
     widths: dict[str, int] = {}
     with np.load(folder / RESULT, allow_pickle=False) as found:
@@ -253,7 +253,7 @@ def load_bits(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def load_values(folder: Path) -> dict[str, Any]:
-    """Arrays by name, as `_save` left them."""
+    """Arrays by name, as `save_result` left them."""
     with np.load(folder / RESULT, allow_pickle=False) as found:
         return {name.partition(":")[2]: found[name] for name in found.files if name[:6] == "value:"}
 

@@ -21,10 +21,31 @@ if TYPE_CHECKING:
 def compiled(
     circuit: QuantumCircuit, backend: BackendV2, step: Step, level: int, pass_manager: str = ""
 ) -> QuantumCircuit:
-    """The circuit for a backend. Blocks.
+    """The circuit for a backend, from the run's kept ones if it is there. Blocks.
 
     Random choices derive from the run's seed and the circuit, not from the step: a run that was
     resumed compiles as the one that was not, whichever of its steps comes to the circuit first.
+
+    Args:
+        pass_manager: as for `compiled_with`.
+
+    Raises:
+        InvalidParameters: there is no such pass manager.
+    """
+    fingerprint = circuit_bytes(circuit)
+    seed = _seed(step.run_seed, fingerprint)
+    what = f"{backend.name}\0{_calibrated(backend)}\0{level}\0{pass_manager}\0{seed}".encode()
+    key = hashlib.sha256(what + fingerprint).hexdigest()
+    result: QuantumCircuit = step.compiled.get(
+        key, lambda: compiled_with(circuit, backend, seed, level, pass_manager)
+    )
+    return result
+
+
+def compiled_with(
+    circuit: QuantumCircuit, backend: BackendV2, seed: int, level: int, pass_manager: str
+) -> QuantumCircuit:
+    """The circuit for a backend. Blocks.
 
     Args:
         pass_manager: `module:function`, called with backend and seed, gives the pass manager;
@@ -35,19 +56,16 @@ def compiled(
     """
     from qiskit.transpiler import generate_preset_pass_manager
 
-    fingerprint = circuit_bytes(circuit)
-    seed = _seed(step.run_seed, fingerprint)
+    if pass_manager:
+        own: QuantumCircuit = _found(pass_manager)(backend, seed).run(circuit)
+        return own
+    preset = generate_preset_pass_manager(level, backend=backend, seed_transpiler=seed)
+    return preset.run(circuit)
 
-    def compile_it() -> QuantumCircuit:
-        if pass_manager:
-            return _found(pass_manager)(backend, seed).run(circuit)
-        preset = generate_preset_pass_manager(level, backend=backend, seed_transpiler=seed)
-        return preset.run(circuit)
 
-    what = f"{backend.name}\0{_calibrated(backend)}\0{level}\0{pass_manager}\0{seed}".encode()
-    key = hashlib.sha256(what + fingerprint).hexdigest()
-    result: QuantumCircuit = step.compiled.get(key, compile_it)
-    return result
+def compiling_seed(run_seed: int, circuit: QuantumCircuit) -> int:
+    """The transpiler's seed for a circuit in a run."""
+    return _seed(run_seed, circuit_bytes(circuit))
 
 
 def circuit_bytes(circuit: QuantumCircuit) -> bytes:

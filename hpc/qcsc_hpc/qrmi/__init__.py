@@ -1,0 +1,1 @@
+"""Quantum computers that a batch system hands out, through QRMI."""

@@ -1,0 +1,157 @@
+"""Runs one circuit on a QRMI resource, inside a batch job. Run as
+
+    python -m qcsc_hpc.qrmi.runner RESOURCE REQUEST.json CIRCUIT.qpy
+
+in the job's folder. It writes, each by rename: task.json with the task's id as soon as there is one,
+submission.json with the compiled circuit's facts, result.npz with the bits. Started again there - a
+requeued job, or the next attempt after a node's death - it goes on with the task of task.json. QRMI's
+own `task_runner` ends with 0 whatever happened, and a task of its that was orphaned is not found.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from qcsc_loop.files import replaced
+
+TASK = "task.json"
+FIRST_SECONDS, LONGEST_SECONDS = 0.5, 10.0  # between two questions
+FAILED = 1
+
+TYPES = {
+    "ibm-quantum-system": "IBMQuantumSystem",
+    "ibm-quantum-compute-service": "IBMQuantumComputeService",
+    "qiskit-runtime-service": "IBMQiskitRuntimeService",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the task to its end; the exit code says how it ended."""
+    name, request, circuit = arguments[0], Path(arguments[1]), Path(arguments[2])
+    resource = _resource(name)
+    asked = json.loads(request.read_bytes())
+    task = _known_task() or _started(resource, name, asked, circuit)
+    signal.signal(signal.SIGTERM, lambda number, _: _stop(resource, task, number))
+    state = _ended(resource, task)
+    print(f"task {task} on {name}: {state}", flush=True)
+    if state != "Completed":
+        print(_logs(resource, task), file=sys.stderr)
+        return FAILED
+    _keep_result(_fetched(resource, task))
+    return 0
+
+
+def _resource(name: str) -> Any:
+    import qrmi
+
+    names, types = qrmi.get_job_qpu_resources_and_types()
+    if name not in names:
+        sys.exit(f"the job was not given {name!r}; it has: {', '.join(names) or 'no QPU'}")
+    kind = types[names.index(name)]
+    if kind not in TYPES:
+        sys.exit(f"{name!r} is a {kind}; circuits are run on: {', '.join(TYPES)}")
+    return qrmi.QuantumResource(name, getattr(qrmi.ResourceType, TYPES[kind]))
+
+
+def _known_task() -> str | None:
+    try:
+        known = json.loads(Path(TASK).read_bytes())
+    except FileNotFoundError:
+        return None
+    print(f"going on with task {known['id']}", flush=True)
+    return str(known["id"])
+
+
+def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> str:
+    from qiskit import qpy
+    from qiskit_ibm_runtime import RuntimeEncoder
+    from qrmi import Payload
+    from qrmi.primitives.ibm import get_backend
+
+    from qcsc_loop.ibm.site import write_facts
+    from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compiled_with
+
+    with circuit.open("rb") as file:
+        (given,) = qpy.load(file)
+    ready = compiled_with(
+        given, get_backend(resource), asked["seed"], asked["level"], asked["pass_manager"]
+    )
+    facts = {
+        "resource": name,
+        "circuit_sha256": circuit_sha256(ready),
+        "circuit": circuit_facts(ready),
+    }
+    write_facts(Path(), facts)
+    options = {**asked["options"], "default_shots": asked["shots"]}
+    parameters = {
+        "pubs": [[ready, None, asked["shots"]]],
+        "version": 2,
+        "support_qiskit": True,
+        "options": options,
+    }
+    text = json.dumps(parameters, cls=RuntimeEncoder)
+    task = str(resource.task_start(Payload.QiskitPrimitive(input=text, program_id="sampler")))
+    with replaced(Path(TASK)) as file:
+        file.write(json.dumps({"id": task, "resource": name, "started": time.time()}).encode())
+    print(f"task {task} on {name}: started", flush=True)
+    return task
+
+
+def _ended(resource: Any, task: str) -> str:
+    """The task's final state; a question that gets no answer is asked again."""
+    pause = FIRST_SECONDS
+    while True:
+        try:
+            state = str(resource.task_status(task)).rpartition(".")[2]
+        except Exception as error:  # QRMI raises what its client does
+            print(f"no answer about task {task}: {error}", file=sys.stderr, flush=True)
+            state = "Unknown"
+        if state in ("Completed", "Failed", "Cancelled"):
+            return state
+        time.sleep(pause)
+        pause = min(1.5 * pause, LONGEST_SECONDS)
+
+
+def _fetched(resource: Any, task: str) -> str:
+    """The result, asked for until it comes: it is paid. The job's walltime is the limit."""
+    pause = FIRST_SECONDS
+    while True:
+        try:
+            return str(resource.task_result(task).value)
+        except Exception as error:
+            print(f"no result of task {task} yet: {error}", file=sys.stderr, flush=True)
+        time.sleep(pause)
+        pause = min(1.5 * pause, LONGEST_SECONDS)
+
+
+def _keep_result(text: str) -> None:
+    from qiskit_ibm_runtime import RuntimeDecoder
+
+    from qcsc_loop.ibm.site import save_result
+
+    save_result(Path(), json.loads(text, cls=RuntimeDecoder)[0])
+
+
+def _logs(resource: Any, task: str) -> str:
+    try:
+        return str(resource.task_logs(task))
+    except Exception as error:
+        return f"no logs: {error}"
+
+
+def _stop(resource: Any, task: str, number: int, _frame: FrameType | None = None) -> None:
+    """The job is cancelled, or at its walltime: so is the task."""
+    try:
+        resource.task_stop(task)
+    finally:
+        sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,165 @@
+"""Samples from a quantum computer that a batch system hands out: a job with a QPU."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from anyio import to_thread
+from pydantic import Field, SerializeAsAny
+
+from qcsc_hpc.machine import HPCMachine, Machine, Program
+from qcsc_hpc.profiles import Command
+from qcsc_hpc.qrmi.runner import TASK
+from qcsc_loop.errors import InvalidParameters, JobRefused
+from qcsc_loop.files import replaced
+from qcsc_loop.ibm.site import RESULT, load_bits, read_facts, save_result
+from qcsc_loop.operational import OPERATIONAL
+from qcsc_loop.resource import BlockName
+from qcsc_loop.sampling.compiling import (
+    PassManagerReference,
+    circuit_bytes,
+    compiled,
+    compiling_seed,
+)
+from qcsc_loop.sampling.fake_backends import fake_backend
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.step import Step, current_step
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+RUNNER = "qcsc_hpc.qrmi.runner"
+OUTPUT = "output.json"
+
+
+class QRMISampler(Sampler):
+    """A QPU of a batch system: each sampling is a job there, exactly once as all jobs are.
+
+    The job is submitted with the profile's QPU option (`--qpu=RESOURCE`), and finds the QPU's
+    address and key in its own environment, where the site puts them.
+
+    Attributes:
+        resource: the QPU's name.
+        machine: whose jobs may have it; its profile's shape is made one task on one node.
+        runner: `own` goes on with a task that an earlier start of the job began; `task_runner` is
+            the one that comes with QRMI, for sites that want it.
+        target: a fake backend that circuits are compiled for, with `task_runner`, which compiles
+            nothing; empty: they are compiled already.
+        options: of the sampler program, such as `{"dynamical_decoupling": …}`.
+    """
+
+    type: Literal["qrmi"] = "qrmi"
+    resource: str = Field(min_length=1)
+    machine: Annotated[SerializeAsAny[Machine] | BlockName, OPERATIONAL]
+    runner: Annotated[Literal["own", "task_runner"], OPERATIONAL] = "own"
+    target: str = ""
+    optimization_level: int = Field(default=1, ge=0, le=3)
+    pass_manager: str = PassManagerReference
+    options: dict[str, Any] = {}
+
+    async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        step, machine = current_step(), await self._machine()
+        step.spend(shots=shots)
+        work = await to_thread.run_sync(self._written, circuit, shots, step)
+        program, arguments = self._command(work)
+        done = await machine.run_job(
+            program,
+            arguments,
+            collect=partial(self._samples, shots),
+            ranks=1,
+            outputs=[RESULT] if self.runner == "own" else [OUTPUT],
+            name="qpu",
+            before=_take_over,
+        )
+        provenance = {**done.value.provenance, "job_id": done.record.job_id}
+        return done.value.model_copy(update={"provenance": provenance})
+
+    async def _machine(self) -> HPCMachine:
+        machine = self.machine
+        if isinstance(machine, str):
+            # late: only a machine that is named needs Prefect
+            from qcsc_loop.prefect.blocks import load_settings
+
+            loaded = await load_settings(machine)
+            if not isinstance(loaded, Machine):
+                raise InvalidParameters("qrmi", [f"machine: {machine} is no machine"], [])
+            machine = loaded
+        if machine.where.scheduler == "local":
+            raise JobRefused("this machine", "machine", "a QPU is handed out by a batch system")
+        shape = {"num_nodes": 1, "mpiprocs": 1, "launcher": "single", "mpi_options": []}
+        return HPCMachine(
+            hpc_profile=machine.where.model_copy(update={"qpu": self.resource}),
+            execution_profile=machine.how.model_copy(update=shape),
+        )
+
+    def _command(self, work: Path) -> tuple[Program | Command, list[str | Path]]:
+        if self.runner == "task_runner":
+            program = Command(command_name="task_runner", executable_key="task_runner")
+            return program, [self.resource, work / "task_input.json", OUTPUT]
+        runner = Program("qrmi-runner", RUNNER, mpi=False)
+        return runner, [self.resource, work / "request.json", work / "circuit.qpy"]
+
+    def _written(self, circuit: QuantumCircuit, shots: int, step: Step) -> Path:
+        """The job's input files; the same bytes in every driver."""
+        work = step.work_dir
+        if self.runner == "task_runner":
+            self._write_task_input(circuit, shots, step, work)
+            return work
+        request = {
+            "shots": shots,
+            "level": self.optimization_level,
+            "pass_manager": self.pass_manager,
+            "seed": compiling_seed(step.run_seed, circuit),
+            "options": self.options,
+        }
+        with replaced(work / "request.json") as file:
+            file.write(json.dumps(request, sort_keys=True).encode())
+        with replaced(work / "circuit.qpy") as file:
+            file.write(circuit_bytes(circuit))
+        return work
+
+    def _write_task_input(
+        self, circuit: QuantumCircuit, shots: int, step: Step, work: Path
+    ) -> None:
+        from qiskit_ibm_runtime import RuntimeEncoder
+
+        ready = circuit
+        if self.target:
+            backend: Any = fake_backend(self.target)
+            ready = compiled(circuit, backend, step, self.optimization_level, self.pass_manager)
+        bare = ready.copy()
+        bare.name, bare.metadata = "", {}  # qiskit numbers circuits as it makes them
+        parameters = {
+            "pubs": [[bare, None, shots]],
+            "version": 2,
+            "support_qiskit": True,
+            "options": {**self.options, "default_shots": shots},
+        }
+        text = json.dumps({"program_id": "sampler", "parameters": parameters}, cls=RuntimeEncoder)
+        with replaced(work / "task_input.json") as file:
+            file.write(text.encode())
+
+    def _samples(self, shots: int, folder: Path) -> Samples:
+        if self.runner == "task_runner":  # its exit code says nothing: the output has to be read
+            from qiskit_ibm_runtime import RuntimeDecoder
+
+            text = (folder / OUTPUT).read_text()
+            save_result(folder, json.loads(text, cls=RuntimeDecoder)[0])
+        bits, widths = load_bits(folder)
+        for name, rows in bits.items():
+            if len(rows) != shots:
+                raise ValueError(f"register {name} has {len(rows)} of {shots} shots")
+        facts = read_facts(folder) if self.runner == "own" else {}
+        provenance = {"source": self.type, "settings": self.model_dump(mode="json"), **facts}
+        return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)
+
+
+def _take_over(folder: Path, earlier: Path | None) -> None:
+    """The QPU task that an earlier attempt began: its job died, the task may not have."""
+    if earlier is not None and (earlier / TASK).exists():
+        shutil.copy(earlier / TASK, folder / TASK)
