@@ -58,7 +58,8 @@ def _rank(facts: ScriptFacts) -> Iterator[str]:
         yield f"  export {name}={quoted(value)}"
     if facts.directory is not None:
         yield f"  cd {quoted(str(facts.directory))} || exit {FOLDER_EXIT}"
-    yield f"  exec {' '.join(quoted(word) for word in facts.program)}"
+    # not the launcher's stdin: hydra's proxy spins for ever over a rank that reads it
+    yield f"  exec {' '.join(quoted(word) for word in facts.program)} < /dev/null"
     yield "fi"
     yield ""
 
@@ -88,7 +89,8 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield "}"
     yield from _preparations(facts)
     words = [*launch(facts.where, facts.how), "bash"]
-    yield f'{" ".join(quoted(word) for word in words)} "$folder/job.sh" rank < /dev/null'
+    start = dialect.before_launcher + " ".join(quoted(word) for word in words)
+    yield f'{start} "$folder/job.sh" rank < /dev/null'
     yield "finish $?"
 
 

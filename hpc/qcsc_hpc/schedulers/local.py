@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from typing import ClassVar
 
 from qcsc_hpc.schedulers.scheduler import Dialect, Placement
+from qcsc_loop import child
 
 _NO_QUEUE = "there is no queue on this machine; leave it out, or take a scheduler"
 _NO_SHARE = "nothing divides this machine between jobs; leave it out, or take a scheduler"
@@ -31,6 +34,12 @@ class Local(Dialect):
         "memory": _NO_SHARE, "gpus_per_node": _NO_SHARE, "exclusive": _NO_SHARE,
         "queue_timeout": _NO_QUEUE,
     }  # fmt: skip
+
+    @property
+    def before_launcher(self) -> str:
+        """The kernel kills the script when its driver dies, and by this the ranks with the script."""
+        words = [sys.executable, "-I", "-S", child.__file__]
+        return f"{shlex.join(words)} $$ "
 
     def directives(self, job: Placement) -> list[str]:
         return []

@@ -86,6 +86,11 @@ class Dialect(ABC):
     writes_output: ClassVar[bool] = False
     prelude: ClassVar[tuple[str, ...]] = ()  # of the script's body
 
+    @property
+    def before_launcher(self) -> str:
+        """Shell text before the launcher's words."""
+        return ""
+
     @abstractmethod
     def directives(self, job: Placement) -> list[str]:
         """The script's head, without the prefix."""

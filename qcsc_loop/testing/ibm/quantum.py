@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+from qcsc_loop.testing.ibm.addresses import URL, client_environment, qrmi_environment
 from qcsc_loop.testing.ibm.devices import devices
 from qcsc_loop.testing.ibm.door import Door
 from qcsc_loop.testing.ibm.fault import IBMFault, RequestKind
@@ -17,8 +18,6 @@ from qcsc_loop.testing.ibm.routes import API
 from qcsc_loop.testing.ibm.server import LOOPBACK, Server
 from qcsc_loop.testing.ibm.service import Service, cancellation, failure
 from qcsc_loop.testing.ibm.views import FakeIBMJob, seen
-
-URL = "http://qcsc.test"
 
 
 class FakeIBMQuantum:
@@ -45,6 +44,7 @@ class FakeIBMQuantum:
         A job, from a test::
 
             with FakeIBMQuantum() as ibm:
+                monkeypatch.setenv("IAM_URL", ibm.iam_url)
                 service = QiskitRuntimeService(
                     url=ibm.url, proxies=ibm.proxies, token=ibm.token, instance=ibm.instance
                 )
@@ -121,32 +121,11 @@ class FakeIBMQuantum:
 
         In it this server is the proxy of all plain HTTP but that to this machine.
         """
-        around = f"{LOOPBACK},localhost"
-        return {
-            "HTTP_PROXY": self.iam_url,
-            "NO_PROXY": around,
-            # Python's clients prefer the small ones
-            "http_proxy": self.iam_url,
-            "no_proxy": around,
-            "IAM_URL": self.iam_url,
-            "QISKIT_IBM_URL": self.url,
-            "QISKIT_IBM_TOKEN": self.token,
-            "QISKIT_IBM_INSTANCE": self.instance,
-        }
+        return client_environment(self.iam_url)
 
     def qrmi_environment(self, backend: str) -> dict[str, str]:
         """What QRMI needs to have a backend as its resource of the same name."""
-        settings = {
-            "ENDPOINT": self.runtime_url,
-            "IAM_ENDPOINT": self.iam_url,
-            "IAM_APIKEY": self.token,
-            "SERVICE_CRN": self.instance,
-        }
-        return {
-            "QRMI_JOB_QPU_RESOURCES": backend,
-            "QRMI_JOB_QPU_TYPES": "ibm-quantum-compute-service",
-            **{f"{backend}_QRMI_IBM_QCS_{name}": value for name, value in settings.items()},
-        }
+        return qrmi_environment(self.iam_url, backend)
 
     @property
     def queue_seconds(self) -> float:

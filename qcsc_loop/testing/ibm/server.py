@@ -64,16 +64,20 @@ class Server(ThreadingHTTPServer):
 
 
 class _Connection(BaseHTTPRequestHandler):
-    server: Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    @property
+    def _home(self) -> Server:
+        assert isinstance(self.server, Server)
+        return self.server
+
     def setup(self) -> None:
         super().setup()
-        self.server.opened(self.connection)
+        self._home.opened(self.connection)
 
     def finish(self) -> None:
-        self.server.closed(self.connection)
+        self._home.closed(self.connection)
         super().finish()
 
     def handle(self) -> None:
@@ -84,11 +88,12 @@ class _Connection(BaseHTTPRequestHandler):
         """Says nothing: there is the journal."""
 
     def _serve(self) -> None:
-        answer, number = self.server.door.answer(self._request())
-        if (answer.seconds and self.server.stopped.wait(answer.seconds)) or answer.lost:
-            self._reset()
+        answer, number = self._home.door.answer(self._request())
+        hung = bool(answer.seconds) and self._home.stopped.wait(answer.seconds)
+        if hung or answer.lost:
+            self._lose()
         else:
-            self.server.journal.answered(number, answer.status)
+            self._home.journal.answered(number, answer.status)
             self._send(answer)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
@@ -117,6 +122,14 @@ class _Connection(BaseHTTPRequestHandler):
         self.wfile.write(answer.body[: answer.sent])
         self.close_connection = self.close_connection or answer.sent is not None
 
-    def _reset(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    def _lose(self) -> None:
+        """Ends the connection, such that clients take it for the service's, not for a proxy's.
+
+        What a proxy resets before it answers, urllib3 holds for not sent, and sends it again,
+        even a POST. The real service is behind TLS, so no proxy comes between.
+        """
+        if self.path.startswith("/"):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        else:
+            self.wfile.write(b"HTTP/1.1 ")
         self.close_connection = True

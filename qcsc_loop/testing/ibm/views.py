@@ -24,8 +24,8 @@ class FakeIBMJob:
         cost: the seconds that its owner allows it; None if they said nothing.
         created: seconds since the epoch, as are the others.
         qpu_seconds: it is charged for.
-        params_digest: of what its program was given, SHA-256. A circuit's name and parameters
-            differ from process to process, so does this.
+        params_digest: of what its program was given, SHA-256. It differs for the same circuit
+            under another name, and Qiskit numbers circuits by process.
         deleted: its owner deleted it.
     """
 
