@@ -10,13 +10,13 @@ import numpy as np
 from qiskit.primitives import BitArray
 
 from benchmarks.figures import Figure, at_least, medians, seconds, show
-from qcsc_hpc.local import LocalMachine
+from qcsc_hpc.machine import LocalMachine, Program
 from qcsc_hpc.mpi.bitcount import Rows, count, width
 
 WIDTHS = (10, 20, 30, 64, 156)
 SHOTS, REPEATS = 1_000_000, 3
 MPI_SHOTS, MPI_BITS, MPI_REPEATS = 10_000_000, 10, 5
-PROGRAM = "qcsc_hpc.mpi.bitcount"
+PROGRAM = Program("bitcount", "qcsc_hpc.mpi.bitcount")
 MSHOTS = "Mshots/s"
 
 
@@ -77,8 +77,8 @@ def as_program() -> list[Figure]:
 
 def _program(source: Path, ranks: int) -> float:
     target = source.with_suffix(".npz")
-    arguments = [str(ranks), str(MPI_BITS), str(source), str(target)]
-    run = LocalMachine().run(PROGRAM, arguments, ranks=ranks, folder=source.parent)
+    arguments = [str(MPI_BITS), str(source), str(target)]
+    run = LocalMachine().run(PROGRAM, arguments, ranks=ranks, collect=lambda _folder: None)
     return seconds(lambda: anyio.run(lambda: run))
 
 

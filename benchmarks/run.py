@@ -9,7 +9,9 @@ import argparse
 import subprocess
 import sys
 
-SUBJECTS = ("overhead", "long_runs", "start_up", "counting", "codec")
+SUBJECTS = (
+    "overhead", "long_runs", "start_up", "counting", "codec", "slurm_jobs", "fifty_jobs",
+)  # fmt: skip
 
 
 def main() -> int:

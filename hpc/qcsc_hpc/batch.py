@@ -73,7 +73,7 @@ class BatchSite(JobSite):
         runtime = self._runtime()
         argv = runtime.scheduler.submit(str(JobFolder(folder).script))
         try:
-            answer = await runtime.commands.ask(argv, folder=folder, tied=True)
+            answer = await runtime.commands.ask(argv, folder=folder, kind="submit")
             return runtime.scheduler.submitted(answer)
         except SiteUnreachable as error:
             raise SubmissionUnclear(self.title, str(error)) from error
@@ -198,7 +198,7 @@ class BatchSite(JobSite):
         question = runtime.scheduler.measure([job.job_id for job in jobs])
         if question is None:
             return {}
-        answer = await runtime.commands.ask(question)
+        answer = await runtime.commands.ask(question, kind="measure")
         with self._reading():
             return runtime.scheduler.measured(answer)
 

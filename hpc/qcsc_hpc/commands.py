@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import anyio
 
@@ -19,7 +20,19 @@ from qcsc_hpc.schedulers.scheduler import Answer
 from qcsc_loop.child import tied_to_this_process
 from qcsc_loop.errors import JobRefused, SiteUnreachable
 
-COMMANDS_A_SECOND = 4  # login nodes are shared, and schedulers hold locks while they answer
+# login nodes are shared, and schedulers hold locks while they answer: four commands a second. A
+# flood of one kind leaves room for the others
+SLOTS = {"ask": 4, "submit": 3, "measure": 2}
+WINDOW_SECONDS = 1.25  # a command's own start is not to the millisecond
+PAUSE_SECONDS = 0.02
+
+Kind = Literal["ask", "submit", "measure"]
+
+# what a job may get of the submitter's environment: who it is, and which scheduler; the rest comes
+# from the site's login scripts. (Slurm's own --export=NONE costs a login by `su` on each job.)
+_PASSED = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "SLURM_CONF", "SLURM_CLUSTERS", "PBS_SERVER",
+           "PBS_CONF_FILE")  # fmt: skip
+_PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 class Commands:
@@ -32,35 +45,37 @@ class Commands:
 
     def __init__(self, title: str, timeout: float) -> None:
         self._title, self._timeout = title, timeout
-        self._starts: deque[float] = deque(maxlen=COMMANDS_A_SECOND)
-        self._turn = anyio.Lock()
+        self._starts: deque[float] = deque(maxlen=max(SLOTS.values()))
+        self._turns: dict[str, anyio.Lock] = {kind: anyio.Lock() for kind in SLOTS}
 
     async def ask(
-        self, argv: Sequence[str], *, folder: Path | None = None, tied: bool = False
+        self, argv: Sequence[str], *, folder: Path | None = None, kind: Kind = "ask"
     ) -> Answer:
         """What the command says, whatever its exit code.
 
         Args:
             folder: where it runs.
-            tied: it dies with this process, however that dies.
+            kind: a submission gets a plain environment, which its job inherits, and dies with this
+                process, however that dies.
 
         Raises:
             JobRefused: there is no such command here.
             SiteUnreachable: it gave no answer in time.
         """
         program = next(word for word in argv if "=" not in word and word != "env")
-        if shutil.which(program) is None:
+        if (found := shutil.which(program)) is None:
             why = f"there is no {program} on PATH; run on a login node of the machine"
             raise JobRefused(self._title, "scheduler", why)
-        await self._pause()
-        words = tied_to_this_process([*argv]) if tied else [*argv]
+        await self._pause(kind)
+        submits = kind == "submit"
+        words = _tied([found, *argv[1:]]) if submits else [*argv]
         process = await asyncio.create_subprocess_exec(
             *words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},  # words are parsed
+            env=_plain_environment() if submits else {**os.environ, "LC_ALL": "C.UTF-8"},
             start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
         )
         try:
@@ -80,9 +95,30 @@ class Commands:
             err.decode(errors="replace"),
         )
 
-    async def _pause(self) -> None:
-        """Waits until one more command in this second is not one too many."""
-        async with self._turn:
-            if len(self._starts) == self._starts.maxlen:
-                await anyio.sleep(max(0.0, self._starts[0] + 1.0 - time.monotonic()))
+    async def _pause(self, kind: Kind) -> None:
+        """Waits until one more command of this kind is not one too many."""
+        async with self._turns[kind]:
+            while self._recent() >= SLOTS[kind]:
+                await anyio.sleep(PAUSE_SECONDS)
             self._starts.append(time.monotonic())
+
+    def _recent(self) -> int:
+        since = time.monotonic() - WINDOW_SECONDS
+        return sum(start > since for start in self._starts)
+
+
+def _plain_environment() -> dict[str, str]:
+    passed = {name: value for name, value in os.environ.items() if name.startswith("SBATCH_")}
+    passed |= {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return {"PATH": _PLAIN_PATH, **passed}
+
+
+def _tied(command: list[str]) -> list[str]:
+    """The command as a child that dies with this process.
+
+    By util-linux where there is: it starts at once. Should this process die in the instant before
+    that takes effect, the job turns up under its name.
+    """
+    if (setpriv := shutil.which("setpriv")) is not None:
+        return [setpriv, "--pdeathsig", "KILL", "--", *command]
+    return tied_to_this_process(command)

@@ -69,7 +69,6 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield f'cd "$folder" || exit {FOLDER_EXIT}'
     if not dialect.writes_output:
         yield "exec >> output.log 2>&1"
-    yield from dialect.prelude
     yield f"me={dialect.own_id}"
     # made whole in one step, on any file system; a requeued job passes its own fence
     yield 'if ! ln -sn "$me" fence 2> /dev/null && [ "$(readlink fence)" != "$me" ]; then'

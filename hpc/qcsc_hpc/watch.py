@@ -25,7 +25,10 @@ from qcsc_loop.errors import InputError
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.jobs.site import PlacedJob
 
-FIRST_ASK_SECONDS = 0.25  # after submission; then a quarter of the time the job has stood so
+FIRST_ASK_SECONDS = 1.0  # after submission; then a quarter of the time the job has stood so
+AGAIN_SECONDS = 0.25  # after an answer that comes too early: the script has ended
+GAP_SECONDS = 0.5  # between questions where many jobs end at their own times
+MANY = 4
 CLEARING_SECONDS = 0.05  # from a script's end until the scheduler has heard of it
 LOOK_SECONDS = 0.02  # between looks at a young job's folder; later a fiftieth of its age
 LONGEST_LOOK_SECONDS = 1.0
@@ -95,7 +98,7 @@ class Followed:
 
     def _pause(self, now: float, longest: float) -> float:
         if self.record is not None or (self.status and self.status.state is JobState.ENDING):
-            return FIRST_ASK_SECONDS
+            return AGAIN_SECONDS
         since = self.unknown_since or self.final_since or self.changed
         return min(max(FIRST_ASK_SECONDS, (now - since) / 4), longest)
 
@@ -119,6 +122,7 @@ class Watch:
         self._followed: list[Followed] = []
         self._task: asyncio.Task[None] | None = None
         self._more = anyio.Event()
+        self._asked = 0.0
         self._silent = False
 
     @asynccontextmanager
@@ -145,13 +149,19 @@ class Watch:
     async def _follow(self) -> None:
         while True:
             now = time.monotonic()
-            due = min(min(f.look_at, f.ask_at) for f in self._followed)
+            due = min(min(f.look_at, max(f.ask_at, self._ask_from)) for f in self._followed)
             with anyio.move_on_after(max(0.0, due - now)):
                 await self._more.wait()
             self._more = anyio.Event()
             await self._look()
-            if any(f.ask_at <= time.monotonic() for f in self._followed):
+            now = time.monotonic()
+            if now >= self._ask_from and any(f.ask_at <= now for f in self._followed):
                 await self._ask()
+                self._asked = time.monotonic()
+
+    @property
+    def _ask_from(self) -> float:
+        return self._asked + GAP_SECONDS if len(self._followed) > MANY else 0.0
 
     async def _look(self) -> None:
         now = time.monotonic()

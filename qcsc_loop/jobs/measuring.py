@@ -15,6 +15,7 @@ from qcsc_loop.jobs.ledger import Ledger, Measured
 from qcsc_loop.jobs.site import JobSite, PlacedJob
 
 ACCOUNTING_SECONDS = 2.0  # after its end a job is known to accounting; Slurm took up to 1.6
+GAP_SECONDS = 5.0  # between two questions to accounting, which are the dear ones
 END_SECONDS = 4.0  # how long a run's end waits for the last figures
 
 
@@ -44,6 +45,7 @@ class Measuring:
             await self._more.wait()
             self._more.clear()
             await self.rest()
+            await asyncio.sleep(GAP_SECONDS)
 
     async def rest(self) -> None:
         """Measures all there are, several of one site with one question."""

@@ -84,7 +84,6 @@ class Dialect(ABC):
     shebang: ClassVar[str] = "#!/bin/bash -l"  # a login's environment, whoever submits
     # the scheduler puts the output where the script is to have it, its own messages among it
     writes_output: ClassVar[bool] = False
-    prelude: ClassVar[tuple[str, ...]] = ()  # of the script's body
 
     @property
     def before_launcher(self) -> str:

@@ -58,8 +58,6 @@ class Slurm(Scheduler):
     name: ClassVar[str] = "slurm"
     prefix: ClassVar[str] = "#SBATCH"
     own_id: ClassVar[str] = '"$SLURM_JOB_ID"'
-    # sbatch's --export would keep the job's own environment from what srun starts
-    prelude: ClassVar[tuple[str, ...]] = ("unset SLURM_EXPORT_ENV",)
     writes_output: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {
         "gfscache": "Slurm has no LLIO cache; leave it out",
@@ -77,8 +75,6 @@ class Slurm(Scheduler):
             # relative to the job's folder, and added to: a requeued job must not wipe it
             "--output=output.log",
             "--open-mode=append",
-            # nobody's environment but the site's own: the job is the same whoever submits it
-            "--export=NIL",
             f"--nodes={how.num_nodes}",
             f"--ntasks={how.ranks}",
             f"--ntasks-per-node={how.mpiprocs}",
