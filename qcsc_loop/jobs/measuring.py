@@ -50,7 +50,7 @@ class Measuring:
     async def rest(self) -> None:
         """Measures all there are, several of one site with one question."""
         while self._due:
-            await asyncio.sleep(max(0.0, self._due[0].at - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._due[-1].at - time.monotonic()))
             first, now = self._due[0].site, time.monotonic()
             together = [due for due in self._due if due.site == first and due.at <= now]
             with suppress(Exception):  # whatever accounting says that nobody foresaw

@@ -17,6 +17,7 @@ from qcsc_loop.sampling.aer_estimator import AerEstimator
 from qcsc_loop.sampling.fake_backend import FakeBackendSampler
 from qcsc_loop.sampling.ibm_estimator import IBMRuntimeEstimator
 from qcsc_loop.sampling.ibm_runtime import IBMRuntimeSampler
+from qcsc_loop.sampling.prefect_qiskit import PrefectQiskitSampler
 from qcsc_loop.sampling.replay import ReplaySampler
 from qcsc_loop.sampling.uniform import RandomSampler
 
@@ -66,6 +67,15 @@ class IBMRuntimeSamplerBlock(Block):
     _block_type_slug: ClassVar[str | None] = "ibm-runtime-sampler"
 
     settings: IBMRuntimeSampler = IBMRuntimeSampler()
+
+
+class PrefectQiskitSamplerBlock(Block):
+    """A QuantumRuntime block of prefect-qiskit. Refer to it as "prefect-qiskit-sampler/NAME"."""
+
+    _block_type_name: ClassVar[str | None] = "Prefect Qiskit Sampler"
+    _block_type_slug: ClassVar[str | None] = "prefect-qiskit-sampler"
+
+    settings: PrefectQiskitSampler
 
 
 class AerEstimatorBlock(Block):

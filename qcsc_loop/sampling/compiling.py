@@ -16,6 +16,7 @@ from qcsc_loop.step import Step
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.providers import BackendV2
+    from qiskit.transpiler import Target
 
 
 def compiled(
@@ -43,9 +44,9 @@ def compiled(
 
 
 def compiled_with(
-    circuit: QuantumCircuit, backend: BackendV2, seed: int, level: int, pass_manager: str
+    circuit: QuantumCircuit, backend: BackendV2 | Target, seed: int, level: int, pass_manager: str
 ) -> QuantumCircuit:
-    """The circuit for a backend. Blocks.
+    """The circuit for a backend, or for a target without one. Blocks.
 
     Args:
         pass_manager: `module:function`, called with backend and seed, gives the pass manager;
@@ -54,12 +55,13 @@ def compiled_with(
     Raises:
         InvalidParameters: there is no such function.
     """
-    from qiskit.transpiler import generate_preset_pass_manager
+    from qiskit.transpiler import Target, generate_preset_pass_manager
 
     if pass_manager:
         own: QuantumCircuit = _found(pass_manager)(backend, seed).run(circuit)
         return own
-    preset = generate_preset_pass_manager(level, backend=backend, seed_transpiler=seed)
+    where = {"target" if isinstance(backend, Target) else "backend": backend}
+    preset = generate_preset_pass_manager(level, **where, seed_transpiler=seed)
     return preset.run(circuit)
 
 
