@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack
 from uuid import UUID
 
 import anyio
+from anyio import to_thread
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -22,6 +24,7 @@ from qcsc_loop.outcome import Outcome
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.mirror import Mirror, mirroring
 from qcsc_loop.prefect.restore import restore
+from qcsc_loop.prefect.variables import with_variables
 from qcsc_loop.report import markdown
 from qcsc_loop.settings import environment
 from qcsc_loop.store.directory import DirectoryStore
@@ -42,6 +45,7 @@ async def run_in_flow(
     *,
     tasks: Granularity = "step",
     drain_seconds: float = 10.0,
+    variables: Mapping[str, str] | None = None,
     **options: Unpack[RunOptions],
 ) -> Outcome[S]:
     """`run_loop` in the current flow run.
@@ -55,6 +59,8 @@ async def run_in_flow(
         tasks: what becomes a Prefect task: each step, each iteration, or nothing. For hooks that
             take less than about 50 ms take "iteration" or "none": thousands of tasks a minute
             flood a small server.
+        variables: parameters, dotted if nested, that a new run takes from the Prefect variables of
+            these names; what they were is kept in its provenance. A resumed run has what it had.
         drain_seconds: how long to wait at the end for a server that takes no checkpoints.
         options: as for `run_loop`; `run_id` is by default made from the flow run's id, so that
             Prefect's own retry of the flow run resumes the run.
@@ -72,6 +78,9 @@ async def run_in_flow(
     async with get_client() as client:
         artifacts = RunArtifacts(client, run_id, flow_run_id)
         await restore(artifacts, journal)
+        if variables and not await to_thread.run_sync(journal.exists):
+            algorithm, read = await with_variables(algorithm, variables)
+            options["facts"] = {**options.get("facts", {}), "variables": read}
         async with mirroring(artifacts, client, journal, told) as mirror:
             options |= {
                 "store": store,

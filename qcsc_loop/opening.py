@@ -68,7 +68,7 @@ def open_run(algorithm: Algorithm, given: Algorithm, options: RunOptions) -> Ope
     lease_seconds = options.get("lease_seconds", defaults.lease_seconds)
     if not lease_seconds > 0:
         raise InvalidParameters("run", [f"lease_seconds: {lease_seconds} is not above 0"], [])
-    facts = provenance(type(algorithm))
+    facts = {**provenance(type(algorithm)), **options.get("facts", {})}
     try:
         settings = _settings(algorithm, given, options)
         record = RunRecord(

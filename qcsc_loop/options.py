@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypedDict, TypeVar
 
 from qcsc_loop.events import Observer
 from qcsc_loop.retry import Retry
@@ -45,6 +45,7 @@ class RunOptions(TypedDict, total=False):
         leave_jobs: asked when the driver is cancelled: True leaves running remote jobs to the
             driver that resumes the run; by default they are cancelled.
         lease_seconds: how long the run stays locked after this driver's last sign of life.
+        facts: more that provenance is to keep, as plain JSON.
     """
 
     stop: StopRule
@@ -57,3 +58,4 @@ class RunOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     leave_jobs: Callable[[], bool]
     lease_seconds: float
+    facts: Mapping[str, Any]

@@ -41,6 +41,7 @@ def run(
     algorithm: str,
     settings: tuple[str, ...],
     machine: str | None,
+    variables: tuple[str, ...],
     params: Path | None,
     seed: int | None,
     run_id: str | None,
@@ -52,7 +53,25 @@ def run(
     options = _options(**driving)
     if seed is not None:
         options["seed"] = seed
-    _drive(build(kind, given), new_run_id(kind) if run_id is None else run_id, options, **driving)
+    named = _variables(variables, parse_settings(settings))
+    run_id = new_run_id(kind) if run_id is None else run_id
+    _drive(build(kind, given), run_id, options, variables=named, **driving)
+
+
+def _variables(words: tuple[str, ...], given: dict[str, Any]) -> dict[str, str]:
+    """Parameter to variable's name, without those that were given a value."""
+    named: dict[str, str] = {}
+    for word in words:
+        parameter, equals, name = word.partition("=")
+        if not equals or not parameter or not name:
+            problem = f"{word!r} is not of the form parameter=variable"
+            raise InvalidParameters("--variable", [problem], [])
+        inner: Any = given
+        for part in parameter.split("."):
+            inner = inner.get(part) if isinstance(inner, dict) else None
+        if inner is None:
+            named[parameter] = name
+    return named
 
 
 def resume(
@@ -138,6 +157,7 @@ def _drive(
     no_prefect: bool,
     as_json: bool,
     tasks: Granularity,
+    variables: dict[str, str] | None = None,
     **_: Any,
 ) -> None:
     console = Console(stderr=as_json, soft_wrap=False)
@@ -147,11 +167,15 @@ def _drive(
     try:
         with progress(console) as shown, hook_logs(console):
             options["observers"] = [shown]
+            if no_prefect and variables:
+                raise InvalidParameters("--variable", ["--no-prefect has no variables"], [])
             if no_prefect:
                 chosen = _without_blocks(_chosen(algorithm, journal))
                 outcome, told = signals.run(chosen.run(**options)), True
             else:
-                outcome, told = _drive_in_flow(algorithm, journal, options, tasks, signals)
+                outcome, told = _drive_in_flow(
+                    algorithm, journal, options, tasks, signals, variables or {}
+                )
     except Interrupted as interrupted:
         _say_interrupted(interrupted, journal, as_json)
     else:
@@ -182,11 +206,13 @@ def _drive_in_flow(
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
+    variables: dict[str, str],
 ) -> tuple[Outcome[Any], bool]:
     # Prefect takes seconds to import, and --no-prefect must not pay them
     from qcsc_loop.cli.flow import drive_in_flow
 
-    return drive_in_flow(partial(_chosen, algorithm), journal, options, tasks, signals)
+    choose = partial(_chosen, algorithm)
+    return drive_in_flow(choose, journal, options, tasks, signals, variables)
 
 
 def _say_end(outcome: Outcome[Any], seconds: float, console: Console, as_json: bool) -> None:

@@ -39,6 +39,7 @@ def drive_in_flow(
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
+    variables: dict[str, str],
 ) -> tuple[Outcome[Any], bool]:
     """Runs the algorithm that `choose` finds, in a flow, on the configured or a temporary API.
 
@@ -51,7 +52,7 @@ def drive_in_flow(
 
     observers = options.get("observers", ())
     with prefect_api(lambda doing: tell(observers, Preparing(doing))):
-        return signals.run(_drive(choose, journal, options, tasks, signals))
+        return signals.run(_drive(choose, journal, options, tasks, signals, variables))
 
 
 async def _drive(
@@ -60,6 +61,7 @@ async def _drive(
     options: RunOptions,
     tasks: Granularity,
     signals: Signals,
+    variables: dict[str, str],
 ) -> tuple[Outcome[Any], bool]:
     from prefect import flow
     from prefect.client.orchestration import get_client
@@ -76,7 +78,7 @@ async def _drive(
 
     async def body(algorithm: dict[str, Any], run_id: str) -> None:
         signals.hold()  # Prefect has just installed a handler of its own
-        ended.set_result(await run_in_flow(chosen, tasks=tasks, **options))
+        ended.set_result(await run_in_flow(chosen, tasks=tasks, variables=variables, **options))
 
     chosen, name = algorithm, type(algorithm).__name__.lower()
     run = flow(name=name, validate_parameters=False, persist_result=False)(body)

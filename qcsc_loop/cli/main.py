@@ -82,6 +82,13 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("algorithm")
+@click.option(
+    "--variable",
+    "variables",
+    multiple=True,
+    metavar="NAME=VARIABLE",
+    help="A parameter from a Prefect variable; --set goes over it.",
+)
 @click.option("--params", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               metavar="FILE", help="Parameters from a TOML file; --set goes over it.")  # fmt: skip
 @click.option(
