@@ -1,11 +1,14 @@
-"""What holds for every test: where a skip is not allowed, it fails."""
+"""What holds for every test: where a skip is not allowed, it fails; and the session's real Slurm."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from cluster import packages
+from cluster.slurm import SlurmCluster
 
 NO_SKIPS = bool(os.environ.get("QCSC_LOOP_NO_SKIPS"))  # set by .ci/run
 
@@ -20,3 +23,16 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A real Slurm, started once and stopped at the end; skipped, and said so, where it cannot."""
+    if os.geteuid() != 0:
+        pytest.skip("a real Slurm needs root")
+    if missing := packages.missing():
+        pytest.skip(f"{missing[0]} is missing: sudo python3 tests/cluster/slurm.py install")
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    cluster.start()
+    yield cluster
+    cluster.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
 
 GLANCE_SECONDS = 0.5  # between looks at the clock, for limits and graces
+CANCEL_PAUSE_SECONDS = 1.0
 CANCEL_SECONDS = 60.0  # for a cancelled job to leave its nodes
 
 
@@ -36,6 +38,12 @@ class _Runtime:
     scheduler: Scheduler
     commands: Commands
     watch: Watch
+
+    @classmethod
+    def made_for(cls, site: BatchSite) -> _Runtime:
+        scheduler = scheduler_for(site.where)
+        commands = Commands(site.title, site.where.command_timeout)
+        return cls(scheduler, commands, Watch(scheduler, commands))
 
 
 _runtimes: RunVar[dict[str, _Runtime]] = RunVar("qcsc_hpc_runtimes")
@@ -62,6 +70,12 @@ class BatchSite(JobSite):
     @property
     def patience_seconds(self) -> float:
         return self.where.patience_seconds
+
+    def require(self) -> None:
+        """Raises JobRefused where the scheduler's commands are not."""
+        runtime = _Runtime.made_for(self)
+        runtime.commands.require(runtime.scheduler.submit(""))
+        runtime.commands.require(runtime.scheduler.status([""]))
 
     async def submit(self, key: JobKey, folder: Path) -> str:
         """Hands the folder's script to the scheduler.
@@ -118,10 +132,16 @@ class BatchSite(JobSite):
                 told = now
             if (limit := self._beyond(seen, waiting)) is not None:
                 waiting.check()
-                ended = await self.cancel(followed.job)
-                return ended if ended.state is JobState.COMPLETED else limit.model_copy(
-                    update={"metrics": ended.metrics}
-                )  # fmt: skip
+                try:
+                    ended = await self.cancel(followed.job)
+                except SiteUnreachable as error:
+                    waiting.trouble(
+                        f"{error}; job {followed.job.job_id} is to end, and is followed"
+                    )
+                    continue
+                if ended.state is JobState.COMPLETED:
+                    return ended
+                return limit.model_copy(update={"metrics": ended.metrics})
 
     async def _verdict(self, followed: Followed, seen: Sighting) -> JobOutcome | None:
         scheduler = self._runtime().scheduler
@@ -167,14 +187,25 @@ class BatchSite(JobSite):
         return ended
 
     async def _cancelled(self, runtime: _Runtime, job: PlacedJob) -> JobOutcome:
-        answer = await runtime.commands.ask(runtime.scheduler.cancel(job.job_id))
-        with self._reading():
-            runtime.scheduler.cancelled(answer)
+        await self._told_to_end(runtime, job.job_id)
         with anyio.move_on_after(CANCEL_SECONDS):
             async with runtime.watch.following(job, _unheard, _unheard) as followed:
                 return await self._ended(followed)
         why = f"job {job.job_id} was cancelled and is not over after {CANCEL_SECONDS:g} s"
         raise SiteUnreachable(self.title, why)
+
+    async def _told_to_end(self, runtime: _Runtime, job_id: str) -> None:
+        """Repeats the cancelling command: an answer that was lost must not leave the job running."""
+        end = time.monotonic() + CANCEL_SECONDS
+        while True:
+            try:
+                answer = await runtime.commands.ask(runtime.scheduler.cancel(job_id))
+                with self._reading():
+                    return runtime.scheduler.cancelled(answer)
+            except SiteUnreachable:
+                if time.monotonic() > end:
+                    raise
+            await anyio.sleep(CANCEL_PAUSE_SECONDS)
 
     async def _ended(self, followed: Followed) -> JobOutcome:
         while True:
@@ -217,9 +248,7 @@ class BatchSite(JobSite):
             _runtimes.set(known)
         name = self.model_dump_json()
         if name not in known:
-            scheduler = scheduler_for(self.where)
-            commands = Commands(self.title, self.where.command_timeout)
-            known[name] = _Runtime(scheduler, commands, Watch(scheduler, commands))
+            known[name] = _Runtime.made_for(self)
         return known[name]
 
 

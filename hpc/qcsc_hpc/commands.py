@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from typing import Literal
 import anyio
 
 from qcsc_hpc.schedulers.scheduler import Answer
+from qcsc_loop.calls import call
 from qcsc_loop.child import tied_to_this_process
 from qcsc_loop.errors import JobRefused, SiteUnreachable
 
@@ -25,6 +25,7 @@ from qcsc_loop.errors import JobRefused, SiteUnreachable
 SLOTS = {"ask": 4, "submit": 3, "measure": 2}
 WINDOW_SECONDS = 1.25  # a command's own start is not to the millisecond
 PAUSE_SECONDS = 0.02
+LATE_SECONDS = 5.0  # for a command that was killed to be gone
 
 Kind = Literal["ask", "submit", "measure"]
 
@@ -62,38 +63,38 @@ class Commands:
             JobRefused: there is no such command here.
             SiteUnreachable: it gave no answer in time.
         """
+        found = self.require(argv)
+        program = Path(found).name
+        await self._pause(kind)
+        submits = kind == "submit"
+        words = _tied([found, *argv[1:]]) if submits else [*argv]
+        environment = _plain_environment() if submits else {**os.environ, "LC_ALL": "C.UTF-8"}
+        running: list[subprocess.Popen[bytes]] = []
+        try:
+            # in a thread, which reaps the child whatever becomes of the event loop meanwhile
+            done = await call(
+                lambda: _run(words, folder, environment, self._timeout, running),
+                self._timeout + LATE_SECONDS,
+            )
+        except (subprocess.TimeoutExpired, TimeoutError):
+            why = f"{program} gave no answer in {self._timeout:g} s"
+            raise SiteUnreachable(self._title, why) from None
+        finally:
+            for process in running:  # cancelled: nobody wants its answer
+                _kill(process)
+        return Answer(argv, done.returncode, _text(done.stdout), _text(done.stderr))
+
+    def require(self, argv: Sequence[str]) -> str:
+        """Where the command is.
+
+        Raises:
+            JobRefused: there is no such command here.
+        """
         program = next(word for word in argv if "=" not in word and word != "env")
         if (found := shutil.which(program)) is None:
             why = f"there is no {program} on PATH; run on a login node of the machine"
             raise JobRefused(self._title, "scheduler", why)
-        await self._pause(kind)
-        submits = kind == "submit"
-        words = _tied([found, *argv[1:]]) if submits else [*argv]
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            env=_plain_environment() if submits else {**os.environ, "LC_ALL": "C.UTF-8"},
-            start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
-        )
-        try:
-            async with asyncio.timeout(self._timeout):
-                out, err = await process.communicate()
-        except TimeoutError:
-            why = f"{program} gave no answer in {self._timeout:g} s"
-            raise SiteUnreachable(self._title, why) from None
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-        return Answer(
-            argv,
-            process.returncode or 0,
-            out.decode(errors="replace"),
-            err.decode(errors="replace"),
-        )
+        return found
 
     async def _pause(self, kind: Kind) -> None:
         """Waits until one more command of this kind is not one too many."""
@@ -105,6 +106,40 @@ class Commands:
     def _recent(self) -> int:
         since = time.monotonic() - WINDOW_SECONDS
         return sum(start > since for start in self._starts)
+
+
+def _run(
+    words: list[str],
+    folder: Path | None,
+    environment: dict[str, str],
+    seconds: float,
+    running: list[subprocess.Popen[bytes]],
+) -> subprocess.CompletedProcess[bytes]:
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
+    ) as process:
+        running.append(process)
+        try:
+            out, err = process.communicate(timeout=seconds)
+        finally:
+            _kill(process)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="replace")
 
 
 def _plain_environment() -> dict[str, str]:

@@ -21,8 +21,9 @@ def launch(where: HPCProfile, how: ExecutionProfile) -> list[str]:
             f"--nodes={how.num_nodes}", f"--ntasks={how.ranks}", f"--ntasks-per-node={how.mpiprocs}",
             f"--cpus-per-task={how.ompthreads}",
         ]  # fmt: skip
-    elif where.scheduler != "local" and how.num_nodes > 1:
-        count += ["-ppn", str(how.mpiprocs)] if how.launcher != "mpirun" else []
+    elif where.scheduler in ("slurm", "pbs") and how.num_nodes > 1 and how.launcher != "mpirun":
+        # Hydra's option. PJM's own launcher was told by --mpi; mpirun may be Open MPI's
+        count += ["-ppn", str(how.mpiprocs)]
     return [program, *count, *how.mpi_options]
 
 

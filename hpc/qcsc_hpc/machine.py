@@ -158,6 +158,8 @@ class Machine(Resource, ABC):
         how, title = self.how, self.site().title
         for field, why in refusals(self.dialect(), how).items():
             raise JobRefused(title, field, why)
+        if ranks is not None and ranks < 1:
+            raise JobRefused(title, "ranks", f"a program needs at least 1, not {ranks}")
         if ranks is None or ranks == how.ranks:
             return _launchable(title, how)
         if ranks % how.num_nodes:
@@ -198,6 +200,8 @@ class Machine(Resource, ABC):
         earlier = None
         if key.attempt:
             earlier = folder.with_name(f"{key.name}.{key.attempt - 1}{JOB_SUFFIX}")
+        if isinstance(site := self.site(), BatchSite):
+            site.require()
         before(folder, earlier)
         with replaced(JobFolder(folder).script) as file:
             file.write(os.fsencode(self.script(key, folder, how, program, directory)))

@@ -61,9 +61,35 @@ def _memory(text: str) -> str:
     return text.upper().removesuffix("B")
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no process can have a NUL in its environment")
+    return text
+
+
+def _filled(template: str, name: str) -> str:
+    """The template, if the name is all that it leaves open."""
+    try:
+        template.format(**{name: ""})
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"only {{{name}}} can be filled in, in {template!r}") from error
+    return template
+
+
+def _with_project(template: str) -> str:
+    if template and "{project}" not in template:
+        raise ValueError(f"{template!r} has no {{project}} to stand for the project")
+    return _filled(template, "project")
+
+
+def _with_qpu(template: str) -> str:
+    return _filled(template, "qpu")  # a licence needs no name: --licenses=qpu:1
+
+
 # one line without control characters: it becomes part of a directive
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]*$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r\x00]*$")]
+VariableValue = Annotated[str, AfterValidator(_without_nul)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -114,7 +140,7 @@ class ExecutionProfileFields(BaseModel):
     mpi_options: list[str] = Field(default=[], description="arguments of the launcher")
     modules: list[str] = Field(default=[], description="loaded with `module load`")
     pre_commands: list[str] = Field(default=[], description="shell lines run before the program")
-    environments: dict[VariableName, str] = Field(default={}, title="Environment")
+    environments: dict[VariableName, VariableValue] = Field(default={}, title="Environment")
     memory: Annotated[str, AfterValidator(_memory)] = Field(
         default="", title="Memory per node", description="such as 16G"
     )
@@ -165,10 +191,10 @@ class HPCProfileFields(BaseModel):
     queue_gpu: Word = Field(default="", title="Queue for GPU jobs")
     project_cpu: Word = Field(default="", title="Project or account")
     project_gpu: Word = Field(default="", title="Project or account for GPU jobs")
-    project_directive: Line = ""
+    project_directive: Annotated[Line, AfterValidator(_with_project)] = ""
     executable_map: dict[str, str] = Field(default={}, title="Executables")
     qpu: Word = Field(default="", title="QPU")
-    qpu_directive: Line = Field(
+    qpu_directive: Annotated[Line, AfterValidator(_with_qpu)] = Field(
         default="--qpu={qpu}", description="how the site wants it asked for"
     )
     resources: list[Word] = []

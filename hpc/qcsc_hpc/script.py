@@ -50,14 +50,13 @@ def _rank(facts: ScriptFacts) -> Iterator[str]:
     """What the launcher starts: this script again, so that no launcher sees an argument."""
     yield 'if [ "${1-}" = rank ]; then'
     exported = {
-        **facts.how.environments,
         "OMP_NUM_THREADS": str(facts.how.ompthreads),
+        **facts.how.environments,
         **facts.environment,
     }
     for name, value in exported.items():
         yield f"  export {name}={quoted(value)}"
-    if facts.directory is not None:
-        yield f"  cd {quoted(str(facts.directory))} || exit {FOLDER_EXIT}"
+    yield f"  cd {quoted(str(facts.directory or facts.folder))} || exit {FOLDER_EXIT}"
     # not the launcher's stdin: hydra's proxy spins for ever over a rank that reads it
     yield f"  exec {' '.join(quoted(word) for word in facts.program)} < /dev/null"
     yield "fi"
@@ -81,16 +80,20 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield "finish() {"
     yield (
         '  printf \'{"job":"%s","exit_code":%d,"fault":"%s","started":%s,"ended":%s}\\n\' '
-        '"$me" "$1" "${2-}" "$began" "$(date +%s.%N)" > ".exit.$me"'
+        '"$me" "$1" "${2-}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"'
     )
-    yield '  mv -f ".exit.$me" exit.json'
+    yield '  mv -f "$folder/.exit.$me" "$folder/exit.json"'
     yield '  exit "$1"'
     yield "}"
     yield from _preparations(facts)
     words = [*launch(facts.where, facts.how), "bash"]
     start = dialect.before_launcher + " ".join(quoted(word) for word in words)
-    yield f'{start} "$folder/job.sh" rank < /dev/null'
-    yield "finish $?"
+    # not `…; finish $?`: a pre-command may have made the shell leave at the first failure
+    yield f'if {start} "$folder/job.sh" rank < /dev/null; then'
+    yield "  finish 0"
+    yield "else"
+    yield "  finish $?"
+    yield "fi"
 
 
 def _preparations(facts: ScriptFacts) -> Iterator[str]:
@@ -108,7 +111,8 @@ def _preparations(facts: ScriptFacts) -> Iterator[str]:
 
 def quoted(word: str) -> str:
     """A word that the shell takes byte for byte."""
-    return shlex.quote(word)
+    # sbatch takes a script with a carriage return before a line's end for one of DOS
+    return shlex.quote(word).replace("\r", "'$'\\r''")
 
 
 def one_line(text: str) -> str:

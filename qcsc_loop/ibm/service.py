@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import RunVar
 
+from qcsc_loop.calls import call
 from qcsc_loop.errors import CredentialsRefused, QcscLoopError, SiteUnreachable
 from qcsc_loop.ibm.account import TITLE, IBMAccount, check
-from qcsc_loop.ibm.calls import call
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService

@@ -7,6 +7,7 @@ certainly was not.
 
 from __future__ import annotations
 
+import shutil
 import struct
 import time
 import zipfile
@@ -39,7 +40,7 @@ from qcsc_loop.step import JOB_SUFFIX, current_step
 T = TypeVar("T")
 
 SUBMIT_TRIES = 3  # whatever a site's patience
-CANCEL_SECONDS = 60.0  # for a cancelled job to be over
+CANCEL_SECONDS = 90.0  # for a cancelled job to be over
 
 # what a bad result raises when it is read; anything else is the reader's own mistake, or the disk's
 _BAD = (ValueError, LookupError, EOFError, FileNotFoundError, struct.error, zipfile.BadZipFile)
@@ -168,8 +169,14 @@ class _Once(Generic[T]):
         folder = self._step.work_dir / f"{key.name}.{key.attempt}{JOB_SUFFIX}"
         # somebody was here, who may have submitted: a driver that had lost its lease, a run that
         # was brought back without its ledger
-        strange = not await to_thread.run_sync(_made, folder) or not self._ledger.complete
-        await to_thread.run_sync(request.prepare, key, folder)
+        made = await to_thread.run_sync(_made, folder)
+        strange = not made or not self._ledger.complete
+        try:
+            await to_thread.run_sync(request.prepare, key, folder)
+        except Exception:
+            if made:
+                await to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+            raise
         intent = Intent(
             key=key,
             epoch=self._ledger.epoch,

@@ -6,6 +6,7 @@ import doctest
 import json
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import anyio
 import numpy as np
@@ -17,9 +18,11 @@ import qcsc_algorithms.bitcount.algorithm
 import qcsc_loop.algorithm
 from qcsc_algorithms.bitcount import BitCount, Counts, Histogram
 from qcsc_algorithms.bitcount.algorithm import text
+from qcsc_hpc.machine import LocalMachine
 from qcsc_hpc.mpi.bitcount import Rows, count, width
 from qcsc_loop.outcome import Outcome, Reason
 from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.step import Step, stepping
 from qcsc_loop.stop import MaxIterations
 from qcsc_loop.store.memory import MemoryStore
 
@@ -97,6 +100,15 @@ def test_the_first_iteration_has_no_change_yet_and_does_not_converge() -> None:
 def test_the_number_of_ranks_does_not_change_the_bits(ranks: int) -> None:
     alone = run(BitCount(shots=SHOTS, tolerance=0, ranks=1), 2).state_sha256
     assert run(BitCount(shots=SHOTS, tolerance=0, ranks=ranks), 2).state_sha256 == alone
+
+
+def test_without_a_number_of_ranks_the_machine_s_own_count(tmp_path: Path) -> None:
+    bitcount = BitCount(shots=SHOTS, machine=LocalMachine(ranks=3))
+    with stepping(Step(make_folder=lambda: tmp_path)):
+        state = anyio.run(bitcount.initialize)
+        samples = anyio.run(bitcount.sample, state)
+        anyio.run(bitcount.evaluate, state, samples)
+    assert "-n 3 bash" in (tmp_path / "bitcount.0.job" / "job.sh").read_text()
 
 
 def test_the_same_seed_gives_the_same_bits() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from textwrap import dedent
 
@@ -16,9 +18,9 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from qcsc_hpc.local import LocalMachine, launcher
-from qcsc_hpc.machine import Machine
-from qcsc_loop.errors import ProgramFailed
+from qcsc_hpc.machine import LocalMachine, Machine, Program
+from qcsc_loop.errors import JobFailed, JobRefused
+from qcsc_loop.step import Step, stepping
 from waiting import alive, until, until_async
 
 RANKS = 3
@@ -26,18 +28,18 @@ RANKS = 3
 PROGRAMS = {
     "says": """
         import os, sys
-        print("arguments", *sys.argv[1:], flush=True)
+        os.write(1, f"arguments {' '.join(sys.argv[1:])}\\n".encode())  # whole: ranks share a log
         print("threads", os.environ["OMP_NUM_THREADS"], file=sys.stderr, flush=True)
         """,
     "fails": """
-        import sys
-        print("first line\\nlast line", flush=True)
+        import os, sys
+        os.write(1, b"first line\\nlast line\\n")
         sys.exit(7)
         """,
     "babbles": """
-        import sys
+        import os, sys
         for number in range(20_000):
-            print("line", number)
+            os.write(1, f"line {number}\\n".encode())
         sys.exit(1)
         """,
     "dies": """
@@ -71,9 +73,14 @@ DRIVER = """
 import sys
 from pathlib import Path
 import anyio
-from qcsc_hpc.local import LocalMachine
+from qcsc_hpc.machine import LocalMachine, Program
+from qcsc_loop.step import Step, stepping
 module, folder, ranks = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-anyio.run(lambda: LocalMachine().run(module, [str(folder)], ranks=ranks, folder=folder))
+program = Program(module, module)
+with stepping(Step(make_folder=lambda: folder)):
+    anyio.run(
+        lambda: LocalMachine().run(program, [str(folder)], ranks=ranks, collect=lambda path: None)
+    )
 """
 
 
@@ -111,93 +118,163 @@ def gone(pids: set[int]) -> bool:
     return not any(alive(pid) for pid in pids)
 
 
-def run(module: str, *arguments: str, folder: Path, ranks: int = 2, threads: int = 1) -> str:
-    """What the program said."""
-    machine = LocalMachine(threads=threads)
-    anyio.run(lambda: machine.run(module, arguments, ranks=ranks, folder=folder))
-    return (folder / f"{module}.log").read_text()
+@pytest.fixture
+def step(folder: Path) -> Iterator[Step]:
+    """The step whose jobs run in the work folder."""
+    with stepping(Step(make_folder=lambda: folder)) as step:
+        yield step
 
 
-def failure(module: str, folder: Path) -> ProgramFailed:
-    with pytest.raises(ProgramFailed) as caught:
-        run(module, folder=folder)
+def executed_again(step: Step) -> AbstractContextManager[Step]:
+    """The same step, as the next driver comes to it."""
+    return stepping(Step(make_folder=step.make_folder, ledger=step.ledger))
+
+
+def run(
+    module: str,
+    *arguments: str | Path,
+    ranks: int = 2,
+    threads: int = 1,
+    outputs: tuple[str, ...] = (),
+) -> Path:
+    """The folder of a job that ended well."""
+    machine, program = LocalMachine(threads=threads), Program(module, module)
+    return anyio.run(
+        lambda: machine.run(
+            program, arguments, ranks=ranks, outputs=outputs, collect=lambda folder: folder
+        )
+    )
+
+
+def said(job: Path) -> str:
+    return (job / "output.log").read_text()
+
+
+def failure(module: str) -> JobFailed:
+    with pytest.raises(JobFailed) as caught:
+        run(module)
     return caught.value
 
 
 # running
 
 
-def test_the_output_of_all_ranks_is_kept(folder: Path) -> None:
-    log = run("says", "a", "b c", folder=folder, ranks=RANKS)
-    assert log.count("arguments a b c\n") == RANKS
+@pytest.mark.usefixtures("step")
+def test_the_output_of_all_ranks_is_kept() -> None:
+    assert said(run("says", "a", "b c", ranks=RANKS)).count("arguments a b c\n") == RANKS
 
 
-def test_ranks_get_their_number_of_threads(folder: Path) -> None:
-    assert "threads 2\n" in run("says", folder=folder, threads=2)
+@pytest.mark.usefixtures("step")
+def test_ranks_get_their_number_of_threads() -> None:
+    assert "threads 2\n" in said(run("says", threads=2))
 
 
-def test_the_log_of_an_earlier_attempt_is_replaced(folder: Path) -> None:
-    run("says", "first", folder=folder)
-    assert "first" not in run("says", "second", folder=folder)
+@pytest.mark.usefixtures("step")
+def test_a_machine_has_a_number_of_ranks_of_its_own() -> None:
+    async def main() -> str:
+        program = Program("says", "says")
+        return await LocalMachine(ranks=RANKS).run(program, [], collect=said)
+
+    assert anyio.run(main).count("arguments") == RANKS
 
 
+def test_a_second_attempt_leaves_the_log_of_the_first_alone(step: Step) -> None:
+    failure("fails")
+    with executed_again(step):
+        failure("fails")
+    logs = [said(step.work_dir / f"fails.{attempt}.job") for attempt in (0, 1)]
+    assert [log.count("first line") for log in logs] == [2, 2]  # ranks
+
+
+def test_a_program_runs_once_in_a_step_that_is_executed_twice(step: Step) -> None:
+    first = run("says", "a")
+    with executed_again(step):
+        second = run("says", "a")
+    assert first == second
+    assert said(second).count("arguments a\n") == 2  # ranks
+
+
+@pytest.mark.usefixtures("step")
 def test_a_program_of_ours_runs(folder: Path) -> None:
     np.save(folder / "shots.npy", np.array([[1], [3], [1]], np.uint8))
-    arguments = ["2", "2", str(folder / "shots.npy"), str(folder / "counts.npz")]
-    run("qcsc_hpc.mpi.bitcount", *arguments, folder=folder)
-    with np.load(folder / "counts.npz") as found:
+    job = run(
+        "qcsc_hpc.mpi.bitcount", "2", folder / "shots.npy", "counts.npz", outputs=("counts.npz",)
+    )
+    with np.load(job / "counts.npz") as found:
         assert found["counts"].tolist() == [2, 1]
 
 
-def test_the_launcher_is_the_one_beside_this_python() -> None:
-    assert launcher().parent == Path(sys.executable).parent
-    assert launcher().exists()
+@pytest.mark.usefixtures("step")
+def test_ranks_are_told_how_many_there_are() -> None:
+    run("qcsc_hpc.mpi.world", ranks=RANKS)
 
 
 # failing
 
 
-def test_a_program_that_fails_is_told_with_its_code_and_its_last_words(folder: Path) -> None:
-    error = failure("fails", folder)
-    assert error.exit_code_of_program == 7
-    assert str(error).startswith("fails on 2 ranks ended with 7; it said: ")
+@pytest.mark.usefixtures("step")
+def test_a_program_that_fails_is_told_with_its_code_and_its_last_words() -> None:
+    error = failure("fails")
+    assert error.exit_code_of_job == 7
+    assert error.state == "FAILED"
+    assert re.match(
+        r"fails \(this machine job \d+\) ended FAILED with exit code 7; its output ends: ",
+        str(error),
+    )
     assert "last line" in str(error)
 
 
+@pytest.mark.usefixtures("step")
 def test_the_output_of_a_program_that_fails_is_kept(folder: Path) -> None:
-    error = failure("fails", folder)
+    error = failure("fails")
     assert "first line\nlast line\n" in error.tail
-    assert "first line\nlast line\n" in (folder / "fails.log").read_text()
+    assert "first line\nlast line\n" in said(folder / "fails.0.job")
+    assert str(folder / "fails.0.job") in str(error)
 
 
-def test_of_a_long_output_the_end_is_told(folder: Path) -> None:
-    error = failure("babbles", folder)
+@pytest.mark.usefixtures("step")
+def test_of_a_long_output_the_end_is_told_and_all_of_it_is_kept(folder: Path) -> None:
+    error = failure("babbles")
     assert len(error.tail) <= 4000
     assert "line 19999" in error.tail
+    assert said(folder / "babbles.0.job").startswith("line 0\n")
 
 
-def test_a_rank_that_is_killed_fails_the_program(folder: Path) -> None:
-    assert failure("dies", folder).exit_code_of_program != 0
+@pytest.mark.usefixtures("step")
+def test_a_rank_that_is_killed_fails_the_program() -> None:
+    assert failure("dies").exit_code_of_job != 0
 
 
-def test_a_module_that_is_not_there_fails_the_program(folder: Path) -> None:
-    assert "No module named no_such_module" in str(failure("no_such_module", folder))
+@pytest.mark.usefixtures("step")
+def test_a_module_that_is_not_there_fails_the_program() -> None:
+    assert "No module named no_such_module" in str(failure("no_such_module"))
 
 
-def test_an_error_is_one_line(folder: Path) -> None:
-    assert "\n" not in str(failure("babbles", folder))
+@pytest.mark.usefixtures("step")
+def test_an_error_is_one_line() -> None:
+    assert "\n" not in str(failure("babbles"))
 
 
+@pytest.mark.usefixtures("step")
 def test_a_missing_launcher_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(folder))
-    with pytest.raises(ProgramFailed, match=r"cannot start: there is no .*mpiexec .*mpich"):
-        run("says", folder=folder)
+    error = failure("says")
+    assert f"{folder}/bin/mpiexec: No such file" in str(error)
+    assert error.exit_code_of_job == 127
 
 
+@pytest.mark.usefixtures("step")
 @pytest.mark.parametrize("ranks", [0, -1])
 def test_no_ranks_are_no_success(folder: Path, ranks: int) -> None:
-    with pytest.raises(ProgramFailed):
-        run("says", folder=folder, ranks=ranks)
+    with pytest.raises(JobRefused, match="ranks"):
+        run("says", ranks=ranks)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("step")
+def test_a_result_that_is_not_there_fails_a_program_that_ended_well() -> None:
+    with pytest.raises(JobFailed, match=r"ended FAILED: it ended well, but it left no counts\.npz"):
+        run("says", outputs=("counts.npz",))
 
 
 # ending
@@ -215,9 +292,11 @@ def cancelled_run(module: str, folder: Path, pids: set[int]) -> list[psutil.Proc
         return psutil.Process().children()
 
     async def run_forever() -> None:
-        await LocalMachine().run(module, [str(folder)], ranks=RANKS, folder=folder)
+        program = Program(module, module)
+        await LocalMachine().run(program, [str(folder)], ranks=RANKS, collect=lambda path: None)
 
-    return anyio.run(main)
+    with stepping(Step(make_folder=lambda: folder)):
+        return anyio.run(main)
 
 
 @pytest.mark.parametrize("module", ["stays", "stays_deaf"])
@@ -279,7 +358,8 @@ def test_an_unknown_machine_is_refused_with_the_known_ones() -> None:
         Machine.model_validate({"type": "abacus"})
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_no_threads_are_refused(threads: int) -> None:
-    with pytest.raises(ValidationError, match="threads"):
-        LocalMachine(threads=threads)
+@pytest.mark.parametrize("name", ["threads", "ranks"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_no_threads_and_no_ranks_are_refused(name: str, value: int) -> None:
+    with pytest.raises(ValidationError, match=name):
+        LocalMachine.model_validate({name: value})

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from qiskit.primitives import BitArray
 
-from qcsc_hpc.local import launcher
 from qcsc_hpc.mpi.bitcount import Rows, count, merge, share, width
+from qcsc_hpc.mpi.world import RANKS, WRONG_SIZE
 
+MPIEXEC = Path(sys.prefix) / "bin" / "mpiexec"
 PROGRAM = "qcsc_hpc.mpi.bitcount"
 WIDTHS = [1, 2, 7, 8, 9, 10, 16, 17, 20, 21, 24, 31, 63, 64, 65, 100, 156, 1000]
 SHOTS = [0, 1, 2, 100_003]
@@ -154,11 +155,21 @@ def test_no_rank_has_more_than_one_shot_more_than_another(total: int, ranks: int
 def run(
     ranks: int, *arguments: object, told: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The program over real ranks, ended as a group if it does not end by itself."""
-    words = [str(launcher()), "-n", str(ranks), sys.executable, "-m", "mpi4py", "-m", PROGRAM]
-    words += [str(ranks if told is None else told), *map(str, arguments)]
+    """The program over real ranks, ended as a group if it does not end by itself.
+
+    Args:
+        told: how many ranks it is told to be; None: nobody tells it.
+    """
+    words = [str(MPIEXEC), "-n", str(ranks), sys.executable, "-m", "mpi4py", "-m", PROGRAM]
+    words += map(str, arguments)
+    environment = {name: value for name, value in os.environ.items() if name != RANKS}
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment | ({} if told is None else {RANKS: str(told)}),
     ) as process:
         try:
             output, errors = process.communicate(timeout=DEADLINE_SECONDS)
@@ -177,7 +188,7 @@ def saved(folder: Path, shots: Rows) -> tuple[Path, Path]:
 def assert_counted(folder: Path, *, shots: int, num_bits: int, ranks: int) -> None:
     packed = random_shots(shots, num_bits)
     source, target = saved(folder, packed)
-    done = run(ranks, num_bits, source, target)
+    done = run(ranks, num_bits, source, target, told=ranks)
     assert done.returncode == 0, done.stderr  # what an MPI says beside it is its own business
     expected_rows, expected_counts = count(packed, num_bits)
     with np.load(target, allow_pickle=False) as found:
@@ -207,12 +218,20 @@ def test_the_result_replaces_an_older_one(tmp_path: Path) -> None:
     assert_counted(tmp_path, shots=10, num_bits=10, ranks=2)
 
 
-def test_another_number_of_ranks_than_told_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [1, 3])
+def test_another_number_of_ranks_than_told_is_refused(tmp_path: Path, told: int) -> None:
     source, target = saved(tmp_path, random_shots(10, 10))
-    done = run(2, 10, source, target, told=3)
-    assert done.returncode == 3
-    assert "COMM_WORLD has 2 ranks, 3 were asked for" in done.stderr
+    done = run(2, 10, source, target, told=told)
+    assert done.returncode == WRONG_SIZE
+    assert f"COMM_WORLD has 2 ranks, {told} were asked for" in done.stderr
     assert not target.exists()
+
+
+def test_started_by_hand_any_number_of_ranks_is_right(tmp_path: Path) -> None:
+    source, target = saved(tmp_path, random_shots(10, 10))
+    done = run(3, 10, source, target)
+    assert done.returncode == 0, done.stderr
+    assert target.exists()
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

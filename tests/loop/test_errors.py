@@ -13,6 +13,7 @@ from qcsc_loop import errors
 from qcsc_loop.errors import (
     BadAlgorithm,
     BlockNotFound,
+    CredentialsRefused,
     DamagedDocument,
     EncodingError,
     HookError,
@@ -44,11 +45,16 @@ SINCE = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
 
 
 def failed(
-    reason: str = "", tail: str = "", *, exit_code: int | None = None, job_id: str = "12"
+    reason: str = "",
+    tail: str = "",
+    *,
+    exit_code: int | None = None,
+    job_id: str = "12",
+    state: str = "FAILED",
 ) -> JobFailed:
-    """A job of the name "count" that ended FAILED on Slurm."""
+    """A job of the name "count" that ended badly on Slurm."""
     return JobFailed(
-        job="count", state="FAILED", job_id=job_id, site="Slurm", exit_code=exit_code,
+        job="count", state=state, job_id=job_id, site="Slurm", exit_code=exit_code,
         reason=reason, tail=tail, folder="/runs/h2o/count.0",
     )  # fmt: skip
 
@@ -168,6 +174,10 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ["PBS does not answer: qstat gave no answer in 30 s"],
     ),
     (
+        CredentialsRefused("IBM Quantum", "the API key is not known"),
+        ["IBM Quantum does not let us in: the API key is not known"],
+    ),
+    (
         PrefectUnreachable("http://localhost:4200/api", "connection refused"),
         [
             "the Prefect API at http://localhost:4200/api does not answer (connection refused).",
@@ -226,6 +236,7 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "JobRejected": lambda why: JobRejected("PBS", why),
     "JobInputChanged": lambda why: JobInputChanged(why, None, "x"),
     "SubmissionUnclear": lambda why: SubmissionUnclear("PBS", why),
+    "CredentialsRefused": lambda why: CredentialsRefused("IBM Quantum", why),
     "SiteUnreachable": lambda why: SiteUnreachable("PBS", why),
     "PrefectUnreachable": lambda why: PrefectUnreachable("http://x", why),
 }
@@ -367,6 +378,16 @@ def test_the_transient_errors_are_these() -> None:
     assert {kind for kind in ALL if kind.transient} == {
         RunLocked, StoreError, PrefectUnreachable, SubmissionUnclear, SiteUnreachable,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["NODE_FAIL", "PREEMPTED"])
+def test_a_job_that_failed_through_no_fault_of_its_own_may_do_better(state: str) -> None:
+    assert failed(state=state).transient
+
+
+@pytest.mark.parametrize("state", ["FAILED", "TIMEOUT", "OUT_OF_MEMORY", "CANCELLED", "LOST"])
+def test_a_job_that_failed_by_itself_will_again(state: str) -> None:
+    assert not failed(state=state).transient
 
 
 # the tree

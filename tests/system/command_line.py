@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,13 @@ class Background:
 
 
 def until_gone(processes: list[psutil.Process]) -> None:
-    """Waits for the end of processes that nobody ends here."""
-    until(lambda: not any(alive(process.pid) for process in processes), f"{processes} are gone")
+    """Waits for the end of processes that nobody ends here, and ends what is left after that."""
+    try:
+        until(lambda: not any(alive(process.pid) for process in processes), f"{processes} are gone")
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):  # it knows itself from one with its number
+                process.kill()
 
 
 @dataclass

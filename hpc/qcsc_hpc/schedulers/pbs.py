@@ -20,13 +20,19 @@ _STATES = {
 _ENDED_WELL = (
     92  # substate: finished; 91 is terminated, 93 failed (Reference Guide, "Job Substates")
 )
-# Exit_status below 0 is PBS's own word (Administrator's Guide, "Job Exit Codes")
-_WALLTIME, _MEMORY, _NODE = -29, (-27, -28), (-18, -19, -23)
+# Exit_status below 0 is PBS's own word (OpenPBS, src/include/job.h)
+_OWN_WORDS = {
+    -29: _S.TIMEOUT, -28: _S.TIMEOUT,  # walltime, CPU time
+    -27: _S.OUT_OF_MEMORY, -26: _S.OUT_OF_MEMORY,  # memory, virtual memory
+    -20: _S.NODE_FAIL, -14: _S.NODE_FAIL, -4: _S.NODE_FAIL,  # a MOM failed, or was started anew
+}  # fmt: skip
 _KILLED = 256  # added to a signal's number
 
 _UNKNOWN, _FINISHED = 153, 35  # exit codes of qstat and qdel
 # exit codes of qsub that no waiting cures: bad option, access, queue, resource, limit, user, …
-_REFUSED = frozenset({1, 2, 159, 166, 168, 170, 172, 173, 174, 175, 183, 184, 185, 187, 188, 189})
+_REFUSED = frozenset(
+    {1, 2, 159, 166, 168, 170, 172, 173, 174, 175, 184, 187, 188, 189, 197, 201, 206}
+)
 
 
 class PBS(Scheduler):
@@ -75,7 +81,9 @@ class PBS(Scheduler):
         words = answer.out.split()
         if answer.code == 0 and len(words) == 1:
             return words[0]
-        raise NotUnderstood(answer.words, permanent=answer.code in _REFUSED)
+        # 1 is a script that is missing, and a server that is
+        away = "connect" in answer.err.lower()
+        raise NotUnderstood(answer.words, permanent=answer.code in _REFUSED and not away)
 
     def status(self, ids: Sequence[str]) -> Argv:
         return ["qstat", self.where.history_flag, "-f", "-F", "json", *ids]
@@ -133,19 +141,16 @@ def _status(job: dict[str, Any]) -> Status:
     state = _final(int(job.get("substate", 0)), code)
     own = isinstance(code, int) and 0 <= code < _KILLED
     signal = code - _KILLED if isinstance(code, int) and code > _KILLED else None
-    reason = "" if state is JobState.COMPLETED else comment
+    # "Job run at … and failed" says nothing that the state does not
+    reason = "" if state in (JobState.COMPLETED, JobState.FAILED) else comment
     return Status(state, reason, code if own else None, signal, _metrics(job, ended=True))
 
 
 def _final(substate: int, code: int | None) -> JobState:
     if code is None:  # it never ran
         return JobState.CANCELLED
-    if code == _WALLTIME:
-        return JobState.TIMEOUT
-    if code in _MEMORY:
-        return JobState.OUT_OF_MEMORY
-    if code in _NODE:
-        return JobState.NODE_FAIL
+    if code in _OWN_WORDS:
+        return _OWN_WORDS[code]
     if substate == _ENDED_WELL and code == 0:
         return JobState.COMPLETED
     return JobState.CANCELLED if substate == 91 else JobState.FAILED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,13 +28,11 @@ _STATES = {
 }  # fmt: skip
 
 # sbatch(1), "JOB REASON CODES": those that no waiting cures
-_NEVER = (
-    "PartitionNodeLimit", "PartitionTimeLimit", "PartitionConfig", "BadConstraints",
-    "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS", "JobLaunchFailure", "AccountNotAllowed",
-    "QOSNotAllowed", "JobHeldAdmin", "NodeDown", "launch_failed_requeued_held",
-    "launch failed requeued held",
-)  # fmt: skip
-_NEVER_ENDS = ("MaxWallDurationPerJobLimit", "MaxNodePerJob", "MaxCpuPerJobLimit", "MaxTRESPerJob")
+_NEVER = re.compile(
+    r"PartitionNodeLimit|PartitionTimeLimit|PartitionConfig|BadConstraints|AccountNotAllowed"
+    r"|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|QOSNotAllowed|JobHeldAdmin"
+    r"|launch[ _]failed[ _]requeued[ _]held|(Assoc|QOS)?Max\w+PerJob(Limit)?"
+)
 
 _OF_THE_CONTROLLER = (
     "unable to contact slurm controller", "socket timed out", "connection refused",
@@ -72,9 +72,7 @@ class Slurm(Scheduler):
         lines = [
             f"--job-name={job.job_name}",
             f"--comment={_quoted(job.key)}",
-            # relative to the job's folder, and added to: a requeued job must not wipe it
-            "--output=output.log",
-            "--open-mode=append",
+            "--open-mode=append",  # a requeued job must not wipe what it wrote
             f"--nodes={how.num_nodes}",
             f"--ntasks={how.ranks}",
             f"--ntasks-per-node={how.mpiprocs}",
@@ -96,7 +94,10 @@ class Slurm(Scheduler):
         return lines + where.extra_directives
 
     def submit(self, script: str) -> Argv:
-        return ["sbatch", "--parsable", script]
+        # no directive, for a folder's name may hold line ends; of two backslashes one is left, and
+        # a single one keeps `%` from meaning something (sbatch(1), "filename pattern")
+        folder = os.path.dirname(script).replace("\\", "\\\\")
+        return ["sbatch", "--parsable", f"--output={folder}/\\output.log", script]
 
     def submitted(self, answer: Answer) -> str:
         job_id = answer.out.strip().partition(";")[0]  # "12;cluster" where there are several
@@ -178,9 +179,7 @@ class Slurm(Scheduler):
         return found
 
     def never_starts(self, status: Status) -> bool:
-        return status.state is JobState.PENDING and (
-            status.reason in _NEVER or status.reason.endswith(_NEVER_ENDS)
-        )
+        return status.state is JobState.PENDING and bool(_NEVER.fullmatch(status.reason))
 
     def in_the_light_of(self, status: Status, tail: str) -> Status:
         # without cgroups the accounting plugin kills, and Slurm only says FAILED

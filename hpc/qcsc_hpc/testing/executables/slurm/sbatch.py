@@ -188,6 +188,9 @@ def _set_files(job: Job, options: dict[str, str]) -> None:
 
 def _file(job: Job, pattern: str) -> str:
     """With what sbatch(1), "filename pattern", puts in place."""
+    if "\\" in pattern.replace("\\\\", ""):  # one backslash, and no sign means anything
+        halves = pattern.split("\\\\")
+        return os.path.join(job.directory, "\\".join(half.replace("\\", "") for half in halves))
     for sign, text in (("%j", job.id), ("%A", job.id), ("%x", job.name), ("%u", "root")):
         pattern = pattern.replace(sign, text)
     for sign, text in (("%N", "c1"), ("%%", "%")):

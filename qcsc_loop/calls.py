@@ -1,7 +1,7 @@
-"""Calls of a blocking client, each with a deadline that holds.
+"""Calls of blocking functions, each with a deadline that holds.
 
-The client waits without a limit for some answers, and a worker thread of a pool would keep the
-interpreter from exiting: each call has a daemon thread of its own.
+A client may wait without a limit, and a worker thread of a pool would keep the interpreter from
+exiting: each call has a daemon thread of its own.
 """
 
 from __future__ import annotations
@@ -41,6 +41,6 @@ async def call(function: Callable[[], T], seconds: float) -> T:
             loop.call_soon_threadsafe(settle, told)
 
     context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=[work], daemon=True, name="qcsc-ibm").start()
+    threading.Thread(target=context.run, args=[work], daemon=True, name="qcsc-loop-call").start()
     async with asyncio.timeout(seconds):
         return await answer

@@ -1,0 +1,97 @@
+"""The machines of the contract, each ready to take jobs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.slurm import SlurmCluster
+from hpc.places import (  # noqa: TID251  # the folder of these tests
+    Children,
+    Fake,
+    Hook,
+    Place,
+    Programs,
+    Queue,
+    RealSlurm,
+)
+from qcsc_hpc.profiles import HPCProfile, LauncherName
+from qcsc_hpc.testing import FakeBatchSystem, FakePBS, FakePJM, FakeSlurm
+
+MPIEXEC = str(Path(sys.prefix) / "bin" / "mpiexec")
+# the wheel's launcher would start ranks through srun, or what else it finds of a scheduler
+FORKED = ("-launcher", "fork")
+FAKES: dict[str, Callable[[Path], tuple[FakeBatchSystem, str]]] = {
+    "fake-slurm": lambda folder: (FakeSlurm(folder, grace_seconds=0.3), "scancel"),
+    "fake-pbs": lambda folder: (FakePBS(folder, grace_seconds=0.3), "qdel"),
+    "fake-pjm": lambda folder: (FakePJM(folder, grace_seconds=0.3), "pjdel"),
+}
+ONCE = {"slurm": ["--no-requeue"], "pbs": ["-r n"]}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    """The machine of the test's parameter, "NAME" or "NAME/LAUNCHER"; nothing runs there after it."""
+    name, _, launcher = str(request.param).partition("/")
+    queue: Queue
+    if name == "local":
+        yield from _ended(_place("local", Children(tmp_path), "local"))
+    elif name == "slurm":
+        cluster: SlurmCluster = request.getfixturevalue("slurm")
+        for variable, value in cluster.environment.items():
+            monkeypatch.setenv(variable, value)
+        queue = RealSlurm(cluster)
+        started_by: LauncherName = "mpiexec" if launcher == "mpiexec" else "srun"
+        yield from _ended(_place("slurm", queue, "slurm", launcher=started_by))
+        cluster.start()  # whatever a test has stopped or broken
+    else:
+        system, cancel = FAKES[name](tmp_path / "fake")
+        with system:
+            for variable, value in system.environment.items():
+                monkeypatch.setenv(variable, value)
+            yield from _ended(_place(name, Fake(system, cancel), system.system, options=FORKED))
+
+
+def _place(
+    name: str,
+    queue: Queue,
+    scheduler: str,
+    *,
+    launcher: LauncherName = "mpiexec",
+    options: tuple[str, ...] = (),
+) -> Place:
+    where = HPCProfile.model_validate(
+        {"scheduler": scheduler, "executable_map": {"mpiexec": MPIEXEC}}
+        # shorter than a person would have it: tests wait for it
+        | ({} if scheduler == "local" else {"poll_seconds": 0.5, "settle_seconds": 2.0})
+    )
+    return Place(name, where, queue, launcher, options, ONCE.get(scheduler, []))
+
+
+def _ended(place: Place) -> Iterator[Place]:
+    try:
+        yield place
+    finally:
+        place.queue.stop()
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    return Programs(folder)
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> Hook:
+    return Hook(tmp_path / "store")

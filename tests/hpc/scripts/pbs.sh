@@ -1,0 +1,54 @@
+#!/bin/bash -l
+#PBS -N bitcount-3-h2o-1a51a13076ab2b2e125b
+#PBS -j oe
+#PBS -o /dev/null
+#PBS -l select=2:ncpus=12:mpiprocs=4:ompthreads=3:mem=64GB:ngpus=1:model=a100
+#PBS -l place=scatter:excl
+#PBS -q regular-c
+#PBS -A gz00
+#PBS -l walltime=01:30:00
+#PBS -l qpu=ibm_kobe
+#PBS -m e
+# h2o/3/evaluate/walker-2/bitcount.0
+
+if [ "${1-}" = rank ]; then
+  export OMP_NUM_THREADS=3
+  export GREETING='it'"'"'s $HOME'
+  export EMPTY=''
+  export LINES='one
+two'
+  export QCSC_JOB_KEY=h2o/3/evaluate/walker-2/bitcount.0
+  export QCSC_RANKS=8
+  cd '/work/my runs/h2o' || exit 77
+  exec '/opt/bit count' 10 'it'"'"'s' -x < /dev/null
+fi
+
+folder='/work/my runs/h2o'
+cd "$folder" || exit 77
+exec >> output.log 2>&1
+me="$PBS_JOBID"
+if ! ln -sn "$me" fence 2> /dev/null && [ "$(readlink fence)" != "$me" ]; then
+  echo "this work belongs to job $(readlink fence): $me stops" >&2
+  exit 76
+fi
+rm -f exit.json
+: > started
+began=$(date +%s.%N)
+finish() {
+  printf '{"job":"%s","exit_code":%d,"fault":"%s","started":%s,"ended":%s}\n' "$me" "$1" "${2-}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"
+  mv -f "$folder/.exit.$me" "$folder/exit.json"
+  exit "$1"
+}
+. /opt/spack/share/setup-env.sh || finish $? spack_setup
+spack load 'hdf5 +mpi' || finish $? spack_modules
+module load gcc/12 || finish $? modules
+module load mpi/4.1 || finish $? modules
+{ ulimit -s unlimited
+} || finish $? 'pre_commands[0]'
+{ export SCRATCH="$TMPDIR/qcsc"  # expanded on the node
+} || finish $? 'pre_commands[1]'
+if mpiexec.hydra -n 8 -ppn 4 -bind-to core bash "$folder/job.sh" rank < /dev/null; then
+  finish 0
+else
+  finish $?
+fi

@@ -1,0 +1,57 @@
+#!/bin/bash -l
+#PJM --name q1a51a13076ab2b2e125b
+#PJM -j
+#PJM -o /dev/null
+#PJM -L "node=2"
+#PJM --mpi "proc=8,max-proc-per-node=4,rank-map-bychip"
+#PJM -L "rscgrp=small"
+#PJM -g hp250000
+#PJM -L "elapse=01:30:00"
+#PJM -x PJM_LLIO_GFSCACHE=/vol0004:/vol0005
+#PJM -L "qpu=reimei"
+#PJM -L "freq=2200"
+#PJM -L "node-mem=28Gi"
+#PJM -s
+# h2o/3/evaluate/walker-2/bitcount.0
+
+if [ "${1-}" = rank ]; then
+  export OMP_NUM_THREADS=3
+  export GREETING='it'"'"'s $HOME'
+  export EMPTY=''
+  export LINES='one
+two'
+  export QCSC_JOB_KEY=h2o/3/evaluate/walker-2/bitcount.0
+  export QCSC_RANKS=8
+  cd '/work/my runs/h2o' || exit 77
+  exec '/opt/bit count' 10 'it'"'"'s' -x < /dev/null
+fi
+
+folder='/work/my runs/h2o'
+cd "$folder" || exit 77
+exec >> output.log 2>&1
+me="$PJM_JOBID"
+if ! ln -sn "$me" fence 2> /dev/null && [ "$(readlink fence)" != "$me" ]; then
+  echo "this work belongs to job $(readlink fence): $me stops" >&2
+  exit 76
+fi
+rm -f exit.json
+: > started
+began=$(date +%s.%N)
+finish() {
+  printf '{"job":"%s","exit_code":%d,"fault":"%s","started":%s,"ended":%s}\n' "$me" "$1" "${2-}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"
+  mv -f "$folder/.exit.$me" "$folder/exit.json"
+  exit "$1"
+}
+. /opt/spack/share/setup-env.sh || finish $? spack_setup
+spack load 'hdf5 +mpi' || finish $? spack_modules
+module load gcc/12 || finish $? modules
+module load mpi/4.1 || finish $? modules
+{ ulimit -s unlimited
+} || finish $? 'pre_commands[0]'
+{ export SCRATCH="$TMPDIR/qcsc"  # expanded on the node
+} || finish $? 'pre_commands[1]'
+if mpiexec -n 8 -stdout-proc out/%j bash "$folder/job.sh" rank < /dev/null; then
+  finish 0
+else
+  finish $?
+fi

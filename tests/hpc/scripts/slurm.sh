@@ -1,0 +1,62 @@
+#!/bin/bash -l
+#SBATCH --job-name=bitcount-3-h2o-1a51a13076ab2b2e125b
+#SBATCH --comment=h2o/3/evaluate/walker-2/bitcount.0
+#SBATCH --open-mode=append
+#SBATCH --nodes=2
+#SBATCH --ntasks=8
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=3
+#SBATCH --partition=gpu
+#SBATCH --account=gz01
+#SBATCH --time=01:30:00
+#SBATCH --mem=64G
+#SBATCH --gpus-per-node=4
+#SBATCH --gres=tmp:10G,license:1
+#SBATCH --reservation=workshop
+#SBATCH --constraint='[rack1|rack2]'
+#SBATCH --exclusive
+#SBATCH --qpu=ibm_kobe
+#SBATCH --mail-type=END
+#SBATCH --nice=10
+# h2o/3/evaluate/walker-2/bitcount.0
+
+if [ "${1-}" = rank ]; then
+  export OMP_NUM_THREADS=3
+  export GREETING='it'"'"'s $HOME'
+  export EMPTY=''
+  export LINES='one
+two'
+  export QCSC_JOB_KEY=h2o/3/evaluate/walker-2/bitcount.0
+  export QCSC_RANKS=8
+  cd '/work/my runs/h2o' || exit 77
+  exec '/opt/bit count' 10 'it'"'"'s' -x < /dev/null
+fi
+
+folder='/work/my runs/h2o'
+cd "$folder" || exit 77
+me="$SLURM_JOB_ID"
+if ! ln -sn "$me" fence 2> /dev/null && [ "$(readlink fence)" != "$me" ]; then
+  echo "this work belongs to job $(readlink fence): $me stops" >&2
+  exit 76
+fi
+rm -f exit.json
+: > started
+began=$(date +%s.%N)
+finish() {
+  printf '{"job":"%s","exit_code":%d,"fault":"%s","started":%s,"ended":%s}\n' "$me" "$1" "${2-}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"
+  mv -f "$folder/.exit.$me" "$folder/exit.json"
+  exit "$1"
+}
+. /opt/spack/share/setup-env.sh || finish $? spack_setup
+spack load 'hdf5 +mpi' || finish $? spack_modules
+module load gcc/12 || finish $? modules
+module load mpi/4.1 || finish $? modules
+{ ulimit -s unlimited
+} || finish $? 'pre_commands[0]'
+{ export SCRATCH="$TMPDIR/qcsc"  # expanded on the node
+} || finish $? 'pre_commands[1]'
+if srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=3 --mpi=pmi2 '--cpu-bind=map_cpu:0 1' bash "$folder/job.sh" rank < /dev/null; then
+  finish 0
+else
+  finish $?
+fi
