@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 SUBJECTS = (
-    "overhead", "long_runs", "start_up", "counting", "codec", "slurm_jobs", "fifty_jobs",
+    "overhead", "long_runs", "start_up", "counting", "codec", "samples", "slurm_jobs", "fifty_jobs",
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def packed_registers(data: DataBin) -> tuple[dict[str, Packed], dict[str, int]]:
 def random_bits(rng: np.random.Generator, shots: int, num_bits: int) -> Packed:
     """Uniform shots, in as much memory as they take."""
     width = num_bytes(num_bits)
-    bits = np.frombuffer(bytearray(rng.bytes(shots * width)), np.uint8).reshape(shots, width)
+    bits = rng.integers(0, 256, (shots, width), np.uint8)
     if width and num_bits % 8:
         bits[:, 0] &= (1 << num_bits % 8) - 1
     return bits
