@@ -57,10 +57,12 @@ class Way:
         self._store.write(NAME, document)
 
     def copy(self) -> None:
-        """The floor: the same bytes read and written, durably."""
-        shutil.copyfile(self._plain, self._copy)
-        with self._copy.open("rb+") as file:
+        """The floor: the same bytes read and written, durably, beside the copy before it."""
+        new = self._copy.with_suffix(".new")
+        shutil.copyfile(self._plain, new)
+        with new.open("rb+") as file:
             os.fsync(file.fileno())
+        new.replace(self._copy)
 
 
 def figures() -> list[Figure]:
