@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.codec import Codec
-from qcsc_loop.errors import HookFailed, WrongHookType
+from qcsc_loop.errors import HookFailed, LeaseLost, WrongHookType
 from qcsc_loop.events import Event, StepRetried, StepStarted
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.kept import Compiled
@@ -63,6 +63,7 @@ class HookCaller:
 
         Raises:
             HookFailed: it raised, and is not retried.
+            LeaseLost: another driver has the run.
             WrongHookType: it returned something else than its class declares.
         """
         attempt = 0
@@ -71,6 +72,8 @@ class HookCaller:
             try:
                 value, seconds = await self._attempt(hook, iteration, attempt, usage, call)
                 return Returned(self._checked(hook, codec, value), seconds, usage)
+            except LeaseLost:  # nothing that the hook did
+                raise
             except Exception as error:
                 wait = self.retry.wait(hook, error, attempt)
                 if wait is None:

@@ -167,7 +167,12 @@ class BatchSite(JobSite):
         assert status is not None
         now = datetime.now(UTC)
         if self._runtime().scheduler.never_starts(status):
-            why = f"it was accepted, but can never start: {status.reason}"
+            where = self.where
+            queue = where.queue_cpu or where.queue_gpu or "the default queue"
+            why = (
+                f"it was accepted, but can never start: {status.reason}; look at nodes, memory and "
+                f"walltime, and at what {queue} allows"
+            )
             return JobOutcome(state=JobState.REJECTED, reason=why)
         if status.state is JobState.PENDING:
             since, limit, what = status.metrics.submitted, waiting.queue_seconds, "waited"

@@ -58,6 +58,7 @@ class HPCProfileBlock(HPCProfileFields, Block):
 
     _block_type_name: ClassVar[str | None] = "HPC Profile"
     _block_type_slug: ClassVar[str | None] = "hpc-profile"
+    _from_a_form: ClassVar[bool] = True
 
     def to_settings(self) -> HPCProfile:
         """The same without Prefect."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ def mpi(request: Request) -> Iterator[Finding]:
     where = "" if request.machine == "local" else f" of {request.machine}"
     name = f"MPI on {request.ranks} ranks{where}"
     folder = request.store / f".doctor-{os.getpid()}-job"
+    if not where:
+        folder = Path(tempfile.mkdtemp(prefix="qcsc-loop-doctor-"))
     try:
         machine = machine_named(request.machine)
         asyncio.run(asyncio.wait_for(_start(machine, request.ranks, folder), SECONDS))

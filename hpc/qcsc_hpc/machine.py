@@ -271,6 +271,9 @@ def _launchable(title: str, how: ExecutionProfile) -> ExecutionProfile:
     if how.launcher == "single" and how.ranks > 1:
         why = f"'single' starts one rank, not {how.ranks}; take srun, mpiexec, mpiexec.hydra or mpirun"
         raise JobRefused(title, "launcher", why)
+    if how.launcher == "single" and how.mpi_options:
+        why = "'single' starts no launcher that could take them; leave them out, or take another"
+        raise JobRefused(title, "mpi_options", why)
     return how
 
 

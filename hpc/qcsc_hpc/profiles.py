@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -185,6 +185,9 @@ class HPCProfileFields(BaseModel):
         lost_seconds: how long a job that no command knows is waited for.
     """
 
+    # a form sends every field, also those that nobody has touched
+    _from_a_form: ClassVar[bool] = False
+
     preset: str = Field(default="", description="a known site to start from: miyabi, fugaku")
     scheduler: SchedulerName
     queue_cpu: Word = Field(default="", title="Queue")
@@ -220,7 +223,10 @@ class HPCProfileFields(BaseModel):
         known, name = presets(), given["preset"]
         if name not in known:
             raise ValueError(f"preset {name!r} is not known; known: {', '.join(sorted(known))}")
-        return {**known[name], **given}
+        own = dict(given)
+        if cls._from_a_form:
+            own = {key: value for key, value in given.items() if value != _default(cls, key)}
+        return {**given, **known[name], **own}
 
     def queue(self, how: ExecutionProfileFields) -> str:
         """The queue of the profile's resource class."""
@@ -229,6 +235,11 @@ class HPCProfileFields(BaseModel):
     def project(self, how: ExecutionProfileFields) -> str:
         """The project of the profile's resource class."""
         return self.project_gpu if how.resource_class == "gpu" else self.project_cpu
+
+
+def _default(kind: type[BaseModel], name: str) -> Any:
+    info = kind.model_fields.get(name)
+    return None if info is None else info.get_default(call_default_factory=True, validated_data={})
 
 
 class _Settings(BaseModel):

@@ -60,6 +60,6 @@ class JobKey(BaseModel):
         return name if name[0].isalpha() else f"q{name}"
 
     @property
-    def work(self) -> tuple[int, str, str, str]:
+    def work(self) -> tuple[str, int, str, str, str]:
         """What all attempts of one run at the same thing have in common."""
-        return self.iteration, self.step, self.label, self.name
+        return self.run_uid, self.iteration, self.step, self.label, self.name

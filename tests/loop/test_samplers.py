@@ -219,14 +219,19 @@ def test_a_resumed_run_has_the_bits_of_one_that_went_through(name: str) -> None:
 
 
 def test_a_resumed_run_uses_the_samples_of_a_step_that_was_finished() -> None:
-    store, parameters = MemoryStore(), {"sampler": AerSampler(pass_manager=COUNTED)}
-    through = ran(Sampling(**parameters), stop=MaxIterations(2))
+    store, algorithm = MemoryStore(), Sampling(sampler=AerSampler(pass_manager=COUNTED))
+    through = ran(algorithm, stop=MaxIterations(2))
     compilations.clear()
 
     with pytest.raises(HookFailed, match="told to fail"):
-        ran(Sampling(**parameters, fails=2), stop=MaxIterations(2), store=store, run_id="once")
+        ran(
+            algorithm.model_copy(update={"fails": 2}),
+            stop=MaxIterations(2),
+            store=store,
+            run_id="once",
+        )
     sampled_before = len(compilations)
-    resumed = ran(Sampling(**parameters), stop=MaxIterations(2), store=store, run_id="once")
+    resumed = ran(algorithm, stop=MaxIterations(2), store=store, run_id="once")
 
     assert (sampled_before, len(compilations)) == (2, 2)
     assert digests(resumed) == digests(through)
@@ -561,7 +566,9 @@ print(hook_types(Sampling).samples.decode(found[1]).provenance["circuit_sha256"]
 
 def evolved() -> QuantumCircuit:
     circuit = QuantumCircuit(2)
-    circuit.append(PauliEvolutionGate(SparsePauliOp(["XX", "ZI"], [1, 0.5]), time=0.3), [0, 1])
+    circuit.append(
+        PauliEvolutionGate(SparsePauliOp.from_list([("XX", 1.0), ("ZI", 0.5)]), time=0.3), [0, 1]
+    )
     return circuit
 
 

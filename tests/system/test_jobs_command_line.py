@@ -59,9 +59,15 @@ class Queue:
 
     def fact(self, job_id: str, field: str) -> str:
         """One of a job's facts, as accounting has it in the end."""
-        words = ("sacct", "-XnP", f"--jobs={job_id}", f"--format={field}")
-        until(lambda: self.says(*words), f"accounting knows job {job_id}")
-        return self.says(*words)[0][0]
+        words = ("sacct", "-XnP", f"--jobs={job_id}", f"--format=End,Partition,{field}")
+        row: list[str] = []
+
+        def is_whole() -> bool:
+            row[:] = (self.says(*words) or [[]])[0]
+            return bool(row) and row[0] != "Unknown" and bool(row[1])
+
+        until(is_whole, f"accounting knows all of job {job_id}")
+        return row[2]
 
     def until_empty(self) -> None:
         until(lambda: not self.alive(), "the queue is empty")
@@ -322,7 +328,7 @@ class TestARunOnAMachine:
         assert script.startswith("#!/bin/bash -l\n#SBATCH --job-name=my-program-1-RUN-")
         assert "#SBATCH --nodes=2\n" in script
         assert "#SBATCH --time=00:10:00\n" in script
-        assert "  exec ./my-program 'an $argument'\n" in script
+        assert "  exec ./my-program 'an $argument'" in script
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
         assert queue.says("squeue", "--states=all", "--noheader", "--format=%i") == before
 

@@ -377,8 +377,7 @@ class TestADriverThatStoodStill:
     LEASE_SECONDS = 1.0
 
     @pytest.fixture
-    def ordeal(self, slurm: SlurmCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Ordeal:
-        run_id = f"still-{abs(hash(request.node.name)) % 10**8}"
+    def ordeal(self, slurm: SlurmCluster, tmp_path: Path, run_id: str) -> Ordeal:
         return Ordeal(real(slurm), tmp_path, run_id, {"gate": str(tmp_path / "gate")})
 
     @contextmanager

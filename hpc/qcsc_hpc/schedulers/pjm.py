@@ -21,10 +21,11 @@ _STATES = {
 _CODES = {
     "1": _S.CANCELLED, "2": _S.REJECTED, "3": _S.REJECTED, "7": _S.TIMEOUT, "8": _S.CANCELLED,
     "10": _S.TIMEOUT, "11": _S.TIMEOUT, "12": _S.OUT_OF_MEMORY, "18": _S.PREEMPTED,
-    "20": _S.NODE_FAIL, "22": _S.NODE_FAIL, "23": _S.OUT_OF_MEMORY,
+    "20": _S.NODE_FAIL, "25": _S.NODE_FAIL, "22": _S.NODE_FAIL, "23": _S.OUT_OF_MEMORY,
 }  # fmt: skip
 
 NAME_SHOWN = 10
+_NEEDED = {"JOB_ID", "JOB_NAME", "ST", "EC", "PC", "SN", "REASON"}
 
 _ID = re.compile(r"\bJob (\d+) submitted")
 _HEADER = re.compile(r"\S+\s*")
@@ -98,8 +99,8 @@ class PJM(Scheduler):
         return ["pjdel", job_id]
 
     def cancelled(self, answer: Answer) -> None:
-        said = (answer.err + answer.out).lower()
-        if answer.code != 0 and any(word in said for word in _TRANSIENT):
+        over = _unknown(answer) or "already finished" in (answer.err + answer.out).lower()
+        if answer.code != 0 and not over:
             raise NotUnderstood(answer.words)
 
 
@@ -134,11 +135,21 @@ def _rows(answer: Answer) -> Iterator[dict[str, str]]:
     for line in answer.out.splitlines():
         if line.lstrip().startswith("JOB_ID"):
             header = [(m[0].strip(), m.start(), m.end()) for m in _HEADER.finditer(line)]
+            if missing := _NEEDED - {name for name, _, _ in header}:
+                raise NotUnderstood(f"its table has no column {min(missing)}")
             header[-1] = (*header[-1][:2], 10_000)
         elif header and line[:1].isdecimal():
+            if len(line) <= header[-2][1]:  # all but the last column always hold something
+                raise NotUnderstood(f"a line of it is cut off: {line!r}")
             yield {name: line[start:end].strip() for name, start, end in header}
-    if not header:
+    if not header and not _unknown(answer):
         raise NotUnderstood(answer.words)
+
+
+def _unknown(answer: Answer) -> bool:
+    """Whether it says that there is no such job."""
+    said = (answer.err + answer.out).lower()
+    return "does not exist" in said or "no such job" in said
 
 
 def _short(job_name: str) -> str:

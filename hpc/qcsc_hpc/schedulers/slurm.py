@@ -30,7 +30,7 @@ _STATES = {
 # sbatch(1), "JOB REASON CODES": those that no waiting cures
 _NEVER = re.compile(
     r"PartitionNodeLimit|PartitionTimeLimit|PartitionConfig|BadConstraints|AccountNotAllowed"
-    r"|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|QOSNotAllowed|JobHeldAdmin"
+    r"|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|QOSNotAllowed"
     r"|launch[ _]failed[ _]requeued[ _]held|(Assoc|QOS)?Max\w+PerJob(Limit)?"
 )
 
@@ -60,6 +60,7 @@ class Slurm(Scheduler):
     own_id: ClassVar[str] = '"$SLURM_JOB_ID"'
     writes_output: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {
+        "history_flag": "it is a setting for PBS; leave it out",
         "gfscache": "Slurm has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
     }
