@@ -165,7 +165,7 @@ def _drive(
     signals, began = Signals(), time.monotonic()
     options |= {"store": journal.store, "run_id": run_id, "leave_jobs": signals.leaves_jobs}
     try:
-        with progress(console) as shown, hook_logs(console):
+        with progress(console) as shown, hook_logs(shown):
             options["observers"] = [shown]
             if no_prefect and variables:
                 raise InvalidParameters("--variable", ["--no-prefect has no variables"], [])

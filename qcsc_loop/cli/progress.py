@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from qcsc_loop.store.records import Commit
 
 LINES_A_SECOND = 10  # plain lines: a fast run must not write a log of megabytes
 LIVE_ROWS = 8
+DRAWN_A_SECOND = 8
 _QUIET = (JobState.ENDING, JobState.COMPLETED)  # the iteration's own line says so
 CURVE_POINTS = 400
 
@@ -42,6 +44,9 @@ class Progress(Protocol):
 
     def __call__(self, event: Event) -> None: ...
 
+    def say(self, text: str) -> None:
+        """Shows a line."""
+
 
 @contextmanager
 def progress(console: Console) -> Iterator[Progress]:
@@ -50,15 +55,20 @@ def progress(console: Console) -> Iterator[Progress]:
         yield PlainProgress(console)
         return
     view = LiveProgress(console)
-    with Live(view, console=console, refresh_per_second=8, transient=True, redirect_stdout=False):
+    with (
+        Live(
+            view, console=console, auto_refresh=False, transient=True, redirect_stdout=False
+        ) as live,
+        view.kept_fresh(live),
+    ):
         yield view
     view.leave_table()
 
 
 @contextmanager
-def hook_logs(console: Console) -> Iterator[None]:
+def hook_logs(shown: Progress) -> Iterator[None]:
     """Shows what hooks say through `current_step().logger`."""
-    logger, handler = logging.getLogger("qcsc_loop.hooks"), _HookLog(console)
+    logger, handler = logging.getLogger("qcsc_loop.hooks"), _HookLog(shown)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -68,14 +78,13 @@ def hook_logs(console: Console) -> Iterator[None]:
 
 
 class _HookLog(logging.Handler):
-    def __init__(self, console: Console) -> None:
+    def __init__(self, shown: Progress) -> None:
         super().__init__(logging.INFO)
-        self._console = console
+        self._shown = shown
 
     def emit(self, record: logging.LogRecord) -> None:
         where = f"{getattr(record, 'step', '')}[{getattr(record, 'iteration', '')}]"
-        text = f"{where} {record.levelname.lower()}: {record.getMessage()}"
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._shown.say(f"{where} {record.levelname.lower()}: {record.getMessage()}")
 
 
 class PlainProgress:
@@ -113,6 +122,9 @@ class PlainProgress:
         self._last_line = now
         self._line(line)
 
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def _line(self, text: str) -> None:
         self._held_back = None
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -128,13 +140,37 @@ class LiveProgress:
         self._doing, self._since = "starting", time.monotonic()
         self._spinner = Spinner("dots")
         self._jobs: dict[str, str] = {}
+        # rich's own refreshing thread may draw between the erasing and the writing of a line
+        self._drawing = threading.RLock()
+
+    @contextmanager
+    def kept_fresh(self, live: Live) -> Iterator[None]:
+        """Draws again and again while the block lasts."""
+        done = threading.Event()
+
+        def draw() -> None:
+            while not done.wait(1 / DRAWN_A_SECOND):
+                with self._drawing:
+                    live.refresh()
+
+        thread = threading.Thread(target=draw, name="qcsc-loop-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def say(self, text: str) -> None:
+        with self._drawing:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         match event:
             case Preparing(doing=doing):
                 self._doing, self._since = doing, time.monotonic()
             case RunStarted():
-                self._console.print(_started(event), highlight=False, markup=False)
+                self.say(_started(event))
             case StepStarted(iteration=iteration, step=step):
                 self._doing, self._since = f"iteration {iteration} · {step}", time.monotonic()
             case JobChanged(remote=True):
@@ -147,7 +183,8 @@ class LiveProgress:
                 self._commits.append(commit)
                 self._curve.extend(list(commit.scalars.values())[:1])
             case StepRetried() | Trouble():
-                self._console.print(Text(_warning(event), style="yellow"))
+                with self._drawing:
+                    self._console.print(Text(_warning(event), style="yellow"))
             case _:
                 pass
 
