@@ -244,7 +244,7 @@ class _Drive(Generic[S, M, E]):
             epoch=self._lease.epoch,
             state_sha256=origin,
             seconds=self._seconds[step],
-            usage=self._usage - before,
+            usage=dict(self._usage - before),
         )
         # the loop goes on with what was written: a resumed run sees the same values
         return await whole(self._keep, codec, value, partial(self._lease.save_step, note))
@@ -287,7 +287,7 @@ class _Drive(Generic[S, M, E]):
             converged=converged,
             scalars=state.scalars(),
             seconds=self._seconds,
-            usage=self._usage,
+            usage=dict(self._usage),
             state_sha256=document.sha256,
         )
         await whole(self._write, commit, document)

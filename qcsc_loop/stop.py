@@ -229,7 +229,7 @@ class Budget(StopRule, ABC):
     """Stops before an iteration that would spend more than there is.
 
     What it would spend is taken from the dearest of the last three; the first one is free to try.
-    All drivers of the run, failed jobs and repeated steps count.
+    All drivers of the run and failed jobs count; shots count when their step has returned.
     """
 
     limit: float = Field(gt=0)

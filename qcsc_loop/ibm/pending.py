@@ -39,7 +39,8 @@ class Pending:
         """Gives a function that waits until the job may be over, or for so many seconds."""
         self._waiting[job_id] = anyio.Event()
         self._pause = min(FIRST_SECONDS, self._longest)
-        if self._task is None:
+        if self._task is None or self._task.done():
+            self._refused = None
             self._task = asyncio.ensure_future(self._ask(trouble))
 
         async def wait(seconds: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -140,6 +141,29 @@ def service_for(account: IBMAccount) -> Service:
 
 def _quietly(question: Callable[[Any], T], client: Any) -> T:
     """Without the client's warnings, one of which shows the key."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet:
         return question(client)
+
+
+class _Quiet:
+    """No warnings while any call lasts: `catch_warnings` alone forgets calls that overlap."""
+
+    def __init__(self) -> None:
+        self._lock, self._calls, self._kept = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._calls += 1
+            if self._calls == 1:
+                self._kept = warnings.catch_warnings()
+                self._kept.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._calls -= 1
+            if self._calls == 0:
+                self._kept.__exit__(None, None, None)
+
+
+_quiet = _Quiet()

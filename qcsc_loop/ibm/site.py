@@ -100,11 +100,15 @@ class IBMSite(JobSite):
                 outcome = await self._final(job)
                 if outcome is not None:
                     return outcome
-                if late and await self._still_queued(job):
+                try:
+                    if not late or not await self._still_queued(job):
+                        continue
                     ended = await self.cancel(job)
-                    why = f"it waited longer than {waiting.queue_seconds:g} s and was cancelled"
-                    late_outcome = JobOutcome(state=JobState.TIMEOUT, reason=why)
-                    return ended if ended.state is JobState.COMPLETED else late_outcome
+                except SiteUnreachable:
+                    continue  # asked again after the next pause
+                why = f"it waited longer than {waiting.queue_seconds:g} s and was cancelled"
+                late_outcome = JobOutcome(state=JobState.TIMEOUT, reason=why)
+                return ended if ended.state is JobState.COMPLETED else late_outcome
 
     def _poll(self, key: JobKey) -> Pending:
         try:
@@ -186,7 +190,8 @@ class IBMSite(JobSite):
 
     async def _metrics(self, job: PlacedJob) -> JobMetrics:
         try:
-            return (await self.measure([job])).get(job.job_id, JobMetrics())
+            facts = await self.service.ask(lambda client: client.job(job.job_id).metrics())
+            return _measured(facts)
         except SiteUnreachable:
             return JobMetrics()
 
@@ -194,7 +199,8 @@ class IBMSite(JobSite):
         found: dict[str, JobMetrics] = {}
         for job in jobs:
             facts = await self.service.ask(lambda client, j=job: client.job(j.job_id).metrics())  # type: ignore[misc]
-            found[job.job_id] = _measured(facts)
+            if (facts.get("usage") or {}).get("status") != "pending":
+                found[job.job_id] = _measured(facts)
         return found
 
 

@@ -79,21 +79,32 @@ async def submit(site: IBMSite, primitive: Primitive, step: Step, key: JobKey, f
         sent.set()
         return str(run.run(pubs, **primitive.arguments).job_id())
 
+    refusal: JobRejected | None = None
+    job_id = ""
     try:
-        job_id = await service.ask(_sorting(send), SUBMIT_SECONDS)
+        job_id = await service.ask(_sorting(send, sent), SUBMIT_SECONDS)
     except JobRejected as error:
         # not `from`: what the client raised may hold the key
-        raise JobRejected(TITLE, service.redacted(error.reason)) from None
+        refusal = JobRejected(TITLE, service.redacted(error.reason))
     except (InputError, CredentialsRefused) as error:
-        raise JobRejected(TITLE, str(error)) from None
+        refusal = JobRejected(TITLE, str(error))
     except SiteUnreachable as error:
         if not sent.is_set():
             raise
         raise SubmissionUnclear(TITLE, str(error)) from None
     finally:
         step.ledger.endings[site.model_dump_json()] = service.close_modes
-    # the client repeats a request whose answer it did not get: there may be more than one
-    return await site.find(key, folder) or job_id
+    if refusal is not None and not sent.is_set():
+        raise refusal
+    # the client repeats a request whose answer it did not get: there may be more than one, and
+    # what was refused may have been the repetition
+    try:
+        found = await site.find(key, folder)
+    except SiteUnreachable as error:
+        raise SubmissionUnclear(TITLE, str(error)) from None
+    if found is None and refusal is not None:
+        raise refusal
+    return found or job_id
 
 
 def validated(kind: Kind, client: Client, options: dict[str, Any]) -> None:
@@ -118,13 +129,16 @@ def tagged_options(primitive: Primitive, tags: list[str]) -> Any:
     return options
 
 
-def _sorting(send: Any) -> Any:
+def _sorting(send: Any, sent: threading.Event) -> Any:
     def sorted_send(client: Any) -> str:
         from qiskit_ibm_runtime.exceptions import IBMInputValueError
+        from requests.exceptions import RequestException
 
         try:
             answer: str = send(client)
             return answer
+        except RequestException:
+            raise  # an answer that is no JSON is a ValueError, and no refusal
         except (IBMInputValueError, ValueError, TypeError) as error:
             raise JobRejected(TITLE, f"{type(error).__name__}: {error}") from None
         except Exception as error:
@@ -135,7 +149,9 @@ def _sorting(send: Any) -> Any:
     return sorted_send
 
 
-def _backend(client: QiskitRuntimeService, primitive: Primitive) -> IBMBackend:
+def _backend(
+    client: QiskitRuntimeService, primitive: Primitive
+) -> Any:  # the client says BackendV2
     from qiskit.providers import QiskitBackendNotFoundError
 
     width = max(pub[0].num_qubits for pub in primitive.pubs)
@@ -144,10 +160,18 @@ def _backend(client: QiskitRuntimeService, primitive: Primitive) -> IBMBackend:
             return client.backend(primitive.backend)
         return client.least_busy(min_num_qubits=width, operational=True)
     except QiskitBackendNotFoundError as error:
-        known = ", ".join(sorted(backend.name for backend in client.backends()))
-        if not known:  # the client says the same when nobody answers
+        there = {str(known.name): known.num_qubits for known in client.backends()}
+        fits = (
+            primitive.backend in there
+            if primitive.backend
+            else any(wide >= width for wide in there.values())
+        )
+        if fits or not there:  # the client says the same when nobody answers
             raise SiteUnreachable(TITLE, str(error)) from error
-        what = primitive.backend or f"a backend of {width} qubits"
+        known = ", ".join(sorted(there))
+        what = (
+            f"backend {primitive.backend!r}" if primitive.backend else f"backend of {width} qubits"
+        )
         raise JobRejected(TITLE, f"there is no {what}; there are: {known}") from error
 
 
@@ -201,7 +225,7 @@ def _mode(known: dict[tuple[str, str], Any], backend: IBMBackend, primitive: Pri
 
     if primitive.mode == "job":
         return backend
-    name = (backend.name, primitive.mode)
+    name = (str(backend.name), primitive.mode)
     if name not in known or not (known[name].details() or {}).get("accepting_jobs"):
         known[name] = (Batch if primitive.mode == "batch" else Session)(backend=backend)
     return known[name]

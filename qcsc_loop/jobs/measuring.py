@@ -16,6 +16,7 @@ from qcsc_loop.jobs.site import JobSite, PlacedJob
 
 ACCOUNTING_SECONDS = 2.0  # after its end a job is known to accounting; Slurm took up to 1.6
 GAP_SECONDS = 5.0  # between two questions to accounting, which are the dear ones
+TRIES = 8
 END_SECONDS = 4.0  # how long a run's end waits for the last figures
 
 
@@ -24,6 +25,7 @@ class _Due:
     site: JobSite
     job: PlacedJob
     at: float
+    tries: int = 0
 
 
 class Measuring:
@@ -53,16 +55,23 @@ class Measuring:
             await asyncio.sleep(max(0.0, self._due[-1].at - time.monotonic()))
             first, now = self._due[0].site, time.monotonic()
             together = [due for due in self._due if due.site == first and due.at <= now]
+            known: set[str] = set()
             with suppress(Exception):  # whatever accounting says that nobody foresaw
-                await self._measure(first, [due.job for due in together])
-            self._due = [due for due in self._due if due not in together]
+                known = await self._measure(first, [due.job for due in together])
+            again = [
+                _Due(d.site, d.job, now + ACCOUNTING_SECONDS * 2**d.tries, d.tries + 1)
+                for d in together
+                if d.job.job_id not in known and d.tries < TRIES
+            ]
+            self._due = [due for due in self._due if due not in together] + again
 
-    async def _measure(self, site: JobSite, jobs: list[PlacedJob]) -> None:
+    async def _measure(self, site: JobSite, jobs: list[PlacedJob]) -> set[str]:
         found = await site.measure(jobs)
         for job in jobs:
             if (metrics := found.get(job.job_id)) is not None:
                 line = Measured(key=job.key, epoch=self._ledger.epoch, metrics=metrics)
                 self._ledger.observe(JobMeasured(await self._ledger.write(line)))
+        return set(found)
 
 
 @asynccontextmanager
@@ -77,9 +86,13 @@ async def measuring(ledger: Ledger) -> AsyncIterator[None]:
             await behind.rest()
     finally:
         ledger.measuring = None
-        await _ended(task)
+        with anyio.CancelScope(shield=True):
+            await _ended(task)
         for end in ledger.endings.values():
-            with suppress(Exception), anyio.move_on_after(END_SECONDS):  # nobody's trouble either
+            with (
+                suppress(Exception),
+                anyio.move_on_after(END_SECONDS, shield=True),
+            ):  # nobody's trouble either
                 await end()
 
 

@@ -45,7 +45,7 @@ async def apply(wanted: Mapping[str, Any], file: str, *, dry_run: bool) -> list[
             for change in changes:
                 if change.action != "keep" and not dry_run:
                     name = change.block.partition("/")[2]
-                    await blocks[change.block].save(name, overwrite=True, client=client)
+                    await blocks[change.block].asave(name, overwrite=True, client=client)
     return changes
 
 

@@ -140,7 +140,7 @@ async def load_block(kind: type[B], name: str) -> B:
     """
     full = name if "/" in name or kind is Block else f"{kind.get_block_type_slug()}/{name}"
     try:
-        block = await Block.aload(full)
+        block: object = await Block.aload(full)
     except Exception as error:  # Prefect raises ValueError, RuntimeError and HTTP errors here
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BlockNotFound(full, why, await _saved()) from error

@@ -9,7 +9,7 @@ from anyio import to_process, to_thread
 from pydantic import Field
 
 from qcsc_loop.child import tie_to_parent
-from qcsc_loop.errors import SamplingFailed
+from qcsc_loop.errors import QcscLoopError, SamplingFailed
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.provenance import installed
 from qcsc_loop.sampling.compiling import (
@@ -65,7 +65,7 @@ class AerSampler(Sampler):
                 compiled, circuit, simulator, step, self.optimization_level, self.pass_manager
             )
             bits, widths = await self._simulated(ready, shots, step.seed)
-        except SamplingFailed:
+        except QcscLoopError:
             raise
         except Exception as error:  # qiskit and Aer raise whatever their parts raise
             raise SamplingFailed("Aer", f"{type(error).__name__}: {error}") from error

@@ -70,7 +70,7 @@ class AerEstimator(Estimator):
             job = EstimatorV2.from_backend(backend, options=options).run(
                 [(ready, placed)], precision=precision
             )
-            data = job.result()[0].data
+            data: Any = job.result()[0].data  # its fields are made for each result
         except QcscLoopError:
             raise
         except Exception as error:  # qiskit and Aer raise whatever their parts raise

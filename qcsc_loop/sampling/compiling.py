@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +75,24 @@ def circuit_bytes(circuit: QuantumCircuit) -> bytes:
     """A circuit as bytes that are equal for equal circuits, in any process."""
     from qiskit import qpy
 
-    bare = circuit.copy()
-    # qiskit numbers circuits as it makes them
+    # qiskit numbers circuits as it makes them, and parts are called as the circuits were
+    bare = _with_named_parts(circuit)
+    # its registers are written in any order, and no result depends on it
+    bare._layout = None
     bare.name, bare.metadata = "", {}
     file = io.BytesIO()
     qpy.dump(bare, file)
     return file.getvalue()
+
+
+def _with_named_parts(circuit: QuantumCircuit) -> QuantumCircuit:
+    bare = circuit.copy()
+    while any(_NUMBERED.fullmatch(name) for name in bare.count_ops()):
+        bare = bare.decompose("circuit-*")
+    return bare
+
+
+_NUMBERED = re.compile(r"circuit-\d+(-\d+)?")
 
 
 def circuit_sha256(circuit: QuantumCircuit) -> str:

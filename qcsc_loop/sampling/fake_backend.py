@@ -54,7 +54,8 @@ class FakeBackendSampler(Sampler):
             backend.set_options(max_parallel_threads=self.threads)
             sampler = IBMSampler(mode=backend)
             sampler.options.simulator.seed_simulator = step.seed
-            data = sampler.run([ready], shots=shots).result()[0].data
+            result: Any = sampler.run([ready], shots=shots).result()  # either client's kind
+            data = result[0].data
         except QcscLoopError:
             raise
         except Exception as error:  # the client and Aer raise whatever their parts raise

@@ -267,14 +267,14 @@ def test_shots_of_attempts_that_failed_count() -> None:
     assert outcome.usage == {"shots": 40}
 
 
-def test_shots_of_a_driver_that_failed_count() -> None:
+def test_shots_count_when_their_step_has_returned() -> None:
     store = MemoryStore()
     with pytest.raises(HookFailed, match="told to fail"):
         ran(Spending(fails=9), store=store, run_id="failed")
 
     outcome = ran(Spending(), store=store, run_id="failed", stop=MaxIterations(1))
 
-    assert outcome.usage == {"shots": 20}
+    assert outcome.usage == {"shots": 10}
 
 
 def test_convergence_is_looked_at_before_a_budget() -> None:

@@ -469,7 +469,7 @@ async def test_a_circuit_that_no_backend_is_wide_enough_for_is_rejected(
     failed = await driver.failure(sampler(ibm), circuit=rotated(6))
 
     assert failed.state == "REJECTED"
-    assert "there is no a backend of 6 qubits; there are: ibm_manila" in str(failed)
+    assert "there is no backend of 6 qubits; there are: ibm_manila" in str(failed)
 
 
 @pytest.mark.parametrize("client", ["executor", "sampler"])

@@ -10,6 +10,7 @@ own `task_runner` ends with 0 whatever happened, and a task of its that was orph
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import sys
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _resource(name: str) -> Any:
-    import qrmi
+    qrmi: Any = importlib.import_module("qrmi")  # its names come from a compiled module
 
     names, types = qrmi.get_job_qpu_resources_and_types()
     if name not in names:
@@ -71,17 +72,15 @@ def _known_task() -> str | None:
 def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> str:
     from qiskit import qpy
     from qiskit_ibm_runtime import RuntimeEncoder
-    from qrmi import Payload
-    from qrmi.primitives.ibm import get_backend
 
     from qcsc_loop.ibm.site import write_facts
     from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compiled_with
 
+    qrmi: Any = importlib.import_module("qrmi")
+    backend = importlib.import_module("qrmi.primitives.ibm").get_backend(resource)
     with circuit.open("rb") as file:
         (given,) = qpy.load(file)
-    ready = compiled_with(
-        given, get_backend(resource), asked["seed"], asked["level"], asked["pass_manager"]
-    )
+    ready = compiled_with(given, backend, asked["seed"], asked["level"], asked["pass_manager"])
     facts = {
         "resource": name,
         "circuit_sha256": circuit_sha256(ready),
@@ -96,7 +95,7 @@ def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> 
         "options": options,
     }
     text = json.dumps(parameters, cls=RuntimeEncoder)
-    task = str(resource.task_start(Payload.QiskitPrimitive(input=text, program_id="sampler")))
+    task = str(resource.task_start(qrmi.Payload.QiskitPrimitive(input=text, program_id="sampler")))
     with replaced(Path(TASK)) as file:
         file.write(json.dumps({"id": task, "resource": name, "started": time.time()}).encode())
     print(f"task {task} on {name}: started", flush=True)

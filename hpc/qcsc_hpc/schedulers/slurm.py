@@ -165,6 +165,9 @@ class Slurm(Scheduler):
         ]  # fmt: skip
 
     def measured(self, answer: Answer) -> dict[str, JobMetrics]:
+        if answer.code != 0 and _no_accounting(answer):  # nothing more will ever be known
+            asked = next(word for word in answer.argv if word.startswith("--jobs="))
+            return {job_id: JobMetrics() for job_id in asked.partition("=")[2].split(",")}
         _require(answer)
         found: dict[str, JobMetrics] = {}
         for job_id, submit, start, end, nodes, cpus, rss in _rows(answer.out, 7):
