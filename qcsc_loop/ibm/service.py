@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -85,6 +86,8 @@ class Service:
         # importing it takes a second
         from qiskit_ibm_runtime import QiskitRuntimeService
 
+        # it warns on the console of every token that is given to it
+        logging.getLogger("qiskit_ibm_runtime").setLevel(logging.ERROR)
         account = self._account
         given: dict[str, Any] = {
             # a token that is given makes the client forget its own variables

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
@@ -140,14 +140,14 @@ async def load_block(kind: type[B], name: str) -> B:
     """
     full = name if "/" in name or kind is Block else f"{kind.get_block_type_slug()}/{name}"
     try:
-        block: object = await Block.aload(full)
+        block = await Block.aload(full)
     except Exception as error:  # Prefect raises ValueError, RuntimeError and HTTP errors here
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BlockNotFound(full, why, await _saved()) from error
     if not isinstance(block, kind):
         why = f"it is a {type(block).__name__}, not a {kind.__name__}"
         raise BlockNotFound(full, why, await _saved())
-    return block
+    return cast("B", block)  # pyright forgets that it is one
 
 
 async def _saved() -> list[str]:

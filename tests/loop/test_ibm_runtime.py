@@ -459,7 +459,7 @@ async def test_a_backend_that_is_not_there_is_answered_with_those_that_are(
     failed = await driver.failure(sampler(ibm, backend="ibm_manlia"))
 
     assert failed.state == "REJECTED"
-    assert "there is no ibm_manlia; there are: ibm_manila" in str(failed)
+    assert "there is no backend 'ibm_manlia'; there are: ibm_manila" in str(failed)
     assert ibm.jobs() == []
 
 
