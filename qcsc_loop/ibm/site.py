@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -262,15 +261,3 @@ def load_values(folder: Path) -> dict[str, Any]:
     """Arrays by name, as `save_result` left them."""
     with np.load(folder / RESULT, allow_pickle=False) as found:
         return {name.partition(":")[2]: found[name] for name in found.files if name[:6] == "value:"}
-
-
-def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """What is known of a submission before it is made."""
-    with replaced(folder / "submission.json") as file:
-        file.write(json.dumps(facts).encode())
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """The same, by whichever driver collects."""
-    facts: dict[str, Any] = json.loads((folder / "submission.json").read_bytes())
-    return facts

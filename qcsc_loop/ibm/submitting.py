@@ -19,7 +19,8 @@ from qcsc_loop.errors import (
 )
 from qcsc_loop.ibm.account import TITLE
 from qcsc_loop.ibm.service import status_of
-from qcsc_loop.ibm.site import IBMSite, run_tag, write_facts
+from qcsc_loop.ibm.site import IBMSite, run_tag
+from qcsc_loop.jobs.facts import write_facts
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compiled
 from qcsc_loop.step import Step
@@ -249,5 +250,5 @@ def _facts(
         "client": primitive.client,
         "options": primitive.options,
         "circuit_sha256": [circuit_sha256(circuit) for circuit in circuits],
-        "circuits": [circuit_facts(circuit) for circuit in circuits],
+        "circuits": [circuit_facts(circuit, backend.target) for circuit in circuits],
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from qcsc_loop.jobs.facts import read_facts
 from qcsc_loop.jobs.ledger import JobRecord
 
 
@@ -23,7 +26,21 @@ def metrics_rows(record: JobRecord) -> list[dict[str, object]]:
         "efficiency": _efficiency(record),
         "max RSS bytes": metrics.max_rss_bytes,
     }
+    values |= _circuits(record)
     return [{"name": name, "value": value} for name, value in values.items() if value is not None]
+
+
+def _circuits(record: JobRecord) -> dict[str, object]:
+    """Depth, gates and duration of each compiled circuit of a QPU job."""
+    try:
+        circuits = read_facts(Path(record.intent.folder)).get("circuits", [])
+    except (OSError, ValueError):  # no QPU job, or pruned since
+        return {}
+    return {
+        f"circuit {number}: {name.replace('_', ' ')}": value
+        for number, facts in enumerate(circuits)
+        for name, value in facts.items()
+    }
 
 
 def _efficiency(record: JobRecord) -> float | None:

@@ -7,6 +7,7 @@ import importlib
 import io
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -100,13 +101,21 @@ def circuit_sha256(circuit: QuantumCircuit) -> str:
     return hashlib.sha256(circuit_bytes(circuit)).hexdigest()
 
 
-def circuit_facts(circuit: QuantumCircuit) -> dict[str, int]:
-    """Depth, number of gates, and of gates on two qubits, of a compiled circuit."""
-    return {
+def circuit_facts(circuit: QuantumCircuit, target: Target | None = None) -> dict[str, float]:
+    """Depth, number of gates, and of gates on two qubits, of a compiled circuit.
+
+    Args:
+        target: gives the seconds that one shot takes, too, if it knows how long gates last.
+    """
+    facts: dict[str, float] = {
         "depth": circuit.depth(),
         "size": circuit.size(),
         "two_qubit_gates": circuit.num_nonlocal_gates(),
     }
+    with suppress(Exception):  # qiskit refuses delays, control flow, gates without a duration
+        if target is not None:
+            facts["duration_seconds"] = float(circuit.estimate_duration(target, unit="s"))
+    return facts
 
 
 def _seed(run_seed: int, fingerprint: bytes) -> int:

@@ -13,8 +13,9 @@ import numpy as np
 from anyio import to_thread
 
 from qcsc_loop.ibm.runtime import IBMRuntime, job_facts, nothing_to_prepare
-from qcsc_loop.ibm.site import load_values, read_facts
+from qcsc_loop.ibm.site import load_values
 from qcsc_loop.ibm.submitting import Primitive, submit, validated
+from qcsc_loop.jobs.facts import read_facts
 from qcsc_loop.jobs.once import JobRequest, run_once
 from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.estimator import Estimates, Estimator

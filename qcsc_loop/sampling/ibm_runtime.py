@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from anyio import to_thread
 
 from qcsc_loop.ibm.runtime import IBMRuntime, job_facts, nothing_to_prepare
-from qcsc_loop.ibm.site import load_bits, read_facts
+from qcsc_loop.ibm.site import load_bits
 from qcsc_loop.ibm.submitting import Client, Primitive, submit, validated
+from qcsc_loop.jobs.facts import read_facts
 from qcsc_loop.jobs.once import JobRequest, run_once
 from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.sampler import Sampler

@@ -73,7 +73,7 @@ def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> 
     from qiskit import qpy
     from qiskit_ibm_runtime import RuntimeEncoder
 
-    from qcsc_loop.ibm.site import write_facts
+    from qcsc_loop.jobs.facts import write_facts
     from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compiled_with
 
     qrmi: Any = importlib.import_module("qrmi")
@@ -84,7 +84,7 @@ def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> 
     facts = {
         "resource": name,
         "circuit_sha256": circuit_sha256(ready),
-        "circuit": circuit_facts(ready),
+        "circuits": [circuit_facts(ready, backend.target)],
     }
     write_facts(Path(), facts)
     options = {**asked["options"], "default_shots": asked["shots"]}

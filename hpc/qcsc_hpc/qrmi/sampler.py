@@ -16,7 +16,8 @@ from qcsc_hpc.profiles import Command
 from qcsc_hpc.qrmi.runner import TASK
 from qcsc_loop.errors import InvalidParameters, JobRefused
 from qcsc_loop.files import replaced
-from qcsc_loop.ibm.site import RESULT, load_bits, read_facts, save_result
+from qcsc_loop.ibm.site import RESULT, load_bits, save_result
+from qcsc_loop.jobs.facts import read_facts
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.resource import BlockName
 from qcsc_loop.sampling.compiling import (
