@@ -88,7 +88,7 @@ class TestPrefectQiskit:
             runtime = QuantumRuntime(
                 resource_name="aer_simulator", credentials=QiskitAerCredentials(noise=False)
             )
-            await runtime.save(run_id, overwrite=True)
+            await runtime.asave(run_id, overwrite=True)
             return await PrefectQiskitSampler(block=run_id).sample(ghz(3), shots=100)
 
         with in_process():

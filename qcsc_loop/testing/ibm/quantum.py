@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -77,6 +78,8 @@ class FakeIBMQuantum:
 
     def start(self) -> None:
         """Serves on a free port."""
+        # here, in a thread that lasts: imported by the first job's own, Aer crashes a later one
+        importlib.import_module("qiskit_aer")
         self._server = Server(Door(self._service, self._journal), self._journal)
         self._server.start()
 
