@@ -185,6 +185,7 @@ class BatchSite(JobSite):
 
     async def cancel(self, job: PlacedJob) -> JobOutcome:
         runtime = self._runtime()
+        await to_thread.run_sync(JobFolder(job.folder).cancel)
         owner = await to_thread.run_sync(JobFolder(job.folder).close)
         ended = await self._cancelled(runtime, job)
         if owner is not None and owner != job.job_id:

@@ -4,12 +4,14 @@ job.sh       what was submitted
 output.log   what it wrote, over all its starts
 fence        a symbolic link to the id of the one job that may work here
 started      touched at each start: results must be newer
+cancelled    there when its driver is ending it
 exit.json    its own account of its end, by rename
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +77,16 @@ class JobFolder:
         except FileNotFoundError:  # the folder was removed: nothing can start here either
             return None
         return None
+
+    def cancel(self) -> None:
+        """Tells the job's own program, should it look, that it is not wanted any more."""
+        with suppress(OSError):
+            (self.path / "cancelled").touch()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its driver has ended it: not the scheduler, which may start it again."""
+        return (self.path / "cancelled").exists()
 
     def exit(self) -> ExitRecord | None:
         """The job's account of its end, if there is one."""

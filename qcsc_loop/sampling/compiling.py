@@ -76,21 +76,26 @@ def circuit_bytes(circuit: QuantumCircuit) -> bytes:
     """A circuit as bytes that are equal for equal circuits, in any process."""
     from qiskit import qpy
 
-    # qiskit numbers circuits as it makes them, and parts are called as the circuits were
-    bare = _with_named_parts(circuit)
-    # its registers are written in any order, and no result depends on it
-    bare._layout = None
-    bare.name, bare.metadata = "", {}
     file = io.BytesIO()
-    qpy.dump(bare, file)
+    qpy.dump(bare(circuit), file)
     return file.getvalue()
 
 
+def bare(circuit: QuantumCircuit) -> QuantumCircuit:
+    """A copy without what differs between equal circuits."""
+    # qiskit numbers circuits as it makes them, and parts are called as the circuits were
+    copy = _with_named_parts(circuit)
+    # its registers are written in any order, and no result depends on it
+    copy._layout = None
+    copy.name, copy.metadata = "", {}
+    return copy
+
+
 def _with_named_parts(circuit: QuantumCircuit) -> QuantumCircuit:
-    bare = circuit.copy()
-    while any(_NUMBERED.fullmatch(name) for name in bare.count_ops()):
-        bare = bare.decompose("circuit-*")
-    return bare
+    copy = circuit.copy()
+    while any(_NUMBERED.fullmatch(name) for name in copy.count_ops()):
+        copy = copy.decompose("circuit-*")
+    return copy
 
 
 _NUMBERED = re.compile(r"circuit-\d+(-\d+)?")

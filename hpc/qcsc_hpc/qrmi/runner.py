@@ -16,9 +16,9 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from qcsc_hpc.folder import JobFolder
 from qcsc_loop.files import replaced
 
 TASK = "task.json"
@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> int:
     name, request, circuit = arguments[0], Path(arguments[1]), Path(arguments[2])
     resource = _resource(name)
     asked = json.loads(request.read_bytes())
+    signal.signal(signal.SIGTERM, lambda number, _: _stop(resource, number))
     task = _known_task() or _started(resource, name, asked, circuit)
-    signal.signal(signal.SIGTERM, lambda number, _: _stop(resource, task, number))
     state = _ended(resource, task)
     print(f"task {task} on {name}: {state}", flush=True)
     if state != "Completed":
@@ -144,10 +144,15 @@ def _logs(resource: Any, task: str) -> str:
         return f"no logs: {error}"
 
 
-def _stop(resource: Any, task: str, number: int, _frame: FrameType | None = None) -> None:
-    """The job is cancelled, or at its walltime: so is the task."""
+def _stop(resource: Any, number: int) -> None:
+    """Ends the task if the driver ends the job.
+
+    A job that is requeued, preempted or at its walltime gets the same signal; its next start, or
+    the next attempt, goes on with the task.
+    """
     try:
-        resource.task_stop(task)
+        if JobFolder(Path()).is_cancelled and (task := _known_task()) is not None:
+            resource.task_stop(task)
     finally:
         sys.exit(128 + number)
 

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from anyio import to_thread
 from pydantic import Field, SerializeAsAny
 
+from qcsc_hpc.folder import JobFolder
 from qcsc_hpc.machine import HPCMachine, Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_hpc.qrmi.runner import TASK
 from qcsc_loop.errors import InvalidParameters, JobRefused
 from qcsc_loop.files import replaced
 from qcsc_loop.ibm.site import RESULT, load_bits, save_result
+from qcsc_loop.jobs.facts import NAME as SUBMISSION
 from qcsc_loop.jobs.facts import read_facts
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.resource import BlockName
 from qcsc_loop.sampling.compiling import (
     PassManagerReference,
+    bare,
     circuit_bytes,
     compiled,
     compiling_seed,
@@ -133,10 +136,8 @@ class QRMISampler(Sampler):
         if self.target:
             backend: Any = fake_backend(self.target)
             ready = compiled(circuit, backend, step, self.optimization_level, self.pass_manager)
-        bare = ready.copy()
-        bare.name, bare.metadata = "", {}  # qiskit numbers circuits as it makes them
         parameters = {
-            "pubs": [[bare, None, shots]],
+            "pubs": [[bare(ready), None, shots]],
             "version": 2,
             "support_qiskit": True,
             "options": {**self.options, "default_shots": shots},
@@ -162,5 +163,7 @@ class QRMISampler(Sampler):
 
 def _take_over(folder: Path, earlier: Path | None) -> None:
     """The QPU task that an earlier attempt began: its job died, the task may not have."""
-    if earlier is not None and (earlier / TASK).exists():
-        shutil.copy(earlier / TASK, folder / TASK)
+    if earlier is None or JobFolder(earlier).is_cancelled or not (earlier / TASK).exists():
+        return
+    for name in (SUBMISSION, TASK):  # the task last: where it is, its circuit's facts are
+        shutil.copy(earlier / name, folder / name)
