@@ -11,7 +11,8 @@ job waits up to a second, or two, to begin, and Python's imports take most of it
 * iterations in a row, as in a run, are a line of their own without a target: they lock to the tick,
   and a few milliseconds can decide over a whole second.
 
-A qcsc-loop job begins with a login shell, the two others' do not: the user's profile is part of it.
+A qcsc-loop job begins with a login shell, the two others' do not. All have an empty home: a user's
+profile would count against it, and for nobody else.
 """
 
 from __future__ import annotations
