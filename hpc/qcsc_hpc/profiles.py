@@ -137,7 +137,9 @@ class ExecutionProfileFields(BaseModel):
         default="", title="Walltime", description="HH:MM:SS; empty: the queue's default"
     )
     launcher: LauncherName = Field(default="single", description="what starts the ranks")
-    mpi_options: list[str] = Field(default=[], description="arguments of the launcher")
+    mpi_options: list[str] = Field(
+        default=[], title="MPI options", description="arguments of the launcher"
+    )
     modules: list[str] = Field(default=[], description="loaded with `module load`")
     pre_commands: list[str] = Field(default=[], description="shell lines run before the program")
     environments: dict[VariableName, VariableValue] = Field(default={}, title="Environment")
@@ -194,26 +196,38 @@ class HPCProfileFields(BaseModel):
     queue_gpu: Word = Field(default="", title="Queue for GPU jobs")
     project_cpu: Word = Field(default="", title="Project or account")
     project_gpu: Word = Field(default="", title="Project or account for GPU jobs")
-    project_directive: Annotated[Line, AfterValidator(_with_project)] = ""
+    project_directive: Annotated[Line, AfterValidator(_with_project)] = Field(
+        default="", description="how the site wants it named, as -W group_list={project}"
+    )
     executable_map: dict[str, str] = Field(default={}, title="Executables")
     qpu: Word = Field(default="", title="QPU")
     qpu_directive: Annotated[Line, AfterValidator(_with_qpu)] = Field(
-        default="--qpu={qpu}", description="how the site wants it asked for"
+        default="--qpu={qpu}", title="QPU directive", description="how the site wants it asked for"
     )
-    resources: list[Word] = []
+    resources: list[Word] = Field(
+        default=[], description="Slurm --gres, parts of a PBS chunk, PJM -L options"
+    )
     reservation: Word = ""
     constraint: Line = ""
-    extra_directives: list[Line] = []
-    history_flag: Literal["-x", "-H"] = "-x"
-    gfscache: Word = ""
+    extra_directives: list[Line] = Field(default=[], description="lines of the script's head")
+    history_flag: Literal["-x", "-H"] = Field(
+        default="-x", title="History flag of qstat", description="PBS only"
+    )
+    gfscache: Word = Field(default="", title="LLIO cache volumes", description="PJM only")
     spack_setup: str = ""
     spack_modules: list[str] = []
-    mpi_options_for_pjm: list[Word] = []
-    poll_seconds: float = Field(default=10.0, gt=0)
-    command_timeout: float = Field(default=30.0, gt=0)
-    settle_seconds: float = Field(default=5.0, ge=0)
-    patience_seconds: float = Field(default=3600.0, ge=0)
-    lost_seconds: float = Field(default=60.0, gt=0)
+    mpi_options_for_pjm: list[Word] = Field(
+        default=[], title="MPI options of PJM", description="further parts of --mpi"
+    )
+    poll_seconds: float = Field(default=10.0, gt=0, title="Longest pause between questions (s)")
+    command_timeout: float = Field(default=30.0, gt=0, title="Longest wait for a command (s)")
+    settle_seconds: float = Field(
+        default=5.0, ge=0, title="Looking for a job that may be there (s)"
+    )
+    patience_seconds: float = Field(
+        default=3600.0, ge=0, title="Asking a scheduler that is away (s)"
+    )
+    lost_seconds: float = Field(default=60.0, gt=0, title="Until a job counts as lost (s)")
 
     @model_validator(mode="before")
     @classmethod
