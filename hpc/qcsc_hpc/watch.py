@@ -165,7 +165,8 @@ class Watch:
 
     async def _look(self) -> None:
         now = time.monotonic()
-        due = [f for f in self._followed if f.look_at <= now]
+        # those that are nearly due, too: many jobs must not be many looks
+        due = [f for f in self._followed if f.look_at <= now + LOOK_SECONDS]
         if due:
             seen = await to_thread.run_sync(_looked_at, [(f.folder, f.log_position) for f in due])
             for followed, (record, text, position) in zip(due, seen, strict=True):
