@@ -80,7 +80,11 @@ class TestVariables:
 
 
 class TestPrefectQiskit:
-    @pytest.mark.filterwarnings("ignore:Qiskit backend .* has no QubitProperties:UserWarning")
+    @pytest.mark.filterwarnings(
+        "ignore:Qiskit backend .* has no QubitProperties:UserWarning",
+        # its task is run outside a flow here
+        "ignore:Logger 'prefect.task_runs' attempted to send logs:UserWarning",
+    )
     def test_a_circuit_is_run_through_a_saved_runtime(
         self, run_id: str, in_process: Callable[[], Any]
     ) -> None:
