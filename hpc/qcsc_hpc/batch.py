@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
-from qcsc_hpc.commands import Commands
+from qcsc_hpc.commands import Commands, program_path
 from qcsc_hpc.folder import CLOSED, JobFolder
 from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers import scheduler_for
@@ -25,6 +25,7 @@ from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
+from qcsc_loop.per_loop import kept_in
 
 GLANCE_SECONDS = 0.5  # between looks at the clock, for limits and graces
 CANCEL_PAUSE_SECONDS = 1.0
@@ -38,12 +39,6 @@ class _Runtime:
     scheduler: Scheduler
     commands: Commands
     watch: Watch
-
-    @classmethod
-    def made_for(cls, site: BatchSite) -> _Runtime:
-        scheduler = scheduler_for(site.where)
-        commands = Commands(site.title, site.where.command_timeout)
-        return cls(scheduler, commands, Watch(scheduler, commands))
 
 
 _runtimes: RunVar[dict[str, _Runtime]] = RunVar("qcsc_hpc_runtimes")
@@ -73,9 +68,9 @@ class BatchSite(JobSite):
 
     def require(self) -> None:
         """Raises JobRefused where the scheduler's commands are not."""
-        runtime = _Runtime.made_for(self)
-        runtime.commands.require(runtime.scheduler.submit(""))
-        runtime.commands.require(runtime.scheduler.status([""]))
+        scheduler = scheduler_for(self.where)
+        for argv in (scheduler.submit(""), scheduler.status([""])):
+            program_path(self.title, argv)
 
     async def submit(self, key: JobKey, folder: Path) -> str:
         """Hands the folder's script to the scheduler.
@@ -247,14 +242,11 @@ class BatchSite(JobSite):
             raise SiteUnreachable(self.title, str(error)) from error
 
     def _runtime(self) -> _Runtime:
-        try:
-            known = _runtimes.get()
-        except LookupError:
-            known = {}
-            _runtimes.set(known)
-        name = self.model_dump_json()
+        known, name = kept_in(_runtimes), self.model_dump_json()
         if name not in known:
-            known[name] = _Runtime.made_for(self)
+            scheduler = scheduler_for(self.where)
+            commands = Commands(self.title, self.where.command_timeout)
+            known[name] = _Runtime(scheduler, commands, Watch(scheduler, commands))
         return known[name]
 
 

@@ -63,7 +63,7 @@ class Commands:
             JobRefused: there is no such command here.
             SiteUnreachable: it gave no answer in time.
         """
-        found = self.require(argv)
+        found = program_path(self._title, argv)
         program = Path(found).name
         await self._pause(kind)
         submits = kind == "submit"
@@ -84,18 +84,6 @@ class Commands:
                 _kill(process)
         return Answer(argv, done.returncode, _text(done.stdout), _text(done.stderr))
 
-    def require(self, argv: Sequence[str]) -> str:
-        """Where the command is.
-
-        Raises:
-            JobRefused: there is no such command here.
-        """
-        program = next(word for word in argv if "=" not in word and word != "env")
-        if (found := shutil.which(program)) is None:
-            why = f"there is no {program} on PATH; run on a login node of the machine"
-            raise JobRefused(self._title, "scheduler", why)
-        return found
-
     async def _pause(self, kind: Kind) -> None:
         """Waits until one more command of this kind is not one too many."""
         async with self._turns[kind]:
@@ -106,6 +94,19 @@ class Commands:
     def _recent(self) -> int:
         since = time.monotonic() - WINDOW_SECONDS
         return sum(start > since for start in self._starts)
+
+
+def program_path(title: str, argv: Sequence[str]) -> str:
+    """Where the command of a site is.
+
+    Raises:
+        JobRefused: there is no such command here.
+    """
+    program = next(word for word in argv if "=" not in word and word != "env")
+    if (found := shutil.which(program)) is None:
+        why = f"there is no {program} on PATH; run on a login node of the machine"
+        raise JobRefused(title, "scheduler", why)
+    return found
 
 
 def _run(

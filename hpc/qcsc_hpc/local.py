@@ -17,10 +17,12 @@ from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from qcsc_hpc.folder import CLOSED, ExitRecord, JobFolder
+from qcsc_hpc.verdict import own_end
 from qcsc_loop.child import tied_to_this_process
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import JobSite, PlacedJob, Waiting
+from qcsc_loop.per_loop import kept_in
 
 GRACE_SECONDS = 2.0  # between asking a cancelled program to end and killing it
 LOOK_SECONDS = 0.1  # at the log, and at a job that another driver started
@@ -57,7 +59,7 @@ class LocalSite(JobSite):
                 start_new_session=True,
             )
         job_id = str(process.pid)
-        _known()[job_id] = process
+        kept_in(_children)[job_id] = process
         return job_id
 
     async def find(self, key: JobKey, folder: Path) -> str | None:
@@ -84,7 +86,7 @@ class LocalSite(JobSite):
         return outcome.model_copy(update={"tail": folder.tail(), "metrics": metrics})
 
     async def _ended(self, job: PlacedJob, folder: JobFolder, waiting: Waiting) -> None:
-        process, position = _known().get(job.job_id), 0
+        process, position = kept_in(_children).get(job.job_id), 0
         over = False
         while not over:
             if process is None:  # another driver's
@@ -99,11 +101,9 @@ class LocalSite(JobSite):
                 waiting.output(text)
 
     def _verdict(self, job: PlacedJob, record: ExitRecord | None) -> JobOutcome:
-        process = _known().pop(job.job_id, None)
+        process = kept_in(_children).pop(job.job_id, None)
         if record is not None and record.job == job.job_id:
-            state = JobState.COMPLETED if record.exit_code == 0 else JobState.FAILED
-            fault = f"{record.fault} failed" if record.fault else ""
-            return JobOutcome(state=state, exit_code=record.exit_code, reason=fault)
+            return own_end(record, JobMetrics())
         code = None if process is None else process.returncode
         if code is None:
             return JobOutcome(state=JobState.PREEMPTED, reason="it went down with its driver")
@@ -121,7 +121,7 @@ class LocalSite(JobSite):
         return JobOutcome(state=JobState.CANCELLED)
 
     async def _end(self, job: PlacedJob) -> None:
-        process = _known().pop(job.job_id, None)
+        process = kept_in(_children).pop(job.job_id, None)
         if process is None and not _alive(job):
             return
         pid = int(job.job_id)
@@ -143,15 +143,6 @@ class LocalSite(JobSite):
 
     def forbid(self, key: JobKey, folder: Path) -> str | None:
         return JobFolder(folder).close()
-
-
-def _known() -> dict[str, asyncio.subprocess.Process]:
-    """The children of this event loop."""
-    try:
-        return _children.get()
-    except LookupError:
-        _children.set({})
-        return _children.get()
 
 
 def _alive(job: PlacedJob) -> bool:

@@ -15,6 +15,7 @@ import anyio
 from anyio import to_thread
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from pydantic import ValidationError
 
@@ -110,10 +111,8 @@ async def _run(
         name = machine.command.command_name
     else:
         digest = await to_thread.run_sync(input_digest, [machine.command.command_name, *arguments])
-        step, name = (
-            await _own_step(folder, digest),
-            f"{machine.command.command_name}-{digest[:12]}",
-        )
+        step = await _own_step(folder)
+        name = f"{machine.command.command_name}-{digest[:12]}"
         name += _repeated(name)
     with stepping(step):
         # inside a loop the run's own measuring goes on beside it
@@ -171,10 +170,15 @@ def _changed(
     return machine.model_copy(update={"execution_profile": how, "hpc_profile": where})
 
 
-async def _own_step(folder: Path, digest: str) -> Step:
-    """A step for a job outside any loop; its ledger lies in the work folder."""
+def _flow_run() -> FlowRun | None:
+    """The flow run that this is called in, if it is."""
     context = FlowRunContext.get()
-    flow_run = context.flow_run if context is not None else None
+    return context.flow_run if context is not None else None
+
+
+async def _own_step(folder: Path) -> Step:
+    """A step for a job outside any loop; its ledger lies in the work folder."""
+    flow_run = _flow_run()
     uid = str(flow_run.id) if flow_run is not None else secrets.token_hex(16)
     ledger = Ledger(run_id="jobs", run_uid=uid, store=DirectoryStore(folder / KEPT))
     await to_thread.run_sync(ledger.load)
@@ -187,10 +191,10 @@ _calls: Counter[tuple[str, int, str]] = Counter()
 
 def _repeated(name: str) -> str:
     """Which call of the same job this is, in this attempt of the flow run."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
+    flow_run = _flow_run()
+    if flow_run is None:
         return ""
-    call = (str(context.flow_run.id), context.flow_run.run_count, name)
+    call = (str(flow_run.id), flow_run.run_count, name)
     _calls[call] += 1
     return f"-{_calls[call]}" if _calls[call] > 1 else ""
 
@@ -200,8 +204,7 @@ async def _publish(key: str, record: JobRecord) -> None:
     try:
         with anyio.fail_after(ARTIFACT_SECONDS):
             async with get_client() as client:
-                context = FlowRunContext.get()
-                flow_run = context.flow_run if context is not None else None
+                flow_run = _flow_run()
                 await client.create_artifact(
                     ArtifactCreate(
                         key=key,

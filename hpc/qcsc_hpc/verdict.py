@@ -35,12 +35,13 @@ def verdict(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
         return _forgotten(seen, lost_seconds)
     metrics = status.metrics.over(_own_times(record))
     if not status.state.final:
+        if record is None or status.state is not JobState.ENDING:
+            return None
         # its script came to its own end; only the clearing away is left
-        over = record is not None and status.state is JobState.ENDING
-        return _own(record, metrics) if over and record is not None else None
+        return own_end(record, metrics)
     if status.state is JobState.COMPLETED:
         if record is not None:
-            return _own(record, metrics)
+            return own_end(record, metrics)
         if seen.final_seconds < RECORD_SECONDS:
             return None
         why = "the scheduler says COMPLETED, but the job left no record of its end"
@@ -56,14 +57,15 @@ def verdict(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
 
 def _forgotten(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
     if seen.record is not None and seen.unknown_seconds >= min(RECORD_SECONDS, lost_seconds):
-        return _own(seen.record, _own_times(seen.record))
+        return own_end(seen.record, _own_times(seen.record))
     if seen.unknown_seconds >= lost_seconds:
         why = f"no command of the scheduler has known it for {seen.unknown_seconds:.0f} s"
         return JobOutcome(state=JobState.LOST, reason=why)
     return None
 
 
-def _own(record: ExitRecord, metrics: JobMetrics) -> JobOutcome:
+def own_end(record: ExitRecord, metrics: JobMetrics) -> JobOutcome:
+    """The outcome by the job's own account."""
     return JobOutcome(
         state=JobState.COMPLETED if record.exit_code == 0 else JobState.FAILED,
         exit_code=record.exit_code,

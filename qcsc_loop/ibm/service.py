@@ -16,6 +16,7 @@ from anyio.lowlevel import RunVar
 from qcsc_loop.calls import call
 from qcsc_loop.errors import CredentialsRefused, QcscLoopError, SiteUnreachable
 from qcsc_loop.ibm.account import TITLE, IBMAccount, check
+from qcsc_loop.per_loop import kept_in
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -134,12 +135,7 @@ _services: RunVar[dict[str, Service]] = RunVar("qcsc_loop_ibm_services")
 
 def service_for(account: IBMAccount) -> Service:
     """The account's service in this event loop."""
-    try:
-        known = _services.get()
-    except LookupError:
-        known = {}
-        _services.set(known)
-    return known.setdefault(account.model_dump_json(), Service(account))
+    return kept_in(_services).setdefault(account.model_dump_json(), Service(account))
 
 
 def _quietly(question: Callable[[Any], T], client: Any) -> T:

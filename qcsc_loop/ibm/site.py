@@ -21,6 +21,7 @@ from qcsc_loop.ibm.service import Service, service_for
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import JobSite, PlacedJob, Waiting
+from qcsc_loop.per_loop import kept_in
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime.runtime_job_v2 import RuntimeJobV2
@@ -110,12 +111,7 @@ class IBMSite(JobSite):
                 return ended if ended.state is JobState.COMPLETED else late_outcome
 
     def _poll(self, key: JobKey) -> Pending:
-        try:
-            known = _pending.get()
-        except LookupError:
-            known = {}
-            _pending.set(known)
-        tag = run_tag(key)
+        known, tag = kept_in(_pending), run_tag(key)
         name = f"{self.model_dump_json()}\0{tag}"
         if name not in known:
             known[name] = Pending(self.service, tag, self.poll_longest)
@@ -189,15 +185,17 @@ class IBMSite(JobSite):
 
     async def _metrics(self, job: PlacedJob) -> JobMetrics:
         try:
-            facts = await self.service.ask(lambda client: client.job(job.job_id).metrics())
-            return _measured(facts)
+            return _measured(await self._asked_metrics(job))
         except SiteUnreachable:
             return JobMetrics()
+
+    async def _asked_metrics(self, job: PlacedJob) -> Mapping[str, Any]:
+        return await self.service.ask(lambda client: client.job(job.job_id).metrics())
 
     async def measure(self, jobs: Sequence[PlacedJob]) -> Mapping[str, JobMetrics]:
         found: dict[str, JobMetrics] = {}
         for job in jobs:
-            facts = await self.service.ask(lambda client, j=job: client.job(j.job_id).metrics())  # type: ignore[misc]
+            facts = await self._asked_metrics(job)
             if (facts.get("usage") or {}).get("status") != "pending":
                 found[job.job_id] = _measured(facts)
         return found
@@ -243,8 +241,12 @@ def save_result(folder: Path, result: Any) -> None:
         np.savez(file, **arrays)
 
 
-def load_bits(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Bits and widths by register, as `save_result` left them."""
+def load_bits(folder: Path, shots: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Bits and widths by register, as `save_result` left them.
+
+    Raises:
+        ValueError: a register has another number of shots.
+    """
     bits: dict[str, Any] = {}
     widths: dict[str, int] = {}
     with np.load(folder / RESULT, allow_pickle=False) as found:
@@ -254,6 +256,9 @@ def load_bits(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
                 bits[register] = found[name]
             elif kind == "width":
                 widths[register] = int(found[name])
+    for register, rows in bits.items():
+        if len(rows) != shots:
+            raise ValueError(f"register {register} has {len(rows)} of {shots} shots")
     return bits, widths
 
 

@@ -235,10 +235,6 @@ class Ledger:
         found = [record for record in self._records.values() if record.key.work == key.work]
         return max(found, key=lambda record: record.key.attempt, default=None)
 
-    def knows(self, key: JobKey) -> bool:
-        """Whether the job is one that a line can be added to."""
-        return key in self._records
-
     def unfinished(self) -> list[JobRecord]:
         """Jobs that may be alive."""
         return [record for record in self._records.values() if not record.over]

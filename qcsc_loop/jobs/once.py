@@ -110,6 +110,7 @@ class _Once(Generic[T]):
         count = step.calls[name]
         self._name = name if count == 1 else f"{name}-{count}"
         self._spent: dict[JobState, int] = {}
+        self._here = dumped(request.site)
 
     async def result(self) -> JobResult[T]:
         while True:
@@ -180,7 +181,7 @@ class _Once(Generic[T]):
         intent = Intent(
             key=key,
             epoch=self._ledger.epoch,
-            site=dumped(request.site),
+            site=self._here,
             folder=str(folder),
             input_sha256=request.input_sha256,
         )
@@ -193,18 +194,18 @@ class _Once(Generic[T]):
         """The job's outcome, in the ledger."""
         if record.over:
             return record
-        site, adopted = self._site(record), record.intent.epoch != self._ledger.epoch
+        site = self._site(record)
         if record.cancelling:
             return await ended(self._ledger, record, site)
         if record.job_id is None:
             record = await self._in_doubt(record, since=time.monotonic())
-        elif adopted:
+        elif record.intent.epoch != self._ledger.epoch:  # an earlier driver's
             self._changed(record, JobState.PENDING, "found again")
         while not record.over:
             assert record.job_id is not None
             job = PlacedJob(record.key, record.job_id, Path(record.intent.folder))
             try:
-                outcome = await site.outcome(job, self._waiting(record, adopted=adopted))
+                outcome = await site.outcome(job, self._waiting(record))
             except AnotherJobRuns as other:
                 record = await self._write(Submitted, record.key, job_id=other.job_id)
                 continue
@@ -213,7 +214,7 @@ class _Once(Generic[T]):
             self._measure(site, job, record)
         return record
 
-    def _waiting(self, record: JobRecord, *, adopted: bool) -> Waiting:
+    def _waiting(self, record: JobRecord) -> Waiting:
         return Waiting(
             queue_seconds=self._request.queue_seconds,
             run_seconds=self._request.run_seconds,
@@ -221,7 +222,6 @@ class _Once(Generic[T]):
             output=self._show,
             trouble=lambda text: self._ledger.observe(Trouble(text)),
             check=self._ledger.check,
-            adopted=adopted,
         )
 
     async def _collected(self, record: JobRecord) -> JobResult[T] | None:
@@ -299,7 +299,7 @@ class _Once(Generic[T]):
         found = await self._found(record, since)
         if found is not None:
             return await self._adopted(record, found)
-        if record.intent.site == dumped(self._request.site):
+        if record.intent.site == self._here:
             return await self._submitted(record)
         # it was meant for another machine than the one that this driver submits to
         return await ended(self._ledger, record, self._site(record))
@@ -324,7 +324,7 @@ class _Once(Generic[T]):
 
     def _site(self, record: JobRecord) -> JobSite:
         """Where the record's job went, which may not be where a new one would go."""
-        if record.intent.site == dumped(self._request.site):
+        if record.intent.site == self._here:
             return self._request.site
         return site_from(record.intent.site)
 

@@ -39,7 +39,6 @@ class Waiting:
         tell: called with each new state and the reason for it.
         output: called with what the job has written since.
         check: raises LeaseLost where this driver may end no job any more.
-        adopted: an earlier driver submitted it.
     """
 
     queue_seconds: float | None = None
@@ -48,7 +47,6 @@ class Waiting:
     output: Callable[[str], None] = lambda _text: None
     trouble: Callable[[str], None] = lambda _text: None
     check: Callable[[], None] = lambda: None
-    adopted: bool = False
 
 
 class JobSite(Resource, ABC):

@@ -12,13 +12,13 @@ from qcsc_loop.child import tie_to_parent
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.provenance import installed
+from qcsc_loop.sampling.aer_backend import aer_backend
 from qcsc_loop.sampling.compiling import (
     PassManagerReference,
     circuit_facts,
     circuit_sha256,
     compiled,
 )
-from qcsc_loop.sampling.fake_backends import fake_backend
 from qcsc_loop.sampling.packing import flipped, packed_registers
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -110,14 +110,4 @@ class AerSampler(Sampler):
         return packed_registers(job.result()[0].data)
 
     def _simulator(self, num_qubits: int) -> Any:
-        # importing Aer takes a second, and reading a run that sampled needs none of it
-        from qiskit_aer import AerSimulator
-
-        options: dict[str, Any] = {
-            "method": self.method,
-            "max_parallel_threads": self.threads,
-        }
-        if self.noise_of:
-            return AerSimulator.from_backend(fake_backend(self.noise_of), **options)
-        # else the width that a statevector of this machine's memory would allow
-        return AerSimulator(**options, n_qubits=num_qubits)
+        return aer_backend(self.method, self.threads, self.noise_of, num_qubits)

@@ -12,9 +12,9 @@ from pydantic import Field
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.provenance import installed
+from qcsc_loop.sampling.aer_backend import aer_backend
 from qcsc_loop.sampling.compiling import circuit_sha256
 from qcsc_loop.sampling.estimator import Estimates, Estimator
-from qcsc_loop.sampling.fake_backends import fake_backend
 from qcsc_loop.step import Step, current_step
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class AerEstimator(Estimator):
         from qiskit_aer.primitives import EstimatorV2
 
         try:
-            backend: Any = self._backend(circuit.num_qubits)
+            backend = aer_backend(self.method, self.threads, self.noise_of, circuit.num_qubits)
             # simulated as it stands: only the gates are made Aer's own
             ready = transpile(circuit, backend, optimization_level=0)
             placed = [observable.apply_layout(ready.layout) for observable in observables]
@@ -86,11 +86,3 @@ class AerEstimator(Estimator):
                 "circuit_sha256": circuit_sha256(ready),
             },
         )
-
-    def _backend(self, num_qubits: int) -> Any:
-        from qiskit_aer import AerSimulator
-
-        options = {"method": self.method, "max_parallel_threads": self.threads}
-        if self.noise_of:
-            return AerSimulator.from_backend(fake_backend(self.noise_of), **options)
-        return AerSimulator(**options, n_qubits=num_qubits)

@@ -71,10 +71,7 @@ class IBMRuntimeSampler(IBMRuntime, Sampler):
         return hashlib.sha256(what + b"\0" + circuit_bytes(circuit)).hexdigest()
 
     def _samples(self, shots: int, folder: Path) -> Samples:
-        bits, widths = load_bits(folder)
-        for name, rows in bits.items():
-            if len(rows) != shots:
-                raise ValueError(f"register {name} has {len(rows)} of {shots} shots")
+        bits, widths = load_bits(folder, shots)
         provenance = {"source": self.type, "settings": self.model_dump(mode="json"),
                       **read_facts(folder)}  # fmt: skip
         return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)

@@ -87,19 +87,23 @@ def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> 
         "circuits": [circuit_facts(ready, backend.target)],
     }
     write_facts(Path(), facts)
-    options = {**asked["options"], "default_shots": asked["shots"]}
-    parameters = {
-        "pubs": [[ready, None, asked["shots"]]],
-        "version": 2,
-        "support_qiskit": True,
-        "options": options,
-    }
+    parameters = sampler_parameters(ready, asked["shots"], asked["options"])
     text = json.dumps(parameters, cls=RuntimeEncoder)
     task = str(resource.task_start(qrmi.Payload.QiskitPrimitive(input=text, program_id="sampler")))
     with replaced(Path(TASK)) as file:
         file.write(json.dumps({"id": task, "resource": name, "started": time.time()}).encode())
     print(f"task {task} on {name}: started", flush=True)
     return task
+
+
+def sampler_parameters(circuit: Any, shots: int, options: dict[str, Any]) -> dict[str, Any]:
+    """What the service's sampler program is given, for its own encoder."""
+    return {
+        "pubs": [[circuit, None, shots]],
+        "version": 2,
+        "support_qiskit": True,
+        "options": {**options, "default_shots": shots},
+    }
 
 
 def _ended(resource: Any, task: str) -> str:

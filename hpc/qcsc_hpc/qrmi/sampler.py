@@ -14,7 +14,7 @@ from pydantic import Field, SerializeAsAny
 from qcsc_hpc.folder import JobFolder
 from qcsc_hpc.machine import HPCMachine, Machine, Program
 from qcsc_hpc.profiles import Command
-from qcsc_hpc.qrmi.runner import TASK
+from qcsc_hpc.qrmi.runner import TASK, sampler_parameters
 from qcsc_loop.errors import InvalidParameters, JobRefused
 from qcsc_loop.files import replaced
 from qcsc_loop.ibm.site import RESULT, load_bits, save_result
@@ -136,12 +136,7 @@ class QRMISampler(Sampler):
         if self.target:
             backend: Any = fake_backend(self.target)
             ready = compiled(circuit, backend, step, self.optimization_level, self.pass_manager)
-        parameters = {
-            "pubs": [[bare(ready), None, shots]],
-            "version": 2,
-            "support_qiskit": True,
-            "options": {**self.options, "default_shots": shots},
-        }
+        parameters = sampler_parameters(bare(ready), shots, self.options)
         text = json.dumps({"program_id": "sampler", "parameters": parameters}, cls=RuntimeEncoder)
         with replaced(work / "task_input.json") as file:
             file.write(text.encode())
@@ -152,10 +147,7 @@ class QRMISampler(Sampler):
 
             text = (folder / OUTPUT).read_text()
             save_result(folder, json.loads(text, cls=RuntimeDecoder)[0])
-        bits, widths = load_bits(folder)
-        for name, rows in bits.items():
-            if len(rows) != shots:
-                raise ValueError(f"register {name} has {len(rows)} of {shots} shots")
+        bits, widths = load_bits(folder, shots)
         facts = read_facts(folder) if self.runner == "own" else {}
         provenance = {"source": self.type, "settings": self.model_dump(mode="json"), **facts}
         return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)
