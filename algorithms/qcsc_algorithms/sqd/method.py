@@ -1,0 +1,257 @@
+"""What sample-based methods share: from samples of a circuit to an energy."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from anyio import to_process, to_thread
+from pydantic import BaseModel, Field, SerializeAsAny
+
+from qcsc_algorithms.sqd.ansatz import LUCJ
+from qcsc_algorithms.sqd.configurations import (
+    Configurations,
+    Floats,
+    Strings,
+    hartree_fock,
+    unpacked,
+)
+from qcsc_algorithms.sqd.ffsim_sampler import FfsimSampler
+from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.pyscf_solver import PyscfSolver
+from qcsc_algorithms.sqd.recovery import recover
+from qcsc_algorithms.sqd.solving import Solution, Solver
+from qcsc_algorithms.sqd.subspace import Subspace, subsample
+from qcsc_algorithms.sqd.system import Molecule, System
+from qcsc_hpc.machine import LocalMachine, Machine
+from qcsc_loop.child import tie_to_parent
+from qcsc_loop.codec import NDArray
+from qcsc_loop.errors import InputError
+from qcsc_loop.operational import OPERATIONAL
+from qcsc_loop.parts import run_parts
+from qcsc_loop.resource import BlockName
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.state import Record
+from qcsc_loop.step import current_step
+
+if TYPE_CHECKING:
+    from qcsc_algorithms.sqd.reference import Start
+
+FCIDUMP = "hamiltonian.fcidump"
+BELOW = 1e-7  # hartree below FCI that rounding may explain
+
+
+class Guess(Record):
+    """What earlier diagonalisations say of the state.
+
+    Attributes:
+        occupancies: float64 (2, norb), average occupancies of alpha and beta orbitals; (2, 0)
+            before there are any.
+        alpha, beta: strings to carry over, the most important first.
+    """
+
+    occupancies: NDArray
+    alpha: NDArray
+    beta: NDArray
+
+    @classmethod
+    def nothing(cls, norb: int) -> Guess:
+        """Before the first diagonalisation."""
+        none = np.empty((0, -(-norb // 8)), np.uint8)
+        return cls(occupancies=np.empty((2, 0)), alpha=none, beta=none)
+
+
+class Diagonalised(Record):
+    """What one set of samples came to.
+
+    Attributes:
+        energy: the lowest of the batches, in hartree.
+        energies: float64 (batches,).
+        guess: from the lowest batch: its important strings; occupancies averaged over batches.
+        strings: of the larger spin, in the lowest batch.
+        dimension: determinants in it.
+        carried: of its strings, how many were carried over.
+        valid: share of the shots that had the right numbers of electrons.
+        residual: the largest of the batches' norms of H|c> - E|c>, in hartree.
+        unconverged: batches whose eigensolver did not reach its tolerance.
+        spin_square: of the lowest batch.
+    """
+
+    energy: float
+    energies: NDArray
+    guess: Guess
+    strings: int
+    dimension: int
+    carried: int
+    valid: float
+    residual: float
+    unconverged: int
+    spin_square: float
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over batches, in hartree; NaN for a single one."""
+        n = len(self.energies)
+        return float(np.std(self.energies, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+
+class SampleBased(BaseModel):
+    """The parameters of sample-based quantum diagonalization, and its classical half.
+
+    Attributes:
+        max_strings: strings of each spin; the subspace has at most their square determinants.
+        carryover: the share of them that may be carried over from the best result so far.
+        batches: independent subsamples that are diagonalised; the lowest counts, all together
+            give an error bar.
+    """
+
+    system: System = Molecule(frozen_core=1)
+    sampler: SerializeAsAny[Sampler] | BlockName = FfsimSampler()
+    shots: int = Field(default=20_000, ge=1, description="shots of each circuit")
+    max_strings: int = Field(default=120, ge=1, description="strings of each spin")
+    carryover: float = Field(default=0.5, ge=0, le=1, description="share of carried-over strings")
+    batches: int = Field(default=1, ge=1, description="subsamples per circuit")
+    solver: SerializeAsAny[Solver] = PyscfSolver()
+    machine: Annotated[SerializeAsAny[Machine] | BlockName, OPERATIONAL] = LocalMachine()
+    concurrency: Annotated[int, OPERATIONAL] = Field(
+        default=8, ge=1, description="circuits, and diagonalisations, at a time"
+    )
+
+    async def _start(self, ansatz: LUCJ) -> Start:
+        """Integrals, reference energies, first parameters; with an FCIDUMP for people to keep.
+
+        Raises:
+            BadSystem: they cannot be computed.
+        """
+        try:
+            found = await to_process.run_sync(_tied_start, self.system, ansatz, cancellable=True)
+        except ValueError as error:
+            raise BadSystem(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise MissingExtra(str(error.name)) from error
+        folder = current_step().work_dir
+        await to_thread.run_sync(found.hamiltonian.write_fcidump, folder / FCIDUMP)
+        return found
+
+    async def _diagonalised(
+        self, hamiltonian: Hamiltonian, configurations: Configurations, guess: Guess
+    ) -> Diagonalised:
+        """Recovery, subsamples, diagonalisations; draws on the current step's randomness."""
+        electrons, rng = hamiltonian.electrons, current_step().rng
+        valid = configurations.valid(electrons)
+        share = _valid_share(configurations, electrons)
+        occupancies: Floats = guess.occupancies
+        if not occupancies.size and not len(valid):
+            current_step().logger.warning(
+                "no sample has the right numbers of electrons %s: all are recovered towards the "
+                "Hartree-Fock occupancies",
+                electrons,
+            )
+            occupancies = _hartree_fock_occupancies(hamiltonian)
+        pool = valid
+        if occupancies.size:
+            pool = await to_thread.run_sync(recover, configurations, occupancies, electrons, rng)
+        limit = int(self.carryover * self.max_strings)
+        subspaces = [
+            await to_thread.run_sync(
+                subsample, pool, electrons, self.max_strings, (guess.alpha, guess.beta), limit, rng
+            )
+            for _ in range(self.batches)
+        ]
+        solutions = await self._solved(hamiltonian, subspaces)
+        return self._summary(subspaces, solutions, share, limit)
+
+    async def _solved(self, hamiltonian: Hamiltonian, subspaces: list[Subspace]) -> list[Solution]:
+        assert isinstance(self.machine, Machine)  # names were resolved when the run started
+        calls = {
+            f"batch-{i}": partial(self.solver.solve, hamiltonian, subspace, self.machine)
+            for i, subspace in enumerate(subspaces)
+        }
+        found = await run_parts(calls, Solution, limit=self.concurrency)
+        solutions = [solution for solution in found.values() if solution is not None]
+        for solution in solutions:
+            if not solution.converged:
+                current_step().logger.warning(
+                    "the eigensolver stopped before its tolerance: residual %.2g hartree at "
+                    "%.9f hartree; give it more cycles",
+                    solution.residual,
+                    solution.energy,
+                )
+        return solutions
+
+    def _summary(
+        self, subspaces: list[Subspace], solutions: list[Solution], valid: float, limit: int
+    ) -> Diagonalised:
+        energies = np.array([solution.energy for solution in solutions])
+        lowest = int(np.argmin(energies))
+        best, space = solutions[lowest], subspaces[lowest]
+        return Diagonalised(
+            energy=best.energy,
+            energies=energies,
+            guess=Guess(
+                occupancies=np.mean([s.occupancies for s in solutions], axis=0),
+                alpha=best.alpha[:limit],
+                beta=best.beta[:limit],
+            ),
+            strings=max(len(space.alpha), len(space.beta)),
+            dimension=space.dimension,
+            carried=space.carried,
+            valid=valid,
+            residual=max(solution.residual for solution in solutions),
+            unconverged=sum(not solution.converged for solution in solutions),
+            spin_square=best.spin_square,
+        )
+
+
+class BadSystem(InputError):
+    """A molecule or file from which no run can start."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the system cannot be set up: {why}.")
+
+
+class MissingExtra(InputError):
+    """A package that is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"SQD needs {package}: pip install 'qcsc-loop[sqd]'")
+
+
+class NotVariational(ValueError):
+    """An energy that no state of these electrons has."""
+
+    def __init__(self, energy: float, lowest: float) -> None:
+        super().__init__(
+            f"the eigensolver gave {energy:.9f} hartree, below the exact {lowest:.9f}: its result "
+            "is wrong and was not accepted"
+        )
+
+
+def require_variational(energy: float, lowest: float) -> None:
+    """Refuses what is below the exact energy, where that is known.
+
+    Raises:
+        NotVariational: it is.
+    """
+    if energy < lowest - BELOW:
+        raise NotVariational(energy, lowest)
+
+
+def _tied_start(system: System, ansatz: LUCJ) -> Start:
+    tie_to_parent()
+    from qcsc_algorithms.sqd.reference import start
+
+    return start(system, ansatz)
+
+
+def _valid_share(configurations: Configurations, electrons: tuple[int, int]) -> float:
+    right = (configurations.alpha.sum(axis=1) == electrons[0]) & (
+        configurations.beta.sum(axis=1) == electrons[1]
+    )
+    return float(configurations.weights[right].sum())
+
+
+def _hartree_fock_occupancies(hamiltonian: Hamiltonian) -> Floats:
+    rows: list[Strings] = [hartree_fock(hamiltonian.norb, n) for n in hamiltonian.electrons]
+    return np.array([unpacked(row, hamiltonian.norb)[0] for row in rows], np.float64)
