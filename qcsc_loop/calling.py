@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.codec import Codec
-from qcsc_loop.errors import HookFailed, LeaseLost, WrongHookType
+from qcsc_loop.errors import HookFailed, InputError, LeaseLost, WrongHookType
 from qcsc_loop.events import Event, StepRetried, StepStarted
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.kept import Compiled
@@ -110,7 +110,7 @@ class HookCaller:
             raise WrongHookType(name, hook, codec.name, returned, _detail(error)) from error
 
     def _failure(self, hook: str, iteration: int, error: Exception) -> Exception:
-        if isinstance(error, WrongHookType):
+        if isinstance(error, WrongHookType | InputError):  # each says itself what to do
             return error
         where, run_id = _where(error, self.algorithm), self.journal.run_id
         return HookFailed(self.algorithm.__name__, hook, iteration, run_id, where, error)

@@ -13,22 +13,13 @@ import sys
 PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 
 
-def tie_to_parent(parent: int | None = None) -> None:
-    """From now on this process dies with its parent (Linux).
-
-    Args:
-        parent: whose child it is, if that may have died already.
-    """
+def main() -> None:
+    """Becomes the command in `sys.argv`, tied to its parent's life (Linux)."""
+    parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent is not None and os.getppid() != parent:  # it died before prctl took effect
+        if os.getppid() != parent:  # it died before prctl took effect
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def main() -> None:
-    """Becomes the command in `sys.argv`, tied to its parent's life."""
-    parent, command = int(sys.argv[1]), sys.argv[2:]
-    tie_to_parent(parent)
     try:
         os.execvp(command[0], command)
     except OSError as error:

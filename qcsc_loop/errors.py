@@ -20,6 +20,7 @@
     │   ├── DamagedDocument         a stored file that does not verify
     │   └── NoGoodCheckpoint        a run of which no checkpoint verifies
     ├── SamplingFailed              a quantum source gave no samples
+    ├── WorkerDied                  a process of this driver's own ended in mid-work
     ├── JobError                    a job on a machine or a quantum computer
     │   ├── JobFailed               it ended otherwise than well
     │   ├── JobRejected             its scheduler does not take it, now or later
@@ -249,6 +250,20 @@ class SamplingFailed(QcscLoopError):
 
     def __init__(self, source: str, why: str) -> None:
         super().__init__(f"{source} gave no samples: {why}")
+
+
+class WorkerDied(QcscLoopError):
+    """A process of this driver's own ended in the middle of its work.
+
+    Attributes:
+        exit_code_of_worker: negative: the signal that ended it.
+    """
+
+    def __init__(self, work: str, exit_code: int) -> None:
+        self.exit_code_of_worker = exit_code
+        ended = f"was ended by signal {-exit_code}" if exit_code < 0 else f"exited {exit_code}"
+        memory = " (the kernel's way when memory runs out)" if exit_code == -9 else ""
+        super().__init__(f"the process that did {work} {ended}{memory} before it was done")
 
 
 class JobRefused(InputError):

@@ -13,14 +13,14 @@ import anyio
 from anyio import to_thread
 
 from qcsc_loop.codec import Codec, Document
-from qcsc_loop.errors import DamagedDocument, JobFailed, SamplingFailed
+from qcsc_loop.errors import DamagedDocument, JobFailed, SamplingFailed, WorkerDied
 from qcsc_loop.step import STANDALONE, Step, current_step, labelled, stepping
 from qcsc_loop.store.directory import DirectoryStore
 
 T = TypeVar("T")
 RESULT = "part"  # the name of a part's record in its folder
 
-FORGIVEN: tuple[type[Exception], ...] = (JobFailed, SamplingFailed)
+FORGIVEN: tuple[type[Exception], ...] = (JobFailed, SamplingFailed, WorkerDied)
 
 
 async def run_parts(

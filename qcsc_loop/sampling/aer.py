@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
-from anyio import to_process, to_thread
+from anyio import to_thread
 from pydantic import Field
 
-from qcsc_loop.child import tie_to_parent
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.provenance import installed
@@ -23,6 +22,7 @@ from qcsc_loop.sampling.packing import flipped, packed_registers
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.step import current_step
+from qcsc_loop.worker import in_worker
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -95,12 +95,8 @@ class AerSampler(Sampler):
             # C++ that cannot be interrupted: do not make a Ctrl-C wait for it
             return await to_thread.run_sync(self._run, circuit, shots, seed, abandon_on_cancel=True)
         with anyio.move_on_after(self.timeout):
-            return await to_process.run_sync(self._run_tied, circuit, shots, seed, cancellable=True)
+            return await in_worker(self._run, circuit, shots, seed)
         raise SamplingFailed("Aer", f"the simulation took longer than {self.timeout:g} s")
-
-    def _run_tied(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
-        tie_to_parent()
-        return self._run(circuit, shots, seed)
 
     def _run(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
         from qiskit_aer.primitives import SamplerV2

@@ -38,6 +38,7 @@ from qcsc_loop.errors import (
     StoreError,
     SubmissionUnclear,
     UnknownAlgorithm,
+    WorkerDied,
     WrongHookType,
 )
 
@@ -143,6 +144,11 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     ),
     (SamplingFailed("Aer", "out of memory"), ["Aer gave no samples: out of memory"]),
     (
+        WorkerDied("pkg.work", -9),
+        ["the process that did pkg.work was ended by signal 9", "memory runs out"],
+    ),
+    (WorkerDied("pkg.work", 3), ["the process that did pkg.work exited 3 before it was done"]),
+    (
         JobRefused("PBS", "gfscache", "PBS has no LLIO cache; leave it out"),
         ["PBS cannot run this job: gfscache: PBS has no LLIO cache", "Nothing was submitted."],
     ),
@@ -230,6 +236,7 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "DamagedDocument": lambda why: DamagedDocument("x", why),
     "NoGoodCheckpoint": lambda why: NoGoodCheckpoint("x", [why]),
     "SamplingFailed": lambda why: SamplingFailed("Aer", why),
+    "WorkerDied": lambda why: WorkerDied(why, 1),
     "JobRefused": lambda why: JobRefused("PBS", "memory", why),
     "JobFailed, its reason": failed,
     "JobFailed, its output": lambda why: failed(tail=why),

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from anyio import to_thread
 from pydantic import Field
 
-from qcsc_loop.errors import SamplingFailed
+from qcsc_loop.errors import SamplingFailed, WorkerDied
 from qcsc_loop.provenance import installed
 from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256
 from qcsc_loop.sampling.packing import flipped, packed_registers
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.step import current_step
+from qcsc_loop.worker import in_worker
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -38,7 +39,12 @@ class FfsimSampler(Sampler):
         step = current_step()
         step.spend(shots=shots)
         try:
-            bits, widths = await to_thread.run_sync(self._run, circuit, shots, step.seed)
+            # not in a thread: qiskit's allocator crashes now and then where threads come and go
+            bits, widths, facts = await in_worker(
+                _simulated, circuit, shots, step.seed, self.depolarizing
+            )
+        except WorkerDied as error:
+            raise SamplingFailed("ffsim", str(error)) from error
         except Exception as error:  # ffsim raises whatever its parts raise
             raise SamplingFailed("ffsim", f"{type(error).__name__}: {error}") from error
         if self.bit_flip:
@@ -56,13 +62,16 @@ class FfsimSampler(Sampler):
                 "settings": self.model_dump(mode="json"),
                 "version": installed("ffsim"),
                 "seed": step.seed,
-                "circuit_sha256": await to_thread.run_sync(circuit_sha256, circuit),
-                "circuit": await to_thread.run_sync(circuit_facts, circuit),
+                **facts,
             },
         )
 
-    def _run(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
-        from ffsim.qiskit import FfsimSampler as Simulator
 
-        simulator = Simulator(seed=seed, global_depolarizing=self.depolarizing)
-        return packed_registers(simulator.run([circuit], shots=shots).result()[0].data)
+def _simulated(circuit: QuantumCircuit, shots: int, seed: int, depolarizing: float) -> Any:
+    """Bits, widths, and what is to be known of the circuit."""
+    from ffsim.qiskit import FfsimSampler as Simulator
+
+    simulator = Simulator(seed=seed, global_depolarizing=depolarizing)
+    bits, widths = packed_registers(simulator.run([circuit], shots=shots).result()[0].data)
+    facts = {"circuit_sha256": circuit_sha256(circuit), "circuit": circuit_facts(circuit)}
+    return bits, widths, facts

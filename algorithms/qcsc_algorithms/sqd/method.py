@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
-from anyio import to_process, to_thread
+from anyio import to_thread
 from pydantic import BaseModel, Field, SerializeAsAny
 
 from qcsc_algorithms.sqd.ansatz import LUCJ
@@ -21,11 +21,11 @@ from qcsc_algorithms.sqd.ffsim_sampler import FfsimSampler
 from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.pyscf_solver import PyscfSolver
 from qcsc_algorithms.sqd.recovery import recover
+from qcsc_algorithms.sqd.reference import Start, start
 from qcsc_algorithms.sqd.solving import Solution, Solver
 from qcsc_algorithms.sqd.subspace import Subspace, subsample
 from qcsc_algorithms.sqd.system import Molecule, System
 from qcsc_hpc.machine import LocalMachine, Machine
-from qcsc_loop.child import tie_to_parent
 from qcsc_loop.codec import NDArray
 from qcsc_loop.errors import InputError
 from qcsc_loop.operational import OPERATIONAL
@@ -34,9 +34,7 @@ from qcsc_loop.resource import BlockName
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.state import Record
 from qcsc_loop.step import current_step
-
-if TYPE_CHECKING:
-    from qcsc_algorithms.sqd.reference import Start
+from qcsc_loop.worker import in_worker
 
 FCIDUMP = "hamiltonian.fcidump"
 BELOW = 1e-7  # hartree below FCI that rounding may explain
@@ -125,7 +123,7 @@ class SampleBased(BaseModel):
             BadSystem: they cannot be computed.
         """
         try:
-            found = await to_process.run_sync(_tied_start, self.system, ansatz, cancellable=True)
+            found = await in_worker(start, self.system, ansatz)
         except ValueError as error:
             raise BadSystem(str(error)) from error
         except ModuleNotFoundError as error:
@@ -236,13 +234,6 @@ def require_variational(energy: float, lowest: float) -> None:
     """
     if energy < lowest - BELOW:
         raise NotVariational(energy, lowest)
-
-
-def _tied_start(system: System, ansatz: LUCJ) -> Start:
-    tie_to_parent()
-    from qcsc_algorithms.sqd.reference import start
-
-    return start(system, ansatz)
 
 
 def _valid_share(configurations: Configurations, electrons: tuple[int, int]) -> float:

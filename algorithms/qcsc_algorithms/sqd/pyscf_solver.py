@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from anyio import to_process, to_thread
+from anyio import to_thread
 from pydantic import Field
 
 from qcsc_algorithms.sqd.configurations import as_integers
@@ -17,11 +17,11 @@ from qcsc_algorithms.sqd.selected_ci import lowest_state
 from qcsc_algorithms.sqd.solving import Solution, Solver, by_weight
 from qcsc_algorithms.sqd.subspace import Subspace
 from qcsc_hpc.machine import LocalMachine, Machine, Program
-from qcsc_loop.child import tie_to_parent
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.files import replaced
 from qcsc_loop.operational import OPERATIONAL
 from qcsc_loop.step import current_step
+from qcsc_loop.worker import in_worker
 
 PROGRAM = Program("sqd-pyscf", "qcsc_algorithms.sqd.selected_ci", mpi=False)
 PROBLEM, SOLUTION = "problem.npz", "solution.npz"
@@ -57,7 +57,7 @@ class PyscfSolver(Solver):
         problem = self._problem(hamiltonian, subspace)
         here = isinstance(machine, LocalMachine) if self.as_job is None else not self.as_job
         if here:
-            found = await to_process.run_sync(_tied_lowest_state, problem, cancellable=True)
+            found = await in_worker(lowest_state, problem)
             return _solution(hamiltonian, subspace, found)
         source = current_step().work_dir / PROBLEM
         await to_thread.run_sync(_save, source, problem)
@@ -81,11 +81,6 @@ class PyscfSolver(Solver):
             "threads": np.array(self.threads),
             "spin_square": np.array(np.nan if self.spin_square is None else self.spin_square),
         }
-
-
-def _tied_lowest_state(problem: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
-    tie_to_parent()
-    return lowest_state(problem)
 
 
 def _save(path: Path, problem: dict[str, Any]) -> None:

@@ -1,0 +1,175 @@
+"""Python work in processes of this driver's own: kept between calls, killed with a call or the driver.
+
+For work that crashes, cannot be interrupted, or does not bear threads. Unlike multiprocessing,
+and anyio's processes, a worker never imports the driver's main module: a script without an
+`if __name__ == "__main__"` would start its run once more in every worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import IO, Any, ParamSpec, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import RunVar
+
+from qcsc_loop.child import tied_to_this_process
+from qcsc_loop.errors import WorkerDied
+from qcsc_loop.per_loop import kept_in
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LENGTH_BYTES = 8
+
+
+async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a function of an importable module returns, called in another process.
+
+    At most as many calls as this process has cores run at a time. A cancelled call's process is
+    killed.
+
+    Args:
+        function: found again by its module and name; arguments and result are pickled.
+
+    Raises:
+        Exception: what the function raised.
+        WorkerDied: its process ended before it returned.
+    """
+    turns = kept_in(_turns).setdefault("workers", anyio.CapacityLimiter(_cores()))
+    async with turns:
+        worker = _pool.take()
+        try:
+            # a thread, since pipes block; the process itself belongs to the event loop's thread
+            ok, value = await to_thread.run_sync(
+                worker.call, function, args, kwargs, abandon_on_cancel=True
+            )
+        except BaseException:
+            worker.kill()
+            raise
+        _pool.give_back(worker)
+    if not ok:
+        raise value
+    result: T = value
+    return result
+
+
+_turns: RunVar[dict[str, anyio.CapacityLimiter]] = RunVar("qcsc_loop_workers")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+class _Worker:
+    """A process that does what it is told, one call at a time."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
+        command = [sys.executable, "-c", "from qcsc_loop.worker import serve; serve()"]
+        self._process = subprocess.Popen(
+            tied_to_this_process(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # a Ctrl-C is the driver's to handle
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def call(self, function: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+        """Whether it returned, and what it returned or raised."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        request = pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
+        with suppress(BrokenPipeError, EOFError):
+            _send(self._process.stdin, request)
+            ok, value = pickle.loads(_receive(self._process.stdout))
+            return bool(ok), value
+        raise WorkerDied(f"{function.__module__}.{function.__qualname__}", self._process.wait())
+
+    def kill(self) -> None:
+        """Ends it, whatever it is doing."""
+        self._process.kill()
+        threading.Thread(target=self._process.communicate, daemon=True).start()  # reaps it
+
+
+class _Pool:
+    """Idle workers of this process."""
+
+    def __init__(self) -> None:
+        self._lock, self._idle, self._pid = threading.Lock(), list[_Worker](), os.getpid()
+        atexit.register(self.close)
+
+    def take(self) -> _Worker:
+        with self._lock:
+            while self._idle:
+                if (worker := self._idle.pop()).alive:
+                    return worker
+        return _Worker()
+
+    def give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            self._idle.append(worker)
+
+    def close(self) -> None:
+        """Ends the idle ones; busy ones end with their driver."""
+        with self._lock:
+            for worker in self._idle if os.getpid() == self._pid else ():
+                worker.kill()
+            self._idle.clear()
+
+
+_pool = _Pool()
+
+
+def _send(stream: IO[bytes], content: bytes) -> None:
+    stream.write(len(content).to_bytes(_LENGTH_BYTES, "big"))
+    stream.write(content)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> bytes:
+    """A whole message.
+
+    Raises:
+        EOFError: the other end has gone.
+    """
+    head = stream.read(_LENGTH_BYTES)
+    length = int.from_bytes(head, "big")
+    content = stream.read(length)
+    if len(head) < _LENGTH_BYTES or len(content) < length:
+        raise EOFError
+    return content
+
+
+def serve() -> None:
+    """Does what it is told on stdin until that closes; the main function of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the work prints is no answer
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            _send(answers, _answer(_receive(requests)))
+
+
+def _answer(request: bytes) -> bytes:
+    try:
+        function, args, kwargs = pickle.loads(request)
+        return pickle.dumps((True, function(*args, **kwargs)), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        with suppress(Exception):
+            answer = pickle.dumps((False, error))
+            pickle.loads(answer)  # some errors pickle and do not come back
+            return answer
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
