@@ -30,13 +30,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _LENGTH_BYTES = 8
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What a function of an importable module returns, called in another process.
 
-    At most as many calls as this process has cores run at a time. A cancelled call's process is
-    killed.
+    At most as many calls as this process has cores run at a time, each with one OpenMP and BLAS
+    thread, unless it sets another number itself: so many that there are no idle cores, and the
+    same bits on every machine. A cancelled call's process is killed.
 
     Args:
         function: found again by its module and name; arguments and result are pickled.
@@ -74,7 +76,11 @@ class _Worker:
     """A process that does what it is told, one call at a time."""
 
     def __init__(self) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
+        environment = {
+            **os.environ,
+            **dict.fromkeys(_THREADS, "1"),
+            "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
+        }
         command = [sys.executable, "-c", "from qcsc_loop.worker import serve; serve()"]
         self._process = subprocess.Popen(
             tied_to_this_process(command),

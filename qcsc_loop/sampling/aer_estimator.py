@@ -64,7 +64,8 @@ class AerEstimator(Estimator):
         try:
             backend = aer_backend(self.method, self.threads, self.noise_of, circuit.num_qubits)
             # simulated as it stands: only the gates are made Aer's own
-            ready = transpile(circuit, backend, optimization_level=0)
+            # by its target, taken once: Aer makes it anew each time it is asked for
+            ready = transpile(circuit, target=backend.target, optimization_level=0)
             placed = [observable.apply_layout(ready.layout) for observable in observables]
             options = {"run_options": {"seed_simulator": step.seed}}
             job = EstimatorV2.from_backend(backend, options=options).run(

@@ -17,7 +17,15 @@ from pydantic import Field, model_validator
 from qcsc_algorithms.sqd.ansatz import LUCJ
 from qcsc_algorithms.sqd.configurations import from_samples
 from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.method import Diagonalised, Guess, SampleBased, require_variational
+from qcsc_algorithms.sqd.method import (
+    MAX_PATIENCE,
+    Diagonalised,
+    Guess,
+    SampleBased,
+    energy_table,
+    require_variational,
+    settled,
+)
 from qcsc_algorithms.sqd.optimizers import DifferentialEvolution, Floats, Optimizer, Population
 from qcsc_algorithms.sqd.reference import Energies
 from qcsc_loop.algorithm import IterativeAlgorithm, Table
@@ -29,8 +37,7 @@ from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.sampling.uniform import RandomSampler
 from qcsc_loop.state import State
 from qcsc_loop.step import current_step
-
-MAX_PATIENCE = 100
+from qcsc_loop.worker import in_worker
 
 
 class Walkers(State):
@@ -204,18 +211,14 @@ class SQD(
         )
 
     async def converged(self, previous: Walkers, current: Walkers) -> bool:
-        if not self.tolerance or len(current.recent) <= self.patience:
-            return False
-        fell = float(current.recent[-(self.patience + 1)] - current.recent[-1])
-        noise = current.error if math.isfinite(current.error) else 0.0
-        return fell <= max(self.tolerance, noise)
+        return settled(current.recent, current.error, self.tolerance, self.patience)
 
     def tables(self, state: Walkers) -> dict[str, Table]:
         """`sqd-energies`: this run's energy beside those of other methods."""
         return {"sqd-energies": energy_table("SQD", state.energy, state.references)}
 
     async def _walker_samples(self, hamiltonian: Hamiltonian, parameters: Floats) -> Samples:
-        circuit = await to_thread.run_sync(self.ansatz.circuit, parameters, hamiltonian)
+        circuit = await in_worker(self.ansatz.circuit, parameters, hamiltonian)
         sampler = RandomSampler() if self.optimizer.uniform_bits else self.sampler
         assert isinstance(sampler, Sampler)  # names were resolved when the run started
         return await sampler.sample(circuit, shots=self.shots)
@@ -223,14 +226,3 @@ class SQD(
     async def _walker_energy(self, state: Walkers, samples: Samples) -> Diagonalised:
         found = await to_thread.run_sync(from_samples, samples, state.hamiltonian.norb)
         return await self._diagonalised(state.hamiltonian, found, state.guess)
-
-
-def energy_table(method: str, energy: float, references: Energies) -> Table:
-    """Energies by method, the highest first, with their distance from the exact one."""
-    known = {"HF": references.hf, "MP2": references.mp2, "CCSD": references.ccsd,
-             "FCI": references.fci, method: energy}  # fmt: skip
-    return [
-        {"method": name, "energy (hartree)": value, "above FCI": value - references.fci}
-        for name, value in sorted(known.items(), key=lambda item: -item[1])
-        if math.isfinite(value)
-    ]

@@ -70,8 +70,12 @@ def from_samples(samples: Samples, norb: int) -> Configurations:
         )
     (rows,) = samples.bits.values()
     distinct, first, which = unique_rows(np.asarray(rows))
-    bits = np.unpackbits(distinct, axis=1)[:, -2 * norb :].astype(bool)
-    counts = np.bincount(which, minlength=len(first))
+    return from_rows(distinct, np.bincount(which, minlength=len(first)), norb)
+
+
+def from_rows(rows: Strings, counts: npt.NDArray[np.int64], norb: int) -> Configurations:
+    """The configurations of distinct packed shots of 2 norb bits, seen so many times."""
+    bits = np.unpackbits(rows, axis=1)[:, -2 * norb :].astype(bool)
     return Configurations(
         alpha=np.ascontiguousarray(bits[:, norb:][:, ::-1]),
         beta=np.ascontiguousarray(bits[:, :norb][:, ::-1]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Annotated
 
@@ -21,11 +22,12 @@ from qcsc_algorithms.sqd.ffsim_sampler import FfsimSampler
 from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.pyscf_solver import PyscfSolver
 from qcsc_algorithms.sqd.recovery import recover
-from qcsc_algorithms.sqd.reference import Start, start
+from qcsc_algorithms.sqd.reference import Energies, Start, start
 from qcsc_algorithms.sqd.solving import Solution, Solver
 from qcsc_algorithms.sqd.subspace import Subspace, subsample
 from qcsc_algorithms.sqd.system import Molecule, System
 from qcsc_hpc.machine import LocalMachine, Machine
+from qcsc_loop.algorithm import Table
 from qcsc_loop.codec import NDArray
 from qcsc_loop.errors import InputError
 from qcsc_loop.operational import OPERATIONAL
@@ -37,6 +39,7 @@ from qcsc_loop.step import current_step
 from qcsc_loop.worker import in_worker
 
 FCIDUMP = "hamiltonian.fcidump"
+MAX_PATIENCE = 100  # energies that a state keeps
 BELOW = 1e-7  # hartree below FCI that rounding may explain
 
 
@@ -246,3 +249,29 @@ def _valid_share(configurations: Configurations, electrons: tuple[int, int]) -> 
 def _hartree_fock_occupancies(hamiltonian: Hamiltonian) -> Floats:
     rows: list[Strings] = [hartree_fock(hamiltonian.norb, n) for n in hamiltonian.electrons]
     return np.array([unpacked(row, hamiltonian.norb)[0] for row in rows], np.float64)
+
+
+def settled(energies: NDArray, error: float, tolerance: float, patience: int) -> bool:
+    """Whether an energy that only falls has stopped falling.
+
+    Args:
+        energies: the best so far after each iteration, the newest last, in hartree.
+        error: standard error of the newest; NaN if it is not known.
+        tolerance: hartree; 0: never.
+        patience: iterations over which it fell by at most the tolerance, or the error.
+    """
+    if not tolerance or len(energies) <= patience:
+        return False
+    fell = float(energies[-(patience + 1)] - energies[-1])
+    return fell <= max(tolerance, error if math.isfinite(error) else 0.0)
+
+
+def energy_table(method: str, energy: float, references: Energies) -> Table:
+    """Energies by method, the highest first, with their distance from the exact one."""
+    known = {"HF": references.hf, "MP2": references.mp2, "CCSD": references.ccsd,
+             "FCI": references.fci, method: energy}  # fmt: skip
+    return [
+        {"method": name, "energy (hartree)": value, "above FCI": value - references.fci}
+        for name, value in sorted(known.items(), key=lambda item: -item[1])
+        if math.isfinite(value)
+    ]
