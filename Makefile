@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+SBD := $(VENV)/.sbd
 
-.PHONY: run test check bench format clean
+.PHONY: run test check bench format sbd clean
 
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
@@ -31,6 +32,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	# Debian 12's pip knows no dependency groups
 	$(VENV)/bin/pip install --quiet --upgrade --constraint constraints.txt pip
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --group dev --editable .
+	touch $@
+
+sbd: $(SBD)
+
+# After the MPI that it is compiled against, and never from pip's cache, whose wheels hold another
+# clone's path. Needs g++, Python's headers and OpenBLAS:
+#   apt-get install g++ python3-dev libopenblas-dev
+$(SBD): $(INSTALLED)
+	SBD_BUILD_BACKEND=cpu MPI_HOME=$(abspath $(VENV)) $(VENV)/bin/pip install --quiet \
+		--no-cache-dir --no-deps --constraint constraints.txt --build-constraint constraints.txt \
+		sbd-eigensolver
 	touch $@
 
 clean:

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO, Any, ParamSpec, TypeVar
+from typing import IO, ParamSpec, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -51,10 +51,13 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     async with turns:
         worker = _pool.take()
         try:
-            # a thread, since pipes block; the process itself belongs to the event loop's thread
-            ok, value = await to_thread.run_sync(
-                worker.call, function, args, kwargs, abandon_on_cancel=True
-            )
+            # pipes block; the process and what is imported belong to the event loop's thread:
+            # qiskit's allocator crashes once the thread is gone that imported qiskit first
+            request = pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
+            answer = await to_thread.run_sync(worker.call, request, abandon_on_cancel=True)
+            if answer is None:
+                raise WorkerDied(f"{function.__module__}.{function.__qualname__}", worker.ended())
+            ok, value = pickle.loads(answer)
         except BaseException:
             worker.kill()
             raise
@@ -81,7 +84,10 @@ class _Worker:
             **dict.fromkeys(_THREADS, "1"),
             "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
         }
-        command = [sys.executable, "-c", "from qcsc_loop.worker import serve; serve()"]
+        # -u: what the work prints is seen at once; -P: the path is the driver's, no current folder
+        code = "from qcsc_loop.worker import serve; serve()"
+        command = [sys.executable, "-u", "-P", "-c", code]
+        self.thread = threading.current_thread()  # the kernel ends it with the one that started it
         self._process = subprocess.Popen(
             tied_to_this_process(command),
             stdin=subprocess.PIPE,
@@ -94,15 +100,19 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def call(self, function: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
-        """Whether it returned, and what it returned or raised."""
+    def call(self, request: bytes) -> bytes | None:
+        """The answer; None if it died."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        request = pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
-        with suppress(BrokenPipeError, EOFError):
+        try:
             _send(self._process.stdin, request)
-            ok, value = pickle.loads(_receive(self._process.stdout))
-            return bool(ok), value
-        raise WorkerDied(f"{function.__module__}.{function.__qualname__}", self._process.wait())
+            return _receive(self._process.stdout)
+        except (BrokenPipeError, EOFError):
+            self._process.wait()
+            return None
+
+    def ended(self) -> int:
+        """The exit code of one that died."""
+        return self._process.wait()
 
     def kill(self) -> None:
         """Ends it, whatever it is doing."""
@@ -118,10 +128,13 @@ class _Pool:
         atexit.register(self.close)
 
     def take(self) -> _Worker:
+        here = threading.current_thread()
         with self._lock:
-            while self._idle:
-                if (worker := self._idle.pop()).alive:
+            for worker in [w for w in self._idle if w.thread is here or not w.alive]:
+                self._idle.remove(worker)
+                if worker.alive:
                     return worker
+                worker.kill()  # closes its pipes
         return _Worker()
 
     def give_back(self, worker: _Worker) -> None:
@@ -162,7 +175,8 @@ def _receive(stream: IO[bytes]) -> bytes:
 def serve() -> None:
     """Does what it is told on stdin until that closes; the main function of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the work shall not read requests
     os.dup2(2, 1)  # what the work prints is no answer
     with suppress(EOFError, BrokenPipeError):
         while True:
@@ -176,6 +190,7 @@ def _answer(request: bytes) -> bytes:
     except Exception as error:
         with suppress(Exception):
             answer = pickle.dumps((False, error))
-            pickle.loads(answer)  # some errors pickle and do not come back
-            return answer
+            # some errors pickle and do not come back, or with another message
+            if str(pickle.loads(answer)[1]) == str(error):
+                return answer
         return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))

@@ -194,7 +194,7 @@ class SQD(
             dimension=lowest.dimension,
             carried=lowest.carried,
             valid=lowest.valid,
-            residual=max(walker.residual for walker in done),
+            residual=float(np.fmax.reduce([walker.residual for walker in done])),
             unconverged=sum(walker.unconverged for walker in done),
             failed=len(evaluation) - len(done),
             improved=int(np.sum(energies < state.population.energies)),

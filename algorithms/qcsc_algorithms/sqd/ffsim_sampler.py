@@ -39,7 +39,6 @@ class FfsimSampler(Sampler):
         step = current_step()
         step.spend(shots=shots)
         try:
-            # not in a thread: qiskit's allocator crashes now and then where threads come and go
             bits, widths, facts = await in_worker(
                 _simulated, circuit, shots, step.seed, self.depolarizing
             )

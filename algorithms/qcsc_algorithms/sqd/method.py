@@ -199,7 +199,7 @@ class SampleBased(BaseModel):
             dimension=space.dimension,
             carried=space.carried,
             valid=valid,
-            residual=max(solution.residual for solution in solutions),
+            residual=float(np.fmax.reduce([solution.residual for solution in solutions])),
             unconverged=sum(not solution.converged for solution in solutions),
             spin_square=best.spin_square,
         )

@@ -21,7 +21,8 @@ class Solution(Record):
         energy: in hartree, with the Hamiltonian's constant.
         occupancies: float64 (2, norb), average occupancies of alpha and beta orbitals.
         alpha, beta: strings of the subspace, those of largest weight in the state first.
-        alpha_weights, beta_weights: float64 (strings,), the state's probability on each of them.
+        alpha_weights, beta_weights: float64 (strings,), the state's probability on each of them; NaN
+            where a solver does not tell.
         residual: the norm of H|c> - E|c> for the normalised state, in hartree; NaN where a solver
             does not tell.
         converged: whether the solver reached its own tolerance.
