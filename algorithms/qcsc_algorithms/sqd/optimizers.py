@@ -7,7 +7,7 @@ time shows only beside one, at the same subspace dimension.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -152,10 +152,3 @@ Optimizer = Annotated[
     BeforeValidator(_by_name),
 ]
 """An optimiser's or a control's settings; or its name alone."""
-
-ARMS: dict[str, Any] = {
-    "de": DifferentialEvolution,
-    "perturb": Perturb,
-    "random": Random,
-    "fixed": Fixed,
-}

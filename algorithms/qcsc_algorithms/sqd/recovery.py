@@ -11,6 +11,7 @@ import numpy as np
 from qcsc_algorithms.sqd.configurations import Bits, Configurations, Floats
 
 SMALL = 0.01  # weight of a flip at the expected filling; the paper's delta
+NOTHING = 1e-290  # a weight that counts as none: the time of a smaller one overflows
 
 
 def recover(
@@ -59,10 +60,10 @@ def _filled(bits: Bits, occupancies: Floats, electrons: int, rng: np.random.Gene
         _weights(1 - occupancies, 1 - filling),  # of emptying an orbital
         _weights(occupancies, filling),  # of filling one
     )
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         times = rng.standard_exponential(rows.shape) / weights
     # never: those of no weight after all others, in an order of their own
-    never = weights == 0
+    never = weights < NOTHING
     times[never] = np.finfo(float).max * (0.5 + 0.5 * rng.random(int(never.sum())))
     times[rows != too_many[:, None]] = np.inf  # not a bit that may flip
     flips = np.abs(surplus[wrong])

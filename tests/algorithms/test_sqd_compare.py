@@ -1,0 +1,87 @@
+"""`sqd-compare`: arms at one dimension, what they cost, going on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from qcsc_algorithms.sqd import SQD
+from qcsc_algorithms.sqd.compare import compare
+from qcsc_loop.store.directory import DirectoryStore
+
+WIDE: Any = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "6-31g"}
+COMMAND = [sys.executable, "-m", "qcsc_loop.cli.main", "sqd-compare"]
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
+    """A small comparison as a command, and what it said."""
+    store = tmp_path_factory.mktemp("compare")
+    words = [*COMMAND, "--store", str(store), "--set", f"system.geometry={WIDE['geometry']}",
+             "--set", "system.frozen_core=0", "--set", "shots=300", "--set", "max_strings=12",
+             "--seeds", "2", "--iterations", "2", "--json"]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return words, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_arm_has_the_same_budget(command: Any) -> None:
+    assert {row["arm"]: row["shots"] for row in command[1]["free"]} == dict.fromkeys(
+        ["de", "perturb", "random", "fixed"], 2 * 4 * 300
+    )
+
+
+def test_no_arm_has_more_strings_than_the_smallest_reaches(command: Any) -> None:
+    _, found = command
+    least = min(row["strings"] for row in found["free"])
+    assert found["matched_limit"] == least < found["limit"] == 12
+    assert all(row["strings"] <= least for row in found["matched"])
+
+
+def test_a_smaller_space_has_no_lower_energy(command: Any) -> None:
+    free = {row["arm"]: row["median"] for row in command[1]["free"]}
+    assert all(row["median"] >= free[row["arm"]] - 1e-3 for row in command[1]["matched"])
+    assert all(row["lowest"] <= row["median"] <= row["highest"] for row in command[1]["free"])
+
+
+def test_the_same_command_reads_what_is_finished(command: Any, tmp_path: Path) -> None:
+    words, found = command
+    store = Path(words[words.index("--store") + 1])
+    before = sorted(store.rglob("*.json"))
+    again = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout.splitlines()[-1]) == found
+    kept = [file for file in sorted(store.rglob("*.json")) if "epochs" not in file.parts]
+    assert kept == [file for file in before if "epochs" not in file.parts]
+
+
+def test_arms_that_all_reach_the_limit_are_run_once(tmp_path: Path) -> None:
+    small: Any = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
+    told: list[int] = []
+    found = anyio.run(
+        lambda: compare(
+            SQD(system=small, shots=200, max_strings=1),
+            store=DirectoryStore(tmp_path),
+            arms=["perturb", "random"],
+            seeds=1,
+            iterations=1,
+            progress=lambda done, total, run: told.append(total),
+        )
+    )
+    assert found.free == found.matched and found.matched_limit == 1
+    assert set(told) == {2}
+
+
+def test_an_unknown_arm_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    words = [*COMMAND, "--arms", "de,annealing", "--store", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "qcsc-loop: --arms: there is no arm 'annealing'. "
+        "Valid parameters: de, perturb, random, fixed.\n"
+    )
+    assert not list(tmp_path.iterdir())
