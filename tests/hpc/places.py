@@ -149,7 +149,7 @@ class RealSlurm(Queue):
 
     def requeue(self, job_id: str) -> None:
         self.run("scontrol", "requeue", job_id)
-        # it would start anew in two minutes
+        # it would start anew in two minutes, when no node can still take it for the one it ended
         until(lambda: self._starts_now(job_id), f"job {job_id} may start again")
 
     def stop(self) -> None:
@@ -160,7 +160,9 @@ class RealSlurm(Queue):
     def _starts_now(self, job_id: str) -> bool:
         if self.run("squeue", "--noheader", f"--jobs={job_id}", "--format=%T").strip() != "PENDING":
             return False
-        self.run("scontrol", "update", f"jobid={job_id}", "StartTime=now")
+        # not in the second in which its node was told to end it: that refuses what was to run since
+        # when it was told, to the second, and the job has FAILED before its script is read
+        self.run("scontrol", "update", f"jobid={job_id}", "StartTime=now+1")
         return True
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from shutil import which
@@ -47,7 +48,7 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
-from waiting import until_async
+from waiting import until, until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -484,6 +485,21 @@ async def test_a_job_that_its_scheduler_starts_again_passes_its_own_fence(
     assert done.record.job_id == job_id
     assert place.queue.accepted(done.record.key) == [job_id]
     assert programs.worked == [str(done.record.key)] * 2
+
+
+@on(places=("slurm",))
+def test_a_job_that_is_requeued_by_a_test_starts_again_at_any_time_of_a_second(
+    place: Place, programs: Programs
+) -> None:
+    queue, script = place.queue, programs.waiting
+    assert isinstance(queue, RealSlurm)
+    job_id = queue.run("sbatch", "--parsable", "--output=/dev/null", script.executable_key).strip()
+    until(lambda: programs.has_begun, "the job runs")
+    # as much of a second as there is to be killed in and started again
+    until(lambda: time.time() % 1 < 0.05, "a second begins")
+    queue.requeue(job_id)
+    until(lambda: len(programs.worked) == 2 or not queue.alive(), "it has started again")
+    assert len(programs.worked) == 2
 
 
 @on(local="it is one node, and its driver with it")
