@@ -29,12 +29,14 @@ class ExitRecord(BaseModel):
 
     Attributes:
         job: the id it runs under.
+        restarts: how often the scheduler had started it again by then; None if a job is not told.
         fault: what failed before the program could be started; empty if nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     job: str
+    restarts: int | None = None
     exit_code: int
     fault: str = ""
     started: float = 0.0

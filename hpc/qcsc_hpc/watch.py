@@ -63,7 +63,7 @@ class Followed:
             return None
         return Sighting(
             status=self.status,
-            record=self.record,
+            record=self._record_of_this_start(),
             unknown_seconds=0.0 if self.unknown_since is None else now - self.unknown_since,
             final_seconds=0.0 if self.final_since is None else now - self.final_since,
         )
@@ -76,6 +76,12 @@ class Followed:
         if self.refused is not None:
             raise self.refused
         return self.sighting()
+
+    def _record_of_this_start(self) -> ExitRecord | None:
+        """Not the one that a start left which was killed to be made again."""
+        told = self.status.restarts if self.status else None
+        noted = self.record.restarts if self.record else None
+        return None if None not in (told, noted) and told != noted else self.record
 
     # for the watch
 
@@ -97,7 +103,10 @@ class Followed:
         self.news.set()
 
     def _pause(self, now: float, longest: float) -> float:
-        if self.record is not None or (self.status and self.status.state is JobState.ENDING):
+        state = self.status.state if self.status else None
+        # a waiting job's record is of an earlier start, and the next may be long in coming
+        ends = self._record_of_this_start() is not None and state is not JobState.PENDING
+        if ends or state is JobState.ENDING:
             return AGAIN_SECONDS
         since = self.unknown_since or self.final_since or self.changed
         return min(max(FIRST_ASK_SECONDS, (now - since) / 4), longest)
@@ -107,7 +116,7 @@ class Followed:
         if text:
             self.output(text)
         self.log_position = position
-        if record is not None and self.record is None:
+        if record is not None and record != self.record:
             self.changed, self.ask_at = now, now + CLEARING_SECONDS
         self.record = record  # None again when a requeued job has begun anew
         age = now - self.changed
@@ -168,10 +177,13 @@ class Watch:
         # those that are nearly due, too: many jobs must not be many looks
         due = [f for f in self._followed if f.look_at <= now + LOOK_SECONDS]
         if due:
-            seen = await to_thread.run_sync(_looked_at, [(f.folder, f.log_position) for f in due])
-            for followed, (record, text, position) in zip(due, seen, strict=True):
-                own = record if record is not None and record.job == followed.job.job_id else None
-                followed.found(own, text, position)
+            await self._look_at(due)
+
+    async def _look_at(self, some: list[Followed]) -> None:
+        seen = await to_thread.run_sync(_looked_at, [(f.folder, f.log_position) for f in some])
+        for followed, (record, text, position) in zip(some, seen, strict=True):
+            own = record if record is not None and record.job == followed.job.job_id else None
+            followed.found(own, text, position)
 
     async def _ask(self) -> None:
         longest = self._scheduler.where.poll_seconds
@@ -189,6 +201,10 @@ class Watch:
                 followed.ask_at = time.monotonic() + min(1.0, longest)
             return
         self._silent = False
+        # what was seen before the answer may be of an earlier start, and out of date
+        over = [f for f in asked if _is_over(statuses.get(f.job.job_id))]
+        if over:
+            await self._look_at(over)
         for followed in asked:
             followed.told(statuses.get(followed.job.job_id), longest)
 
@@ -208,6 +224,10 @@ class Watch:
         if not self._silent and self._followed:
             self._followed[0].trouble(f"{why}; its jobs go on, and it is asked again")
         self._silent = True
+
+
+def _is_over(status: Status | None) -> bool:
+    return status is not None and (status.state.final or status.state is JobState.ENDING)
 
 
 def _looked_at(

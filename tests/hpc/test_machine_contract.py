@@ -487,6 +487,25 @@ async def test_a_job_that_its_scheduler_starts_again_passes_its_own_fence(
     assert programs.worked == [str(done.record.key)] * 2
 
 
+@on(local="it is one node, and its driver with it", fake_pjm="whether one comes back is not said")
+async def test_a_job_is_not_over_with_the_record_of_a_start_that_is_killed_to_be_made_again(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    # a script that outlives the signal that ends its program, and tidies up: all that while the
+    # scheduler says of it what it says of one that ends
+    tidy = f"cd {programs.folder}; [ -e tidied ] || {{ touch tidied; sleep 60; }}"
+    machine = place.machine(pre_commands=["trap : TERM", f"trap '{tidy}' EXIT"])
+    async with hook.asking(machine, programs.waiting) as job:
+        await until_async(lambda: programs.has_begun, "the program runs")
+        job_id = await job.until_id()
+        await anyio.to_thread.run_sync(place.queue.requeue, job_id)
+        await until_async((programs.folder / "tidied").exists, "the first start leaves its record")
+        await until_async(lambda: job.task.done() or len(programs.worked) == 2, "the second runs")
+        programs.go()
+        done = await job.result()
+    assert (done.record.job_id, done.record.state) == (job_id, JobState.COMPLETED)
+
+
 @on(places=("slurm",))
 def test_a_job_that_is_requeued_by_a_test_starts_again_at_any_time_of_a_second(
     place: Place, programs: Programs

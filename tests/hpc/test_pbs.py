@@ -124,6 +124,13 @@ def test_a_letter_is_a_state(letter: str, state: JobState) -> None:
     assert status_of(job_state=letter, substate=0).state is state
 
 
+@pytest.mark.parametrize("substate", [60, 61, 62, 63])
+@pytest.mark.parametrize("letter", ["R", "E"])
+def test_a_job_that_is_cleared_away_to_be_queued_again_waits(letter: str, substate: int) -> None:
+    """The numbers are OpenPBS's, src/include/job.h, JOB_SUBSTATE_RERUN."""
+    assert status_of(job_state=letter, substate=substate).state is S.PENDING
+
+
 @pytest.mark.parametrize("letter", ["", "Z", "f", "RUNNING"])
 def test_a_letter_that_nobody_knows_is_no_answer(letter: str) -> None:
     with pytest.raises(NotUnderstood, match="not known"):

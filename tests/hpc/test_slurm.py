@@ -31,11 +31,15 @@ def answer(out: str = "", *, code: int = 0, err: str = "", words: str = "squeue"
 
 
 def queued(
-    job_id: str = "12", state: str = "RUNNING", exit_code: str = "0", reason: str = "None"
+    job_id: str = "12",
+    state: str = "RUNNING",
+    exit_code: str = "0",
+    reason: str = "None",
+    restarts: str = "0",
 ) -> str:
     """A line of squeue as it is asked for."""
     times = ("1800000000", "1800000050", "1800000140")
-    return "|".join([job_id, state, exit_code, *times, "2", "8", "name", reason]) + "|\n"
+    return "|".join([job_id, state, exit_code, *times, "2", "8", "name", restarts, reason]) + "|\n"
 
 
 def accounted(job_id: str = "12", state: str = "COMPLETED", exit_code: str = "0:0") -> str:
@@ -217,6 +221,11 @@ def test_sacct_s_exit_code_is_a_code_and_a_signal(
 def test_of_a_job_that_was_requeued_the_last_row_counts() -> None:
     rows = accounted(state="NODE_FAIL") + accounted(state="RUNNING")
     assert SLURM.histories(answer(rows))["12"].state is S.RUNNING
+
+
+def test_how_often_a_job_was_started_again_is_known_from_the_queue_alone() -> None:
+    assert [live(restarts="0").restarts, live(restarts="2").restarts] == [0, 2]
+    assert past().restarts is None
 
 
 def test_each_of_several_jobs_has_its_own_status() -> None:

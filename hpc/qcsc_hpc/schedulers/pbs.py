@@ -20,6 +20,7 @@ _STATES = {
 _ENDED_WELL = (
     92  # substate: finished; 91 is terminated, 93 failed (Reference Guide, "Job Substates")
 )
+_RERUN = range(60, 64)  # substates of a job that is cleared away to be queued again (the same)
 # Exit_status below 0 is PBS's own word (OpenPBS, src/include/job.h)
 _OWN_WORDS = {
     -29: _S.TIMEOUT, -28: _S.TIMEOUT,  # walltime, CPU time
@@ -134,7 +135,7 @@ def _status(job: dict[str, Any]) -> Status:
     if letter != "F":
         if letter not in _STATES:
             raise NotUnderstood(f"the state {letter!r} is not known")
-        state = _STATES[letter]
+        state = JobState.PENDING if job.get("substate") in _RERUN else _STATES[letter]
         reason = comment if state is JobState.PENDING else ""
         return Status(state, reason, metrics=_metrics(job, ended=False))
     code = job.get("Exit_status")

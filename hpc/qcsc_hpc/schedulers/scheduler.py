@@ -35,12 +35,14 @@ class Status:
     Attributes:
         state: normalised; ENDING while its processes are being cleared away.
         reason: the scheduler's own word for the state.
+        restarts: how often it was started again; None if the scheduler does not say.
     """
 
     state: JobState
     reason: str = ""
     exit_code: int | None = None
     signal: int | None = None
+    restarts: int | None = None
     metrics: JobMetrics = field(default_factory=JobMetrics)
 
 
@@ -79,6 +81,8 @@ class Dialect(ABC):
     name: ClassVar[str]
     prefix: ClassVar[str]  # of a directive
     own_id: ClassVar[str]  # in the script: the id of the job it runs in
+    # in the script: how often the scheduler has started it again, where a job is told
+    own_restarts: ClassVar[str] = "null"
     # what it cannot be asked for, and what to give instead
     refused: ClassVar[Mapping[str, str]]
     shebang: ClassVar[str] = "#!/bin/bash -l"  # a login's environment, whoever submits

@@ -45,7 +45,7 @@ _KILLED_FOR_MEMORY = ("memory limit", "oom-kill", "oom_kill")
 
 _COLUMNS = (
     "JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NumNodes", "NumCPUs",
-    "Name", "Reason",
+    "Name", "RestartCnt", "Reason",
 )  # fmt: skip
 _ACCOUNTED = "JobID,State,ExitCode,Submit,Start,End,NNodes,NCPUS,JobName"
 _MEASURED = "JobID,Submit,Start,End,NNodes,NCPUS,MaxRSS"
@@ -58,6 +58,7 @@ class Slurm(Scheduler):
     name: ClassVar[str] = "slurm"
     prefix: ClassVar[str] = "#SBATCH"
     own_id: ClassVar[str] = '"$SLURM_JOB_ID"'
+    own_restarts: ClassVar[str] = '"${SLURM_RESTART_COUNT:-0}"'
     writes_output: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {
         "history_flag": "it is a setting for PBS; leave it out",
@@ -232,13 +233,14 @@ def _state(text: str) -> JobState:
 
 
 def _status(row: list[str]) -> Status:
-    _, state, wait_status, submit, start, end, nodes, cpus, _, reason = row
+    _, state, wait_status, submit, start, end, nodes, cpus, _, restarts, reason = row
     number = int(wait_status or 0)
     return Status(
         state=_state(state),
         reason="" if reason in ("None", "NonZeroExitCode") else reason,
         exit_code=number >> 8,
         signal=number & 0x7F or None,
+        restarts=_number(restarts),
         metrics=_metrics(_state(state), submit, start, end, nodes, cpus),
     )
 

@@ -32,7 +32,7 @@ rm -f exit.json
 : > started
 began=$(date +%s.%N)
 finish() {
-  printf '{"job":"%s","exit_code":%d,"fault":"%s","started":%s,"ended":%s}\n' "$me" "$1" "${2-}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"
+  printf '{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","started":%s,"ended":%s}\n' "$me" "${SLURM_RESTART_COUNT:-0}" "$1" "${2-}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"
   mv -f "$folder/.exit.$me" "$folder/exit.json"
   exit "$1"
 }

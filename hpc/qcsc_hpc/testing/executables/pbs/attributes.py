@@ -35,7 +35,7 @@ def substate(job: Job) -> int:
     if job.is_over:
         return 91 if job.state in DELETED else 92 if job.state == jobs.COMPLETED else 93
     if job.is_ending:
-        return 50
+        return 60 if job.ending == jobs.REQUEUED else 50
     if job.state == jobs.RUNNING:
         return 41 if job.process is None else 42
     if letter(job) == "H":

@@ -7,7 +7,12 @@ from qcsc_hpc.testing.executables.ending import end_job, wake
 from qcsc_hpc.testing.executables.job import REQUEUED, TIMEOUT, Job
 from qcsc_hpc.testing.executables.slurm.durations import moment, seconds_of, shown
 from qcsc_hpc.testing.executables.slurm.squeue import UNKNOWN_ID, remembered
-from qcsc_hpc.testing.executables.slurm.words import queue_reason, queue_state, wait_status
+from qcsc_hpc.testing.executables.slurm.words import (
+    queue_reason,
+    queue_state,
+    restarts,
+    wait_status,
+)
 from qcsc_hpc.testing.executables.state import State
 
 
@@ -75,7 +80,7 @@ def _shown(job: Job) -> str:
         f"JobId={job.id} JobName={job.name}",
         f"   UserId=root(0) GroupId=root(0) MCS_label=N/A Account={job.account}",
         f"   JobState={queue_state(job)} Reason={queue_reason(job)}",
-        f"   Requeue={job.requeueable} Restarts={max(job.starts - 1, 0)}"
+        f"   Requeue={job.requeueable} Restarts={restarts(job)}"
         f" ExitCode={status >> 8}:{status & 0x7F}",
         f"   TimeLimit={shown(job.walltime) if job.walltime else 'UNLIMITED'}",
         f"   SubmitTime={moment(job.submitted, 'Unknown')}",

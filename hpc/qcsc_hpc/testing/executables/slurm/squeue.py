@@ -12,6 +12,7 @@ from qcsc_hpc.testing.executables.slurm.words import (
     COMPACT,
     queue_reason,
     queue_state,
+    restarts,
     wait_status,
 )
 from qcsc_hpc.testing.executables.state import State
@@ -163,7 +164,7 @@ def _plain(job: Job, name: str) -> str:
         "partition": job.queue,
         "account": job.account,
         "username": "root",
-        "restartcnt": max(job.starts - 1, 0),
+        "restartcnt": restarts(job),
         "workdir": job.directory,
         "nodelist": job.allocation,
         "stdout": job.output,

@@ -24,6 +24,12 @@ def queue_state(job: Job) -> str:
     return "COMPLETING" if job.is_ending else job.state
 
 
+def restarts(job: Job) -> int:
+    """How often it was requeued; one that is being requeued is counted already."""
+    again = job.ending == jobs.REQUEUED or job.state == jobs.PENDING
+    return max(job.starts - (not again), 0)
+
+
 def wait_status(job: Job) -> int:
     """As squeue shows it; sacct has none but 0 for a job that Slurm ended."""
     return job.code or 0
