@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from qcsc_loop.codec import Document
@@ -63,9 +64,18 @@ class StepRetried:
     wait: float
 
 
+class JobChange(StrEnum):
+    """What happened to a job."""
+
+    SUBMITTED = "submitted"
+    REATTACHED = "reattached"  # a driver goes on with one that it found
+    MOVED = "moved"  # it waits, starts, goes back to its queue
+    FINISHED = "finished"
+
+
 @dataclass(frozen=True)
 class JobChanged:
-    """A remote job was submitted, found again, started, or ended.
+    """A job was submitted, found again, started, or ended.
 
     Attributes:
         site: where it is, for people.
@@ -78,6 +88,7 @@ class JobChanged:
     remote: bool
     state: JobState
     reason: str
+    change: JobChange = JobChange.MOVED
 
 
 @dataclass(frozen=True)

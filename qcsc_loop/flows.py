@@ -22,6 +22,7 @@ from qcsc_loop.loop import run_loop
 from qcsc_loop.options import Call, RunOptions, directly
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.prefect.artifacts import RunArtifacts
+from qcsc_loop.prefect.emitting import emitting
 from qcsc_loop.prefect.mirror import Mirror, mirroring
 from qcsc_loop.prefect.restore import restore
 from qcsc_loop.prefect.variables import with_variables
@@ -81,11 +82,14 @@ async def run_in_flow(
         if variables and not await to_thread.run_sync(journal.exists):
             algorithm, read = await with_variables(algorithm, variables)
             options["facts"] = {**options.get("facts", {}), "variables": read}
-        async with mirroring(artifacts, client, journal, told) as mirror:
+        async with (
+            mirroring(artifacts, client, journal, told) as mirror,
+            emitting(journal) as emitter,
+        ):
             options |= {
                 "store": store,
                 "run_id": run_id,
-                "observers": (*observers, mirror.observe),
+                "observers": (*observers, mirror.observe, emitter.observe),
                 "around": _Around(mirror, _AS_TASKS[tasks]),
             }
             outcome = await run_loop(algorithm, **options)

@@ -27,7 +27,7 @@ from qcsc_loop.errors import (
     SiteUnreachable,
     SubmissionUnclear,
 )
-from qcsc_loop.events import JobChanged, JobMeasured, Trouble
+from qcsc_loop.events import JobChange, JobChanged, JobMeasured, Trouble
 from qcsc_loop.jobs.ending import ended, turned_up
 from qcsc_loop.jobs.key import JobKey, checked_name
 from qcsc_loop.jobs.ledger import Collected, Finished, Intent, JobRecord, Ledger, Submitted
@@ -139,7 +139,9 @@ class _Once(Generic[T]):
                 with anyio.fail_after(CANCEL_SECONDS):
                     record = await ended(self._ledger, record, self._site(record))
                 assert record.outcome is not None
-                self._changed(record, record.outcome.state, "the run was cancelled")
+                self._changed(
+                    record, record.outcome.state, "the run was cancelled", JobChange.FINISHED
+                )
             except Exception as error:  # must not take the place of the cancellation
                 why = f"{record.key} may still run ({error or type(error).__name__})"
                 cure = f"qcsc-loop reap {self._ledger.run_id}"
@@ -200,7 +202,7 @@ class _Once(Generic[T]):
         if record.job_id is None:
             record = await self._in_doubt(record, since=time.monotonic())
         elif record.intent.epoch != self._ledger.epoch:  # an earlier driver's
-            self._changed(record, JobState.PENDING, "found again")
+            self._changed(record, JobState.PENDING, "found again", JobChange.REATTACHED)
         while not record.over:
             assert record.job_id is not None
             job = PlacedJob(record.key, record.job_id, Path(record.intent.folder))
@@ -210,7 +212,7 @@ class _Once(Generic[T]):
                 record = await self._write(Submitted, record.key, job_id=other.job_id)
                 continue
             record = await self._write(Finished, record.key, outcome=outcome)
-            self._changed(record, outcome.state, outcome.reason)
+            self._changed(record, outcome.state, outcome.reason, JobChange.FINISHED)
             self._measure(site, job, record)
         return record
 
@@ -291,7 +293,7 @@ class _Once(Generic[T]):
                 await patience.pause()
             else:
                 record = await self._write(Submitted, key, job_id=job_id)
-                self._changed(record, JobState.PENDING, "")
+                self._changed(record, JobState.PENDING, "", JobChange.SUBMITTED)
                 return record
 
     async def _in_doubt(self, record: JobRecord, since: float) -> JobRecord:
@@ -311,7 +313,7 @@ class _Once(Generic[T]):
 
     async def _adopted(self, record: JobRecord, job_id: str) -> JobRecord:
         record = await self._write(Submitted, record.key, job_id=job_id)
-        self._changed(record, JobState.PENDING, "found again")
+        self._changed(record, JobState.PENDING, "found again", JobChange.REATTACHED)
         return record
 
     # small things
@@ -331,9 +333,15 @@ class _Once(Generic[T]):
     async def _write(self, line: type, key: JobKey, **facts: object) -> JobRecord:
         return await self._ledger.write(line(key=key, epoch=self._ledger.epoch, **facts))
 
-    def _changed(self, record: JobRecord, state: JobState, reason: str) -> None:
+    def _changed(
+        self,
+        record: JobRecord,
+        state: JobState,
+        reason: str,
+        change: JobChange = JobChange.MOVED,
+    ) -> None:
         site = self._site(record)
-        self._ledger.observe(JobChanged(record, site.title, site.remote, state, reason))
+        self._ledger.observe(JobChanged(record, site.title, site.remote, state, reason, change))
 
     def _show(self, text: str) -> None:
         for line in text.splitlines():
