@@ -151,6 +151,25 @@ def reap(**options: Any) -> None:
     sys.exit(reap_run(**options))
 
 
+@commands.command()
+@click.argument("name", metavar="EVENT")
+@click.option(
+    "--payload",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What an automation may make parameters of; repeatable.",
+)
+@click.option("--about", metavar="RESOURCE", help="What it is about.  [default: EVENT.source]")
+@click.option("--once", metavar="KEY",
+              help="Whatever tells this event from the next: sent again it triggers nothing.")  # fmt: skip
+@_JSON
+def emit(**options: Any) -> None:
+    """Tell the Prefect server that something happened, such as lab.calibrated."""
+    from qcsc_loop.cli.emit import emit_event
+
+    emit_event(**options)
+
+
 @commands.group()
 def blocks() -> None:
     """Saved blocks: machines, profiles, samplers."""

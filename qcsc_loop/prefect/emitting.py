@@ -26,11 +26,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import httpx
 from anyio import CancelScope, to_thread
-from prefect.events import emit_event
+from prefect.client.orchestration import get_client
+from prefect.events import Event as ClientEvent
+from prefect.events import Resource, emit_event
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel, ConfigDict
 
-from qcsc_loop.errors import StoreError
+from qcsc_loop.errors import PrefectUnreachable, StoreError
 from qcsc_loop.events import (
     Event,
     IterationCommitted,
@@ -216,3 +221,31 @@ async def emitting(journal: Journal) -> AsyncIterator[Emitter]:
     finally:
         with CancelScope(shield=True):
             await to_thread.run_sync(emitter.close)
+
+
+def external_id(name: str, once: str) -> UUID:
+    """The id of an event that came from outside, told from others by a key of its sender's."""
+    return uuid5(NAMESPACE_URL, "/".join([PREFIX, "external", name, once]))
+
+
+async def post_event(name: str, about: str, payload: dict[str, Any], sent: UUID) -> None:
+    """Sends one event; it is on the server when this returns.
+
+    Raises:
+        PrefectUnreachable: no server is configured, or it does not answer.
+    """
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise PrefectUnreachable("PREFECT_API_URL", "it is not set, and only a server has triggers")
+    event = ClientEvent(
+        event=name,
+        resource=Resource({"prefect.resource.id": about}),
+        payload=payload,
+        id=sent,
+    )
+    try:
+        async with get_client() as client:
+            answer = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
+            answer.raise_for_status()
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise PrefectUnreachable(str(url), str(error) or type(error).__name__) from error

@@ -151,3 +151,38 @@ def test_a_server_that_is_away_stops_nothing(
         assert driver.result().well().answer["iteration"] == 3
         names = [event["event"] for event in sent(line.store, "away")]
         assert names == [STARTED, *[COMMITTED] * 4, STOPPED]
+
+
+class TestEmit:
+    WORDS = ("emit", "lab.calibrated", "--payload", "backend=kobe", "--payload", "shots=200")
+
+    def test_the_server_has_the_event_with_its_payload(
+        self, with_server: CommandLine, server: PrefectServer, run_id: str
+    ) -> None:
+        said = with_server(*self.WORDS, "--about", f"qcsc-loop.run.{run_id}", "--json").well()
+        (found,) = events(server, run_id, last="lab.calibrated")
+        assert found["payload"] == {"backend": "kobe", "shots": 200} == said.answer["payload"]
+        assert found["id"] == said.answer["id"]
+
+    def test_what_is_sent_once_has_one_id(self, with_server: CommandLine) -> None:
+        ids = [
+            with_server(*self.WORDS, "--once", "tuesday", "--json").well().answer["id"]
+            for _ in range(2)
+        ]
+        assert len(set(ids)) == 1
+
+    @pytest.mark.parametrize(
+        ("words", "why"),
+        [
+            (("emit", "Lab calibrated"), "is no event's name"),
+            (("emit", "qcsc-loop.run.started"), "are a run's own to send"),
+            (("emit", "lab.calibrated", "--payload", "x"), "not of the form name=value"),
+        ],
+    )
+    def test_what_is_wrong_is_refused(
+        self, with_server: CommandLine, words: tuple[str, ...], why: str
+    ) -> None:
+        assert why in with_server(*words).refusal
+
+    def test_it_needs_a_server(self, qcsc_loop: CommandLine) -> None:
+        assert "it is not set" in qcsc_loop(*self.WORDS).refusal

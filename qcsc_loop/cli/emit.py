@@ -1,0 +1,44 @@
+"""`emit`: tells the Prefect server that something happened, so that its automations act on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from uuid import uuid4
+
+import anyio
+
+from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.parameters import parse_settings
+
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+_OURS = "qcsc-loop."
+
+
+def emit_event(
+    *, name: str, payload: Sequence[str], about: str | None, once: str | None, as_json: bool
+) -> None:
+    """Sends one event, and says when the server has it.
+
+    Raises:
+        InvalidParameters: not a name for an event, or one that only runs may use.
+        PrefectUnreachable: no server is configured, or it does not answer.
+    """
+    if not _NAME.fullmatch(name):
+        problem = f"{name!r} is no event's name: lower-case words with dots between them"
+        raise InvalidParameters("emit", [problem], ["lab.calibrated", "data.arrived"])
+    if name.startswith(_OURS):
+        problem = f"{name!r}: events of {_OURS}… are a run's own to send"
+        raise InvalidParameters("emit", [problem], ["lab.calibrated", "data.arrived"])
+    content = parse_settings(payload)
+    import qcsc_loop.cli.flow  # noqa: F401  # Prefect's console, before it is imported
+    from qcsc_loop.prefect.emitting import external_id, post_event
+
+    sent = uuid4() if once is None else external_id(name, once)
+    about = about or f"{name}.source"
+    anyio.run(lambda: post_event(name, about, content, sent))
+    if as_json:
+        print(json.dumps({"event": name, "id": str(sent), "about": about, "payload": content}))
+    else:
+        print(f"the server has {name} ({sent})")
