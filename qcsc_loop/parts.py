@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from qcsc_loop.codec import Codec, Document
 from qcsc_loop.errors import DamagedDocument, JobFailed, SamplingFailed, WorkerDied
+from qcsc_loop.shielding import whole
 from qcsc_loop.step import STANDALONE, Step, current_step, labelled, stepping
 from qcsc_loop.store.directory import DirectoryStore
 
@@ -100,7 +101,7 @@ async def _once(
     finally:
         step.usage.update(own.usage)
     document, value = codec.keep(value)
-    await to_thread.run_sync(kept.write, document, own.usage)
+    await whole(kept.write, document, own.usage)  # it was paid for: no cancellation in between
     return value
 
 
@@ -136,8 +137,10 @@ class _Kept(Generic[T]):
             document = DirectoryStore(self._step.work_dir).read(RESULT)
             document.verify()
             value, note = self._codec.decode(document), json.loads(document.meta)
-            counted = note["epoch"] == self._step.ledger.epoch
-            return value, Counter({} if counted else note["usage"])
+            if note["epoch"] == self._step.ledger.epoch:
+                return value, Counter()
+            self.write(document, note["usage"])  # counted by this driver from now on
+            return value, Counter(note["usage"])
         return None
 
     def write(self, document: Document, usage: Mapping[str, float]) -> None:

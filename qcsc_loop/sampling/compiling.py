@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from qcsc_loop.step import Step
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+    from qiskit.circuit import Operation
     from qiskit.providers import BackendV2
     from qiskit.transpiler import Target
 
@@ -83,22 +83,32 @@ def circuit_bytes(circuit: QuantumCircuit) -> bytes:
 
 def bare(circuit: QuantumCircuit) -> QuantumCircuit:
     """A copy without what differs between equal circuits."""
-    # qiskit numbers circuits as it makes them, and parts are called as the circuits were
-    copy = _with_named_parts(circuit)
+    # qiskit numbers circuits as it makes them
+    copy = _of_known_gates(circuit)
     # its registers are written in any order, and no result depends on it
     copy._layout = None
     copy.name, copy.metadata = "", {}
     return copy
 
 
-def _with_named_parts(circuit: QuantumCircuit) -> QuantumCircuit:
+def _of_known_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """A copy in gates of qiskit's own.
+
+    Gates that were made of a circuit, or come from another library, are written by QPY in an order
+    and under names that differ from process to process.
+    """
     copy = circuit.copy()
-    while any(_NUMBERED.fullmatch(name) for name in copy.count_ops()):
-        copy = copy.decompose("circuit-*")
+    while made := {part.name for part in copy.data if _is_made(part.operation)}:
+        copy = copy.decompose(sorted(made))
     return copy
 
 
-_NUMBERED = re.compile(r"circuit-\d+(-\d+)?")
+def _is_made(operation: Operation) -> bool:
+    from qiskit.circuit import ControlledGate, Gate, Instruction
+
+    kind: type = getattr(operation, "base_class", type(operation))
+    own = kind.__module__.startswith("qiskit.") and kind not in (Instruction, Gate, ControlledGate)
+    return not own and getattr(operation, "definition", None) is not None
 
 
 def circuit_sha256(circuit: QuantumCircuit) -> str:

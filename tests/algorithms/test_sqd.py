@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +234,27 @@ def test_an_energy_is_settled_within_its_window_and_its_noise(
     energies: list[float], error: float, tolerance: float, patience: int, over: bool
 ) -> None:
     assert settled(np.array(energies), error, tolerance, patience) is over
+
+
+def test_a_circuits_hash_is_the_same_in_any_process() -> None:
+    # the transpiler's seed and a QPU job's identity hang on it
+    code = (
+        "from qcsc_algorithms.sqd.ansatz import LUCJ\n"
+        "from qcsc_algorithms.sqd.reference import start\n"
+        "from qcsc_algorithms.sqd.system import Molecule\n"
+        "from qcsc_loop.sampling.compiling import circuit_sha256\n"
+        "found = start(Molecule(geometry='H 0 0 0; H 0 0 0.735', basis='sto-3g'), LUCJ())\n"
+        "circuits = [LUCJ().circuit(found.parameters, found.hamiltonian) for _ in range({n})]\n"
+        "print(circuit_sha256(circuits[-1]))\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code.format(n=n)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": str(n)},
+        ).stdout
+        for n in (1, 2, 3)
+    }
+    assert len(said) == 1

@@ -50,7 +50,8 @@ class Hamiltonian(Record):
         """Hash of the integrals; the same on every machine."""
         total = hashlib.sha256(repr((self.norb, self.electrons, self.constant.hex())).encode())
         for array in (self.one_body, self.two_body):
-            total.update(np.ascontiguousarray(array, "<f8").tobytes())
+            unsigned = np.asarray(array, "<f8") + 0.0  # no -0.0, which an FCIDUMP leaves out
+            total.update(np.ascontiguousarray(unsigned).tobytes())
         return total.hexdigest()
 
     def full_two_body(self) -> Floats:
@@ -116,6 +117,12 @@ class Hamiltonian(Record):
                 f"{path}: {electrons} electrons with MS2={twice_spin} in orbitals common to both "
                 "spins is what can be read; UHF integrals cannot"
             )
+        if abs(twice_spin) > min(electrons, 2 * norb - electrons):
+            raise ValueError(
+                f"{path}: {electrons} electrons with MS2={twice_spin} do not go into {norb} orbitals"
+            )
+        if not all(np.all(np.isfinite(array)) for array in (one_body, two_body, constant)):
+            raise ValueError(f"{path} has integrals that are not finite")
         return cls(
             norb=norb,
             num_alpha=(electrons + twice_spin) // 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,14 +78,18 @@ class Molecule(_System):
     def _built(self, symmetry: bool | str) -> Any:
         from pyscf import gto
 
-        return gto.M(
-            atom=self.geometry, unit=self.unit, basis=self.basis, charge=self.charge,
-            spin=self.spin, symmetry=symmetry, verbose=0,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice for what is an error anyway
+            return gto.M(
+                atom=self.geometry, unit=self.unit, basis=self.basis, charge=self.charge,
+                spin=self.spin, symmetry=symmetry, verbose=0,
+            )  # fmt: skip
 
     def _active(self, molecule: Any) -> Hamiltonian:
         from pyscf import ao2mo, mcscf, scf, symm
 
+        if not molecule.nelectron:
+            raise ValueError("a molecule of this charge has no electrons")
         field: Any = scf.RHF(molecule) if self.spin == 0 else scf.ROHF(molecule)
         field.conv_tol = 1e-12
         field.kernel()

@@ -42,8 +42,8 @@ class Status:
     reason: str = ""
     exit_code: int | None = None
     signal: int | None = None
-    restarts: int | None = None
     metrics: JobMetrics = field(default_factory=JobMetrics)
+    restarts: int | None = None
 
 
 @dataclass(frozen=True)
