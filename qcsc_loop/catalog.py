@@ -48,7 +48,7 @@ def _module(name: str, place: str) -> ModuleType:
         raise UnknownAlgorithm(name, f"there is no file {place}", known())
     try:
         if place.endswith(".py"):
-            return _from_file(path)
+            return load_file(path)
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # as `python -m` does
         return importlib.import_module(place)
@@ -57,7 +57,12 @@ def _module(name: str, place: str) -> ModuleType:
         raise UnknownAlgorithm(name, why, known()) from error
 
 
-def _from_file(path: Path) -> ModuleType:
+def load_file(path: Path) -> ModuleType:
+    """The module of a file, under a name of its own; the same one the next time.
+
+    Raises:
+        Exception: whatever its code raises.
+    """
     # a name of its own: a user's random.py must not shadow the standard library's
     module_name = _FROM_FILE + hashlib.sha256(str(path).encode()).hexdigest()[:16]
     if (loaded := sys.modules.get(module_name)) is not None:
@@ -103,3 +108,10 @@ def reference(algorithm: type) -> str:
         if file is not None:
             return f"{Path(file).resolve()}:{algorithm.__qualname__}"
     return f"{module}:{algorithm.__qualname__}"
+
+
+def file_of(module: str) -> str:
+    """The file that `load_file` made a module of; empty for any other module."""
+    if not module.startswith(_FROM_FILE):
+        return ""
+    return str(getattr(sys.modules.get(module), "__file__", None) or "")

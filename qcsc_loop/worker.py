@@ -16,12 +16,14 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
+from qcsc_loop.catalog import file_of, load_file
 from qcsc_loop.child import tied_to_this_process
 from qcsc_loop.errors import WorkerDied
 from qcsc_loop.per_loop import kept_in
@@ -41,7 +43,8 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     same bits on every machine. A cancelled call's process is killed.
 
     Args:
-        function: found again by its module and name; arguments and result are pickled.
+        function: found again by its module and name, not one of a script itself; arguments and
+            result are pickled.
 
     Raises:
         Exception: what the function raised.
@@ -53,7 +56,8 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         try:
             # pipes block; the process and what is imported belong to the event loop's thread:
             # qiskit's allocator crashes once the thread is gone that imported qiskit first
-            request = pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
+            work = pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
+            request = pickle.dumps((file_of(function.__module__), work))
             answer = await to_thread.run_sync(worker.call, request, abandon_on_cancel=True)
             if answer is None:
                 raise WorkerDied(f"{function.__module__}.{function.__qualname__}", worker.ended())
@@ -185,7 +189,10 @@ def serve() -> None:
 
 def _answer(request: bytes) -> bytes:
     try:
-        function, args, kwargs = pickle.loads(request)
+        file, work = pickle.loads(request)
+        if file:  # an algorithm's, given as path/to/file.py:Class
+            load_file(Path(file))
+        function, args, kwargs = pickle.loads(work)
         return pickle.dumps((True, function(*args, **kwargs)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         with suppress(Exception):

@@ -31,11 +31,9 @@ strings were drawn decides where a run starts, by up to 47 millihartree. The opt
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 from itertools import zip_longest
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -116,12 +114,12 @@ class OrbitalOptimization(IterativeAlgorithm[Orbitals, Samples | None, Lowest]):
         if samples is not None:
             subspace = await self._recovered(state.hamiltonian, samples)
         assert subspace is not None  # the first iteration has samples
-        found = await in_worker(_importable().lowest_state, state.hamiltonian, subspace)
+        found = await in_worker(lowest_state, state.hamiltonian, subspace)
         return Lowest(**found, subspace=subspace)
 
     async def update(self, state: Orbitals, evaluation: Lowest) -> Orbitals:
         rdms = np.array(evaluation.one_rdm), np.array(evaluation.two_rdm)
-        hamiltonian, bound = await in_worker(_importable().optimized, state.hamiltonian, *rdms)
+        hamiltonian, bound = await in_worker(optimized, state.hamiltonian, *rdms)
         return Orbitals(
             energy=evaluation.energy,
             gain=state.energy - evaluation.energy,
@@ -157,11 +155,6 @@ class OrbitalOptimization(IterativeAlgorithm[Orbitals, Samples | None, Lowest]):
             pool = recover(configurations, found.occupancies, electrons, rng)
             kept = found.alpha, found.beta
         return subsample(pool, electrons, self.max_strings, kept, limit, rng)
-
-
-def _importable() -> Any:
-    """This module under the name by which a worker finds it, next to where the run found it."""
-    return importlib.import_module(Path(__file__).stem)
 
 
 def lowest_state(hamiltonian: Hamiltonian, subspace: Subspace) -> dict[str, Any]:

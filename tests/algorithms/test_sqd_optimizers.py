@@ -361,7 +361,8 @@ def test_energies_above_zero_are_energies_like_any_others(tmp_path: Path) -> Non
 
     worse = state.model_copy(update={"energy": state.energy + 0.5})
     energies = [state.energy + above for above in (0.3, 0.1, 0.2, 0.6)]
-    after = anyio.run(sqd.update, worse, [diagonalised(e, i) for i, e in enumerate(energies)])
+    found: list[Diagonalised | None] = [diagonalised(e, i) for i, e in enumerate(energies)]
+    after = anyio.run(sqd.update, worse, found)
     assert (after.energy, after.current) == (energies[1], energies[1])
     assert after.best_parameters.tobytes() == state.trials[1].tobytes()
     assert after.guess.alpha.tolist() == [[1]]

@@ -18,6 +18,7 @@ import anyio
 import psutil
 import pytest
 
+from qcsc_loop.catalog import load_file
 from qcsc_loop.errors import QcscLoopError, WorkerDied
 from qcsc_loop.worker import in_worker
 from waiting import alive, until, until_async
@@ -464,9 +465,10 @@ def test_an_interrupt_that_a_batch_system_sends_to_all_processes_does_not_end_th
 
 def test_a_driver_leaves_no_worker_and_no_warning_behind(tmp_path: Path) -> None:
     code = """
-import gc, signal, time
+import asyncio, gc, signal, time
 from qcsc_loop.errors import WorkerDied
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 600  # a busy machine is no leak
     print(await in_worker(os.getpid))
     with anyio.move_on_after(0.05):
         await in_worker(time.sleep, 600)
@@ -500,3 +502,10 @@ os.wait()
 print(anyio.run(pid) == before)
 """
     assert driven(tmp_path, code)[0] == "True\nTrue\n"
+
+
+def test_a_function_of_a_file_that_was_given_by_its_path_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def twice(number):\n    return 2 * number\n")
+    twice = load_file(file).twice
+    assert anyio.run(in_worker, twice, 21) == 42

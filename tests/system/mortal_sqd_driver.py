@@ -87,6 +87,7 @@ def mark_all(fate: Fate) -> None:
     """Every step on a job's way and its iteration's, and every part that is recorded."""
     fate.mark_all(SQD)
     fate.marks(DirectoryStore, "write", _part)
+    fate.marks(DirectoryStore, "write", _nth_walker)
 
 
 def _part(_store: DirectoryStore, name: str, *_: object) -> str | None:
@@ -94,6 +95,14 @@ def _part(_store: DirectoryStore, name: str, *_: object) -> str | None:
         return None
     step = current_step()
     return "batch" if "/" in step.label else f"walker of {step.name}"
+
+
+def _nth_walker(store: DirectoryStore, name: str, *_: object) -> str | None:
+    """By how many are on disk: a driver may write again what an earlier one wrote."""
+    if name != PART or "/" in current_step().label:
+        return None
+    there = len(list(store.root.parent.glob(f"*/{PART}.json")))
+    return f"walker {there} of {current_step().name}"
 
 
 def main() -> int:

@@ -255,12 +255,12 @@ def on_a_qpu(pool: ThreadPoolExecutor, folder: Path, ibm: FakeIBMQuantum) -> Fut
 
 
 BETWEEN = (
-    Death("after walker of sample", 1),
-    Death("after walker of sample", 2),
-    Death("after walker of sample", 1),  # all four are recorded, the step is not
-    Death("after batch", 1),
-    Death("after walker of evaluate", 2),
-    Death("after walker of evaluate", 2),  # the same
+    Death("after walker 1 of sample"),
+    Death("after walker 3 of sample"),
+    Death("after walker 4 of sample"),  # all are recorded, the step is not
+    Death("after batch"),
+    Death("after walker 2 of evaluate"),
+    Death("after walker 4 of evaluate"),
 )
 
 
