@@ -20,7 +20,7 @@ import numpy as np
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.kept import Compiled
 
-STANDALONE = "standalone"
+STANDALONE = "_standalone"  # no run can be called so
 JOB_SUFFIX = ".job"  # of a job's folder in a step's
 
 

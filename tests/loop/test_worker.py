@@ -508,4 +508,4 @@ def test_a_function_of_a_file_that_was_given_by_its_path_is_found(tmp_path: Path
     file = tmp_path / "mine.py"
     file.write_text("def twice(number):\n    return 2 * number\n")
     twice = load_file(file).twice
-    assert anyio.run(in_worker, twice, 21) == 42
+    assert anyio.run(lambda: in_worker(twice, 21)) == 42

@@ -45,10 +45,11 @@ class LUCJ(BaseModel):
         kind: Any = ffsim.UCJOpSpinBalanced if closed else ffsim.UCJOpSpinUnbalanced
         norb = _orbitals(t1)
         pairs = self._pairs(norb, closed)
-        # UCJOpSpinUnbalanced makes layers for t2's opposite-spin and its same-spin part
-        layers = self.layers if closed else (self.layers, 0)
         operator = kind.from_t_amplitudes(
-            t2, t1=t1 if self.final_rotation else None, n_reps=layers, interaction_pairs=pairs
+            t2,
+            t1=t1 if self.final_rotation else None,
+            n_reps=self.layers,
+            interaction_pairs=pairs,
         )
         return np.asarray(operator.to_parameters(interaction_pairs=pairs))
 
