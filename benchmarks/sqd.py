@@ -212,7 +212,7 @@ class Turns:
     def __init__(self, pool: Executor, block: int, rest: Callable[[], None]) -> None:
         self._pool, self._block, self._rest = pool, block, rest
         self._codec: Codec[Walkers] = Codec(Walkers)
-        self._states: list[Walkers] = []
+        self._committed: list[Document] = []
         self._watch, self.clock = Stopwatch(), Clock()
         self.ours: list[Reading] = []
         self.script: list[Reading] = []
@@ -221,34 +221,34 @@ class Turns:
     def __call__(self, event: Event) -> None:
         if not isinstance(event, IterationCommitted):
             return
+        self._committed.append(event.state)
         iteration = event.commit.iteration
         warm = iteration > WARM_UP
         block = self._block if warm else 1
-        took = self._watch.read(block)
-        profile = self.clock.spent(self._watch.began, block)
-        self._states.append(self._codec.decode(event.state, in_memory=True))
-        if iteration and (iteration - WARM_UP) % block:
+        if (iteration - WARM_UP) % block:
             return  # the turn goes on
+        ours = self._watch.read(block)
+        profile = self.clock.spent(self._watch.began, block)
         self._rest()
         script = self._script(range(max(0, iteration - block), iteration))
         if warm:
-            self.ours.append(took)
+            self.ours.append(ours)
             self.script.append(script)
             self.profile.append(profile)
         self.clock.reset()
         self._watch = Stopwatch()
 
-    @property
-    def newest(self) -> Walkers:
-        """The last iteration's state."""
-        return self._states[-1]
+    def state(self, iteration: int) -> Walkers:
+        """What the run committed; -1: last."""
+        return self._codec.decode(self._committed[iteration], in_memory=True)
 
     def _script(self, befores: range) -> Reading:
+        states = [self.state(k) for k in befores]
         watch = Stopwatch()
-        results = [bare(self._pool, self._states[k], k + 1) for k in befores]
+        results = [bare(self._pool, states[i], k + 1) for i, k in enumerate(befores)]
         took = watch.read(max(1, len(befores)))
         for k, (trials, best) in zip(befores, results, strict=True):
-            state = self._states[k + 1]
+            state = self.state(k + 1)
             same = np.array_equal(trials, state.trials) and best.energy == state.current
             assert same, f"the script's iteration {k + 1} is another one than the run's"
         return took
@@ -480,7 +480,8 @@ def _range(values: list[float]) -> str:
 
 def _share(seconds: list[float], whole: float) -> Target:
     """Whether they are less than they may be of the whole; with the half of them in the middle."""
-    low, middle, high = (100 * part / whole for part in statistics.quantiles(seconds, n=4))
+    parts = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else 3 * seconds
+    low, middle, high = (100 * part / whole for part in parts)
     met = at_most(LIMIT, middle, " %")
     return Target(f"{met.text} ({middle:.1f}; {low:.1f} to {high:.1f})", met.met)
 
@@ -497,7 +498,7 @@ def where(pool: Executor, turns: Turns) -> list[Figure]:
         what = f"{name} ({calls / 1e3:g} times, {cpu:.1f} ms of CPU)"
         figures.append(Figure(what, alone, "ms", "all of it", wall))
     figures.sort(key=lambda figure: -figure.value)
-    hashed = [pool.submit(_described, turns.newest).result() for _ in range(TURNS)]
+    hashed = [pool.submit(_described, turns.state(-1)).result() for _ in range(TURNS)]
     all_hashed = 1e3 * WALKERS * statistics.median(hashed)
     what = f"in workers: circuits hashed, described ({WALKERS} times, {all_hashed:.1f} ms of CPU)"
     return [*figures, Figure(what, 0.0, "ms", "all of it", all_hashed)]

@@ -281,7 +281,8 @@ def test_a_result_that_is_not_there_fails_a_program_that_ended_well() -> None:
 
 
 def cancelled_run(module: str, folder: Path, pids: set[int]) -> list[psutil.Process]:
-    """Runs and cancels; the children of this process that are left when the run has returned."""
+    """Runs and cancels; the children of it that are left when it has returned."""
+    others = psutil.Process().children()  # an earlier test's
 
     async def main() -> list[psutil.Process]:
         async with anyio.create_task_group() as group:
@@ -289,7 +290,7 @@ def cancelled_run(module: str, folder: Path, pids: set[int]) -> list[psutil.Proc
             await until_async(lambda: all_started(folder), "all ranks run")
             pids.update(written_down(folder))
             group.cancel_scope.cancel()
-        return psutil.Process().children()
+        return [child for child in psutil.Process().children() if child not in others]
 
     async def run_forever() -> None:
         program = Program(module, module)

@@ -616,12 +616,13 @@ REFUSED = {
         {},
         {"num_nodes": 2, "launcher": "srun"},
         ("--set", "ranks=3"),
+        code=2,
     ),
     "more ranks than the launcher starts": Refused(
-        ("'single' starts one rank, not 2", "srun"), {}, {"mpiprocs": 2}
+        ("'single' starts one rank, not 2", "srun"), {}, {"mpiprocs": 2}, code=2
     ),
     "a setting that the scheduler does not have": Refused(
-        ("gfscache", "LLIO", "Nothing was submitted"), {"gfscache": "/vol0004"}, {}
+        ("gfscache", "LLIO", "Nothing was submitted"), {"gfscache": "/vol0004"}, {}, code=2
     ),
 }  # fmt: skip
 
