@@ -10,8 +10,9 @@ SBD := $(VENV)/.sbd
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
 
+# two at a time: half of it waits for schedulers and servers; the long files come first
 test: $(INSTALLED)
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack
-from uuid import UUID
 
 import anyio
 from anyio import to_thread
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
 from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
@@ -69,7 +69,8 @@ async def run_in_flow(
     Raises:
         InputError: not called inside a flow; and all that `run_loop` raises.
     """
-    flow_run_id, name = _flow_run()
+    flow_run, name = current_flow_run()
+    flow_run_id = flow_run.id
     store = options.get("store") or DirectoryStore(environment().store)
     run_id = options.get("run_id") or f"{name}-{flow_run_id.hex[:12]}"
     observers = tuple(options.get("observers", ()))
@@ -98,14 +99,19 @@ async def run_in_flow(
     return outcome
 
 
-def _flow_run() -> tuple[UUID, str]:
+def current_flow_run() -> tuple[FlowRun, str]:
+    """The flow run that this is called in, and its flow's name as run ids have it.
+
+    Raises:
+        InputError: it is called in none.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow is None:
         raise InputError(
             "run_in_flow works inside a Prefect flow only; elsewhere use algorithm.run()"
         )
     name = re.sub(r"[^a-z0-9]+", "-", context.flow.name.lower()).strip("-")
-    return context.flow_run.id, name or "run"
+    return context.flow_run, name or "run"
 
 
 class _Around:

@@ -90,6 +90,7 @@ class _Drive(Generic[S, M, E]):
         self._algorithm, self._types, self._opened = algorithm, types, opened
         self._journal, self._lease = opened.journal, opened.lease
         self._around: Around = options.get("around", directly)
+        self._hand_over_at = options.get("hand_over_at")
         self._observers = tuple(options.get("observers", ()))
         self._ledger = Ledger(
             run_id=opened.record.run_id,
@@ -126,7 +127,7 @@ class _Drive(Generic[S, M, E]):
         try:
             async with measuring(self._ledger):
                 resumed_from, at = await self._begin()
-                while (stop := self._rule.check(self._progress())) is None:
+                while (stop := self._stop()) is None:
                     k = at.commit.iteration + 1
                     at = await self._around("iteration", k, partial(self._iterate, at))
             end = self._end(stop.reason, stop.because)
@@ -154,6 +155,16 @@ class _Drive(Generic[S, M, E]):
         self._spending.add(found.history)
         await self._prune()
         return resumed_from, _At(found.state, found.commit)
+
+    def _stop(self) -> Stop | None:
+        stop = self._rule.check(self._progress())
+        if (
+            stop is None
+            and self._hand_over_at is not None
+            and self._iteration >= self._hand_over_at
+        ):
+            return Stop(Reason.HANDED_OVER, "another driver goes on")
+        return stop
 
     def _progress(self) -> Progress:
         spent = self._spending

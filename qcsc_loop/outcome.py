@@ -20,6 +20,7 @@ class Reason(StrEnum):
     WALL_TIME = "wall_time"
     BUDGET = "budget"
     CUSTOM = "custom"
+    HANDED_OVER = "handed_over"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
 
@@ -31,7 +32,7 @@ class Reason(StrEnum):
     @property
     def finished(self) -> bool:
         """Whether a stop rule ended the run, not an interruption or a fault."""
-        return self not in (Reason.INTERRUPTED, Reason.FAILED)
+        return self not in (Reason.INTERRUPTED, Reason.FAILED, Reason.HANDED_OVER)
 
 
 _WORDS = {
@@ -40,12 +41,14 @@ _WORDS = {
     Reason.WALL_TIME: "out of time",
     Reason.BUDGET: "out of budget",
     Reason.CUSTOM: "stopped",
+    Reason.HANDED_OVER: "handed over",
 }
 _ADVICE = {
     Reason.MAX_ITERATIONS: "to go on: resume with a higher --max-iterations",
     Reason.PLATEAU: "to go on: resume with a smaller tolerance or a longer window",
     Reason.WALL_TIME: "to go on: resume",
     Reason.BUDGET: "to go on: resume with a larger budget",
+    Reason.HANDED_OVER: "the next flow run goes on, or: resume",
     Reason.INTERRUPTED: "to go on: resume",
     Reason.FAILED: "after the fix: resume",
 }

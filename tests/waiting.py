@@ -13,11 +13,11 @@ DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.002
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     """Returns once the condition holds; an AssertionError that says `what` if it never does."""
-    end = time.monotonic() + DEADLINE_SECONDS
+    end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"waited {DEADLINE_SECONDS:g} s in vain until {what}"
+        assert time.monotonic() < end, f"waited {seconds:g} s in vain until {what}"
         time.sleep(POLL_SECONDS)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from qcsc_loop.catalog import find
 from qcsc_loop.cli.progress import hook_logs, progress
 from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, Interrupted, Signals, leave, leave_within
+from qcsc_loop.driving import stop_rule
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.opening import Algorithm, new_run_id
@@ -25,15 +26,11 @@ from qcsc_loop.parameters import build, merged, parse_settings
 from qcsc_loop.resolving import named_blocks
 from qcsc_loop.retry import Retry
 from qcsc_loop.settings import environment
-from qcsc_loop.stop import AnyOf, MaxIterations, NodeHours, QpuSeconds, Shots, StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
 if TYPE_CHECKING:
     from qcsc_loop.flows import Granularity
-
-
-DEFAULT_ITERATIONS = 100
 
 
 def run(
@@ -130,16 +127,9 @@ def _options(
     **_: Any,
 ) -> RunOptions:
     options: RunOptions = {}
-    budgets: list[StopRule] = []
-    if max_qpu_seconds is not None:
-        budgets.append(QpuSeconds(max_qpu_seconds))
-    if max_shots is not None:
-        budgets.append(Shots(max_shots))
-    if max_node_hours is not None:
-        budgets.append(NodeHours(max_node_hours))
-    if max_iterations is not None or budgets:
-        most = MaxIterations(DEFAULT_ITERATIONS if max_iterations is None else max_iterations)
-        options["stop"] = AnyOf(rules=(most, *budgets)) if budgets else most
+    rule = stop_rule(max_iterations, max_qpu_seconds, max_shots, max_node_hours)
+    if rule is not None:
+        options["stop"] = rule
     if keep is not None:
         options["keep"] = keep
     if retries is not None:

@@ -25,12 +25,7 @@ def emit_event(
         InvalidParameters: not a name for an event, or one that only runs may use.
         PrefectUnreachable: no server is configured, or it does not answer.
     """
-    if not _NAME.fullmatch(name):
-        problem = f"{name!r} is no event's name: lower-case words with dots between them"
-        raise InvalidParameters("emit", [problem], ["lab.calibrated", "data.arrived"])
-    if name.startswith(_OURS):
-        problem = f"{name!r}: events of {_OURS}… are a run's own to send"
-        raise InvalidParameters("emit", [problem], ["lab.calibrated", "data.arrived"])
+    require_name(name)
     content = parse_settings(payload)
     import qcsc_loop.cli.flow  # noqa: F401  # Prefect's console, before it is imported
     from qcsc_loop.prefect.emitting import external_id, post_event
@@ -42,3 +37,17 @@ def emit_event(
         print(json.dumps({"event": name, "id": str(sent), "about": about, "payload": content}))
     else:
         print(f"the server has {name} ({sent})")
+
+
+def require_name(name: str) -> None:
+    """Refuses what is no name for an event from outside.
+
+    Raises:
+        InvalidParameters: it is none, or one that only runs may use.
+    """
+    if not _NAME.fullmatch(name):
+        problem = f"{name!r} is no event's name: lower-case words with dots between them"
+        raise InvalidParameters("emit", [problem], ["lab.calibrated", "data.arrived"])
+    if name.startswith(_OURS):
+        problem = f"{name!r}: events of {_OURS}… are a run's own to send"
+        raise InvalidParameters("emit", [problem], ["lab.calibrated", "data.arrived"])

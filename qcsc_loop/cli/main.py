@@ -24,6 +24,10 @@ _STORE = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON object.")
 
 
+_EVERY = click.option("--every", type=click.FloatRange(0, min_open=True), default=10,
+                      show_default=True, metavar="S", help="Seconds between looks.")  # fmt: skip
+
+
 def _driving(command: F) -> F:
     """The options of commands that drive a run."""
     options = [
@@ -168,6 +172,86 @@ def emit(**options: Any) -> None:
     from qcsc_loop.cli.emit import emit_event
 
     emit_event(**options)
+
+
+_FILES = click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)  # fmt: skip
+
+
+@commands.command()
+@_FILES
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@_JSON
+def deploy(**options: Any) -> None:
+    """Create or update the deployments that TOML FILEs describe."""
+    from qcsc_loop.cli.deploy import deploy_files
+
+    deploy_files(**options)
+
+
+@commands.command()
+@_FILES
+@click.option("--limit", type=click.IntRange(1), default=5, show_default=True, metavar="N",
+              help="Flow runs at a time.")  # fmt: skip
+@click.option("--poll", type=click.FloatRange(0, min_open=True), default=2, show_default=True,
+              metavar="S", help="Seconds between looks for new flow runs.")  # fmt: skip
+def serve(**options: Any) -> None:
+    """Deploy FILEs and run them here, without a work pool, until ended."""
+    from qcsc_loop.cli.deploy import serve_files
+
+    serve_files(**options)
+
+
+@commands.command()
+@_EVERY
+@click.option("--once", is_flag=True, help="Look once, as cron and scheduled flows do.")
+@_STORE
+@_JSON
+def supervise(**options: Any) -> None:
+    """Bring deployed runs back whose driver is gone, until ended."""
+    from qcsc_loop.cli.deploy import supervise
+
+    supervise(**options)
+
+
+@commands.group()
+def watch() -> None:
+    """Tell the Prefect server of what happens elsewhere, each once."""
+
+
+@watch.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--event", default="file.appeared", show_default=True, metavar="NAME",
+              help="The event's name.")  # fmt: skip
+@click.option("--pattern", default="*", show_default=True, metavar="GLOB", help="Names that count.")
+@_EVERY
+@click.option("--once", is_flag=True, help="Look twice, and end.")
+@_STORE
+@_JSON
+def files(**options: Any) -> None:
+    """Send an event for every file's content that appears in FOLDER."""
+    from qcsc_loop.cli.watch import watch_files
+
+    watch_files(**options)
+
+
+@watch.command()
+@click.argument("backend")
+@click.option("--event", default="backend.calibrated", show_default=True, metavar="NAME",
+              help="The event's name.")  # fmt: skip
+@click.option("--credentials", default="", metavar="BLOCK",
+              help="A saved block, ibm-credentials/NAME.  [default: $QISKIT_IBM_TOKEN]")  # fmt: skip
+@_EVERY
+@click.option("--once", is_flag=True, help="Look once, as cron does.")
+@_STORE
+@_JSON
+def backend(**options: Any) -> None:
+    """Send an event for every new calibration of an IBM BACKEND."""
+    from qcsc_loop.cli.watch import watch_backend
+
+    watch_backend(**options)
 
 
 @commands.group()

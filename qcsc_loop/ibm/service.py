@@ -75,6 +75,9 @@ class Service:
     async def _opened(self) -> QiskitRuntimeService:
         async with self._opening:
             if self._client is None:
+                # in a thread that lasts: it crashes once the one is gone that imported it first
+                import qiskit  # noqa: F401
+
                 self._key = await self._account.key()
                 await check(self._account, self._key)
                 try:

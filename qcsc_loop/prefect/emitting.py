@@ -5,12 +5,15 @@
     qcsc-loop.iteration.committed   an iteration is durable               IterationEvent
     qcsc-loop.run.converged         the run's own criterion is met        StopEvent
     qcsc-loop.run.stopped           another stop rule, or an interruption StopEvent
+    qcsc-loop.run.handed-over       another flow run of its chain goes on StopEvent
     qcsc-loop.run.failed            it raised                             StopEvent
     qcsc-loop.job.submitted         a job is in a queue                   JobEvent
     qcsc-loop.job.reattached        a driver goes on with a job it found  JobEvent
     qcsc-loop.job.finished          a job ended, well or not              JobEvent
 
-Every event is about the resource `qcsc-loop.run.RUN`, and has an id that depends on nothing but
+Every event is about the resource `qcsc-loop.run.RUN`, whose labels say what a trigger can match:
+`qcsc-loop.algorithm`, `qcsc-loop.deployment` (`flow/name`), `qcsc-loop.state` of a job, and
+`qcsc-loop.reason` of an end. It has an id that depends on nothing but
 what happened: one that is sent twice starts nothing twice. Events are best effort. They are lost in
 an outage; the truth is in the checkpoints. What was handed to the client stands in the run's
 `events.jsonl`.
@@ -45,11 +48,17 @@ from qcsc_loop.events import (
     RunStopped,
 )
 from qcsc_loop.outcome import Reason
+from qcsc_loop.prefect.starting import DEPLOYMENT_NAME
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
 
 PREFIX = "qcsc-loop"
 LOG = "events.jsonl"
+_ENDS = {
+    Reason.CONVERGED: "run.converged",
+    Reason.FAILED: "run.failed",
+    Reason.HANDED_OVER: "run.handed-over",
+}
 
 
 class RunEvent(BaseModel):
@@ -68,6 +77,10 @@ class RunEvent(BaseModel):
     algorithm: str
     epoch: int
     iteration: int
+
+    def labels(self) -> dict[str, str]:
+        """What a trigger may match, beside the algorithm."""
+        return {}
 
 
 class IterationEvent(RunEvent):
@@ -95,6 +108,9 @@ class StopEvent(RunEvent):
     because: str
     scalars: dict[str, float]
 
+    def labels(self) -> dict[str, str]:
+        return {f"{PREFIX}.reason": self.reason}
+
 
 class JobEvent(RunEvent):
     """Payload of an event about a job.
@@ -112,6 +128,9 @@ class JobEvent(RunEvent):
     site: str
     state: str
     because: str
+
+    def labels(self) -> dict[str, str]:
+        return {f"{PREFIX}.state": self.state}
 
 
 def event_id(run_uid: str, *what: object) -> UUID:
@@ -170,9 +189,8 @@ class Emitter:
 
     def _stopped(self, event: RunStopped) -> None:
         reason = event.end.reason
-        name = {Reason.CONVERGED: "run.converged", Reason.FAILED: "run.failed"}.get(reason)
         self._send(
-            name or "run.stopped",
+            _ENDS.get(reason, "run.stopped"),
             StopEvent,
             reason=reason.value,
             because=event.end.error or event.end.because,
@@ -204,7 +222,12 @@ class Emitter:
             "prefect.resource.id": f"{PREFIX}.run.{payload.run_id}",
             "prefect.resource.name": payload.run_id,
             f"{PREFIX}.algorithm": payload.algorithm,
+            **payload.labels(),
         }
+        if self._started is not None and (
+            of := self._started.epoch.provenance.get(DEPLOYMENT_NAME)
+        ):
+            run[f"{PREFIX}.deployment"] = of
         with suppress(Exception):  # best effort: a run does not fail for its events
             emit_event(name, resource=run, payload=content, id=sent)
         line = json.dumps({"event": name, "id": str(sent), "payload": content})

@@ -138,7 +138,13 @@ class RealSlurm(Queue):
         return where.model_copy(update={"extra_directives": [*where.extra_directives, "--hold"]})
 
     def release(self, job_id: str) -> None:
-        self.run("scontrol", "release", job_id)
+        def released() -> bool:  # a controller that has just come back may refuse
+            with suppress(subprocess.CalledProcessError):
+                self.run("scontrol", "release", job_id)
+                return True
+            return False
+
+        until(released, f"job {job_id} is released")
 
     def expire(self, job_id: str) -> None:
         self.run("scontrol", "update", f"jobid={job_id}", "EndTime=now")

@@ -149,14 +149,18 @@ class CommandLine:
         return self.start(*words, env=env, cwd=cwd).result()
 
     def start(
-        self, *words: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        *words: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        program: Path = SCRIPT,
     ) -> Background:
-        """The same in the background."""
+        """The same in the background; or another program."""
         number = len(self._started)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with out.open("w") as stdout, err.open("w") as stderr:
             process = subprocess.Popen(
-                [str(SCRIPT), *map(str, words)],
+                [str(program), *map(str, words)],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

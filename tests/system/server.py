@@ -106,11 +106,12 @@ class PrefectServer:
 
     def flow_runs(self, run_id: str) -> list[dict[str, Any]]:
         """The flow runs of a run, oldest first."""
-        return self.post(
+        rows: list[dict[str, Any]] = self.post(
             "/flow_runs/filter",
             {"flow_runs": {"tags": {"all_": [f"run:{run_id}"]}}, "sort": "START_TIME_ASC",
              "limit": 200, "offset": 0},
         )  # fmt: skip
+        return rows
 
     def task_runs(self, flow_run: str) -> list[str]:
         """The names of a flow run's task runs, sorted."""
@@ -126,8 +127,12 @@ class PrefectServer:
             f"{self.url}/artifacts/{artifact}", json={"data": data}, timeout=30
         ).raise_for_status()
 
-    def post(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    def get(self, path: str) -> Any:
+        answer = httpx.get(f"{self.url}{path}", timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
         answer = httpx.post(f"{self.url}{path}", json=body, timeout=30)
         assert answer.is_success, answer.text
-        rows: list[dict[str, Any]] = answer.json()
-        return rows
+        return answer.json()

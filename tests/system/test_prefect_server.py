@@ -207,7 +207,7 @@ class TestBitCount:
 # Prefect asks for its default storage with a client that it does not close
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestTheDeployableFlow:
-    def test_it_runs_with_the_algorithm_as_its_one_parameter(
+    def test_it_runs_with_an_algorithm_alone(
         self,
         server: PrefectServer,
         in_process: Callable[[], Any],
@@ -218,6 +218,7 @@ class TestTheDeployableFlow:
         algorithm = BitCount(num_qubits=3, shots=2000, tolerance=0.05)
         with in_process():
             summary = anyio.run(bitcount, algorithm)
+        assert isinstance(summary, dict)
         assert summary["reason"] == "converged"
         assert server.iterations(summary["run_id"]) == list(range(summary["iteration"] + 1))
         (flow_run,) = server.flow_runs(summary["run_id"])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 
 from qcsc_algorithms.bitcount.algorithm import BitCount
-from qcsc_loop.flows import run_in_flow
+from qcsc_loop.deployed import Driven, driven
+from qcsc_loop.driving import RunSettings
 
 
 @flow(persist_result=False)
-async def bitcount(algorithm: BitCount = BitCount()) -> dict[str, Any]:
+async def bitcount(algorithm: BitCount = BitCount(), run: RunSettings = RunSettings()) -> Driven:
     """Samples a GHZ state until the estimate of its distribution stands still."""
-    return (await run_in_flow(algorithm)).summary()
+    return await driven(algorithm, run)

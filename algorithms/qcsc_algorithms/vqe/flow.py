@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 
 from qcsc_algorithms.vqe.algorithm import VQE
-from qcsc_loop.flows import run_in_flow
+from qcsc_loop.deployed import Driven, driven
+from qcsc_loop.driving import RunSettings
 
 
 @flow(persist_result=False)
-async def vqe(algorithm: VQE = VQE()) -> dict[str, Any]:
+async def vqe(algorithm: VQE = VQE(), run: RunSettings = RunSettings()) -> Driven:
     """Measures a Hamiltonian around an ansatz's parameters, and moves them downhill."""
-    return (await run_in_flow(algorithm)).summary()
+    return await driven(algorithm, run)

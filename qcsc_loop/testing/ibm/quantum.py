@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -129,6 +130,10 @@ class FakeIBMQuantum:
     def qrmi_environment(self, backend: str) -> dict[str, str]:
         """What QRMI needs to have a backend as its resource of the same name."""
         return qrmi_environment(self.iam_url, backend)
+
+    def calibrate(self, backend: str, at: datetime) -> None:
+        """Gives a backend's properties another date."""
+        self._service.device(backend).properties["last_update_date"] = at.isoformat()
 
     @property
     def queue_seconds(self) -> float:

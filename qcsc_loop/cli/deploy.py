@@ -1,0 +1,152 @@
+"""`deploy`, `serve` and `supervise`: runs that nobody starts by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from qcsc_loop.cli.drive import read_toml
+from qcsc_loop.cli.tables import wide_console
+from qcsc_loop.deployment import Deployment, described
+from qcsc_loop.errors import InvalidParameters, PrefectUnreachable
+from qcsc_loop.settings import environment
+from qcsc_loop.store.directory import DirectoryStore
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+    from qcsc_loop.prefect.deploying import Difference
+
+
+def deploy_files(*, files: Sequence[Path], dry_run: bool, as_json: bool) -> None:
+    """Makes deployments what their files say, and says what that changed.
+
+    Raises:
+        InvalidParameters: something in a file is wrong; nothing was changed.
+        PrefectUnreachable: no server is configured, or it does not answer.
+    """
+    wanted = _read(files)
+    differences = anyio.run(_deploy, wanted, dry_run)
+    if as_json:
+        facts = [
+            {"deployment": d.deployment, "action": d.action, "fields": list(d.fields)}
+            for d in differences
+        ]
+        print(json.dumps(facts))
+        return
+    console = wide_console()
+    for difference in differences:
+        fields = f": {', '.join(difference.fields)}" if difference.fields else ""
+        would = "would " if dry_run and difference.action != "keep" else ""
+        line = f"{would}{difference.action:<7}{difference.deployment}{fields}"
+        console.print(line, markup=False, highlight=False)
+
+
+def serve_files(*, files: Sequence[Path], limit: int, poll: float) -> None:
+    """Deploys the files, and runs their flow runs in processes below this one, until it is ended.
+
+    Raises:
+        InvalidParameters, PrefectUnreachable: as for `deploy_files`.
+    """
+    wanted = _read(files)
+    for file, one in wanted.items():
+        if one.work_pool is not None:
+            problem = f"work_pool: {one.work_pool}'s workers run it; take that out to serve it"
+            raise InvalidParameters(file, [problem], [])
+    anyio.run(_serve, wanted, limit, poll)
+
+
+def supervise(*, store: Path | None, every: float, once: bool, as_json: bool) -> None:
+    """Brings runs back whose driver is gone: once, or until it is ended.
+
+    Raises:
+        PrefectUnreachable: no server is configured; or, with `once`, it does not answer.
+    """
+    require_server()
+    kept = DirectoryStore(store or environment().store)
+    anyio.run(_supervise, kept, every, once, as_json)
+
+
+def _read(files: Sequence[Path]) -> dict[str, Deployment]:
+    wanted = {str(file): described(read_toml(file), str(file)) for file in files}
+    require_server()
+    return wanted
+
+
+def require_server() -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    import qcsc_loop.cli.flow  # noqa: F401  # Prefect's console, before it is imported
+
+    if not PREFECT_API_URL.value():
+        raise PrefectUnreachable("PREFECT_API_URL", "it is not set, and only a server starts runs")
+
+
+async def _deploy(wanted: dict[str, Deployment], dry_run: bool) -> list[Difference]:
+    from qcsc_loop.prefect.deploying import built, deploy
+    from qcsc_loop.prefect.server import prefect_api
+
+    ready = {file: built(one, file) for file, one in wanted.items()}  # before the first is saved
+    with prefect_api():
+        return [await deploy(ready[file], file, dry_run=dry_run) for file in wanted]
+
+
+async def _serve(wanted: dict[str, Deployment], limit: int, poll: float) -> None:
+    from prefect.runner import Runner
+
+    from qcsc_loop.prefect.deploying import built, deploy
+    from qcsc_loop.prefect.server import prefect_api
+
+    ready: dict[str, RunnerDeployment] = {file: built(one, file) for file, one in wanted.items()}
+    with prefect_api() as url:
+        # flow runs import their flow as this process did
+        os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        runner = Runner(name="qcsc-loop", limit=limit, query_seconds=poll, pause_on_shutdown=False)
+        for file, deployment in ready.items():
+            difference = await deploy(deployment, file, dry_run=False)
+            await runner.aadd_deployment(deployment)
+            print(f"serving {difference.deployment} for {url}", flush=True)
+        await runner.start()
+
+
+async def _supervise(store: DirectoryStore, every: float, once: bool, as_json: bool) -> None:
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_URL
+
+    from qcsc_loop.prefect.supervising import supervise
+
+    said: dict[str, Any] = {}
+    while True:
+        try:
+            async with get_client() as client:
+                async for action in supervise(client, store):
+                    _say(action.run_id, str(action.did), action.why, said, as_json)
+        except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
+            url = str(PREFECT_API_URL.value())
+            if once:
+                raise PrefectUnreachable(url, str(error) or type(error).__name__) from error
+            _say("", "waiting", f"{url} does not answer", said, as_json)
+        if once:
+            return
+        await anyio.sleep(every)
+
+
+def _say(run_id: str, did: str, why: str, said: dict[str, Any], as_json: bool) -> None:
+    """Prints what is new."""
+    if did != "started" and said.get(run_id) == did:
+        return
+    said[run_id] = did
+    if as_json:
+        print(json.dumps({"run_id": run_id, "did": did, "why": why}), flush=True)
+    else:
+        words = f"{datetime.now():%Y-%m-%d %H:%M:%S}  {did:<8} {run_id or 'the server'}: {why}"
+        print(words, file=sys.stdout, flush=True)

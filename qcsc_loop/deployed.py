@@ -1,0 +1,133 @@
+"""The body of a deployed flow: `return await driven(algorithm, run)`.
+
+A flow that is deployed stands in a module, under a name, with these two typed parameters, so that
+the API checks them and shows them as a form:
+
+    @flow(persist_result=False)
+    async def bitcount(algorithm: BitCount = BitCount(), run: RunSettings = RunSettings()) -> ...:
+        return await driven(algorithm, run)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from anyio import to_thread
+from prefect.client.orchestration import get_client
+from prefect.client.schemas import State
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from qcsc_loop.catalog import find
+from qcsc_loop.driving import RunSettings
+from qcsc_loop.errors import InputError, LeaseLost, RunLocked
+from qcsc_loop.flows import current_flow_run, run_in_flow
+from qcsc_loop.opening import Algorithm
+from qcsc_loop.options import RunOptions
+from qcsc_loop.outcome import Reason
+from qcsc_loop.parameters import build, merged
+from qcsc_loop.prefect.artifacts import RunArtifacts
+from qcsc_loop.prefect.pausing import Changes, answer, wait_for_a_person
+from qcsc_loop.prefect.restore import restore
+from qcsc_loop.prefect.starting import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS, start
+from qcsc_loop.store.journal import Journal
+
+Driven = dict[str, Any] | State[Any]
+
+
+async def driven(algorithm: Algorithm, run: RunSettings) -> Driven:
+    """Drives a run as its settings say; in a chain, starts the next flow run.
+
+    Returns:
+        The outcome as plain JSON; or, where another driver has the run, a completed state that
+        says so.
+
+    Raises:
+        InputError: not in a flow, or not as asked for; nothing was started.
+        Exception: all that `run_in_flow` raises.
+    """
+    flow_run, name = current_flow_run()
+    run = run.model_copy(update={"run_id": run.run_id or f"{name}-{flow_run.id.hex[:12]}"})
+    if run.drive == "chain" and flow_run.deployment_id is None:
+        raise InputError(
+            "drive: a chain starts flow runs of a deployment, and this flow run has none; deploy "
+            'the flow (qcsc-loop deploy), or take drive = "loop"'
+        )
+    journal = Journal(run.place(), str(run.run_id))
+    try:
+        async with get_client() as client:
+            await restore(RunArtifacts(client, journal.run_id, flow_run.id), journal)
+        changes = await answer(journal)
+        chosen, options = await to_thread.run_sync(_to_drive, algorithm, run, journal, changes)
+        options["leave_jobs"] = _leave_them
+        options["facts"] = {
+            FLOW_RUN: str(flow_run.id),
+            DEPLOYMENT: str(flow_run.deployment_id or ""),
+            DEPLOYMENT_NAME: await _deployment_name(flow_run),
+            SETTINGS: run.model_dump(mode="json"),
+        }
+        outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
+    except (RunLocked, LeaseLost) as error:  # two flow runs for the same iterations
+        return Completed(name="Superseded", message=f"nothing was done here: {error}")
+    except Exception:
+        if run.pause:
+            await wait_for_a_person(journal)
+        raise
+    if outcome.reason is Reason.HANDED_OVER:
+        await _hand_over(flow_run, run, journal, outcome.iteration)
+    elif outcome.reason is Reason.BUDGET and run.pause:
+        await wait_for_a_person(journal)
+    return outcome.summary()
+
+
+def _to_drive(
+    algorithm: Algorithm, run: RunSettings, journal: Journal, changes: Changes | None
+) -> tuple[Algorithm, RunOptions]:
+    """The algorithm and how to drive it: as given; or as the run has it, with a person's changes."""
+    options = run.options()
+    begun = journal.exists()
+    if run.after is not None or (changes is not None and begun):
+        settings = journal.settings()
+        given = merged(settings.parameters, changes.algorithm if changes else {})
+        algorithm = build(find(settings.algorithm), given)
+        options = RunOptions(store=journal.store)
+        if changes is not None and (rule := changes.stop_rule()) is not None:
+            options["stop"] = rule
+    options["run_id"] = journal.run_id
+    if run.drive == "chain":
+        after = run.after if run.after is not None else 0
+        options["hand_over_at"] = max(after, 0) + run.iterations
+    return algorithm, options
+
+
+def _leave_them() -> bool:
+    """A worker that ends is no reason to lose a job; of a cancelled run a supervisor ends them."""
+    return True
+
+
+async def _deployment_name(flow_run: FlowRun) -> str:
+    """`flow/deployment`, as events say it; empty if there is none."""
+    if flow_run.deployment_id is None:
+        return ""
+    async with get_client() as client:
+        deployment = await client.read_deployment(flow_run.deployment_id)
+        flow = await client.read_flow(deployment.flow_id)
+    return f"{flow.name}/{deployment.name}"
+
+
+async def _hand_over(flow_run: FlowRun, run: RunSettings, journal: Journal, after: int) -> None:
+    assert flow_run.deployment_id is not None  # a chain has one
+    try:
+        async with get_client() as client:
+            await start(client, flow_run.deployment_id, journal, run, after)
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:  # a supervisor does it
+        get_run_logger().warning(
+            "the flow run after iteration %d could not be started (%s: %s); qcsc-loop supervise "
+            "does it",
+            after,
+            type(error).__name__,
+            error,
+        )

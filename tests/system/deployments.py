@@ -1,0 +1,105 @@
+"""Deployments for tests: their files, a worker and a supervisor that run them, and what they did."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal, journals
+from system.command_line import Background, CommandLine
+from system.server import PrefectServer
+from waiting import until
+
+TESTS = Path(__file__).parents[1]
+START_SECONDS = 90.0  # a flow run's process imports Prefect, on a machine that does more
+
+
+def with_toys(server: PrefectServer) -> dict[str, str]:
+    """The environment in which the toys' flows are found, and new flow runs soon."""
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return {**server.settings, "PYTHONPATH": path, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+
+
+@dataclass
+class Site:
+    """A login node: a store, a server, and what runs there."""
+
+    line: CommandLine
+    server: PrefectServer
+    pool: str = ""
+    _files: int = field(default=0)
+
+    def file(self, **content: Any) -> Path:
+        """A deployment's file."""
+        self._files += 1
+        path = self.line.folder / f"deployment-{self._files}.toml"
+        if self.pool:
+            content.setdefault("work_pool", self.pool)
+        path.write_text(tomlkit.dumps(content))
+        return path
+
+    def deploy(self, **content: Any) -> str:
+        """Deploys it; returns its whole name."""
+        (answer,) = self.line("deploy", self.file(**content), "--json").well().answer
+        return str(answer["deployment"])
+
+    def worker(self) -> Background:
+        """A worker of the pool, which is made if need be."""
+        return self.line.start(
+            *("-m", "prefect", "worker", "start", "--type", "process", "--pool", self.pool),
+            program=Path(sys.executable),
+        )
+
+    def supervisor(self, every: float = 0.5) -> Background:
+        return self.line.start("supervise", "--every", str(every))
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        """A flow run's id."""
+        found = self.server.get(f"/deployments/name/{deployment}")
+        made = self.server.post(
+            f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters}
+        )
+        return str(made["id"])
+
+    # what came of it
+
+    def journal(self, run_id: str) -> Journal:
+        return self.line.journal(run_id)
+
+    def runs(self, **parameters: Any) -> list[Journal]:
+        """The runs with these parameters."""
+        return [
+            journal
+            for journal in journals(DirectoryStore(self.line.store))
+            if parameters.items() <= journal.settings().parameters.items()
+        ]
+
+    def until_run(self, **parameters: Any) -> Journal:
+        """The run with these parameters, once there is one."""
+        until(lambda: self.runs(**parameters), f"a run has {parameters}", START_SECONDS)
+        return self.runs(**parameters)[0]
+
+    def status(self, run_id: str) -> str:
+        """How the run's last driver ended; empty while it lives, or there is none."""
+        journal = self.journal(run_id)
+        newest = journal.newest_epoch()
+        end = journal.end(newest) if newest else None
+        return str(end.reason) if end else ""
+
+    def until_status(self, run_id: str, *wanted: str, seconds: float = START_SECONDS) -> None:
+        """Waits until its last driver has ended so."""
+        what = f"{run_id} is {' or '.join(wanted)}"
+        until(lambda: self.status(run_id) in wanted, what, seconds)
+
+
+def plain(value: Mapping[str, Any]) -> Any:
+    """As JSON has it."""
+    return json.loads(json.dumps(value))

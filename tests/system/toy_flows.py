@@ -1,0 +1,33 @@
+"""The toys as flows, the form that is deployed."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from qcsc_loop.deployed import Driven, driven
+from qcsc_loop.driving import RunSettings
+from system.job_toys import Chain
+from system.toys import Raises, Wander
+
+
+@flow(persist_result=False)
+async def wander(algorithm: Wander = Wander(), run: RunSettings = RunSettings()) -> Driven:  # noqa: B008
+    """Wanders."""
+    return await driven(algorithm, run)
+
+
+@flow(persist_result=False)
+async def raises(algorithm: Raises = Raises(), run: RunSettings = RunSettings()) -> Driven:  # noqa: B008
+    """Wanders, and raises."""
+    return await driven(algorithm, run)
+
+
+@flow(persist_result=False)
+async def chain(algorithm: Chain = Chain(), run: RunSettings = RunSettings()) -> Driven:  # noqa: B008
+    """A job an iteration."""
+    return await driven(algorithm, run)
+
+
+@flow
+async def untyped(parameters: dict[str, int]) -> None:
+    """Cannot be deployed."""
