@@ -17,13 +17,6 @@ from uuid import UUID
 
 from anyio import to_thread
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, Scheduled
@@ -33,7 +26,7 @@ from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.reap import reap
 from qcsc_loop.outcome import Reason
-from qcsc_loop.prefect.starting import DEPLOYMENT, FLOW_RUN, SETTINGS, attempts, start
+from qcsc_loop.prefect.starting import DEPLOYMENT, FLOW_RUN, SETTINGS, attempts, flow_runs, start
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals
 from qcsc_loop.store.records import EndRecord, EpochRecord, now
@@ -196,12 +189,10 @@ def _wait(flow_run: FlowRun, gone: _Gone, run: RunSettings, attempt: int) -> flo
 
 async def _begin_again(client: PrefectClient, store: DirectoryStore) -> AsyncIterator[Action]:
     """Flow runs of deployments whose process was killed before it had made its run."""
-    states = [StateType.CRASHED, *_BEGUN]
-    found = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))  # pyright: ignore
-        ),
-        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),  # pyright: ignore
+    found = await flow_runs(
+        client,
+        flow_runs={"state": {"type": {"any_": [StateType.CRASHED, *_BEGUN]}}},
+        deployments={"tags": {"all_": [TAG]}},
     )
     for flow_run in found:
         run = _settings_of(flow_run)

@@ -69,7 +69,46 @@ class Site:
         )
         return str(made["id"])
 
+    def resume(self, flow_run: str, **changes: Any) -> dict[str, Any]:
+        """As the UI's button does; what the server says."""
+        answer: dict[str, Any] = self.server.post(
+            f"/flow_runs/{flow_run}/resume", {"run_input": changes}
+        )
+        return answer
+
+    def cancel(self, flow_run: str) -> None:
+        """As the UI's button does."""
+        state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        self.server.post(f"/flow_runs/{flow_run}/set_state", state)
+
     # what came of it
+
+    def flow_run(self, flow_run: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.server.get(f"/flow_runs/{flow_run}")
+        return found
+
+    def flow_runs(self, deployment: str) -> list[dict[str, Any]]:
+        """All that a deployment had."""
+        found = self.server.get(f"/deployments/name/{deployment}")
+        rows: list[dict[str, Any]] = self.server.post(
+            "/flow_runs/filter", {"flow_runs": {"deployment_id": {"any_": [found["id"]]}}}
+        )
+        return rows
+
+    def until_flow_run(self, flow_run: str, wanted: str) -> None:
+        """Waits until the server says so of it."""
+        until(
+            lambda: self.flow_run(flow_run)["state_type"] == wanted,
+            f"flow run {flow_run} is {wanted}",
+            START_SECONDS,
+        )
+
+    def resumed(self, run_id: str, epoch: int) -> bool:
+        """Whether a run has had so many drivers, or its supervisor now starts them."""
+        if self.journal(run_id).newest_epoch() >= epoch:
+            return True
+        self.line("supervise", "--once")
+        return False
 
     def journal(self, run_id: str) -> Journal:
         return self.line.journal(run_id)

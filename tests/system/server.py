@@ -134,5 +134,9 @@ class PrefectServer:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         answer = httpx.post(f"{self.url}{path}", json=body, timeout=30)
+        end = time.monotonic() + START_SECONDS
+        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # SQLite was busy
+            assert time.monotonic() < end, answer.text
+            answer = httpx.post(f"{self.url}{path}", json=body, timeout=30)
         assert answer.is_success, answer.text
         return answer.json()

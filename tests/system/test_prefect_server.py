@@ -226,7 +226,7 @@ class TestTheDeployableFlow:
 
     def test_its_form_has_titles_and_limits(self) -> None:
         schema = bitcount.parameters.model_dump()
-        assert list(schema["properties"]) == ["algorithm"]
+        assert list(schema["properties"]) == ["algorithm", "run"]
         form = schema["definitions"]["BitCount"]["properties"]
         assert (form["num_qubits"]["title"], form["num_qubits"]["minimum"]) == ("Num Qubits", 2)
         assert (form["num_qubits"]["maximum"], form["shots"]["minimum"]) == (1000, 1)

@@ -7,7 +7,7 @@ from prefect import flow
 from qcsc_loop.deployed import Driven, driven
 from qcsc_loop.driving import RunSettings
 from system.job_toys import Chain
-from system.toys import Raises, Wander
+from system.toys import Dies, Raises, Wander
 
 
 @flow(persist_result=False)
@@ -19,6 +19,12 @@ async def wander(algorithm: Wander = Wander(), run: RunSettings = RunSettings())
 @flow(persist_result=False)
 async def raises(algorithm: Raises = Raises(), run: RunSettings = RunSettings()) -> Driven:  # noqa: B008
     """Wanders, and raises."""
+    return await driven(algorithm, run)
+
+
+@flow(persist_result=False)
+async def dies(algorithm: Dies = Dies(), run: RunSettings = RunSettings()) -> Driven:  # noqa: B008
+    """Is killed."""
     return await driven(algorithm, run)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Annotated
@@ -118,6 +120,17 @@ class Raises(Wander):
     async def evaluate(self, state: Place, samples: float) -> float:
         if state.steps == 1 and Path(f"{self.trace}.bad").exists():
             raise ValueError("the detector\nis off")
+        return await super().evaluate(state, samples)
+
+
+class Dies(Wander):
+    """Its process is killed in an iteration, every time."""
+
+    at: int = 2
+
+    async def evaluate(self, state: Place, samples: float) -> float:
+        if current_step().iteration == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
         return await super().evaluate(state, samples)
 
 

@@ -1,0 +1,320 @@
+"""Chains of flow runs, and the supervisor that brings back what was killed, on a live server."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.slurm import SlurmCluster
+from qcsc_loop.jobs.ledger import job_records
+from system.command_line import Background, command_line
+from system.deployments import START_SECONDS, Site, with_toys
+from system.server import PrefectServer
+from system.test_killed_jobs import slurm_accounted
+from waiting import until
+
+pytestmark = pytest.mark.server
+
+WANDER, RAISES, CHAIN, DIES = (
+    f"system.toy_flows:{name}" for name in ("wander", "raises", "chain", "dies")
+)
+DRIVER = "prefect.engine"  # in the command line of a flow run's process
+SOON = {"times": 30, "delay": 0.0, "start_within": 15.0}
+SLURM = {"type": "hpc", "hpc_profile": {"scheduler": "slurm"}, "execution_profile": {}}
+KILLS, LINKS = 50, 6
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory,
+    prefect_home: Path,
+    fragile_server: PrefectServer,
+    slurm: SlurmCluster,
+) -> Iterator[Site]:
+    fragile_server.start()
+    there = with_toys(fragile_server) | slurm.environment
+    with command_line(tmp_path_factory.mktemp("chain"), prefect_home, **there) as line:
+        site = Site(line, fragile_server, pool="chained")
+        fragile_server.post("/work_pools/", {"name": site.pool, "type": "process"})
+        yield site
+
+
+@pytest.fixture(scope="module")
+def worker(site: Site) -> Background:
+    return site.worker()
+
+
+@pytest.fixture(scope="module")
+def supervisor(site: Site) -> Background:
+    return site.supervisor()
+
+
+def sha256(site: Site, run_id: str) -> str:
+    """Of the newest committed state."""
+    return site.journal(run_id).history()[-1].state_sha256
+
+
+def whole(site: Site, toy: str, limit: int, *words: str) -> str:
+    """The state's hash of a run of one driver that nobody killed."""
+    line = site.line("run", toy, "--no-prefect", "--max-iterations", str(limit), "--json", *words)
+    return str(line.well().answer["state_sha256"])
+
+
+def drivers(site: Site, run_id: str) -> list[str]:
+    """How each driver of a run ended; empty for one that was killed."""
+    journal = site.journal(run_id)
+    ends = (journal.end(epoch.epoch) for epoch in journal.epochs())
+    return [str(end.reason) if end else "" for end in ends]
+
+
+def supervised(site: Site) -> list[dict[str, Any]]:
+    """What a supervisor does in one look."""
+    said = site.line("supervise", "--once", "--json").well().out
+    return [json.loads(line) for line in said.splitlines()]
+
+
+@pytest.mark.usefixtures("worker")
+class TestChained:
+    @pytest.mark.parametrize(("iterations", "drivers_of"), [(1, 4), (3, 2)])
+    def test_it_is_the_run_of_one_driver_in_several_flow_runs(
+        self, site: Site, iterations: int, drivers_of: int, tmp_path: Path
+    ) -> None:
+        run = {"run_id": f"by-{iterations}", "drive": "chain", "iterations": iterations,
+               "max_iterations": 4, "seed": 3}  # fmt: skip
+        trace = tmp_path / "trace"
+        name = site.deploy(
+            name=f"by-{iterations}", flow=WANDER, run=run, algorithm={"trace": str(trace)}
+        )
+        site.start(name)
+        site.until_status(f"by-{iterations}", "max_iterations")
+        handed_over = ["handed_over"] * (drivers_of - 1)
+        assert drivers(site, f"by-{iterations}") == [*handed_over, "max_iterations"]
+        assert sha256(site, f"by-{iterations}") == whole(
+            site, "system.toys:Wander", 4, "--seed", "3"
+        )
+        processes = {epoch.holder.pid for epoch in site.journal(f"by-{iterations}").epochs()}
+        assert len(processes) == drivers_of
+        assert set(Counter(trace.read_text().splitlines()).values()) == {1}
+
+    def test_a_flow_run_without_a_deployment_cannot_begin_one(self, site: Site) -> None:
+        code = (
+            "import asyncio; from system.toy_flows import wander; "
+            "from qcsc_loop.driving import RunSettings; "
+            "asyncio.run(wander(run=RunSettings(drive='chain')))"
+        )
+        result = site.line.start("-c", code, program=Path(sys.executable)).result()
+        assert "a chain starts flow runs of a deployment" in result.err
+
+    def test_of_two_that_race_for_an_iteration_one_wins(self, site: Site, tmp_path: Path) -> None:
+        trace, gate = tmp_path / "trace", tmp_path
+        run = {"run_id": "raced", "drive": "chain", "max_iterations": 2}
+        algorithm = {"trace": str(trace), "gate": str(gate), "gates": [2]}
+        name = site.deploy(name="raced", flow=WANDER, run=run, algorithm=algorithm)
+        site.start(name)
+        until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
+        again = site.start(name, run={**run, "after": 1})
+        site.until_flow_run(again, "COMPLETED")
+        assert "nothing was done here" in site.flow_run(again)["state"]["message"]
+        (gate / "2.open").touch()
+        site.until_status("raced", "max_iterations")
+        late = site.start(name, run={**run, "after": 1})  # the iteration is long done
+        site.until_flow_run(late, "COMPLETED")
+        assert set(Counter(trace.read_text().splitlines()).values()) == {1}
+
+    def test_the_server_is_restarted_in_the_middle(
+        self, site: Site, supervisor: Background, tmp_path: Path
+    ) -> None:
+        gate = tmp_path
+        run = {"run_id": "outlived", "drive": "chain", "max_iterations": 4, "resume": SOON}
+        algorithm = {"gate": str(gate), "gates": [2]}
+        name = site.deploy(name="outlived", flow=WANDER, run=run, algorithm=algorithm)
+        site.start(name)
+        until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
+        site.server.kill()
+        (gate / "2.open").touch()
+        until(lambda: site.status("outlived") == "handed_over", "it is committed all the same")
+        site.server.start()
+        site.until_status("outlived", "max_iterations")
+        assert sha256(site, "outlived") == whole(site, "system.toys:Wander", 4)
+        assert supervisor.process.poll() is None
+
+
+@pytest.mark.usefixtures("worker")
+class TestSupervised:
+    def test_a_killed_run_is_resumed_and_a_living_one_left_alone(
+        self, site: Site, tmp_path: Path
+    ) -> None:
+        gate, trace = tmp_path, tmp_path / "trace"
+        algorithm = {"gate": str(gate), "gates": [2], "trace": str(trace)}
+        name = site.deploy(
+            name="killed", flow=WANDER, algorithm=algorithm,
+            run={"run_id": "killed", "max_iterations": 3, "resume": SOON},
+        )  # fmt: skip
+        first = site.start(name)
+        until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
+        assert "killed" not in {action["run_id"] for action in supervised(site)}
+        psutil.Process(site.journal("killed").epochs()[-1].holder.pid).kill()
+        (gate / "2.open").touch()
+        until(lambda: site.resumed("killed", 2), "a supervisor brought it back", START_SECONDS)
+        site.until_status("killed", "max_iterations")
+        assert drivers(site, "killed") == ["", "max_iterations"]
+        assert sha256(site, "killed") == whole(site, "system.toys:Wander", 3)
+        site.until_flow_run(first, "CRASHED")
+
+    def test_it_gives_up_after_as_many_attempts_as_are_allowed(
+        self, site: Site, supervisor: Background
+    ) -> None:
+        resume = {"times": 2, "delay": 0.0, "start_within": 60.0}
+        name = site.deploy(
+            name="doomed", flow=DIES, algorithm={"at": 2},
+            run={"run_id": "doomed", "max_iterations": 3, "resume": resume},
+        )  # fmt: skip
+        site.start(name)
+        until(lambda: "gave up  doomed" in supervisor.said, "it gives up", START_SECONDS)
+        assert drivers(site, "doomed") == ["", "", ""]
+        assert len(site.flow_runs(name)) == 3
+
+    def test_a_cancelled_run_is_left_and_its_jobs_are_ended(
+        self, site: Site, supervisor: Background, tmp_path: Path
+    ) -> None:
+        algorithm = {"machine": SLURM, "gate": str(tmp_path / "never")}
+        name = site.deploy(
+            name="cancelled", flow=CHAIN, algorithm=algorithm,
+            run={"run_id": "cancelled", "resume": SOON},
+        )  # fmt: skip
+        flow_run = site.start(name)
+        store = site.journal("cancelled").store
+        until(
+            lambda: any(job.job_id for job in job_records(store, "cancelled")),
+            "its job is in the queue", START_SECONDS,
+        )  # fmt: skip
+        site.cancel(flow_run)
+        until(lambda: "ended    cancelled" in supervisor.said, "its jobs are ended", START_SECONDS)
+        assert all(job.over for job in job_records(store, "cancelled"))
+        assert drivers(site, "cancelled")[0] == "interrupted"
+        assert len(site.flow_runs(name)) == 1
+
+
+@pytest.mark.usefixtures("worker")
+class TestPaused:
+    def test_a_failed_run_waits_for_a_person_and_goes_on_with_what_they_change(
+        self, site: Site, tmp_path: Path
+    ) -> None:
+        trace = tmp_path / "trace"
+        Path(f"{trace}.bad").touch()
+        run = {"run_id": "paused", "max_iterations": 3, "pause": True}
+        name = site.deploy(name="paused", flow=RAISES, run=run, algorithm={"trace": str(trace)})
+        flow_run = site.start(name)
+        site.until_flow_run(flow_run, "PAUSED")
+        keys = site.flow_run(flow_run)["state"]["state_details"]["run_input_keyset"]
+        asked = site.server.get(f"/flow_runs/{flow_run}/input/{keys['description']}")
+        assert "the detector is off" in asked
+        assert "qcsc-loop resume paused" in asked
+        Path(f"{trace}.bad").unlink()
+        answer = site.resume(flow_run, max_iterations=4, algorithm={"says": "mended"})
+        assert answer["status"] == "ACCEPT"
+        site.until_status("paused", "max_iterations")
+        journal = site.journal("paused")
+        assert journal.history()[-1].iteration == 4
+        assert journal.settings().parameters["says"] == "mended"
+        site.until_flow_run(flow_run, "COMPLETED")
+
+    def test_a_spent_budget_waits_and_the_command_line_goes_on_too(self, site: Site) -> None:
+        run = {"run_id": "spent", "max_shots": 1500, "pause": True}
+        algorithm = {"num_qubits": 2, "shots": 1000, "tolerance": 1e-12}
+        name = site.deploy(name="spent", flow="bitcount", run=run, algorithm=algorithm)
+        flow_run = site.start(name)
+        site.until_flow_run(flow_run, "PAUSED")
+        assert site.status("spent") == "budget"
+        words = ("resume", "spent", "--max-iterations", "3", "--max-shots", "100000")
+        assert "stopped after 3 iterations" in site.line(*words).well().out
+        assert site.resume(flow_run, max_iterations=3)["status"] == "ACCEPT"
+        site.until_flow_run(flow_run, "COMPLETED")
+        assert site.journal("spent").history()[-1].iteration == 3
+
+
+@dataclass
+class Ordeal:
+    """Chains whose drivers and workers were killed again and again."""
+
+    trace: Path
+    runs: list[str] = field(default_factory=list[str])
+    killed: Counter[str] = field(default_factory=Counter[str])
+
+
+class TestKilledAgainAndAgain:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def ordeal(
+        cls, site: Site, worker: Background, supervisor: Background, tmp_path_factory: Any
+    ) -> Ordeal:
+        chance = random.Random(KILLS)
+        ordeal = Ordeal(tmp_path_factory.mktemp("killed") / "trace")
+        algorithm = {"machine": SLURM, "trace": str(ordeal.trace)}
+        name = site.deploy(
+            name="harried", flow=CHAIN, algorithm=algorithm,
+            run={"drive": "chain", "max_iterations": LINKS, "resume": SOON},
+        )  # fmt: skip
+        while sum(ordeal.killed.values()) < KILLS:
+            if all(site.status(run_id) == "max_iterations" for run_id in ordeal.runs):
+                ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(2)]
+                for run_id in ordeal.runs[-2:]:
+                    settings = {"drive": "chain", "max_iterations": LINKS, "resume": SOON,
+                                "run_id": run_id, "seed": int(run_id[8:])}  # fmt: skip
+                    site.start(name, run=settings)
+            time.sleep(chance.uniform(0, 4))  # waits for nothing: it makes them die anywhere
+            if chance.random() < 1 / 8:
+                worker.kill()
+                worker = site.worker()
+                ordeal.killed["worker"] += 1
+            elif alive := drivers_alive(site):
+                chance.choice(alive).kill()
+                ordeal.killed["driver"] += 1
+        for run_id in ordeal.runs:
+            site.until_status(run_id, "max_iterations", seconds=300)
+        assert supervisor.process.poll() is None
+        return ordeal
+
+    def test_as_many_were_killed_as_were_to(self, ordeal: Ordeal) -> None:
+        assert sum(ordeal.killed.values()) == KILLS
+        assert ordeal.killed["driver"] > 30 and ordeal.killed["worker"] > 1
+
+    def test_every_run_ends_where_one_that_was_never_killed_ends(
+        self, site: Site, ordeal: Ordeal
+    ) -> None:
+        for run_id in ordeal.runs:
+            same = whole(site, "system.job_toys:Chain", LINKS, "--seed", run_id[8:])
+            assert sha256(site, run_id) == same
+
+    def test_no_job_was_submitted_or_executed_twice(
+        self, site: Site, ordeal: Ordeal, slurm: SlurmCluster
+    ) -> None:
+        executed = Counter(ordeal.trace.read_text().splitlines())
+        for run_id in ordeal.runs:
+            jobs = job_records(site.journal(run_id).store, run_id)
+            iterations = [(job.key.iteration, job.key.attempt, job.state) for job in jobs]
+            assert iterations == [(k, 0, "COMPLETED") for k in range(1, LINKS + 1)]
+            assert [executed.pop(str(job.key)) for job in jobs] == [1] * LINKS
+            accepted = sorted(name for _, name in slurm_accounted(slurm, run_id))
+            assert accepted == sorted(job.key.job_name for job in jobs)
+        assert not executed
+
+
+def drivers_alive(site: Site) -> list[psutil.Process]:
+    """Processes of flow runs, also of workers that were killed."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        words, there = process.info["cmdline"] or [], process.info["environ"] or {}
+        if DRIVER in words and there.get("QCSC_LOOP_STORE") == str(site.line.store):
+            found.append(process)
+    return found
