@@ -28,7 +28,8 @@
     │   ├── SubmissionUnclear       it may have been accepted, and does not turn up
     │   ├── SiteUnreachable         the scheduler or service does not answer
     │   └── CredentialsRefused      it answers, and does not let us in
-    └── PrefectUnreachable          no Prefect API answers
+    ├── PrefectUnreachable          no Prefect API answers
+    └── PrefectRefused              it answers, and does not let us in
 
 The raiser passes facts, the class makes the sentence: what failed, what is valid, what to do next.
 """
@@ -362,4 +363,17 @@ class PrefectUnreachable(QcscLoopError):
         super().__init__(
             f"the Prefect API at {url} does not answer ({why}). Start it (prefect server start), "
             "correct PREFECT_API_URL or unset it for a temporary server, or run with --no-prefect."
+        )
+
+
+class PrefectRefused(QcscLoopError):
+    """The Prefect API asks for a password or a key, and has another one."""
+
+    exit_code = 2
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"the Prefect API at {url} does not let us in. Set PREFECT_API_AUTH_STRING to the "
+            "user:password that its server was started with (for Prefect Cloud PREFECT_API_KEY), "
+            "or run with --no-prefect."
         )

@@ -38,7 +38,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel, ConfigDict
 
-from qcsc_loop.errors import PrefectUnreachable, StoreError
+from qcsc_loop.errors import PrefectRefused, PrefectUnreachable, StoreError
 from qcsc_loop.events import (
     Event,
     IterationCommitted,
@@ -48,6 +48,7 @@ from qcsc_loop.events import (
     RunStopped,
 )
 from qcsc_loop.outcome import Reason
+from qcsc_loop.prefect.server import REFUSING
 from qcsc_loop.prefect.starting import DEPLOYMENT_NAME
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
@@ -256,6 +257,7 @@ async def post_event(name: str, about: str, payload: dict[str, Any], sent: UUID)
 
     Raises:
         PrefectUnreachable: no server is configured, or it does not answer.
+        PrefectRefused: it asks for a password or a key.
     """
     url = PREFECT_API_URL.value()
     if not url:
@@ -271,4 +273,6 @@ async def post_event(name: str, about: str, payload: dict[str, Any], sent: UUID)
             answer = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
             answer.raise_for_status()
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSING:
+            raise PrefectRefused(str(url)) from error
         raise PrefectUnreachable(str(url), str(error) or type(error).__name__) from error

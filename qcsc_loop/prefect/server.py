@@ -16,15 +16,15 @@ from pathlib import Path
 
 import httpx
 from prefect.context import FlowRunContext
-from prefect.settings import PREFECT_API_AUTH_STRING as AUTH_STRING
-from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from qcsc_loop.child import tied_to_this_process
-from qcsc_loop.errors import PrefectUnreachable
+from qcsc_loop.errors import PrefectRefused, PrefectUnreachable
 
 START_SECONDS = 180  # the first start on a slow disk migrates the database
 ANSWER_SECONDS = 10
 FLUSH_SECONDS = 3
+REFUSING = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
 QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
@@ -46,6 +46,7 @@ def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
 
     Raises:
         PrefectUnreachable: the configured API, or the temporary server, does not answer.
+        PrefectRefused: it asks for a password or a key.
     """
     configured = PREFECT_API_URL.value()
     if FlowRunContext.get() is not None:  # Prefect has one already, if need be its own
@@ -81,16 +82,22 @@ def _flush() -> None:
 
 def _require_answer(url: str) -> None:
     try:
+        # /health answers anybody
         response = httpx.get(
-            f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS, auth=_auth(), headers=_headers()
+            f"{url.rstrip('/')}/admin/version",
+            timeout=ANSWER_SECONDS,
+            auth=_auth(),
+            headers=_headers(),
         )
+        if response.status_code in REFUSING:
+            raise PrefectRefused(url)
         response.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PrefectUnreachable(url, str(error) or type(error).__name__) from error
 
 
 def _auth() -> tuple[str, str] | None:
-    secret = AUTH_STRING.value()
+    secret = get_current_settings().api.auth_string
     if secret is None:
         return None
     user, _, password = secret.get_secret_value().partition(":")
@@ -98,7 +105,7 @@ def _auth() -> tuple[str, str] | None:
 
 
 def _headers() -> dict[str, str]:
-    key = PREFECT_API_KEY.value()
+    key = get_current_settings().api.key
     return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
 
 

@@ -31,17 +31,25 @@ def free_port() -> int:
 
 
 class PrefectServer:
-    """A server on one port and one SQLite database, however often it is started."""
+    """A server on one port and one database, however often it is started.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        auth: user and password, as "user:password"; empty: it lets everybody in.
+        settings: more of Prefect's, as environment variables.
+    """
+
+    def __init__(self, home: Path, *, auth: str = "", **settings: str) -> None:
         self._home, self._port = home, free_port()
+        self._auth = auth
+        self._more = settings
         self.url = f"http://127.0.0.1:{self._port}/api"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def settings(self) -> dict[str, str]:
         """What makes a command use it."""
-        return {"PREFECT_API_URL": self.url}
+        there = {"PREFECT_API_URL": self.url}
+        return there | ({"PREFECT_API_AUTH_STRING": self._auth} if self._auth else {})
 
     def start(self) -> None:
         command = [
@@ -54,7 +62,7 @@ class PrefectServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=environment(self._home, self._home) | QUIET,
+            env=environment(self._home, self._home) | QUIET | self._more | self._secret,
         )
         end = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -62,9 +70,18 @@ class PrefectServer:
             assert time.monotonic() < end, "the Prefect server does not answer"
             time.sleep(0.05)
 
+    @property
+    def _secret(self) -> dict[str, str]:
+        return {"PREFECT_SERVER_API_AUTH_STRING": self._auth} if self._auth else {}
+
+    @property
+    def _login(self) -> tuple[str, str] | None:
+        user, _, password = self._auth.partition(":")
+        return (user, password) if self._auth else None
+
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/health", timeout=5).is_success
+            return httpx.get(f"{self.url}/health", timeout=5, auth=self._login).is_success
         except httpx.HTTPError:
             return False
 
@@ -128,15 +145,15 @@ class PrefectServer:
         ).raise_for_status()
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.url}{path}", timeout=30)
+        answer = httpx.get(f"{self.url}{path}", timeout=30, auth=self._login)
         assert answer.is_success, answer.text
         return answer.json()
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        answer = httpx.post(f"{self.url}{path}", json=body, timeout=30)
+        answer = httpx.post(f"{self.url}{path}", json=body, timeout=30, auth=self._login)
         end = time.monotonic() + START_SECONDS
         while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # SQLite was busy
             assert time.monotonic() < end, answer.text
-            answer = httpx.post(f"{self.url}{path}", json=body, timeout=30)
+            answer = httpx.post(f"{self.url}{path}", json=body, timeout=30, auth=self._login)
         assert answer.is_success, answer.text
         return answer.json()

@@ -21,7 +21,7 @@ from system.command_line import Background, command_line
 from system.deployments import START_SECONDS, Site, with_toys
 from system.server import PrefectServer
 from system.test_killed_jobs import slurm_accounted
-from waiting import until
+from waiting import line_count, until
 
 pytestmark = pytest.mark.server
 
@@ -29,7 +29,7 @@ WANDER, RAISES, CHAIN, DIES = (
     f"system.toy_flows:{name}" for name in ("wander", "raises", "chain", "dies")
 )
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
-SOON = {"times": 30, "delay": 0.0, "start_within": 15.0}
+SOON = {"times": 100, "delay": 0.0, "start_within": 15.0}
 SLURM = {"type": "hpc", "hpc_profile": {"scheduler": "slurm"}, "execution_profile": {}}
 KILLS, LINKS = 50, 6
 
@@ -251,6 +251,15 @@ class Ordeal:
     runs: list[str] = field(default_factory=list[str])
     killed: Counter[str] = field(default_factory=Counter[str])
 
+    def until_a_job_begins(self, site: Site) -> None:
+        lines = line_count(self.trace)
+        begun = lambda: line_count(self.trace) > lines or self.over(site)  # noqa: E731
+        until(begun, "a job begins", START_SECONDS)
+
+    def over(self, site: Site) -> bool:
+        """Whether all of them are at their end."""
+        return all(site.status(run_id) == "max_iterations" for run_id in self.runs)
+
 
 class TestKilledAgainAndAgain:
     @pytest.fixture(scope="class")
@@ -266,13 +275,15 @@ class TestKilledAgainAndAgain:
             run={"drive": "chain", "max_iterations": LINKS, "resume": SOON},
         )  # fmt: skip
         while sum(ordeal.killed.values()) < KILLS:
-            if all(site.status(run_id) == "max_iterations" for run_id in ordeal.runs):
+            if ordeal.over(site):
                 ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(2)]
                 for run_id in ordeal.runs[-2:]:
                     settings = {"drive": "chain", "max_iterations": LINKS, "resume": SOON,
                                 "run_id": run_id, "seed": int(run_id[8:])}  # fmt: skip
                     site.start(name, run=settings)
-            time.sleep(chance.uniform(0, 4))  # waits for nothing: it makes them die anywhere
+            if chance.random() < 1 / 2:  # else most would die while they import
+                ordeal.until_a_job_begins(site)
+            time.sleep(chance.uniform(0, 2))  # waits for nothing: it makes them die anywhere
             if chance.random() < 1 / 8:
                 worker.kill()
                 worker = site.worker()

@@ -1,0 +1,96 @@
+"""The same with a Prefect server on PostgreSQL that asks for a password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from cluster.postgresql import PostgreSQL, binaries
+from system.command_line import Background, command_line
+from system.deployments import START_SECONDS, Site, with_toys
+from system.server import PrefectServer
+from waiting import until
+
+pytestmark = pytest.mark.server
+
+WANDER = "system.toy_flows:wander"
+AUTH = "admin:let-me-in"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[Site]:
+    if binaries() is None:
+        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
+    database = PostgreSQL()
+    server = PrefectServer(
+        tmp_path_factory.mktemp("on-postgresql"),
+        auth=AUTH,
+        PREFECT_API_DATABASE_CONNECTION_URL=database.url,
+    )
+    try:
+        database.start()
+        server.start()
+        server.post("/work_pools/", {"name": "pool", "type": "process"})
+        folder = tmp_path_factory.mktemp("site")
+        with command_line(folder, prefect_home, **with_toys(server)) as line:
+            yield Site(line, server, pool="pool")
+    finally:
+        server.stop()
+        database.stop()
+
+
+@pytest.fixture(scope="module")
+def worker(site: Site) -> Background:
+    return site.worker()
+
+
+def test_a_run_is_published_and_comes_back_from_the_database(site: Site) -> None:
+    first = ("run", "system.toys:Wander", "--run-id", "published", "--max-iterations", "2")
+    site.line(*first).well()
+    assert site.server.iterations("published") == [0, 1, 2]
+    elsewhere = site.line.folder / "another-disk"
+    words = ("resume", "published", "--max-iterations", "4", "--store", elsewhere, "--json")
+    resumed = site.line(*words).well().answer
+    assert (resumed["resumed_from"], resumed["iteration"]) == (2, 4)
+
+
+def test_without_the_password_nobody_gets_in(site: Site) -> None:
+    assert httpx.post(f"{site.server.url}/block_documents/filter", json={}).status_code == 401
+    for secret in ("", "admin:guessed"):
+        words = ("run", "system.toys:Wander", "--run-id", "outside")
+        result = site.line(*words, env={"PREFECT_API_AUTH_STRING": secret})
+        assert "does not let us in. Set PREFECT_API_AUTH_STRING" in result.refusal
+        sent = site.line("emit", "lab.calibrated", env={"PREFECT_API_AUTH_STRING": secret})
+        assert "does not let us in" in sent.refusal
+    assert not site.journal("outside").exists()
+
+
+def test_a_chain_whose_driver_is_killed_ends_with_the_same_bits(
+    site: Site, worker: Background, tmp_path: Path
+) -> None:
+    supervisor, gate = site.supervisor(), tmp_path
+    algorithm = {"gate": str(gate), "gates": [2]}
+    run = {"run_id": "chained", "drive": "chain", "max_iterations": 3,
+           "resume": {"times": 5, "delay": 0.0}}  # fmt: skip
+    site.start(site.deploy(name="chained", flow=WANDER, run=run, algorithm=algorithm))
+    until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
+    psutil.Process(site.journal("chained").epochs()[-1].holder.pid).kill()
+    (gate / "2.open").touch()
+    site.until_status("chained", "max_iterations")
+    whole = site.line(
+        "run", "system.toys:Wander", "--no-prefect", "--max-iterations", "3", "--json"
+    )
+    assert site.journal("chained").history()[-1].state_sha256 == whole.well().answer["state_sha256"]
+    assert supervisor.process.poll() is None and worker.process.poll() is None
+
+
+def test_an_event_starts_a_run(site: Site, worker: Background) -> None:
+    trigger = {"event": "lab.calibrated", "algorithm": {"size": "{{ event.payload.size }}"}}
+    site.deploy(name="told", flow=WANDER, run={"max_iterations": 1}, triggers=[trigger])
+    site.line("emit", "lab.calibrated", "--payload", "size=77").well()
+    site.until_status(site.until_run(size=77).run_id, "max_iterations")
+    assert worker.process.poll() is None
