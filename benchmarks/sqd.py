@@ -32,8 +32,7 @@ import numpy as np
 import psutil
 
 from benchmarks.figures import Figure, Target, at_most, show
-from qcsc_algorithms.sqd import SQD, ffsim_sampler, method
-from qcsc_algorithms.sqd import algorithm as closed_loop
+from qcsc_algorithms.sqd import SQD, ffsim_sampler
 from qcsc_algorithms.sqd.algorithm import Walkers
 from qcsc_algorithms.sqd.ansatz import LUCJ
 from qcsc_algorithms.sqd.configurations import (
@@ -364,12 +363,8 @@ def _record(_store: DirectoryStore, name: str, _document: Document) -> str:
 
 
 WORK, IDLE, REST = "workers at work", "no worker at work", "nothing of what follows"
-SCIENCE = "science in the driver"
 WATCHED: tuple[tuple[object, str, str | Callable[..., str]], ...] = (
     (worker._Worker, "call", WORK),
-    (closed_loop, "from_samples", SCIENCE),
-    (method, "recover", SCIENCE),
-    (method, "subsample", SCIENCE),
     (DirectoryStore, "write", _record),
     (DirectoryStore, "append", "history, written"),
     (DirectoryStore, "read", "parts' records, looked for"),

@@ -11,17 +11,17 @@ from functools import partial
 from typing import Annotated
 
 import numpy as np
-from anyio import to_thread
 from pydantic import Field, model_validator
 
 from qcsc_algorithms.sqd.ansatz import LUCJ
-from qcsc_algorithms.sqd.configurations import from_samples
+from qcsc_algorithms.sqd.configurations import register
 from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.method import (
     MAX_PATIENCE,
     Diagonalised,
     Guess,
     SampleBased,
+    Seen,
     energy_table,
     require_variational,
     settled,
@@ -224,5 +224,5 @@ class SQD(
         return await sampler.sample(circuit, shots=self.shots)
 
     async def _walker_energy(self, state: Walkers, samples: Samples) -> Diagonalised:
-        found = await to_thread.run_sync(from_samples, samples, state.hamiltonian.norb)
-        return await self._diagonalised(state.hamiltonian, found, state.guess)
+        seen = Seen(register(samples, state.hamiltonian.norb))
+        return await self._diagonalised(state.hamiltonian, seen, state.guess)

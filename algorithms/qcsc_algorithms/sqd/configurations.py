@@ -63,14 +63,28 @@ def from_samples(samples: Samples, norb: int) -> Configurations:
     Raises:
         ValueError: it is another register.
     """
+    return from_shots(register(samples, norb), norb)
+
+
+def from_shots(rows: Strings, norb: int) -> Configurations:
+    """The configurations of packed shots of 2 norb bits."""
+    distinct, first, which = unique_rows(rows)
+    return from_rows(distinct, np.bincount(which, minlength=len(first)), norb)
+
+
+def register(samples: Samples, norb: int) -> Strings:
+    """The packed shots of the one register of 2 norb bits.
+
+    Raises:
+        ValueError: it is another register.
+    """
     widths = samples.num_bits
     if list(widths.values()) != [2 * norb]:
         raise ValueError(
             f"samples of {norb} orbitals are one register of {2 * norb} bits, not {widths}"
         )
     (rows,) = samples.bits.values()
-    distinct, first, which = unique_rows(np.asarray(rows))
-    return from_rows(distinct, np.bincount(which, minlength=len(first)), norb)
+    return np.asarray(rows)
 
 
 def from_rows(rows: Strings, counts: npt.NDArray[np.int64], norb: int) -> Configurations:

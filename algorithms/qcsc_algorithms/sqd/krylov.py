@@ -14,13 +14,13 @@ from anyio import to_thread
 from pydantic import Field
 
 from qcsc_algorithms.sqd.ansatz import LUCJ
-from qcsc_algorithms.sqd.configurations import from_rows
 from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.method import (
     MAX_PATIENCE,
     Diagonalised,
     Guess,
     SampleBased,
+    Seen,
     energy_table,
     require_variational,
     settled,
@@ -145,7 +145,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
 
     async def evaluate(self, state: Krylov, samples: Samples) -> Pooled:
         pool = await to_thread.run_sync(_with, state.pool, samples)
-        seen = await to_thread.run_sync(from_rows, pool.rows, pool.counts, state.hamiltonian.norb)
+        seen = Seen(np.asarray(pool.rows), np.asarray(pool.counts))
         return Pooled(
             pool=pool, found=await self._diagonalised(state.hamiltonian, seen, state.guess)
         )

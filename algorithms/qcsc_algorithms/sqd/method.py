@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from anyio import to_thread
 from pydantic import BaseModel, Field, SerializeAsAny
 
@@ -15,6 +16,8 @@ from qcsc_algorithms.sqd.configurations import (
     Configurations,
     Floats,
     Strings,
+    from_rows,
+    from_shots,
     hartree_fock,
     unpacked,
 )
@@ -97,6 +100,62 @@ class Diagonalised(Record):
         return float(np.std(self.energies, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
 
 
+class Seen(NamedTuple):
+    """Distinct packed shots of one register, and how often each was seen.
+
+    Attributes:
+        rows: uint8 (distinct, bytes).
+        counts: int64 (distinct,); None: `rows` are single shots, repeated ones among them.
+    """
+
+    rows: Strings
+    counts: npt.NDArray[np.int64] | None = None
+
+    def configurations(self, norb: int) -> Configurations:
+        """What electron configurations these are."""
+        if self.counts is None:
+            return from_shots(self.rows, norb)
+        return from_rows(self.rows, self.counts, norb)
+
+
+class Chosen(NamedTuple):
+    """The subspaces that are diagonalised.
+
+    Attributes:
+        valid: share of the shots with the right numbers of electrons.
+        blind: whether there were none, and no occupancies to recover the others by.
+    """
+
+    subspaces: list[Subspace]
+    valid: float
+    blind: bool
+
+
+def chosen_subspaces(
+    seen: Seen,
+    norb: int,
+    electrons: tuple[int, int],
+    guess: Guess,
+    max_strings: int,
+    max_carryover: int,
+    batches: int,
+    rng: np.random.Generator,
+) -> Chosen:
+    """Recovers configurations and draws subspaces of them."""
+    configurations = seen.configurations(norb)
+    pool = configurations.valid(electrons)
+    blind = not guess.occupancies.size and not len(pool)
+    occupancies = _hartree_fock_occupancies(norb, electrons) if blind else guess.occupancies
+    if occupancies.size:
+        pool = recover(configurations, occupancies, electrons, rng)
+    carryover = (guess.alpha, guess.beta)
+    subspaces = [
+        subsample(pool, electrons, max_strings, carryover, max_carryover, rng)
+        for _ in range(batches)
+    ]
+    return Chosen(subspaces, _valid_share(configurations, electrons), blind)
+
+
 class SampleBased(BaseModel):
     """The parameters of sample-based quantum diagonalization, and its classical half.
 
@@ -136,32 +195,24 @@ class SampleBased(BaseModel):
         return found
 
     async def _diagonalised(
-        self, hamiltonian: Hamiltonian, configurations: Configurations, guess: Guess
+        self, hamiltonian: Hamiltonian, seen: Seen, guess: Guess
     ) -> Diagonalised:
         """Recovery, subsamples, diagonalisations; draws on the current step's randomness."""
         electrons, rng = hamiltonian.electrons, current_step().rng
-        valid = configurations.valid(electrons)
-        share = _valid_share(configurations, electrons)
-        occupancies: Floats = guess.occupancies
-        if not occupancies.size and not len(valid):
+        limit = int(self.carryover * self.max_strings)
+        chosen = await in_worker(
+            chosen_subspaces,
+            *(seen, hamiltonian.norb, electrons, guess),
+            *(self.max_strings, limit, self.batches, rng),
+        )
+        if chosen.blind:
             current_step().logger.warning(
                 "no sample has the right numbers of electrons %s: all are recovered towards the "
                 "Hartree-Fock occupancies",
                 electrons,
             )
-            occupancies = _hartree_fock_occupancies(hamiltonian)
-        pool = valid
-        if occupancies.size:
-            pool = await to_thread.run_sync(recover, configurations, occupancies, electrons, rng)
-        limit = int(self.carryover * self.max_strings)
-        subspaces = [
-            await to_thread.run_sync(
-                subsample, pool, electrons, self.max_strings, (guess.alpha, guess.beta), limit, rng
-            )
-            for _ in range(self.batches)
-        ]
-        solutions = await self._solved(hamiltonian, subspaces)
-        return self._summary(subspaces, solutions, share, limit)
+        solutions = await self._solved(hamiltonian, chosen.subspaces)
+        return self._summary(chosen.subspaces, solutions, chosen.valid, limit)
 
     async def _solved(self, hamiltonian: Hamiltonian, subspaces: list[Subspace]) -> list[Solution]:
         assert isinstance(self.machine, Machine)  # names were resolved when the run started
@@ -246,9 +297,9 @@ def _valid_share(configurations: Configurations, electrons: tuple[int, int]) -> 
     return float(configurations.weights[right].sum())
 
 
-def _hartree_fock_occupancies(hamiltonian: Hamiltonian) -> Floats:
-    rows: list[Strings] = [hartree_fock(hamiltonian.norb, n) for n in hamiltonian.electrons]
-    return np.array([unpacked(row, hamiltonian.norb)[0] for row in rows], np.float64)
+def _hartree_fock_occupancies(norb: int, electrons: tuple[int, int]) -> Floats:
+    rows: list[Strings] = [hartree_fock(norb, n) for n in electrons]
+    return np.array([unpacked(row, norb)[0] for row in rows], np.float64)
 
 
 def settled(energies: NDArray, error: float, tolerance: float, patience: int) -> bool:
