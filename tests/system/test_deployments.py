@@ -12,7 +12,7 @@ import pytest
 from cluster.slurm import SlurmCluster
 from qcsc_loop.testing import FakeIBMQuantum
 from system.command_line import Background, command_line
-from system.deployments import START_SECONDS, Site, with_toys
+from system.deployments import START_SECONDS, TESTS, Site, with_toys
 from system.server import PrefectServer
 from waiting import until
 
@@ -75,6 +75,12 @@ class TestDeploy:
         assert "size" in site.line("deploy", good, bad).refusal
         dry = site.line("deploy", good, "--dry-run").well().out
         assert dry == "would create wander/one-of-two\n"
+
+    def test_the_examples_can_be_deployed(self, site: Site) -> None:
+        files = sorted((TESTS.parent / "examples" / "deployments").glob("*.toml"))
+        would = [f"would create {name}" for name in ("sqd/nightly", "bitcount/triggered")]
+        said = site.line("deploy", "--dry-run", *files).well().out
+        assert said.splitlines() == would
 
     def test_the_form_has_the_titles_and_limits_of_both_parameters(self, site: Site) -> None:
         Site(site.line, site.server).deploy(name="form", flow="bitcount")
