@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,6 +167,26 @@ class TestRefused:
     def test_a_deployment_of_a_pool_is_not_served(self, site: Site) -> None:
         file = site.file(name="bad", flow=WANDER)
         assert "workers run it" in site.line("serve", file).refusal
+
+
+class TestServed:
+    def test_one_process_serves_several_files(self, site: Site) -> None:
+        served = Site(site.line, site.server)
+        trigger = {"event": "lab.served", "algorithm": {"size": "{{ event.payload.size }}"}}
+        files = [
+            served.file(
+                name=name, flow=WANDER, run=TWO, triggers=[trigger], algorithm={"says": name}
+            )
+            for name in ("first", "second")
+        ]
+        server = site.line.start("serve", *files, "--poll", "0.5")
+        until(lambda: server.said.count("serving wander/") == 2, "both are served", START_SECONDS)
+        site.line("emit", "lab.served", "--payload", "size=71").well()
+        first, second = (site.until_run(size=71, says=name) for name in ("first", "second"))
+        for run in (first, second):
+            site.until_status(run.run_id, "max_iterations")
+        server.send(signal.SIGINT)
+        assert "Traceback" not in server.result().err
 
 
 class TestStarts:
