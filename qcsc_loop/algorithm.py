@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qcsc_loop.codec import Codec
 from qcsc_loop.errors import BadAlgorithm
+from qcsc_loop.forms import in_short
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.state import State
 
@@ -64,6 +65,7 @@ class IterativeAlgorithm(BaseModel, ABC, Generic[S, M, E]):
         frozen=True,
         extra="forbid",
         ser_json_inf_nan="strings",
+        json_schema_extra=in_short,
         coerce_numbers_to_str=True,  # `--set label=12` for a text
     )
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
+from qcsc_loop.forms import in_short
 from qcsc_loop.options import RunOptions
 from qcsc_loop.retry import Retry
 from qcsc_loop.settings import environment
@@ -27,7 +28,7 @@ class AutoResume(BaseModel):
         start_within: seconds after which a flow run that claimed no run counts as gone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_short)
 
     times: int = Field(default=3, ge=0, description="per iteration; 0 = never")
     delay: float = Field(default=10.0, ge=0, description="seconds; doubles each time")
@@ -62,23 +63,31 @@ class RunSettings(BaseModel):
         pause: waits for a person, suspended, when the run fails or has spent its budget.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_short)
 
     run_id: RunId | None = Field(default=None, description="empty: from the flow run's id")
-    seed: int | None = Field(default=None, ge=0)
-    max_iterations: int | None = Field(default=None, ge=0)
-    max_qpu_seconds: float | None = Field(default=None, gt=0)
-    max_shots: float | None = Field(default=None, gt=0)
-    max_node_hours: float | None = Field(default=None, gt=0)
-    stop: tuple[SerializeAsAny[StopRule], ...] = ()
+    seed: int | None = Field(default=None, ge=0, description="of all randomness; empty: 0")
+    max_iterations: int | None = Field(default=None, ge=0, description="empty: 100")
+    max_qpu_seconds: float | None = Field(default=None, gt=0, description="budget")
+    max_shots: float | None = Field(default=None, gt=0, description="budget")
+    max_node_hours: float | None = Field(default=None, gt=0, description="budget")
+    stop: tuple[SerializeAsAny[StopRule], ...] = Field(
+        default=(), description="more rules, of which any stops the run"
+    )
     store: str | None = Field(default=None, description="folder; empty: QCSC_LOOP_STORE")
-    keep: int | None = Field(default=None, ge=2)
-    retry: Retry | None = None
-    tasks: Literal["step", "iteration", "none"] = "step"
-    drive: Literal["loop", "chain"] = "loop"
+    keep: int | None = Field(default=None, ge=2, description="iterations whose files stay")
+    retry: Retry | None = Field(default=None, description="when a hook raises; empty: never")
+    tasks: Literal["step", "iteration", "none"] = Field(
+        default="step", description="what becomes a Prefect task"
+    )
+    drive: Literal["loop", "chain"] = Field(
+        default="loop", description="one flow run, or one for every few iterations"
+    )
     iterations: int = Field(default=1, ge=1, description="of a flow run in a chain")
-    after: int | None = Field(default=None, ge=-1, description="go on after this iteration")
-    resume: AutoResume = AutoResume()
+    after: int | None = Field(
+        default=None, ge=-1, description="go on with run_id after this iteration, as it was begun"
+    )
+    resume: AutoResume = Field(default=AutoResume(), description="what a supervisor may do")
     pause: bool = Field(default=False, description="wait for a person after a failure")
 
     @model_validator(mode="after")

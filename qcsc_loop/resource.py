@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from qcsc_loop.forms import in_short
+
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 """The name of a saved block, `block-type/name`; resolved once, when the run starts."""
 
@@ -37,7 +39,9 @@ class Resource(BaseModel, ABC):
     settings are written to checkpoints and shown in forms; hold a credential's name instead.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", json_schema_extra=in_short
+    )
 
     block_type: ClassVar[str | None] = None  # of the saved block that a bare name means
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from qcsc_loop.forms import in_short
+
 Hook = Literal["initialize", "sample", "evaluate", "update", "converged"]
 
 
@@ -23,7 +25,7 @@ class Retry(BaseModel):
         hooks: the hooks this holds for; empty: all.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_short)
 
     times: int = Field(default=0, ge=0)
     delay: float = Field(default=1.0, ge=0)

@@ -90,6 +90,8 @@ class TestDeploy:
         assert list(form["properties"]) == ["algorithm", "run"]
         qubits = form["definitions"]["BitCount"]["properties"]["num_qubits"]
         assert (qubits["title"], qubits["minimum"]) == ("Num Qubits", 2)
+        for part in ("BitCount", "RunSettings"):  # a paragraph, no page of a manual
+            assert "\n" not in form["definitions"][part]["description"]
         run = form["definitions"]["RunSettings"]["properties"]
         assert run["drive"]["enum"] == ["loop", "chain"]
 
