@@ -32,6 +32,7 @@ from qcsc_loop.parameters import build, merged
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.pausing import Changes, answer, wait_for_a_person
 from qcsc_loop.prefect.restore import restore
+from qcsc_loop.prefect.sigterm import ended_by_sigterm
 from qcsc_loop.prefect.starting import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS, start
 from qcsc_loop.store.journal import Journal
 
@@ -69,7 +70,8 @@ async def driven(algorithm: Algorithm, run: RunSettings) -> Driven:
             DEPLOYMENT_NAME: await _deployment_name(flow_run),
             SETTINGS: run.model_dump(mode="json"),
         }
-        outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
+        async with ended_by_sigterm():
+            outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
     except (RunLocked, LeaseLost) as error:  # two flow runs for the same iterations
         return Completed(name="Superseded", message=f"nothing was done here: {error}")
     except Exception:

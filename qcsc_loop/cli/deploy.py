@@ -15,7 +15,7 @@ import anyio
 from qcsc_loop.cli.drive import read_toml
 from qcsc_loop.cli.tables import wide_console
 from qcsc_loop.deployment import Deployment, described
-from qcsc_loop.errors import InvalidParameters, PrefectUnreachable
+from qcsc_loop.errors import InvalidParameters, PrefectUnreachable, QcscLoopError
 from qcsc_loop.settings import environment
 from qcsc_loop.store.directory import DirectoryStore
 
@@ -130,6 +130,10 @@ async def _supervise(store: DirectoryStore, every: float, once: bool, as_json: b
             async with get_client() as client:
                 async for action in supervise(client, store):
                     _say(action.run_id, str(action.did), action.why, said, as_json)
+        except QcscLoopError as error:  # the store's disk
+            if once:
+                raise
+            _say("", "waiting", str(error), said, as_json)
         except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError) as error:
             url = str(PREFECT_API_URL.value())
             if once:
@@ -148,5 +152,5 @@ def _say(run_id: str, did: str, why: str, said: dict[str, Any], as_json: bool) -
     if as_json:
         print(json.dumps({"run_id": run_id, "did": did, "why": why}), flush=True)
     else:
-        words = f"{datetime.now():%Y-%m-%d %H:%M:%S}  {did:<8} {run_id or 'the server'}: {why}"
+        words = f"{datetime.now():%Y-%m-%d %H:%M:%S}  {did:<8} {run_id or 'all'}: {why}"
         print(words, file=sys.stdout, flush=True)

@@ -68,7 +68,7 @@ def status(journal: Journal) -> str:
     end = journal.end(epoch)
     if end is not None:
         return str(end.reason)
-    return "running" if journal.driven_for(journal.epochs()[-1]) else "crashed"
+    return "running" if journal.driven_for(journal.epoch(epoch)) else "crashed"
 
 
 def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:

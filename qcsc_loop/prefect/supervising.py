@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import httpx
 from anyio import to_thread
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed, Scheduled
 
 from qcsc_loop.driving import RunSettings
@@ -28,12 +29,14 @@ from qcsc_loop.jobs.reap import reap
 from qcsc_loop.outcome import Reason
 from qcsc_loop.prefect.starting import DEPLOYMENT, FLOW_RUN, SETTINGS, attempts, flow_runs, start
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.store.journal import Journal, journals
+from qcsc_loop.store.journal import Journal, journals, run_ids
 from qcsc_loop.store.records import EndRecord, EpochRecord, now
 
 TAG = "qcsc-loop"
 _OVER = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
 _BEGUN = {StateType.PENDING, StateType.RUNNING}
+_REFUSALS = {httpx.codes.NOT_FOUND, httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY}
+_LOOK_BACK = timedelta(days=2)  # for flow runs that never began
 _CANCELLED = {StateType.CANCELLED, StateType.CANCELLING}
 
 
@@ -114,7 +117,7 @@ def _look(journal: Journal) -> _Gone | None:
         newest = journal.newest_epoch()
         if not newest:
             return None
-        epoch, end = journal.epochs()[-1], journal.end(newest)
+        epoch, end = journal.epoch(newest), journal.end(newest)
         if not epoch.provenance.get(DEPLOYMENT):
             return None
         if end is None and journal.driven_for(epoch):
@@ -129,11 +132,13 @@ def _look(journal: Journal) -> _Gone | None:
 
 
 def _handed_over(journal: Journal, after: int) -> bool:
-    ends = [journal.end(number) for number in range(journal.newest_epoch(), 0, -1)]
-    return any(
-        end is not None and end.reason is Reason.HANDED_OVER and end.iteration == after
-        for end in ends
-    )
+    for number in range(journal.newest_epoch(), 0, -1):
+        end = journal.end(number)
+        if end is not None and end.iteration < after:
+            return False
+        if end is not None and end.reason is Reason.HANDED_OVER and end.iteration == after:
+            return True
+    return False
 
 
 async def _bring_back(client: PrefectClient, gone: _Gone) -> Action | None:
@@ -145,7 +150,7 @@ async def _bring_back(client: PrefectClient, gone: _Gone) -> Action | None:
         await _report_crash(client, driver, gone.why)
     most = run.resume.times + gone.handed_over  # the first one is no resume then
     made = await attempts(client, gone.deployment, journal, gone.after, most)
-    if made and not _used_up(made[-1], gone, run):
+    if made and (made[-1].state_type in _CANCELLED or not _used_up(made[-1], gone, run)):
         return None
     if len(made) >= most:
         if most == 0:
@@ -156,8 +161,11 @@ async def _bring_back(client: PrefectClient, gone: _Gone) -> Action | None:
         return Action(journal.run_id, Did.WAITING, f"{gone.why}; next attempt in {left:.0f} s")
     try:
         await start(client, gone.deployment, journal, run, gone.after, len(made))
-    except ObjectNotFound:
-        return Action(journal.run_id, Did.GAVE_UP, "its deployment is no longer there")
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code not in _REFUSALS:
+            raise
+        why = f"its deployment is gone or takes it no more ({error.response.status_code})"
+        return Action(journal.run_id, Did.GAVE_UP, f"{why}; to go on: qcsc-loop resume")
     return Action(journal.run_id, Did.STARTED, gone.why)
 
 
@@ -191,7 +199,10 @@ async def _begin_again(client: PrefectClient, store: DirectoryStore) -> AsyncIte
     """Flow runs of deployments whose process was killed before it had made its run."""
     found = await flow_runs(
         client,
-        flow_runs={"state": {"type": {"any_": [StateType.CRASHED, *_BEGUN]}}},
+        flow_runs={
+            "state": {"type": {"any_": [StateType.CRASHED, *_BEGUN]}},
+            "expected_start_time": {"after_": (now() - _LOOK_BACK).isoformat()},
+        },
         deployments={"tags": {"all_": [TAG]}},
     )
     for flow_run in found:
@@ -217,12 +228,13 @@ def _settings_of(flow_run: FlowRun) -> RunSettings | None:
 
 
 async def _has_driven(flow_run: FlowRun, run: RunSettings, store: DirectoryStore) -> bool:
+    """Whether it made a run, or worked on one that was there."""
+
     def look() -> bool:
-        return any(
-            epoch.provenance.get(FLOW_RUN) == str(flow_run.id)
-            for journal in ([Journal(store, run.run_id)] if run.run_id else journals(store))
-            for epoch in journal.epochs()
-        )
+        if run.run_id is None:
+            return any(run_id.endswith(flow_run.id.hex[:12]) for run_id in run_ids(store))
+        epochs = Journal(store, run.run_id).epochs()
+        return any(epoch.provenance.get(FLOW_RUN) == str(flow_run.id) for epoch in epochs)
 
     return await to_thread.run_sync(look)
 
@@ -246,4 +258,4 @@ def _changed(flow_run: FlowRun) -> datetime:
 
 
 def _silent_for(flow_run: FlowRun) -> float:
-    return (datetime.now(UTC) - _changed(flow_run)).total_seconds()
+    return (now() - _changed(flow_run)).total_seconds()

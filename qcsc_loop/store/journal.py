@@ -69,11 +69,12 @@ class Journal:
 
     def epochs(self) -> list[EpochRecord]:
         """Every driver so far, oldest first."""
-        return [
-            _load(EpochRecord, self.store.read(f"{self._epochs}/{name}").body, name)
-            for name in self.store.names(self._epochs)
-            if name.isdigit()
-        ]
+        return [self.epoch(int(name)) for name in self.store.names(self._epochs) if name.isdigit()]
+
+    def epoch(self, number: int) -> EpochRecord:
+        """One driver."""
+        name = f"{self._epochs}/{number:04d}"
+        return _load(EpochRecord, self.store.read(name).body, name)
 
     def newest_epoch(self) -> int:
         """The epoch that may write; 0 if there was none."""
@@ -94,8 +95,8 @@ class Journal:
 
     def settings(self) -> Settings:
         """What the newest driver ran the run with."""
-        epochs = self.epochs()
-        return epochs[-1].settings if epochs else self.record().settings
+        newest = self.newest_epoch()
+        return self.epoch(newest).settings if newest else self.record().settings
 
     def claim(self, settings: Settings, provenance: dict[str, Any], lease_seconds: float) -> Lease:
         """Makes this process the run's one driver.
@@ -124,8 +125,7 @@ class Journal:
         return Lease(self, record, beat)
 
     def _refuse_if_held(self, epoch: int) -> None:
-        name = f"{self._epochs}/{epoch:04d}"
-        record = _load(EpochRecord, self.store.read(name).body, name)
+        record = self.epoch(epoch)
         if self.end(epoch) is not None or not (left := self.driven_for(record)):
             return
         raise RunLocked(self.run_id, record.holder.host, record.holder.pid, record.since, left)

@@ -276,28 +276,29 @@ class TestKilledAgainAndAgain:
         )  # fmt: skip
         while sum(ordeal.killed.values()) < KILLS:
             if ordeal.over(site):
-                ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(2)]
-                for run_id in ordeal.runs[-2:]:
+                ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(3)]
+                for run_id in ordeal.runs[-3:]:
                     settings = {"drive": "chain", "max_iterations": LINKS, "resume": SOON,
                                 "run_id": run_id, "seed": int(run_id[8:])}  # fmt: skip
                     site.start(name, run=settings)
             if chance.random() < 1 / 2:  # else most would die while they import
                 ordeal.until_a_job_begins(site)
             time.sleep(chance.uniform(0, 2))  # waits for nothing: it makes them die anywhere
-            if chance.random() < 1 / 8:
+            if chance.random() < 1 / 6:
                 worker.kill()
                 worker = site.worker()
                 ordeal.killed["worker"] += 1
-            elif alive := drivers_alive(site):
-                chance.choice(alive).kill()
-                ordeal.killed["driver"] += 1
+            for driver in drivers_alive(site):
+                if chance.random() < 2 / 3:
+                    driver.kill()
+                    ordeal.killed["driver"] += 1
         for run_id in ordeal.runs:
             site.until_status(run_id, "max_iterations", seconds=300)
         assert supervisor.process.poll() is None
         return ordeal
 
     def test_as_many_were_killed_as_were_to(self, ordeal: Ordeal) -> None:
-        assert sum(ordeal.killed.values()) == KILLS
+        assert sum(ordeal.killed.values()) >= KILLS
         assert ordeal.killed["driver"] > 30 and ordeal.killed["worker"] > 1
 
     def test_every_run_ends_where_one_that_was_never_killed_ends(
