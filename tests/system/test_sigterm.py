@@ -32,7 +32,7 @@ def test_it_cancels_the_block_and_is_raised_when_that_has_ended() -> None:
 def test_what_the_block_raises_comes_through_as_it_is() -> None:
     async def raises() -> None:
         async with ended_by_sigterm():
-            raise StoreError("the disk", "is full")
+            raise StoreError("write", "a file", "the disk is full")
 
     with pytest.raises(StoreError):
         anyio.run(raises)
