@@ -6,9 +6,9 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
-import anyio
+from anyio import CancelScope
 from prefect.exceptions import TerminationSignal
 
 
@@ -25,21 +25,17 @@ async def ended_by_sigterm() -> AsyncIterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only that one handles signals
         return
-    before, scope = signal.getsignal(signal.SIGTERM), anyio.CancelScope()
-
-    async def wait() -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-            async for _ in signals:
-                scope.cancel()
-
-    waiting = asyncio.create_task(wait())  # a task group would wrap what the block raises
+    loop, before, scope = (
+        asyncio.get_running_loop(),
+        signal.getsignal(signal.SIGTERM),
+        CancelScope(),
+    )
+    loop.add_signal_handler(signal.SIGTERM, scope.cancel)
     try:
         with scope:
             yield
     finally:
-        waiting.cancel()
-        with suppress(asyncio.CancelledError):
-            await waiting
-        signal.signal(signal.SIGTERM, before)  # the receiver leaves none
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
     if scope.cancelled_caught:
         raise TerminationSignal(signal=signal.SIGTERM)
