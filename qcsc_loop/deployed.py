@@ -63,14 +63,15 @@ async def driven(algorithm: Algorithm, run: RunSettings) -> Driven:
             await restore(RunArtifacts(client, journal.run_id, flow_run.id), journal)
         changes = await answer(journal)
         chosen, options = await to_thread.run_sync(_to_drive, algorithm, run, journal, changes)
-        options["leave_jobs"] = _leave_them
         options["facts"] = {
             FLOW_RUN: str(flow_run.id),
             DEPLOYMENT: str(flow_run.deployment_id or ""),
             DEPLOYMENT_NAME: await _deployment_name(flow_run),
             SETTINGS: run.model_dump(mode="json"),
         }
-        async with ended_by_sigterm():
+        async with ended_by_sigterm() as sigterm:
+            # a worker that ends is no reason to lose a job; of a cancelled run a supervisor ends them
+            options["leave_jobs"] = sigterm.is_set
             outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
     except (RunLocked, LeaseLost) as error:  # two flow runs for the same iterations
         return Completed(name="Superseded", message=f"nothing was done here: {error}")
@@ -103,11 +104,6 @@ def _to_drive(
         after = run.after if run.after is not None else 0
         options["hand_over_at"] = max(after, 0) + run.iterations
     return algorithm, options
-
-
-def _leave_them() -> bool:
-    """A worker that ends is no reason to lose a job; of a cancelled run a supervisor ends them."""
-    return True
 
 
 async def _deployment_name(flow_run: FlowRun) -> str:

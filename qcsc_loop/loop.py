@@ -130,6 +130,7 @@ class _Drive(Generic[S, M, E]):
                 while (stop := self._stop()) is None:
                     k = at.commit.iteration + 1
                     at = await self._around("iteration", k, partial(self._iterate, at))
+                self._ledger.handed_over = stop.reason is Reason.HANDED_OVER
             end = self._end(stop.reason, stop.because)
             return self._outcome(at, stop, resumed_from)
         except BaseException as error:

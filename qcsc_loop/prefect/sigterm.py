@@ -13,27 +13,36 @@ from prefect.exceptions import TerminationSignal
 
 
 @asynccontextmanager
-async def ended_by_sigterm() -> AsyncIterator[None]:
+async def ended_by_sigterm() -> AsyncIterator[threading.Event]:
     """Cancels the block at SIGTERM, and then raises what Prefect expects.
 
     Prefect's own handler raises wherever Python happens to be. In a callback of asyncio that is
     swallowed, and the process goes on until it is killed.
 
+    Yields:
+        Whether it came.
+
     Raises:
-        TerminationSignal: the signal came.
+        TerminationSignal: it came.
     """
+    came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield  # only that one handles signals
+        yield came  # only that one handles signals
         return
     loop, before, scope = (
         asyncio.get_running_loop(),
         signal.getsignal(signal.SIGTERM),
         CancelScope(),
     )
-    loop.add_signal_handler(signal.SIGTERM, scope.cancel)
+
+    def end() -> None:
+        came.set()
+        scope.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
     try:
         with scope:
-            yield
+            yield came
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)

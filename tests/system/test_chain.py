@@ -31,7 +31,7 @@ WANDER, RAISES, CHAIN, DIES = (
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
 SOON = {"times": 100, "delay": 0.0, "start_within": 15.0}
 SLURM = {"type": "hpc", "hpc_profile": {"scheduler": "slurm"}, "execution_profile": {}}
-KILLS, LINKS = 50, 6
+KILLS, LINKS = 50, 4
 
 
 @pytest.fixture(scope="module")

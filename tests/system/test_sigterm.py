@@ -14,19 +14,20 @@ from qcsc_loop.prefect.sigterm import ended_by_sigterm
 
 
 async def in_block(steps: list[str]) -> None:
-    async with ended_by_sigterm():
+    async with ended_by_sigterm() as came:
         try:
+            assert not came.is_set()
             os.kill(os.getpid(), signal.SIGTERM)
             await anyio.sleep_forever()
         finally:
-            steps.append("ended in order")
+            steps.append(f"ended in order: {came.is_set()}")
 
 
 def test_it_cancels_the_block_and_is_raised_when_that_has_ended() -> None:
     steps: list[str] = []
     with pytest.raises(TerminationSignal):
         anyio.run(in_block, steps)
-    assert steps == ["ended in order"]
+    assert steps == ["ended in order: True"]
 
 
 def test_what_the_block_raises_comes_through_as_it_is() -> None:
