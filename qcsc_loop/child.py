@@ -16,15 +16,20 @@ PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 def main() -> None:
     """Becomes the command in `sys.argv`, tied to its parent's life (Linux)."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before prctl took effect
-            os.kill(os.getpid(), signal.SIGKILL)
+    die_with(parent)
     try:
         os.execvp(command[0], command)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         sys.exit(127)
+
+
+def die_with(parent: int) -> None:
+    """Has the kernel kill this process when its parent dies (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before prctl took effect
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def tied_to_this_process(command: list[str]) -> list[str]:

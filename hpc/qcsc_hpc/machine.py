@@ -19,10 +19,12 @@ from qcsc_hpc.batch import BatchSite
 from qcsc_hpc.folder import JobFolder
 from qcsc_hpc.local import LocalSite
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
-from qcsc_hpc.schedulers import scheduler_for
-from qcsc_hpc.schedulers.local import Local
+from qcsc_hpc.schedulers import dialect_for
 from qcsc_hpc.schedulers.scheduler import Dialect, refusals
 from qcsc_hpc.script import ScriptFacts, render
+from qcsc_hpc.warm.placing import Asked, warm_request
+from qcsc_hpc.warm.settings import Placement, Warm
+from qcsc_hpc.warm.site import results_in
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.files import replaced
 from qcsc_loop.jobs.key import JobKey
@@ -54,9 +56,17 @@ def _nothing_before(_folder: Path, _earlier: Path | None) -> None:
 
 
 class Machine(Resource, ABC):
-    """Settings of a place where programs run: WHERE and HOW."""
+    """Settings of a place where programs run: WHERE and HOW.
+
+    Attributes:
+        placement: a job for each call, or one warm job that serves a run's calls.
+        warm: how that one lives.
+    """
 
     block_type: ClassVar[str | None] = "hpc-machine"
+
+    placement: Placement = "job"
+    warm: Warm = Warm()
 
     @property
     @abstractmethod
@@ -126,7 +136,7 @@ class Machine(Resource, ABC):
         # not over where the program lies: a resumed run may be on another machine
         digest = await to_thread.run_sync(input_digest, [called, *arguments])
         site = self.site()
-        request = JobRequest(
+        job = JobRequest(
             name=name or called,
             site=site,
             input_sha256=digest,
@@ -139,7 +149,14 @@ class Machine(Resource, ABC):
             queue_seconds=how.queue_timeout,
             run_seconds=how.run_timeout if isinstance(site, BatchSite) else _shortest(how),
         )
-        return await run_once(request)
+        if self.placement == "job" or directory is not None:
+            return await run_once(job)
+        module = _module_of(self.what or program, self.where)
+        words = [str(word) for word in (arguments if module else argv)]
+        asked = Asked(module, words, how, before, pool=self.shaped(None))
+        return await run_once(
+            await to_thread.run_sync(warm_request, job, asked, self.where, self.warm)
+        )
 
     def site(self) -> BatchSite | LocalSite:
         """Where jobs go."""
@@ -147,7 +164,7 @@ class Machine(Resource, ABC):
 
     def dialect(self) -> Dialect:
         """How scripts are written there."""
-        return Local(self.where) if self.where.scheduler == "local" else scheduler_for(self.where)
+        return dialect_for(self.where)
 
     def shaped(self, ranks: int | None) -> ExecutionProfile:
         """The profile for so many ranks.
@@ -199,7 +216,7 @@ class Machine(Resource, ABC):
     ) -> None:
         earlier = None
         if key.attempt:
-            earlier = folder.with_name(f"{key.name}.{key.attempt - 1}{JOB_SUFFIX}")
+            earlier = results_in(folder.with_name(f"{key.name}.{key.attempt - 1}{JOB_SUFFIX}"))
         if isinstance(site := self.site(), BatchSite):
             site.require()
         before(folder, earlier)
@@ -277,6 +294,12 @@ def _launchable(title: str, how: ExecutionProfile) -> ExecutionProfile:
     return how
 
 
+def _module_of(program: Program | Command, where: HPCProfile) -> str:
+    """The module that ranks run; empty where it is a program of its own."""
+    own = isinstance(program, Program) and program.name not in where.executable_map
+    return program.module if isinstance(program, Program) and own else ""
+
+
 def _shortest(how: ExecutionProfile) -> float | None:
     """Where no scheduler ends a job at its walltime, we do."""
     limits = [limit for limit in (how.run_timeout, how.walltime_seconds) if limit is not None]
@@ -297,6 +320,7 @@ def input_digest(argv: Sequence[str | Path]) -> str:
 
 
 def _collected(collect: Callable[[Path], T], outputs: list[str], folder: Path) -> T:
-    if fault := JobFolder(folder).missing(outputs):
+    results = results_in(folder)
+    if fault := JobFolder(results).missing(outputs):
         raise ValueError(f"it ended well, but {fault}")
-    return collect(folder)
+    return collect(results)

@@ -46,21 +46,42 @@ def _head(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield ""
 
 
+def rank_script(facts: ScriptFacts, program: Sequence[str]) -> str:
+    """A script for each rank of a step of a warm job: it runs where the script lies.
+
+    Args:
+        program: given the script's own arguments as well.
+    """
+    lines = [
+        "#!/bin/bash",
+        f"# {one_line(facts.key)}",
+        *_exports(facts),
+        f'cd "${{0%/*}}" || exit {FOLDER_EXIT}',
+        f'exec {" ".join(quoted(word) for word in program)} "$@" < /dev/null',
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _rank(facts: ScriptFacts) -> Iterator[str]:
     """What the launcher starts: this script again, so that no launcher sees an argument."""
     yield 'if [ "${1-}" = rank ]; then'
+    for line in _exports(facts):
+        yield f"  {line}"
+    yield f"  cd {quoted(str(facts.directory or facts.folder))} || exit {FOLDER_EXIT}"
+    # not the launcher's stdin: hydra's proxy spins for ever over a rank that reads it
+    yield f"  exec {' '.join(quoted(word) for word in facts.program)} < /dev/null"
+    yield "fi"
+    yield ""
+
+
+def _exports(facts: ScriptFacts) -> Iterator[str]:
     exported = {
         "OMP_NUM_THREADS": str(facts.how.ompthreads),
         **facts.how.environments,
         **facts.environment,
     }
     for name, value in exported.items():
-        yield f"  export {name}={quoted(value)}"
-    yield f"  cd {quoted(str(facts.directory or facts.folder))} || exit {FOLDER_EXIT}"
-    # not the launcher's stdin: hydra's proxy spins for ever over a rank that reads it
-    yield f"  exec {' '.join(quoted(word) for word in facts.program)} < /dev/null"
-    yield "fi"
-    yield ""
+        yield f"export {name}={quoted(value)}"
 
 
 def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:

@@ -237,6 +237,12 @@ class Ledger:
         found = [record for record in self._records.values() if record.key.work == key.work]
         return max(found, key=lambda record: record.key.attempt, default=None)
 
+    def of(self, iteration: int, step: str, label: str) -> list[JobRecord]:
+        """The jobs of one step, oldest first."""
+        wanted = iteration, step, label
+        known = self._records.values()
+        return [r for r in known if (r.key.iteration, r.key.step, r.key.label) == wanted]
+
     def unfinished(self) -> list[JobRecord]:
         """Jobs that may be alive."""
         return [record for record in self._records.values() if not record.over]
@@ -262,7 +268,9 @@ class Ledger:
         """Those that a hook of this iteration may ask for, that may be alive or foretell costs."""
         recent: dict[JobKey, JobRecord] = {}
         for key, record in self._records.items():
-            if key.iteration >= iteration - KEPT_ITERATIONS or not record.over:
+            recently = key.iteration >= iteration - KEPT_ITERATIONS
+            # iteration 0: what belongs to the run as a whole
+            if recently or key.iteration == 0 or not record.over:
                 recent[key] = record
             else:
                 self._forgotten.update(record.metrics.costs)

@@ -61,6 +61,8 @@ class JobRequest(Generic[T]):
         collect: reads its results from the folder. Blocks; raises what reading raises.
         resubmit: how many further attempts each outcome is worth, without asking anybody.
         queue_seconds, run_seconds: limits; None: none.
+        placed: asked before each new attempt: the request as it is to be made now, which may be for
+            another site. None: as it is.
     """
 
     name: str
@@ -72,6 +74,7 @@ class JobRequest(Generic[T]):
     resubmit: Mapping[JobState, int] = field(default_factory=dict[JobState, int])
     queue_seconds: float | None = None
     run_seconds: float | None = None
+    placed: Callable[[], Awaitable[JobRequest[T]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,9 @@ class _Once(Generic[T]):
     # one attempt
 
     async def _new(self, attempt: int) -> JobRecord:
+        if self._request.placed is not None:
+            self._request = await self._request.placed()
+            self._here = dumped(self._request.site)
         key, request = self._key(attempt), self._request
         folder = self._step.work_dir / f"{key.name}.{key.attempt}{JOB_SUFFIX}"
         # somebody was here, who may have submitted: a driver that had lost its lease, a run that

@@ -108,16 +108,20 @@ class Mailbox:
     # the driver's side
 
     def post(self, name: str, folder: Path, request: Request) -> None:
-        """Asks for something; asking again changes nothing.
+        """Asks for something; asking again changes nothing. Raises as `write` does."""
+        self.write(name, folder, request)
+        self.mark(name, folder)
+
+    def write(self, name: str, folder: Path, request: Request) -> None:
+        """Writes a request, which supervisors do not see yet.
 
         Raises:
-            JobInputChanged: the folder has a request for other input.
+            JobInputChanged: the folder has one for other input.
         """
         if not records.write_once(folder / REQUEST, asdict(request)):
             there = request_in(folder)
             if there.input_sha256 != request.input_sha256:
                 raise JobInputChanged(there.key, name, there.key.partition("/")[0])
-        self.mark(name, folder)
 
     def mark(self, name: str, folder: Path) -> None:
         """Makes sure that supervisors see the request, if it has no outcome."""
