@@ -17,6 +17,7 @@ from qcsc_hpc.profiles import (
     HPCProfileFields,
 )
 from qcsc_hpc.qrmi.sampler import QRMISampler
+from qcsc_hpc.warm.settings import Placement, Warm
 from qcsc_loop.prefect.blocks import load_block
 
 S = TypeVar("S", bound=BaseModel)
@@ -76,6 +77,10 @@ class HPCMachineBlock(Block):
     command_block_name: str = Field(
         default="", title="Command", description="in place of the algorithm's own program"
     )
+    placement: Placement = Field(
+        default="job", description="a job for each call, or a warm one that serves a run's calls"
+    )
+    warm: Warm = Field(default=Warm(), title="How a warm job lives")
 
     async def load_settings(self) -> HPCMachine:
         """The machine, from the blocks that it names."""
@@ -86,6 +91,8 @@ class HPCMachineBlock(Block):
                 await execution_profile(self.execution_profile_block_name)
             ).to_settings(),
             command=(await command_block(command)).to_settings() if command else None,
+            placement=self.placement,
+            warm=self.warm,
         )
 
 

@@ -74,7 +74,8 @@ def warm_request(job: JobRequest[T], asked: Asked, where: HPCProfile, warm: Warm
     )
 
     async def placed() -> JobRequest[T]:
-        return warmed if await keeper_of(site).is_worth_asking() else job
+        worth_asking = await keeper_of(site).is_worth_asking()
+        return replace(warmed if worth_asking else job, placed=placed)
 
     return replace(warmed, placed=placed)
 

@@ -115,9 +115,9 @@ class Pool:
             PoolFailed: they are not one world of this size.
             PoolBroken: the step ended, or they did not come in time.
         """
-        self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1" if self._hosts == ["127.0.0.1"] else None, limit=LINE_BYTES
-        )
+        alone = self._hosts == ["127.0.0.1"]
+        own = "127.0.0.1" if alone else "0.0.0.0"
+        self._server = await asyncio.start_server(self._connected, own, 0, limit=LINE_BYTES)
         port = self._server.sockets[0].getsockname()[1]
         facts = folder / f"pool.{secrets.token_hex(4)}.json"
         secret = {"hosts": self._hosts, "port": port, "token": self._token}

@@ -1,0 +1,227 @@
+"""Warm jobs on every machine: the same bits, one job in the queue, found again, ended and reaped."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc.places import Place, Programs  # noqa: TID251  # the folder of these tests
+from hpc.warm.conftest import Hooks, WarmHook  # noqa: TID251  # as above
+from qcsc_algorithms.bitcount import BitCount
+from qcsc_algorithms.sqd import SQD
+from qcsc_hpc.machine import LocalMachine, Machine
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.errors import JobRefused
+from qcsc_loop.jobs.ending import ended
+from qcsc_loop.jobs.ledger import Ledger, job_records
+from qcsc_loop.jobs.site import site_from
+from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.stop import MaxIterations
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.memory import MemoryStore
+from qcsc_loop.store.store import Store
+from waiting import until, until_async
+
+pytestmark = pytest.mark.anyio
+
+WITH_RANKS = ("slurm/srun", "slurm/mpiexec", "fake-slurm", "fake-pbs", "fake-pjm")
+on_all = pytest.mark.parametrize("place", WITH_RANKS, indirect=True)
+on_slurm = pytest.mark.parametrize("place", ["slurm/srun"], indirect=True)
+on_both = pytest.mark.parametrize("place", ["slurm/srun", "fake-pbs"], indirect=True)
+
+
+def warmed(place: Place, ranks: int = 2, **how: Any) -> Machine:
+    """The place, with a warm job; `how` has fields of its settings and of the profile."""
+    names = ("idle_seconds", "reserve_seconds", "fallback_seconds", "silent_seconds", "tries")
+    warm = {name: how.pop(name) for name in names if name in how}
+    machine = place.machine(ranks=ranks, **{"walltime": "00:10:00", **how})
+    return type(machine).model_validate(
+        {**machine.model_dump(exclude={"hpc_profile"}), "hpc_profile": place.where,
+         "placement": "warm", "warm": warm}
+    )  # fmt: skip
+
+
+# the same bits
+
+
+def bitcount(machine: Machine) -> BitCount:
+    return BitCount(num_qubits=5, shots=1001, tolerance=0, sampler=AerSampler(), machine=machine)
+
+
+def sqd(machine: Machine, **solver: Any) -> SQD:
+    system = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "sto-3g"}
+    return SQD.model_validate(
+        {"system": system, "shots": 200, "tolerance": 0, "machine": machine, "solver": solver}
+    )  # fmt: skip
+
+
+async def sha256(
+    algorithm: IterativeAlgorithm[Any, Any, Any], store: Store, iterations: int = 2
+) -> str | None:
+    stop = MaxIterations(iterations)
+    return (await algorithm.run(store=store, run_id="bits", seed=3, stop=stop)).state_sha256
+
+
+async def bits_in_jobs() -> str | None:
+    store = MemoryStore()
+    try:
+        return await sha256(bitcount(LocalMachine()), store)
+    finally:
+        store.close()
+
+
+@on_all
+async def test_counts_are_the_same_bits_as_in_jobs_of_their_own(
+    place: Place, tmp_path: Path
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    assert await sha256(bitcount(warmed(place)), store) == await bits_in_jobs()
+    jobs = job_records(store, "bits")
+    assert [str(job.key) for job in jobs if job.key.step == "warm"] == [
+        f"bits/0/warm/{jobs[1].key.label}/warm-1.0"
+    ]
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    until(lambda: place.queue.alive() == [], "the warm job has ended with the run")
+
+
+@pytest.mark.parametrize(
+    ("place", "solver"),
+    [("fake-pbs", {"type": "pyscf", "as_job": True}), ("slurm/srun", {"type": "sbd"})],
+    indirect=["place"],
+)
+async def test_sqd_has_the_same_bits_as_in_jobs_of_its_own(
+    place: Place, tmp_path: Path, solver: dict[str, Any]
+) -> None:
+    if solver["type"] == "sbd" and find_spec("sbd") is None:
+        pytest.skip("needs the package sbd-eigensolver: make sbd")
+    stores = [DirectoryStore(tmp_path / name) for name in ("warm", "jobs")]
+    machines = [warmed(place), place.machine(ranks=2)]
+    found = [
+        await sha256(sqd(at, **solver), store, 1)
+        for at, store in zip(machines, stores, strict=True)
+    ]
+    assert found[0] == found[1] is not None
+
+
+@pytest.mark.parametrize("place", ["slurm/srun", "slurm/mpiexec"], indirect=True)
+async def test_ranks_on_two_nodes_are_one_world(
+    place: Place, warm: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with warm(on_nodes(place, 2)) as hook:
+        assert (await hook.does("nothing")).value == "10"
+        assert (await hook.does("nothing", ranks=2)).value == "3"
+
+
+def on_nodes(place: Place, nodes: int, **how: Any) -> Machine:
+    machine = warmed(place, ranks=2, num_nodes=nodes, mpiprocs=2, **how)
+    return found_by(machine)
+
+
+def found_by(machine: Machine) -> Machine:
+    """The machine, on whose nodes the programs of these tests are found."""
+    path = {"PYTHONPATH": str(Path(__file__).parent)}
+    how = machine.how.model_copy(update={"environments": path})
+    return machine.model_copy(update={"execution_profile": how})
+
+
+# its life in a queue
+
+
+def of_driver(hook: WarmHook, epoch: int) -> Ledger:
+    """What the run's next driver begins with."""
+    ledger = Ledger(
+        run_id=hook.ledger.run_id, run_uid=hook.ledger.run_uid, store=hook.store, epoch=epoch,
+        observe=hook.events.append,
+    )  # fmt: skip
+    ledger.load()
+    return ledger
+
+
+async def let_go(hook: WarmHook) -> None:
+    """The driver is told to go, and leaves its jobs."""
+    hook.ledger.leave_jobs = lambda: True
+    for end in hook.ledger.endings.values():
+        await end()
+
+
+@on_both
+async def test_a_resumed_driver_finds_the_warm_job(place: Place, warm: Hooks) -> None:
+    async with warm(found_by(warmed(place))) as hook:
+        await hook.does("nothing")
+        await let_go(hook)
+        hook.ledger = of_driver(hook, 2)
+        assert (await hook.does("nothing")).value == "3"
+        (job,) = hook.warm_jobs
+        assert place.queue.accepted(job.key) == [job.job_id]
+
+
+@on_slurm
+async def test_a_request_outlives_its_driver(place: Place, warm: Hooks, programs: Programs) -> None:
+    async with warm(found_by(warmed(place))) as hook:
+        hook.iteration += 1
+        async with hook.asking(hook.machine, programs.waiting, ranks=1) as asked:
+            await until_async(lambda: programs.has_begun, "the program works")
+            hook.ledger.leave_jobs = lambda: True
+            asked.task.cancel()
+        await let_go(hook)
+        programs.go()
+        hook.ledger = of_driver(hook, 2)
+        await hook.run(hook.machine, programs.waiting, ranks=1)
+        assert len(programs.worked) == 1
+        assert len(hook.warm_jobs) == 1
+
+
+@on_both
+async def test_what_the_ledger_shows_alive_can_be_ended_by_anybody(
+    place: Place, warm: Hooks, programs: Programs
+) -> None:
+    """As `reap` does, which has no algorithm and no machine but what the ledger says."""
+    async with warm(found_by(warmed(place))) as hook:
+        hook.iteration += 1
+        async with hook.asking(hook.machine, programs.waiting, ranks=1) as asked:
+            await until_async(lambda: programs.has_begun, "the program works")
+            hook.ledger.leave_jobs = lambda: True
+            asked.task.cancel()
+        await let_go(hook)
+        ledger = of_driver(hook, 2)
+        alive = ledger.unfinished()
+        assert sorted(job.key.step for job in alive) == ["evaluate", "warm"]
+        for job in alive:
+            await ended(ledger, job, site_from(job.intent.site))
+        assert {job.state for job in ledger.unfinished()} == set()
+        assert {job.state for job in hook.records} == {"CANCELLED"}
+        until(lambda: place.queue.alive() == [], "nothing of it is left")
+
+
+@pytest.mark.parametrize("place", ["fake-slurm", "fake-pbs", "fake-pjm"], indirect=True)
+async def test_what_waits_too_long_for_a_warm_job_gets_a_job_of_its_own(
+    place: Place, warm: Hooks
+) -> None:
+    place.queue.hold_next(place.where)
+    async with warm(found_by(warmed(place, fallback_seconds=1.0))) as hook:
+        assert (await hook.does("nothing")).value == "3"
+        kinds = [(job.key.step, job.key.attempt, job.state) for job in hook.records]
+        assert kinds == [("evaluate", 0, "PREEMPTED"), ("warm", 0, "submitted"),
+                         ("evaluate", 1, "COMPLETED")]  # fmt: skip
+        assert any("the warm job has not served for 1 s" in text for text in hook.troubles)
+        assert (await hook.does("nothing")).value == "3"  # at once, by a job
+        assert hook.record.key.attempt == 0
+        assert hook.record.intent.site["type"] == "batch"
+        place.queue.release(str(hook.warm_jobs[0].job_id))
+        await until_async(lambda: list(hook.root.glob("*/warm/*/epochs/*")), "it has started")
+        while hook.record.intent.site["type"] == "batch":
+            assert (await hook.does("nothing")).value == "3"
+    assert hook.warm_jobs[0].state == "COMPLETED"
+
+
+@on_all
+async def test_a_limit_that_does_not_fit_into_the_walltime_is_refused(
+    place: Place, warm: Hooks
+) -> None:
+    machine = warmed(place, walltime="00:02:00", run_timeout=100.0, reserve_seconds=30.0)
+    async with warm(machine) as hook:
+        with pytest.raises(JobRefused, match=r"run_timeout: 100 s do not fit .* reserve, 90 s"):
+            await hook.does("nothing")
