@@ -66,8 +66,6 @@ class Answer:
 @dataclass
 class _Rank:
     writer: asyncio.StreamWriter
-    pid: int
-    host: str
     answers: dict[str, asyncio.Future[Answer]] = field(
         default_factory=dict[str, "asyncio.Future[Answer]"]
     )
@@ -89,7 +87,8 @@ class Pool:
         self._hosts = list(hosts)
         self._token = secrets.token_hex(16)
         self._ranks: dict[int, _Rank] = {}
-        self._complete = asyncio.Event()
+        self._here: list[int] = []  # processes of ranks on this machine
+        self._started = asyncio.Event()  # or not: it is known then
         self._broken: PoolBroken | None = None
         self._wrong = ""
         self._process: asyncio.subprocess.Process | None = None
@@ -101,7 +100,7 @@ class Pool:
     @property
     def ready(self) -> bool:
         """Whether its ranks wait for work."""
-        return self._complete.is_set() and self._broken is None
+        return self._started.is_set() and self._broken is None
 
     def is_good_for(self, module: str, code: str) -> bool:
         """Whether it can run this source of a module."""
@@ -129,44 +128,51 @@ class Pool:
             start_new_session=True,
         )
         ended = asyncio.ensure_future(self._process.wait())
-        complete = asyncio.ensure_future(self._complete.wait())
-        await asyncio.wait({ended, complete}, timeout=seconds, return_when="FIRST_COMPLETED")
-        complete.cancel()
+        started = asyncio.ensure_future(self._started.wait())
+        await asyncio.wait({ended, started}, timeout=seconds, return_when="FIRST_COMPLETED")
+        started.cancel()
         facts.unlink(missing_ok=True)
         if self._wrong:
             raise PoolFailed(self._wrong)
+        if self._broken is not None:
+            raise self._broken
         if ended.done():
             raise PoolBroken(None, f"the ranks' launcher ended with code {ended.result()}")
-        if not self._complete.is_set():
+        if not self._started.is_set():
             raise PoolBroken(None, f"{len(self._ranks)} of {self.size} ranks in {seconds:g} s")
         ended.add_done_callback(lambda _: self._break(None, "the ranks' launcher has ended"))
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One rank, from its first word to its end."""
-        number = None
+        known, number = False, None
         try:
-            hello = json.loads(await reader.readline())
-            if not secrets.compare_digest(str(hello["token"]), self._token):
+            who = json.loads(await reader.readline())
+            known = secrets.compare_digest(str(who["token"]), self._token)
+            if not known:
                 return
+            if who["host"] == socket.gethostname():
+                self._here.append(int(who["pid"]))
+            hello = json.loads(await reader.readline())
             number = int(hello["rank"])
             if hello["size"] != self.size:
                 self._wrong = (
                     f"COMM_WORLD has {hello['size']} ranks, {self.size} were asked for: the "
                     "launcher does not belong to this MPI"
                 )
-                self._complete.set()
                 return
-            self._ranks[number] = _Rank(writer, hello["pid"], hello["host"])
+            self._ranks[number] = _Rank(writer)
             if len(self._ranks) == self.size:
-                self._complete.set()
+                self._started.set()
             while line := await reader.readline():
                 self._answered(number, json.loads(line))
         except (OSError, ValueError, KeyError, TypeError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
-            if number is not None:
-                self._break(number, f"rank {number} is gone")
+            if known:
+                which = "a rank" if number is None else f"rank {number}"
+                self._break(number, f"{which} is gone")
+                self._started.set()
 
     def _answered(self, number: int, message: dict[str, Any]) -> None:
         future = self._ranks[number].answers.pop(message["id"], None)
@@ -243,12 +249,12 @@ class Pool:
     async def stop(self) -> None:
         """Ends all ranks, whatever they do."""
         self._break(None, "its ranks were ended", deliberate=True)
-        process, here = self._process, socket.gethostname()
+        process = self._process
         for rank in self._ranks.values():
             rank.writer.close()  # elsewhere they end by this
-            if rank.host == here and process is not None and process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.kill(rank.pid, signal.SIGKILL)
+        for pid in self._here if process is not None and process.returncode is None else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if self._server is not None:
             self._server.close()
         if process is None:

@@ -58,14 +58,15 @@ def main(pool: str) -> None:
     """Serves until the supervisor goes."""
     facts = records.read(Path(pool))
     connection = _connected(facts["hosts"], facts["port"])
+    # before MPI starts: a rank that dies of that is known to have been there
+    who = {"token": facts["token"], "pid": os.getpid(), "host": socket.gethostname()}
+    _send(connection, who)
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD
-    hello = {"token": facts["token"], "rank": world.rank, "size": world.size,
-             "pid": os.getpid(), "host": socket.gethostname()}  # fmt: skip
-    _send(connection, hello)
-    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
+    _send(connection, {"rank": world.rank, "size": world.size})
     communicators = Communicators(world)
     while work := inbox.get():  # an empty one is the last
         _send(connection, {"id": work["id"], **_answer(work, communicators)})

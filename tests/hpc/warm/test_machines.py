@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
 
 from hpc.places import Place, Programs  # noqa: TID251  # the folder of these tests
 from hpc.warm.conftest import Hooks, WarmHook  # noqa: TID251  # as above
 from qcsc_algorithms.bitcount import BitCount
 from qcsc_algorithms.sqd import SQD
 from qcsc_hpc.machine import LocalMachine, Machine
+from qcsc_hpc.warm.mailbox import tries
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.jobs.ending import ended
@@ -225,3 +227,50 @@ async def test_a_limit_that_does_not_fit_into_the_walltime_is_refused(
     async with warm(machine) as hook:
         with pytest.raises(JobRefused, match=r"run_timeout: 100 s do not fit .* reserve, 90 s"):
             await hook.does("nothing")
+
+
+# ends that the queue makes
+
+
+@pytest.mark.parametrize("place", ["slurm/srun", "fake-slurm", "fake-pbs"], indirect=True)
+async def test_a_request_is_done_by_a_successor_when_the_walltime_is_over(
+    place: Place, warm: Hooks, programs: Programs
+) -> None:
+    async with warm(found_by(warmed(place))) as hook:
+        hook.iteration += 1
+        async with hook.asking(hook.machine, programs.waiting, ranks=1) as asked:
+            await until_async(lambda: programs.has_begun, "the program works")
+            place.queue.expire(str(hook.warm_jobs[0].job_id))
+            await until_async(lambda: hook.warm_jobs[0].over, "the walltime is over")
+            programs.go()
+            await asked.result()
+        assert [job.state for job in hook.warm_jobs] == ["TIMEOUT", "submitted"]
+        assert hook.record.state == "COMPLETED" and hook.record.key.attempt == 0
+
+
+@on_slurm
+async def test_a_requeued_warm_job_serves_again(
+    place: Place, warm: Hooks, programs: Programs
+) -> None:
+    async with warm(found_by(warmed(place))) as hook:
+        hook.iteration += 1
+        async with hook.asking(hook.machine, programs.waiting, ranks=1) as asked:
+            await until_async(lambda: programs.has_begun, "the program works")
+            job_id = str(hook.warm_jobs[0].job_id)
+            await to_thread.run_sync(place.queue.requeue, job_id)
+            programs.go()
+            result = await asked.result()
+        assert sorted(own.void for own in tries(result.value.parent)) == [False, True]
+        assert [job.job_id for job in hook.warm_jobs] == [job_id]
+
+
+@on_slurm
+async def test_a_successor_is_there_before_the_walltime_is_over(place: Place, warm: Hooks) -> None:
+    # it serves for a second or so, and then its reserve begins
+    machine = found_by(warmed(place, walltime="00:01:00", reserve_seconds=58.0))
+    async with warm(machine) as hook:
+        while len(hook.warm_jobs) < 3:
+            assert (await hook.does("nothing")).value == "3"
+        states = [job.state for job in hook.warm_jobs]
+        assert set(states) <= {"COMPLETED", "submitted"}
+        assert {job.state for job in hook.records if job.key.step != "warm"} == {"COMPLETED"}
