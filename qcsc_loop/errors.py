@@ -9,6 +9,7 @@
     │   ├── InvalidRunId            not usable as a folder's name and an artifact's key
     │   ├── RunNotFound             no such run in this store
     │   ├── JobRefused              a job that its machine cannot run as asked for
+    │   ├── BadFunction             a function that ranks cannot be sent
     │   └── ParametersChanged       the run exists, with parameters that give other results
     ├── RunLocked                   another driver holds the run
     ├── LeaseLost                   another driver has taken the run over from this one
@@ -277,6 +278,16 @@ class JobRefused(InputError):
     def __init__(self, machine: str, field: str, why: str) -> None:
         self.field = field
         super().__init__(f"{machine} cannot run this job: {field}: {why}. Nothing was submitted.")
+
+
+class BadFunction(InputError):
+    """A function that ranks cannot find, or whose arguments cannot be sent."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"ranks cannot call {name}: {why}. Define it at the top of a module, with annotations "
+            "for its parameters and its result. Nothing was submitted."
+        )
 
 
 class JobError(QcscLoopError):

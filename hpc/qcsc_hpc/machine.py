@@ -44,11 +44,13 @@ class Program:
         module: the Python module that does it where the site has none; each rank runs
             `python -m mpi4py -m module`, so that one rank's exception ends all.
         mpi: whether it is an MPI program.
+        source: a further module, or a file, whose code it runs.
     """
 
     name: str
     module: str
     mpi: bool = True
+    source: str = ""
 
 
 def _nothing_before(_folder: Path, _earlier: Path | None) -> None:
@@ -151,9 +153,9 @@ class Machine(Resource, ABC):
         )
         if self.placement == "job" or directory is not None:
             return await run_once(job)
-        module = _module_of(self.what or program, self.where)
-        words = [str(word) for word in (arguments if module else argv)]
-        asked = Asked(module, words, how, before, pool=self.shaped(None))
+        modules = _modules_of(self.what or program, self.where)
+        words = [str(word) for word in (arguments if modules else argv)]
+        asked = Asked(modules, words, how, before, pool=self.shaped(None))
         return await run_once(
             await to_thread.run_sync(warm_request, job, asked, self.where, self.warm)
         )
@@ -294,10 +296,11 @@ def _launchable(title: str, how: ExecutionProfile) -> ExecutionProfile:
     return how
 
 
-def _module_of(program: Program | Command, where: HPCProfile) -> str:
-    """The module that ranks run; empty where it is a program of its own."""
-    own = isinstance(program, Program) and program.name not in where.executable_map
-    return program.module if isinstance(program, Program) and own else ""
+def _modules_of(program: Program | Command, where: HPCProfile) -> list[str]:
+    """The module that ranks run, and others; none where it is a program of its own."""
+    if not isinstance(program, Program) or program.name in where.executable_map:
+        return []
+    return [program.module, *([program.source] if program.source else [])]
 
 
 def _shortest(how: ExecutionProfile) -> float | None:

@@ -12,7 +12,12 @@ def code_digest(module: str) -> str:
     """A hash over all Python files of the module's top package, or over its one file.
 
     Empty where it cannot be found from here: the machine may have what this one has not.
+
+    Args:
+        module: its name, or the path of a file.
     """
+    if module.endswith(".py"):
+        return files_digest([Path(module)])
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):

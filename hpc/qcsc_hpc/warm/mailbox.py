@@ -39,7 +39,7 @@ class Request:
         module: the Python module that each rank runs; empty: a program of its own, started by
             `step` with the folder's `rank.sh`.
         arguments: after the module's name.
-        code: a digest of the module's source: ranks that have loaded another one are not asked.
+        code: modules, and digests of their source: ranks that have loaded another one are not asked.
         seconds: after which it is ended; None: never.
         asked: when it was posted, by the driver's clock.
     """
@@ -51,7 +51,7 @@ class Request:
     arguments: list[str] = field(default_factory=list[str])
     step: list[str] = field(default_factory=list[str])
     environment: dict[str, str] = field(default_factory=dict[str, str])
-    code: str = ""
+    code: dict[str, str] = field(default_factory=dict[str, str])
     seconds: float | None = None
     asked: float = field(default_factory=time.time)
 

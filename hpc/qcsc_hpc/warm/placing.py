@@ -35,14 +35,15 @@ class Asked:
     """What a request asks for, beside what any job is.
 
     Attributes:
-        module: the Python module that ranks run; empty: a program of its own.
+        modules: the Python module that ranks run, and others whose code it runs; none: a program of
+            its own.
         words: the module's arguments, or the program's whole command line.
         how: the shape that it is to have.
         before: as of `Machine.run_job`.
         pool: the shape of the warm job.
     """
 
-    module: str
+    modules: Sequence[str]
     words: Sequence[str]
     how: ExecutionProfile
     before: Callable[[Path, Path | None], None]
@@ -114,7 +115,7 @@ def _post(site: WarmSite, job: JobRequest[T], asked: Asked, key: JobKey, folder:
     asked.before(folder, earlier)
     environment = {"QCSC_JOB_KEY": str(key)}
     step: list[str] = []
-    if not asked.module:
+    if not asked.modules:
         step = [*launch_beside(site.where, asked.how), "bash"]
         ranks = {"QCSC_RANKS": str(asked.how.ranks)}
         facts = ScriptFacts(
@@ -132,11 +133,11 @@ def _post(site: WarmSite, job: JobRequest[T], asked: Asked, key: JobKey, folder:
         key=str(key),
         input_sha256=job.input_sha256,
         ranks=asked.how.ranks,
-        module=asked.module,
-        arguments=list(asked.words) if asked.module else [],
+        module=asked.modules[0] if asked.modules else "",
+        arguments=list(asked.words) if asked.modules else [],
         step=step,
         environment=environment,
-        code=code_digest(asked.module) if asked.module else "",
+        code={module: code_digest(module) for module in asked.modules},
         seconds=job.run_seconds,
     )
     site.box.make()

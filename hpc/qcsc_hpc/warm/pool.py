@@ -102,9 +102,9 @@ class Pool:
         """Whether its ranks wait for work."""
         return self._started.is_set() and self._broken is None
 
-    def is_good_for(self, module: str, code: str) -> bool:
-        """Whether it can run this source of a module."""
-        fresh = self.loaded.get(module, code) == code
+    def is_good_for(self, code: dict[str, str]) -> bool:
+        """Whether it has not loaded other source of these modules."""
+        fresh = all(self.loaded.get(module, digest) == digest for module, digest in code.items())
         return self.ready and fresh and self._failures < WORN_FAILURES
 
     async def start(self, folder: Path, seconds: float) -> None:

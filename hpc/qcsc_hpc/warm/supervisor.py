@@ -285,7 +285,7 @@ class Supervisor:
 
     async def _loadable(self, request: Request) -> bool:
         """Whether the ranks are there, and have no other code of this module."""
-        if self._pool is not None and self._pool.is_good_for(request.module, request.code):
+        if self._pool is not None and self._pool.is_good_for(request.code):
             return True
         if self._running:  # whoever is on the old one comes to the end first
             return False
@@ -357,7 +357,7 @@ class Supervisor:
 
     async def _on_ranks(self, own: Try, request: Request, ranks: tuple[int, ...]) -> Ended:
         assert self._pool is not None
-        self._pool.loaded[request.module] = request.code
+        self._pool.loaded |= request.code
         work = Work(request.module, request.arguments, request.environment, own.path)
         answer = await self._pool.run(ranks, work)
         if answer.exit_code:
