@@ -12,6 +12,7 @@ import pytest
 from qcsc_loop import errors
 from qcsc_loop.errors import (
     BadAlgorithm,
+    BadFunction,
     BlockNotFound,
     CredentialsRefused,
     DamagedDocument,
@@ -148,6 +149,10 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ["the process that did pkg.work was ended by signal 9", "memory runs out"],
     ),
     (WorkerDied("pkg.work", 3), ["the process that did pkg.work exited 3 before it was done"]),
+    (
+        BadFunction("dot", "left: an annotation is missing"),
+        ["ranks cannot call dot: left: an annotation is missing", "annotations", "Nothing was"],
+    ),
     (
         JobRefused("PBS", "gfscache", "PBS has no LLIO cache; leave it out"),
         ["PBS cannot run this job: gfscache: PBS has no LLIO cache", "Nothing was submitted."],
