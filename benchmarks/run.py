@@ -11,7 +11,7 @@ import sys
 
 SUBJECTS = (
     "overhead", "long_runs", "start_up", "counting", "codec", "samples", "slurm_jobs", "fifty_jobs",
-    "recovery", "sqd", "events",
+    "recovery", "sqd", "events", "warm",
 )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from qcsc_loop.jobs.cost import placement_cost
+from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.outcome import Outcome
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
@@ -57,6 +59,7 @@ def phases(history: Sequence[Commit]) -> list[str]:
 def markdown(journal: Journal, outcome: Outcome[Any]) -> str:
     """The run's report: why it stopped, its curve, and its last iterations with their times."""
     history = journal.history()
+    cost = placement_cost(job_records(journal.store, journal.run_id))
     name, values = headline(history)
     columns = list(outcome.scalars)
     steps = phases(history)
@@ -70,5 +73,6 @@ def markdown(journal: Journal, outcome: Outcome[Any]) -> str:
     return "\n".join([
         f"# {outcome.run_id}", "", f"{outcome.message}.", "",
         *([f"{name}: `{curve(values)}`", ""] if curve(values) else []),
-        *lines, "", f"State sha256 `{outcome.state_sha256}`, kept in `{journal.store.place}`.",
+        *lines, "", *([f"{cost.words()}.", ""] if cost else []),
+        f"State sha256 `{outcome.state_sha256}`, kept in `{journal.store.place}`.",
     ])  # fmt: skip

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from qcsc_loop.cli.tables import plain_table, wide_console
 from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.jobs.cost import placement_cost
 from qcsc_loop.jobs.ledger import JobRecord, job_records
 from qcsc_loop.jobs.site import site_from
 from qcsc_loop.outcome import json_scalars, stop_message
@@ -82,14 +83,15 @@ def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:
 
 
 def _facts(journal: Journal) -> dict[str, Any]:
-    epochs = journal.epochs()
+    epochs, jobs = journal.epochs(), job_records(journal.store, journal.run_id)
     return {
         **_row(journal),
         "record": _plain(journal.record()),
         "settings": _plain(journal.settings()),
         "drivers": [{**_plain(e), "end": _plain(journal.end(e.epoch))} for e in epochs],
         "history": [_plain(commit) for commit in journal.history()],
-        "jobs": [_job_facts(job) for job in job_records(journal.store, journal.run_id)],
+        "jobs": [_job_facts(job) for job in jobs],
+        "placement": cost.facts() if (cost := placement_cost(jobs)) else None,
     }
 
 
@@ -173,6 +175,8 @@ def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
         table.add_row(str(job.key), job.job_id or "", job.state, *seconds, nodes)
     console.print()
     console.print(table)
+    if (cost := placement_cost(jobs)) is not None:
+        console.print(cost.words(), style="dim", markup=False)
 
 
 def _print_history(history: list[Commit], console: Console) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from anyio import to_thread
@@ -31,13 +32,15 @@ from qcsc_loop.errors import DamagedDocument, JobFailed, LeaseLost
 from qcsc_loop.events import Trouble
 from qcsc_loop.files import replaced
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import JobRecord, Ledger
+from qcsc_loop.jobs.ledger import JobRecord, Ledger, Measured
 from qcsc_loop.jobs.once import JobRequest, JobResult, run_once
+from qcsc_loop.jobs.outcome import JobMetrics
 from qcsc_loop.per_loop import kept_in
 from qcsc_loop.step import Step, current_step, stepping
 
 STEP = "warm"  # of the keys of warm jobs
 FRUITLESS = 2  # warm jobs in a row that never served, after which a request fails
+MEASURE_SECONDS = 10.0  # between notes of what a running warm job has cost: for budgets
 END_SECONDS = 3.0  # for one that was told to end
 
 # a supervisor that dies is started again, for as long as it does not die at once
@@ -62,6 +65,7 @@ class _Job:
     task: asyncio.Task[JobResult[Path]]
     began: float = field(default_factory=time.monotonic)
     served: bool = False  # its supervisor has been seen ready
+    serves_since: float | None = None  # when it began, by its own clock
 
 
 class Keeper:
@@ -74,6 +78,7 @@ class Keeper:
         self._fruitless = 0  # that ended before they served
         self._failure: JobFailed | None = None
         self._beat, self._beaten = b"", time.monotonic()
+        self._measured = 0.0
         ledger.endings[f"warm {site.mailbox}"] = self.end
 
     @property
@@ -81,11 +86,29 @@ class Keeper:
         """The end of the output of a warm job that did not serve."""
         return self._failure.tail if self._failure else ""
 
-    def served(self, ended: Ended) -> None:
-        """A request has been done."""
-        if ended.place:
-            self._fruitless, self._failure = 0, None
-            self._has_served(ended.job)
+    async def served(self, ended: Ended) -> None:
+        """A request has been done; what the warm job has cost until now goes into the ledger."""
+        if not ended.place:
+            return
+        self._fruitless, self._failure = 0, None
+        self._has_served(ended.job)
+        now = time.monotonic()
+        if now - self._measured > MEASURE_SECONDS:
+            self._measured = now
+            for job in self._jobs:
+                await self._measure(job)
+
+    async def _measure(self, job: _Job) -> None:
+        record, began = self._record(job), job.serves_since
+        if record is None or record.over or began is None:
+            return
+        metrics = JobMetrics(
+            started=datetime.fromtimestamp(began, UTC),
+            ended=datetime.now(UTC),
+            nodes=self._site.how.num_nodes,
+        )
+        key, epoch = record.key, self._ledger.epoch
+        await self._ledger.write(Measured(key=key, epoch=epoch, metrics=metrics))
 
     async def is_worth_asking(self) -> bool:
         """Whether a warm job serves, or has not been waited for too long."""
@@ -224,13 +247,13 @@ class Keeper:
             self._beat, self._beaten = beat, time.monotonic()
             if records.read(epoch / BEAT)["state"] == "starting":
                 return
-            self._has_served(server["job"])
+            self._has_served(server["job"], server["began"])
 
-    def _has_served(self, job_id: str) -> None:
+    def _has_served(self, job_id: str, began: float | None = None) -> None:
         for job in self._jobs:
             record = self._record(job)
             if record is not None and record.job_id == job_id:
-                job.served = True
+                job.served, job.serves_since = True, began or job.serves_since
 
     def _is_near_its_end(self, job: _Job) -> bool:
         """Whether a successor that is asked for now is there just in time."""

@@ -18,11 +18,13 @@ from qcsc_hpc.machine import LocalMachine, Machine
 from qcsc_hpc.warm.mailbox import tries
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import JobRefused
+from qcsc_loop.jobs.cost import placement_cost
 from qcsc_loop.jobs.ending import ended
 from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.site import site_from
+from qcsc_loop.outcome import Reason
 from qcsc_loop.sampling.aer import AerSampler
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.stop import MaxIterations, NodeHours
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
@@ -88,6 +90,34 @@ async def test_counts_are_the_same_bits_as_in_jobs_of_their_own(
     ]
     assert {job.state for job in jobs} == {"COMPLETED"}
     until(lambda: place.queue.alive() == [], "the warm job has ended with the run")
+
+
+@on_both
+async def test_its_cost_counts_while_it_runs_and_is_told_beside_the_other_placement(
+    place: Place, tmp_path: Path
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    algorithm = bitcount(warmed(place))
+    outcome = await algorithm.run(store=store, run_id="cost", seed=3, stop=MaxIterations(3))
+    assert outcome.usage["node_hours"] > 0
+    cost = placement_cost(job_records(store, "cost"))
+    assert cost is not None
+    assert (cost.placement, cost.calls, cost.jobs) == ("warm", 3, 1)
+    assert [call.iteration for call in cost.iterations] == [1, 2, 3]
+    first, *rest = cost.iterations
+    assert first.start_seconds > 0 == sum(call.start_seconds for call in rest)
+    assert all(call.idle_node_seconds > 0 for call in cost.iterations)
+
+
+@on_both
+async def test_a_budget_of_node_hours_ends_a_run_whose_warm_job_waits(
+    place: Place, tmp_path: Path
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    algorithm = bitcount(warmed(place))
+    stop = NodeHours(1e-6) | MaxIterations(50)
+    outcome = await algorithm.run(store=store, run_id="budget", seed=3, stop=stop)
+    assert outcome.reason is Reason.BUDGET
 
 
 @pytest.mark.parametrize(
