@@ -143,7 +143,8 @@ class JobRecord:
             case Cancelling():
                 return replace(self, cancelling=True)
             case Finished():
-                return replace(self, outcome=line.outcome, metrics=line.outcome.metrics)
+                metrics = line.outcome.metrics.over(self.metrics)
+                return replace(self, outcome=line.outcome, metrics=metrics)
             case Collected():
                 return replace(self, fault=line.fault)
             case Measured():

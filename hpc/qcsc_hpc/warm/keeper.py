@@ -65,7 +65,8 @@ class _Job:
     task: asyncio.Task[JobResult[Path]]
     began: float = field(default_factory=time.monotonic)
     served: bool = False  # its supervisor has been seen ready
-    serves_since: float | None = None  # when it began, by its own clock
+    began_at: float | None = None  # by its own clock
+    measured: float = 0.0  # when its cost was noted, by the monotonic clock
 
 
 class Keeper:
@@ -78,7 +79,6 @@ class Keeper:
         self._fruitless = 0  # that ended before they served
         self._failure: JobFailed | None = None
         self._beat, self._beaten = b"", time.monotonic()
-        self._measured = 0.0
         ledger.endings[f"warm {site.mailbox}"] = self.end
 
     @property
@@ -91,19 +91,19 @@ class Keeper:
         if not ended.place:
             return
         self._fruitless, self._failure = 0, None
-        self._has_served(ended.job)
-        now = time.monotonic()
-        if now - self._measured > MEASURE_SECONDS:
-            self._measured = now
-            for job in self._jobs:
-                await self._measure(job)
+        for job in self._jobs:
+            if (record := self._record(job)) is not None and record.job_id == ended.job:
+                job.served = True
+                if time.monotonic() - job.measured > MEASURE_SECONDS:
+                    await to_thread.run_sync(self._look)
+                    await self._measure(job, record)
 
-    async def _measure(self, job: _Job) -> None:
-        record, began = self._record(job), job.serves_since
-        if record is None or record.over or began is None:
+    async def _measure(self, job: _Job, record: JobRecord) -> None:
+        if record.over or job.began_at is None:
             return
+        job.measured = time.monotonic()
         metrics = JobMetrics(
-            started=datetime.fromtimestamp(began, UTC),
+            started=datetime.fromtimestamp(job.began_at, UTC),
             ended=datetime.now(UTC),
             nodes=self._site.how.num_nodes,
         )
@@ -245,15 +245,11 @@ class Keeper:
                 return
             server = records.read(epoch / SERVER)
             self._beat, self._beaten = beat, time.monotonic()
-            if records.read(epoch / BEAT)["state"] == "starting":
-                return
-            self._has_served(server["job"], server["began"])
-
-    def _has_served(self, job_id: str, began: float | None = None) -> None:
-        for job in self._jobs:
-            record = self._record(job)
-            if record is not None and record.job_id == job_id:
-                job.served, job.serves_since = True, began or job.serves_since
+            starting = records.read(epoch / BEAT)["state"] == "starting"
+            for job in self._jobs:
+                record = self._record(job)
+                if record is not None and record.job_id == server["job"]:
+                    job.began_at, job.served = server["began"], job.served or not starting
 
     def _is_near_its_end(self, job: _Job) -> bool:
         """Whether a successor that is asked for now is there just in time."""

@@ -51,6 +51,7 @@ class Communicators:
         if fresh or ranks not in self._known:
             group = self._world.Get_group().Incl(ranks)
             self._known[ranks] = self._world.Create_group(group)
+            _forget_segments(self._known[ranks])
         return self._known[ranks]
 
 
@@ -66,6 +67,7 @@ def main(pool: str) -> None:
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD
+    _forget_segments(world)
     _send(connection, {"rank": world.rank, "size": world.size})
     communicators = Communicators(world)
     while work := inbox.get():  # an empty one is the last
@@ -81,6 +83,19 @@ def _connected(hosts: list[str], port: int) -> socket.socket:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
     sys.exit(f"{socket.gethostname()} reaches the warm job's first node under none of {hosts}")
+
+
+def _forget_segments(comm: MPI.Intracomm) -> None:
+    """Removes the names of the memory that MPICH's ranks share; they have it, and keep it.
+
+    Ranks that are killed would leave it to the node. Worse, it is named after the job and the step:
+    those of a requeued job would take what they find for their own, and fail.
+    """
+    comm.Barrier()  # each has opened it
+    with suppress(OSError), open("/proc/self/maps") as maps:
+        for path in {line.split()[-1] for line in maps if "/dev/shm/mpich_shm_" in line}:
+            with suppress(OSError):  # another rank was quicker
+                os.unlink(path)
 
 
 def _send(connection: socket.socket, message: Message) -> None:

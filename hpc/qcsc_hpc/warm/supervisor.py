@@ -44,6 +44,7 @@ BEAT_SECONDS = 1.0
 SILENT_SECONDS = 5.0  # without a beat, after which a predecessor counts as dead
 SHORT_PAUSE, LONG_PAUSE = 0.002, 0.1  # between looks into the mailbox
 KILL_LOOK_SECONDS = 0.25  # between looks whether running requests were withdrawn
+AGAIN_SECONDS = 0.5  # before ranks that did not start are started again; more the second time
 START_SECONDS = 120.0  # for all ranks to start
 
 
@@ -306,6 +307,7 @@ class Supervisor:
             except PoolBroken as error:
                 await pool.stop()
                 self._say(f"the ranks did not start ({attempt} of 3): {error}")
+                await asyncio.sleep(attempt * AGAIN_SECONDS)
         raise PoolFailed("the ranks do not start")
 
     def _begin(self, name: str, folder: Path, request: Request) -> None:

@@ -52,6 +52,11 @@ def processes(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def the_supervisor(folder: Path) -> psutil.Process:
+    module = "qcsc_hpc.warm.supervisor"
+    return next(p for p in processes(folder) if module in p.cmdline() and "python" in p.name())
+
+
 # what it does
 
 
@@ -173,11 +178,7 @@ async def test_its_ranks_wait_without_work_for_a_processor(warm: Hooks, tmp_path
 async def test_a_supervisor_that_is_killed_is_started_again(warm: Hooks, tmp_path: Path) -> None:
     async with warm(here(2)) as hook:
         await hook.does("nothing")
-        supervisor = next(
-            p for p in processes(tmp_path)
-            if "qcsc_hpc.warm.supervisor" in p.cmdline() and "python" in p.name()
-        )  # fmt: skip
-        supervisor.kill()
+        the_supervisor(tmp_path).kill()
         assert (await hook.does("nothing")).value == "3"
         assert len(hook.warm_jobs) == 1
 
@@ -188,6 +189,15 @@ async def test_a_warm_job_that_is_killed_is_replaced(warm: Hooks) -> None:
         os.killpg(int(str(hook.warm_jobs[0].job_id)), signal.SIGKILL)
         assert (await hook.does("nothing")).value == "3"
         assert [job.key.name for job in hook.warm_jobs] == ["warm-1", "warm-2"]
+
+
+async def test_a_warm_job_without_a_sign_of_life_is_replaced(warm: Hooks, tmp_path: Path) -> None:
+    async with warm(here(2, silent_seconds=5.5)) as hook:
+        await hook.does("nothing")
+        the_supervisor(tmp_path).suspend()
+        assert (await hook.does("nothing")).value == "3"
+        assert [job.state for job in hook.warm_jobs] == ["CANCELLED", "submitted"]
+        assert any("no sign of life for 5.5 s" in text for text in hook.troubles)
 
 
 async def test_a_warm_job_that_cannot_start_fails_the_step_and_says_why(warm: Hooks) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from anyio import to_thread
 
@@ -250,6 +252,19 @@ async def test_what_waits_too_long_for_a_warm_job_gets_a_job_of_its_own(
     assert hook.warm_jobs[0].state == "COMPLETED"
 
 
+@pytest.mark.parametrize("place", ["fake-slurm", "fake-pbs", "fake-pjm"], indirect=True)
+async def test_a_warm_job_that_still_waits_is_cancelled_with_the_run(
+    place: Place, warm: Hooks
+) -> None:
+    place.queue.hold_next(place.where)
+    async with warm(found_by(warmed(place))) as hook:
+        with anyio.move_on_after(1.0):
+            await hook.does("nothing")
+        assert [job.state for job in hook.records] == ["CANCELLED", "submitted"]
+    assert [job.state for job in hook.records] == ["CANCELLED", "CANCELLED"]
+    assert place.queue.alive() == []
+
+
 @on_all
 async def test_a_limit_that_does_not_fit_into_the_walltime_is_refused(
     place: Place, warm: Hooks
@@ -263,6 +278,14 @@ async def test_a_limit_that_does_not_fit_into_the_walltime_is_refused(
 # ends that the queue makes
 
 
+def expired(place: Place, hook: WarmHook) -> bool:
+    """Slurm refuses to end a job in the second in which it began."""
+    with suppress(subprocess.CalledProcessError):
+        place.queue.expire(str(hook.warm_jobs[0].job_id))
+        return True
+    return False
+
+
 @pytest.mark.parametrize("place", ["slurm/srun", "fake-slurm", "fake-pbs"], indirect=True)
 async def test_a_request_is_done_by_a_successor_when_the_walltime_is_over(
     place: Place, warm: Hooks, programs: Programs
@@ -271,7 +294,7 @@ async def test_a_request_is_done_by_a_successor_when_the_walltime_is_over(
         hook.iteration += 1
         async with hook.asking(hook.machine, programs.waiting, ranks=1) as asked:
             await until_async(lambda: programs.has_begun, "the program works")
-            place.queue.expire(str(hook.warm_jobs[0].job_id))
+            await until_async(lambda: expired(place, hook), "its walltime is over now")
             for _ in range(3):  # Slurm looks at limits twice a minute
                 with suppress(AssertionError):
                     await until_async(lambda: hook.warm_jobs[0].over, "the walltime is over")
@@ -279,7 +302,8 @@ async def test_a_request_is_done_by_a_successor_when_the_walltime_is_over(
             programs.go()
             await asked.result()
         assert [job.state for job in hook.warm_jobs] == ["TIMEOUT", "submitted"]
-        assert hook.record.state == "COMPLETED" and hook.record.key.attempt == 0
+        (job,) = [job for job in hook.records if job.key.step != "warm"]
+        assert job.state == "COMPLETED" and job.key.attempt == 0
 
 
 @on_slurm
