@@ -45,6 +45,7 @@ SILENT_SECONDS = 5.0  # without a beat, after which a predecessor counts as dead
 SHORT_PAUSE, LONG_PAUSE = 0.002, 0.1  # between looks into the mailbox
 KILL_LOOK_SECONDS = 0.25  # between looks whether running requests were withdrawn
 AGAIN_SECONDS = 0.5  # before ranks that did not start are started again; more the second time
+TERM_SECONDS = 0.5  # in which all of a job hears that it is ended
 START_SECONDS = 120.0  # for all ranks to start
 
 
@@ -95,12 +96,14 @@ class Supervisor:
         self._known: dict[str, Request] = {}
         self._longest: dict[str, float] = {}  # seconds that requests of a name have taken
         self._state = "starting"
+        self._terminated = False  # its scheduler is ending the job, and what runs in it
         self._full = False  # something waits that does not fit any more
         self._rang = asyncio.Event()
         self._busy_at = time.monotonic()
 
     async def serve(self) -> int:
         """Until it is idle, out of time, told to end, or another one is there; the exit code."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
         starting = asyncio.ensure_future(self._started())
         try:
             await self._predecessor_gone()
@@ -130,6 +133,15 @@ class Supervisor:
         return 0
 
     # its own life
+
+    def _terminate(self) -> None:
+        self._terminated = True
+        self._rang.set()
+
+    @property
+    def _is_to_end(self) -> bool:
+        """Whether at once, whatever runs."""
+        return self._terminated or (self._folder / END).exists()
 
     async def _predecessor_gone(self) -> None:
         """Returns once no older supervisor serves: it has gone, or shows no sign of life."""
@@ -192,7 +204,7 @@ class Supervisor:
 
     def _why_over(self) -> str:
         left = self._left()
-        if (self._folder / END).exists():
+        if self._is_to_end:
             return "it was told to end"
         if (self._mailbox.epoch(self._epoch) / RELIEVED).exists():
             return "a successor is there"
@@ -209,7 +221,7 @@ class Supervisor:
         looked = 0.0
         self._state, self._busy_at = "ready", time.monotonic()
         while True:
-            if time.monotonic() - looked > KILL_LOOK_SECONDS:
+            if self._terminated or time.monotonic() - looked > KILL_LOOK_SECONDS:
                 looked = time.monotonic()
                 await self._drop_withdrawn()
                 if self._mailbox.newest_epoch() != self._epoch:
@@ -225,7 +237,7 @@ class Supervisor:
         """What runs comes to its end, but for a run that is over itself; nothing is begun."""
         self._say(f"ends: {why}")
         self._state = "draining"
-        while self._running and not (self._folder / END).exists():
+        while self._running and not self._is_to_end:
             await self._drop_withdrawn()
             tasks = [running.task for running in self._running.values()]
             await asyncio.wait(tasks, timeout=KILL_LOOK_SECONDS)
@@ -355,6 +367,11 @@ class Supervisor:
         except OSError as error:
             ended = Ended("FAILED", reason=f"{type(error).__name__}: {error}")
         ended = replace(ended, job=self._job, began=began, ended=time.time())
+        if ended.state == "FAILED":
+            # schedulers send SIGTERM to all of a job at its end, and whoever is quick dies first
+            await asyncio.sleep(TERM_SECONDS)
+            if self._terminated:
+                return  # it stays in the mailbox
         await self._commit(name, own, ended)
 
     async def _on_ranks(self, own: Try, request: Request, ranks: tuple[int, ...]) -> Ended:

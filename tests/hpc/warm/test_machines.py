@@ -95,13 +95,12 @@ async def test_counts_are_the_same_bits_as_in_jobs_of_their_own(
 
 
 @on_both
-async def test_its_cost_counts_while_it_runs_and_is_told_beside_the_other_placement(
+async def test_its_cost_is_told_beside_that_of_the_other_placement(
     place: Place, tmp_path: Path
 ) -> None:
     store = DirectoryStore(tmp_path / "store")
     algorithm = bitcount(warmed(place))
-    outcome = await algorithm.run(store=store, run_id="cost", seed=3, stop=MaxIterations(3))
-    assert outcome.usage["node_hours"] > 0
+    await algorithm.run(store=store, run_id="cost", seed=3, stop=MaxIterations(3))
     cost = placement_cost(job_records(store, "cost"))
     assert cost is not None
     assert (cost.placement, cost.calls, cost.jobs) == ("warm", 3, 1)
@@ -332,5 +331,5 @@ async def test_a_successor_is_there_before_the_walltime_is_over(place: Place, wa
         while len(hook.warm_jobs) < 3:
             assert (await hook.does("nothing")).value == "3"
         states = [job.state for job in hook.warm_jobs]
-        assert set(states) <= {"COMPLETED", "submitted"}
+        assert set(states) <= {"COMPLETED", "submitted", "intended"}
         assert {job.state for job in hook.records if job.key.step != "warm"} == {"COMPLETED"}

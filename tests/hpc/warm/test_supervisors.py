@@ -201,3 +201,17 @@ def test_its_beat_goes_on(serving: Serving) -> None:
     first = records.read(beat)["number"]
     until(lambda: records.read(beat)["number"] > first, "it beats on")
     assert records.read(serving.box.epoch(1) / SERVER)["pid"] == serving.started[0].pid
+
+
+def test_what_dies_with_the_job_has_not_failed(serving: Serving) -> None:
+    """A scheduler sends SIGTERM to all processes of a job, the quick and the slow."""
+    first = serving.start()
+    work = serving.ask("work")
+    until(lambda: serving.begun() == 1, "the work has begun")
+    for process in _below(first.pid):
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    first.terminate()
+    until(exits(first), "it has ended")
+    assert outcome_in(work) is None
+    assert serving.box.is_marked("work")
