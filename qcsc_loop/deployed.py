@@ -10,16 +10,18 @@ the API checks them and shows them as a form:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import anyio
 import httpx
 from anyio import to_thread
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
-from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import PrefectHTTPStatusError, TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from qcsc_loop.catalog import find
 from qcsc_loop.driving import RunSettings
@@ -37,6 +39,8 @@ from qcsc_loop.prefect.starting import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SE
 from qcsc_loop.store.journal import Journal
 
 Driven = dict[str, Any] | State[Any]
+
+ANSWER_SECONDS = 5.0  # for a server to say what a SIGTERM was meant to be
 
 
 async def driven(algorithm: Algorithm, run: RunSettings) -> Driven:
@@ -75,6 +79,11 @@ async def driven(algorithm: Algorithm, run: RunSettings) -> Driven:
             outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
     except (RunLocked, LeaseLost) as error:  # two flow runs for the same iterations
         return Completed(name="Superseded", message=f"nothing was done here: {error}")
+    except TerminationSignal:
+        if await _is_being_cancelled(flow_run):
+            # a supervisor would take a crash for one
+            return Cancelled(message="it was cancelled; finished steps are kept")
+        raise
     except Exception:
         if run.pause:
             await wait_for_a_person(journal)
@@ -104,6 +113,13 @@ def _to_drive(
         after = run.after if run.after is not None else 0
         options["hand_over_at"] = max(after, 0) + run.iterations
     return algorithm, options
+
+
+async def _is_being_cancelled(flow_run: FlowRun) -> bool:
+    with suppress(httpx.HTTPError, PrefectHTTPStatusError), anyio.move_on_after(ANSWER_SECONDS):
+        async with get_client() as client:
+            return (await client.read_flow_run(flow_run.id)).state_type is StateType.CANCELLING
+    return False
 
 
 async def _deployment_name(flow_run: FlowRun) -> str:

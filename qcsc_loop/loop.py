@@ -130,7 +130,8 @@ class _Drive(Generic[S, M, E]):
                 while (stop := self._stop()) is None:
                     k = at.commit.iteration + 1
                     at = await self._around("iteration", k, partial(self._iterate, at))
-                self._ledger.handed_over = stop.reason is Reason.HANDED_OVER
+                if stop.reason is Reason.HANDED_OVER:
+                    self._ledger.leave_jobs = _leave_them
             end = self._end(stop.reason, stop.because)
             return self._outcome(at, stop, resumed_from)
         except BaseException as error:
@@ -325,6 +326,10 @@ class _Drive(Generic[S, M, E]):
 
 def _cancel_them() -> bool:
     return False
+
+
+def _leave_them() -> bool:
+    return True
 
 
 _BOOL: Codec[bool] = Codec(bool)

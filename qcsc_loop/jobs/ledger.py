@@ -198,7 +198,6 @@ class Ledger:
         leave_jobs: whether a driver that is told to go leaves its jobs to the next one.
         complete: it knows all jobs that the run may have.
         loaded: when that was read, by the monotonic clock.
-        handed_over: whether another driver goes on with the run in a moment.
         endings: what a site wants done when the run ends, by a name of its own.
         measuring: asks for what accounting knows of finished jobs; None: nobody asks.
     """
@@ -210,7 +209,6 @@ class Ledger:
     check: Callable[[], None] = lambda: None
     observe: Callable[[Event], None] = lambda _event: None
     leave_jobs: Callable[[], bool] = lambda: False
-    handed_over: bool = False
     measuring: Measuring | None = None
     endings: dict[str, Callable[[], Awaitable[None]]] = field(
         default_factory=dict[str, Callable[[], Awaitable[None]]]

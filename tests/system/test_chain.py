@@ -106,6 +106,24 @@ class TestChained:
         assert len(processes) == drivers_of
         assert set(Counter(trace.read_text().splitlines()).values()) == {1}
 
+    def test_one_warm_job_serves_all_its_flow_runs_and_ends_with_the_last(self, site: Site) -> None:
+        machine = {**SLURM, "placement": "warm", "execution_profile": {"walltime": "00:10:00"}}
+        name = site.deploy(
+            name="warm", flow=CHAIN, algorithm={"machine": machine},
+            run={"run_id": "warm", "drive": "chain", "max_iterations": 3},
+        )  # fmt: skip
+        site.start(name)
+        site.until_status("warm", "max_iterations")
+        assert drivers(site, "warm") == ["handed_over", "handed_over", "max_iterations"]
+        jobs = job_records(site.journal("warm").store, "warm")
+        (host,) = (job for job in jobs if job.key.step == "warm")
+        until(
+            lambda: all(job.over for job in job_records(site.journal("warm").store, "warm")),
+            f"warm job {host.job_id} has ended with the run",
+        )
+        assert len(jobs) == 1 + 3
+        assert sha256(site, "warm") == whole(site, "system.job_toys:Chain", 3)
+
     def test_a_flow_run_without_a_deployment_cannot_begin_one(self, site: Site) -> None:
         code = (
             "import asyncio; from system.toy_flows import wander; "

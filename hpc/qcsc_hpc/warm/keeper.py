@@ -276,7 +276,7 @@ class Keeper:
     # the end of the run
 
     async def end(self) -> None:
-        """Ends the warm job with its run; a driver that is only told to go leaves it."""
+        """Ends the warm job with its run; a driver that others follow leaves it to them."""
         jobs, self._jobs = self._jobs, []
         if not self._ledger.leave_jobs():
             with suppress(LeaseLost, OSError):
