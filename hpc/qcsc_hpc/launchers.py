@@ -27,12 +27,6 @@ def launch(where: HPCProfile, how: ExecutionProfile) -> list[str]:
     return [program, *count, *how.mpi_options]
 
 
-def launch_beside(where: HPCProfile, how: ExecutionProfile) -> list[str]:
-    """As `launch`, for a job that has several steps at a time on the same cores."""
-    words = launch(where, how)
-    return [words[0], "--overlap", *words[1:]] if how.launcher == "srun" else words
-
-
 def launcher_path(where: HPCProfile, name: str) -> str:
     """The site's own; on this machine the one beside this Python; else by the job's PATH.
 

@@ -20,7 +20,7 @@ from anyio.lowlevel import RunVar
 
 from qcsc_hpc.batch import BatchSite
 from qcsc_hpc.folder import JobFolder
-from qcsc_hpc.launchers import launch_beside
+from qcsc_hpc.launchers import launch
 from qcsc_hpc.local import LocalSite
 from qcsc_hpc.schedulers import dialect_for
 from qcsc_hpc.script import ScriptFacts, rank_script, render
@@ -207,7 +207,7 @@ class Keeper:
         self._site.box.make()
         orders = Orders(
             mailbox=str(self._root),
-            launcher=launch_beside(where, how),
+            launcher=launch(where, how),
             ranks=how.ranks,
             alone=alone,
             walltime=None if where.scheduler == "local" else how.walltime_seconds,
@@ -226,7 +226,9 @@ class Keeper:
             program=program,
             where=where,
             how=once,
-            environment={"QCSC_JOB_KEY": str(key)},
+            # srun(1): programs start on the cores of the waiting ranks, also where it is an
+            # mpiexec that calls srun, which has no option for it
+            environment={"QCSC_JOB_KEY": str(key), "SLURM_OVERLAP": "1"},
         )
         records.write_once(folder / ORDERS, asdict(orders))
         _write(folder / "pool.sh", rank_script(facts, [*module, "qcsc_hpc.warm.rank"]))

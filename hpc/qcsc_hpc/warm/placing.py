@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from qcsc_hpc.launchers import launch_beside
+from qcsc_hpc.launchers import launch
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.script import ScriptFacts, rank_script
 from qcsc_hpc.warm.code import code_digest
@@ -116,7 +116,7 @@ def _post(site: WarmSite, job: JobRequest[T], asked: Asked, key: JobKey, folder:
     environment = {"QCSC_JOB_KEY": str(key)}
     step: list[str] = []
     if not asked.modules:
-        step = [*launch_beside(site.where, asked.how), "bash"]
+        step = [*launch(site.where, asked.how), "bash"]
         ranks = {"QCSC_RANKS": str(asked.how.ranks)}
         facts = ScriptFacts(
             job_name=key.job_name,

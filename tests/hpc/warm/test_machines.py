@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -147,6 +148,20 @@ async def test_ranks_on_two_nodes_are_one_world(
     async with warm(on_nodes(place, 2)) as hook:
         assert (await hook.does("nothing")).value == "10"
         assert (await hook.does("nothing", ranks=2)).value == "3"
+
+
+@on_all
+async def test_a_program_that_begins_mpi_itself_runs_beside_the_ranks(
+    place: Place, warm: Hooks, programs: Programs
+) -> None:
+    world = f"{sys.executable} -c 'from mpi4py import MPI; print(MPI.COMM_WORLD.size)'"
+    async with warm(found_by(warmed(place))) as hook:
+        assert (await hook.does("nothing")).value == "3"
+        done = await hook.runs(programs.command(world), ranks=2)
+        assert done.record.outcome is not None
+        assert "2" in done.record.outcome.tail.split()
+        assert (await hook.does("nothing")).value == "3"
+        assert len(hook.warm_jobs) == 1
 
 
 def on_nodes(place: Place, nodes: int, **how: Any) -> Machine:
