@@ -74,8 +74,6 @@ def make_room(path: Path) -> None:
     """Takes the disk space of a record that is to be written when the disk may be full."""
     with path.open("xb") as file:
         file.write(b"\n" * ROOM_BYTES)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def fill_room(path: Path, facts: Mapping[str, Any]) -> None:
