@@ -47,7 +47,9 @@ async def _start(machine: Machine, ranks: int, folder: Path) -> None:
     step = replace(Step(), name="doctor", make_folder=lambda: folder)
     with stepping(step):
         world = Program("world", "qcsc_hpc.mpi.world")
-        await machine.run(world, [], ranks=ranks, collect=lambda _: None)
+        # a warm job would stay until it is idle
+        alone = machine.model_copy(update={"placement": "job"})
+        await alone.run(world, [], ranks=ranks, collect=lambda _: None)
 
 
 def _cure(machine: str) -> str:

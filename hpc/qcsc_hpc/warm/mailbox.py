@@ -27,7 +27,7 @@ from qcsc_loop.errors import DamagedDocument, JobInputChanged
 
 REQUEST, OUTCOME, ROOM, BROKE = "request.json", "outcome.json", "outcome.room", "broke"
 OWN = (REQUEST, OUTCOME, "try.", "void.", ".")  # beginnings of names that a try is not given
-REASON_LETTERS = 500
+REASON_LETTERS = 300  # each of up to 12 bytes in JSON, in a record of 4096
 
 
 @dataclass(frozen=True)

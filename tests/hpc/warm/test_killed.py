@@ -139,8 +139,8 @@ class Ordeal:
 
 @pytest.fixture(scope="module")
 def ordeal(slurm: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> Ordeal:
-    # not srun: MPICH's ranks of two clusters on one machine mistake steps of the same number for
-    # each other's when these start at the same time
+    # not srun: MPICH names its ranks' shared memory after job and step, which every cluster numbers
+    # alike, and a rank that is killed in MPI_Init leaves it to the next one's
     run = Ordeal(slurm, tmp_path_factory.mktemp("killed"), "mpiexec", random.Random(KILLS))
     run.goes_through(KILLS)
     return run

@@ -265,7 +265,7 @@ def test_an_outcome_is_written_where_there_was_room_before(box: Mailbox, folder:
     own = box.claim(folder, box.begin_epoch())
     assert own is not None
     before = (own.path / ROOM).stat()
-    assert box.commit(NAME, own, replace(DONE, state="FAILED", reason="\u2260" * 4000))
+    assert box.commit(NAME, own, replace(DONE, state="FAILED", reason="\U0001f701" * 4000))
     after = (own.path / ROOM).stat()
     assert (before.st_ino, before.st_blocks) == (after.st_ino, after.st_blocks)
     ended = outcome_in(folder)
