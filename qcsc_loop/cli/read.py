@@ -129,7 +129,11 @@ def _print(journal: Journal, console: Console) -> None:
         console.print(str(value), markup=False)
     _print_drivers(journal, console)
     _print_history(history, console)
-    _print_jobs(job_records(journal.store, journal.run_id), console)
+    jobs = job_records(journal.store, journal.run_id)
+    _print_jobs(jobs, console)
+    if (cost := placement_cost(jobs)) is not None:
+        console.print()
+        console.print(cost.words(), style="dim", markup=False)
     end = journal.end(journal.newest_epoch()) if journal.newest_epoch() else None
     if end is not None and end.error:
         console.print()
@@ -175,8 +179,6 @@ def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
         table.add_row(str(job.key), job.job_id or "", job.state, *seconds, nodes)
     console.print()
     console.print(table)
-    if (cost := placement_cost(jobs)) is not None:
-        console.print(cost.words(), style="dim", markup=False)
 
 
 def _print_history(history: list[Commit], console: Console) -> None:

@@ -119,8 +119,9 @@ class Ordeal:
 
     def kill(self, kind: str) -> None:
         if kind == "job":
-            alive = [job for job in job_records(self.store, RUN) if job.key.step == "warm"]
-            words = ["scancel", str(alive[-1].job_id)]
+            known = [job for job in job_records(self.store, RUN) if job.key.step == "warm"]
+            submitted = [job.job_id for job in known if job.job_id is not None]
+            words = ["scancel", submitted[-1]]
             if self.chance.random() < 0.5:
                 words[1:1] = ["--signal=KILL", "--full"]
             subprocess.run(words, env={**os.environ, **self.slurm.environment}, check=True)
