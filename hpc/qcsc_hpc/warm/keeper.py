@@ -7,6 +7,7 @@ nothing that a killed driver would lose, and begins with what the ledger says.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 import time
@@ -78,6 +79,7 @@ class Keeper:
         self._jobs: list[_Job] = []  # the last one is the newest
         self._fruitless = 0  # that ended before they served
         self._failure: JobFailed | None = None
+        self._failed_at: float | None = None  # when one had not been begun in its queue_timeout
         self._beat, self._beaten = b"", time.monotonic()
         ledger.endings[f"warm {site.mailbox}"] = self.end
 
@@ -113,7 +115,7 @@ class Keeper:
     async def is_worth_asking(self) -> bool:
         """Whether a warm job serves, or has not been waited for too long."""
         await to_thread.run_sync(self._look)
-        return not self._jobs or not self._too_late()
+        return not self._not_to_be_had() and not (self._jobs and self._too_late())
 
     async def care(self) -> Ended | None:
         """Sees to it that a warm job serves, or is on its way.
@@ -124,6 +126,10 @@ class Keeper:
         for job in [job for job in self._jobs if job.task.done()]:
             self._jobs.remove(job)
             self._over(job)
+        if self._fruitless and self._failure is not None and self._failure.state == "TIMEOUT":
+            self._fruitless, self._failed_at = 0, time.monotonic()
+        if self._not_to_be_had():
+            return Ended("PREEMPTED", reason="the warm job was not begun in its queue_timeout")
         if self._fruitless >= FRUITLESS and self._failure is not None:
             self._fruitless = 0  # a later attempt may have better luck
             reason = f"the warm job ended {self._failure.state} before it served"
@@ -140,6 +146,11 @@ class Keeper:
         elif newest.served and time.monotonic() - self._beaten > self._site.warm.silent_seconds:
             await self._replace(newest)
         return None
+
+    def _not_to_be_had(self) -> bool:
+        """Whether the last one has just waited in vain; after a while another one is asked for."""
+        since = math.inf if self._failed_at is None else time.monotonic() - self._failed_at
+        return not self._jobs and since <= self._site.warm.fallback_seconds
 
     def _too_late(self) -> bool:
         waited = time.monotonic() - self._jobs[-1].began

@@ -267,6 +267,21 @@ async def test_what_waits_too_long_for_a_warm_job_gets_a_job_of_its_own(
 
 
 @pytest.mark.parametrize("place", ["fake-slurm", "fake-pbs", "fake-pjm"], indirect=True)
+async def test_what_asks_for_a_warm_job_that_is_not_begun_in_time_gets_a_job_of_its_own(
+    place: Place, warm: Hooks
+) -> None:
+    place.queue.hold_next(place.where)
+    async with warm(found_by(warmed(place, queue_timeout=1.0))) as hook:
+        assert (await hook.does("nothing")).value == "3"
+        kinds = [(job.key.step, job.key.attempt, job.state) for job in hook.records]
+        assert kinds == [("evaluate", 0, "PREEMPTED"), ("warm", 0, "TIMEOUT"),
+                         ("evaluate", 1, "COMPLETED")]  # fmt: skip
+        assert (await hook.does("nothing")).value == "3"
+        assert hook.record.intent.site["type"] == "batch"
+    assert len(hook.warm_jobs) == 1
+
+
+@pytest.mark.parametrize("place", ["fake-slurm", "fake-pbs", "fake-pjm"], indirect=True)
 async def test_a_warm_job_that_still_waits_is_cancelled_with_the_run(
     place: Place, warm: Hooks
 ) -> None:
