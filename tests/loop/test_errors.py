@@ -30,6 +30,7 @@ from qcsc_loop.errors import (
     LeaseLost,
     NoGoodCheckpoint,
     ParametersChanged,
+    PrefectRefused,
     PrefectUnreachable,
     QcscLoopError,
     RunLocked,
@@ -187,6 +188,10 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     (
         CredentialsRefused("IBM Quantum", "the API key is not known"),
         ["IBM Quantum does not let us in: the API key is not known"],
+    ),
+    (
+        PrefectRefused("http://localhost:4200/api"),
+        ["does not let us in. Set PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "--no-prefect"],
     ),
     (
         PrefectUnreachable("http://localhost:4200/api", "connection refused"),
@@ -377,6 +382,7 @@ def test_a_job_without_an_id_whose_input_changed_is_told_so() -> None:
         (HookFailed, 1),
         (StoreError, 1),
         (PrefectUnreachable, 2),
+        (PrefectRefused, 2),
         (JobRefused, 2),
         (JobFailed, 1),
         (SiteUnreachable, 1),

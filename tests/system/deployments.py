@@ -133,6 +133,15 @@ class Site:
         end = journal.end(newest) if newest else None
         return str(end.reason) if end else ""
 
+    def sha256(self, run_id: str) -> str:
+        """Of the newest committed state."""
+        return self.journal(run_id).history()[-1].state_sha256
+
+    def whole(self, toy: str, limit: int, *words: str) -> str:
+        """The state's hash of a run of one driver that nobody killed."""
+        options = ("--no-prefect", "--max-iterations", str(limit), "--json", *words)
+        return str(self.line("run", toy, *options).well().answer["state_sha256"])
+
     def until_status(self, run_id: str, *wanted: str, seconds: float = START_SECONDS) -> None:
         """Waits until its last driver has ended so."""
         what = f"{run_id} is {' or '.join(wanted)}"

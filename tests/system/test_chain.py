@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +17,7 @@ from qcsc_loop.jobs.ledger import job_records
 from system.command_line import Background, command_line
 from system.deployments import START_SECONDS, Site, with_toys
 from system.server import PrefectServer
-from system.test_killed_jobs import slurm_accounted
-from waiting import line_count, until
+from waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -60,17 +55,6 @@ def supervisor(site: Site) -> Background:
     return site.supervisor()
 
 
-def sha256(site: Site, run_id: str) -> str:
-    """Of the newest committed state."""
-    return site.journal(run_id).history()[-1].state_sha256
-
-
-def whole(site: Site, toy: str, limit: int, *words: str) -> str:
-    """The state's hash of a run of one driver that nobody killed."""
-    line = site.line("run", toy, "--no-prefect", "--max-iterations", str(limit), "--json", *words)
-    return str(line.well().answer["state_sha256"])
-
-
 def drivers(site: Site, run_id: str) -> list[str]:
     """How each driver of a run ended; empty for one that was killed."""
     journal = site.journal(run_id)
@@ -100,9 +84,7 @@ class TestChained:
         site.until_status(f"by-{iterations}", "max_iterations")
         handed_over = ["handed_over"] * (drivers_of - 1)
         assert drivers(site, f"by-{iterations}") == [*handed_over, "max_iterations"]
-        assert sha256(site, f"by-{iterations}") == whole(
-            site, "system.toys:Wander", 4, "--seed", "3"
-        )
+        assert site.sha256(f"by-{iterations}") == site.whole("system.toys:Wander", 4, "--seed", "3")
         processes = {epoch.holder.pid for epoch in site.journal(f"by-{iterations}").epochs()}
         assert len(processes) == drivers_of
         assert set(Counter(trace.read_text().splitlines()).values()) == {1}
@@ -123,7 +105,7 @@ class TestChained:
             f"warm job {host.job_id} has ended with the run",
         )
         assert len(jobs) == 1 + 3
-        assert sha256(site, "warm") == whole(site, "system.job_toys:Chain", 3)
+        assert site.sha256("warm") == site.whole("system.job_toys:Chain", 3)
 
     def test_a_flow_run_without_a_deployment_cannot_begin_one(self, site: Site) -> None:
         code = (
@@ -164,7 +146,7 @@ class TestChained:
         until(lambda: site.status("outlived") == "handed_over", "it is committed all the same")
         site.server.start()
         site.until_status("outlived", "max_iterations")
-        assert sha256(site, "outlived") == whole(site, "system.toys:Wander", 4)
+        assert site.sha256("outlived") == site.whole("system.toys:Wander", 4)
         assert supervisor.process.poll() is None
 
 
@@ -187,7 +169,7 @@ class TestSupervised:
         until(lambda: site.resumed("killed", 2), "a supervisor brought it back", START_SECONDS)
         site.until_status("killed", "max_iterations")
         assert drivers(site, "killed") == ["", "max_iterations"]
-        assert sha256(site, "killed") == whole(site, "system.toys:Wander", 3)
+        assert site.sha256("killed") == site.whole("system.toys:Wander", 3)
         site.until_flow_run(first, "CRASHED")
 
     def test_it_gives_up_after_as_many_attempts_as_are_allowed(
@@ -260,93 +242,3 @@ class TestPaused:
         assert site.resume(flow_run, max_iterations=3)["status"] == "ACCEPT"
         site.until_flow_run(flow_run, "COMPLETED")
         assert site.journal("spent").history()[-1].iteration == 3
-
-
-@dataclass
-class Ordeal:
-    """Chains whose drivers and workers were killed again and again."""
-
-    trace: Path
-    runs: list[str] = field(default_factory=list[str])
-    killed: Counter[str] = field(default_factory=Counter[str])
-
-    def until_a_job_begins(self, site: Site) -> None:
-        lines = line_count(self.trace)
-        begun = lambda: line_count(self.trace) > lines or self.over(site)  # noqa: E731
-        until(begun, "a job begins", START_SECONDS)
-
-    def over(self, site: Site) -> bool:
-        """Whether all of them are at their end."""
-        return all(site.status(run_id) == "max_iterations" for run_id in self.runs)
-
-
-class TestKilledAgainAndAgain:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def ordeal(
-        cls, site: Site, worker: Background, supervisor: Background, tmp_path_factory: Any
-    ) -> Ordeal:
-        chance = random.Random(KILLS)
-        ordeal = Ordeal(tmp_path_factory.mktemp("killed") / "trace")
-        algorithm = {"machine": SLURM, "trace": str(ordeal.trace)}
-        name = site.deploy(
-            name="harried", flow=CHAIN, algorithm=algorithm,
-            run={"drive": "chain", "max_iterations": LINKS, "resume": SOON},
-        )  # fmt: skip
-        while sum(ordeal.killed.values()) < KILLS:
-            if ordeal.over(site):
-                ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(3)]
-                for run_id in ordeal.runs[-3:]:
-                    settings = {"drive": "chain", "max_iterations": LINKS, "resume": SOON,
-                                "run_id": run_id, "seed": int(run_id[8:])}  # fmt: skip
-                    site.start(name, run=settings)
-            if chance.random() < 1 / 2:  # else most would die while they import
-                ordeal.until_a_job_begins(site)
-            time.sleep(chance.uniform(0, 2))  # waits for nothing: it makes them die anywhere
-            if chance.random() < 1 / 6:
-                worker.kill()
-                worker = site.worker()
-                ordeal.killed["worker"] += 1
-            for driver in drivers_alive(site):
-                if chance.random() < 2 / 3:
-                    with suppress(psutil.NoSuchProcess):  # it has just come to its end
-                        driver.kill()
-                        ordeal.killed["driver"] += 1
-        for run_id in ordeal.runs:
-            site.until_status(run_id, "max_iterations", seconds=300)
-        assert supervisor.process.poll() is None
-        return ordeal
-
-    def test_as_many_were_killed_as_were_to(self, ordeal: Ordeal) -> None:
-        assert sum(ordeal.killed.values()) >= KILLS
-        assert ordeal.killed["driver"] > 30 and ordeal.killed["worker"] > 1
-
-    def test_every_run_ends_where_one_that_was_never_killed_ends(
-        self, site: Site, ordeal: Ordeal
-    ) -> None:
-        for run_id in ordeal.runs:
-            same = whole(site, "system.job_toys:Chain", LINKS, "--seed", run_id[8:])
-            assert sha256(site, run_id) == same
-
-    def test_no_job_was_submitted_or_executed_twice(
-        self, site: Site, ordeal: Ordeal, slurm: SlurmCluster
-    ) -> None:
-        executed = Counter(ordeal.trace.read_text().splitlines())
-        for run_id in ordeal.runs:
-            jobs = job_records(site.journal(run_id).store, run_id)
-            iterations = [(job.key.iteration, job.key.attempt, job.state) for job in jobs]
-            assert iterations == [(k, 0, "COMPLETED") for k in range(1, LINKS + 1)]
-            assert [executed.pop(str(job.key)) for job in jobs] == [1] * LINKS
-            accepted = sorted(name for _, name in slurm_accounted(slurm, run_id))
-            assert accepted == sorted(job.key.job_name for job in jobs)
-        assert not executed
-
-
-def drivers_alive(site: Site) -> list[psutil.Process]:
-    """Processes of flow runs, also of workers that were killed."""
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        words, there = process.info["cmdline"] or [], process.info["environ"] or {}
-        if DRIVER in words and there.get("QCSC_LOOP_STORE") == str(site.line.store):
-            found.append(process)
-    return found
