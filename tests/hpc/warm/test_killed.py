@@ -29,7 +29,7 @@ from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore
 from waiting import until
 
-KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "60")) // 3
+KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "60"))
 RUN = "killed"
 SCRIPT = Path(__file__).with_name("chain.py")
 KINDS = ("driver", "supervisor", "rank", "job")
