@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,17 +37,22 @@ def deploy_files(*, files: Sequence[Path], dry_run: bool, as_json: bool) -> None
     differences = anyio.run(_deploy, wanted, dry_run)
     if as_json:
         facts = [
-            {"deployment": d.deployment, "action": d.action, "fields": list(d.fields)}
+            {
+                "deployment": d.deployment,
+                "action": d.action,
+                "changes": [asdict(change) for change in d.changes],
+            }
             for d in differences
         ]
         print(json.dumps(facts))
         return
     console = wide_console()
     for difference in differences:
-        fields = f": {', '.join(difference.fields)}" if difference.fields else ""
         would = "would " if dry_run and difference.action != "keep" else ""
-        line = f"{would}{difference.action:<7}{difference.deployment}{fields}"
-        console.print(line, markup=False, highlight=False)
+        lines = [f"{would}{difference.action:<7}{difference.deployment}"]
+        lines += [f"    {change.words}" for change in difference.changes]
+        for line in lines:
+            console.print(line, markup=False, highlight=False)
 
 
 def serve_files(*, files: Sequence[Path], limit: int, poll: float) -> None:

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -32,20 +33,38 @@ from qcsc_loop.prefect.supervising import TAG
 from qcsc_loop.prefect.triggers import Parameters, schedule, trigger
 
 GROUP = "qcsc_loop.flows"
+_FORM = "form"
 _DEFAULT_QUEUE = "default"  # of every pool, for deployments that name none
 
 
 @dataclass(frozen=True)
-class Difference:
-    """What becomes of one deployment.
+class Change:
+    """One thing about a deployment that becomes another.
 
     Attributes:
-        fields: those that change.
+        what: its name, dotted if nested.
+        was, now: as JSON; empty: there is none.
     """
+
+    what: str
+    was: str = ""
+    now: str = ""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        if self.what == _FORM:
+            return "form: as the flow has it now"
+        return f"{self.what}: {self.was or 'none'} -> {self.now or 'none'}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What becomes of one deployment."""
 
     deployment: str
     action: Literal["create", "update", "keep"]
-    fields: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 def built(wanted: Deployment, file: str) -> RunnerDeployment:
@@ -204,17 +223,32 @@ async def _difference(client: PrefectClient, deployment: RunnerDeployment) -> Di
         return Difference(name, "create")
     wanted, saved = _facts(deployment), _saved(there)
     automations = await client.read_resource_related_automations(f"prefect.deployment.{there.id}")
-    saved["triggers"] = sorted(
-        (_plain(each.trigger), _plain(each.actions[0])) for each in automations
-    )
+    saved["triggers"] = sorted(_trigger(each) for each in automations)
     for each in deployment.triggers:
         each.set_deployment_id(there.id)
-    wanted["triggers"] = sorted(
-        (_plain(each.as_automation().trigger), _plain(each.as_automation().actions[0]))
-        for each in deployment.triggers
-    )
-    fields = tuple(field for field, value in wanted.items() if saved[field] != value)
-    return Difference(name, "update" if fields else "keep", fields)
+    wanted["triggers"] = sorted(_trigger(each.as_automation()) for each in deployment.triggers)
+    changes = tuple(_changes(saved, wanted))
+    return Difference(name, "update" if changes else "keep", changes)
+
+
+def _changes(was: dict[str, Any], now: dict[str, Any], place: str = "") -> Iterator[Change]:
+    for name in dict.fromkeys([*now, *was]):
+        before, after, what = was.get(name), now.get(name), f"{place}{name}"
+        if before == after:
+            continue
+        if what == _FORM:
+            yield Change(what)
+        elif isinstance(before, dict) and isinstance(after, dict):
+            yield from _changes(before, after, f"{what}.")
+        elif isinstance(before, list) and isinstance(after, list):  # of texts
+            yield from (Change(what, was=each) for each in before if each not in after)
+            yield from (Change(what, now=each) for each in after if each not in before)
+        else:
+            yield Change(what, _text(before), _text(after))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else json.dumps(value)
 
 
 def _facts(wanted: RunnerDeployment) -> dict[str, Any]:
@@ -224,7 +258,7 @@ def _facts(wanted: RunnerDeployment) -> dict[str, Any]:
         "description": wanted.description or "",
         "tags": sorted(wanted.tags),
         "parameters": wanted.parameters,
-        "form": wanted._parameter_openapi_schema.model_dump(mode="json", exclude_unset=True),
+        _FORM: wanted._parameter_openapi_schema.model_dump(mode="json", exclude_unset=True),
         "work_pool": wanted.work_pool_name,
         "work_queue": wanted.work_queue_name,
         "job_variables": wanted.job_variables,
@@ -242,7 +276,7 @@ def _saved(there: DeploymentResponse) -> dict[str, Any]:
         "description": there.description or "",
         "tags": sorted(there.tags),
         "parameters": there.parameters,
-        "form": there.parameter_openapi_schema,
+        _FORM: there.parameter_openapi_schema,
         "work_pool": there.work_pool_name,
         "work_queue": None if there.work_queue_name == _DEFAULT_QUEUE else there.work_queue_name,
         "job_variables": there.job_variables,
@@ -260,6 +294,10 @@ def _collisions(options: ConcurrencyOptions | None) -> str | None:
 def _schedule(each: Any) -> str:
     kept = {"schedule", "active", "parameters"}
     return _plain(each, kept)
+
+
+def _trigger(automation: Any) -> str:
+    return f"{_plain(automation.trigger)} {_plain(automation.actions[0])}"
 
 
 def _plain(model: BaseModel, fields: set[str] | None = None) -> str:

@@ -61,7 +61,10 @@ class TestDeploy:
         after = {**before, "algorithm": {"size": 9}, "schedules": [], "concurrency": 1,
                  "triggers": [{"event": "lab.opened", "algorithm": {"size": 4}}]}  # fmt: skip
         (said,) = site.line("deploy", served.file(**after), "--json").well().answer
-        assert said["fields"] == ["parameters", "concurrency", "schedules", "triggers"]
+        changes = [(each["what"], each["was"], each["now"]) for each in said["changes"]]
+        assert changes[:2] == [("parameters.algorithm.size", "8", "9"), ("concurrency", "2", "1")]
+        assert [what for what, _, _ in changes[2:]] == ["schedules"] * 2 + ["triggers"] * 2
+        assert '"cron": "0 3 * * *"' in changes[2][1] + changes[3][1]
         there = site.server.get("/deployments/name/wander/changed")
         assert there["schedules"] == []
         assert there["parameters"]["algorithm"]["size"] == 9
@@ -204,7 +207,8 @@ class TestStarts:
         name = site.deploy(name="clock", flow=WANDER, run=TWO, schedules=[every_minute, often])
         until(lambda: site.runs(size=11) and site.runs(size=12), "both ran", START_SECONDS)
         file = site.file(name="clock", flow=WANDER, run=TWO)
-        assert site.line("deploy", file).well().out == f"update {name}: schedules\n"
+        update = site.line("deploy", file).well().out.splitlines()
+        assert [line.split()[0] for line in update] == ["update", "schedules:", "schedules:"], name
         interval = site.until_run(size=12)
         assert interval.record().seed == 5
         site.until_status(interval.run_id, "max_iterations")
