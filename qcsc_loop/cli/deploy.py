@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from qcsc_loop.cli.drive import read_toml
-from qcsc_loop.cli.tables import wide_console
 from qcsc_loop.deployment import Deployment, described
 from qcsc_loop.errors import InvalidParameters, PrefectUnreachable, QcscLoopError
 from qcsc_loop.settings import environment
@@ -46,13 +45,11 @@ def deploy_files(*, files: Sequence[Path], dry_run: bool, as_json: bool) -> None
         ]
         print(json.dumps(facts))
         return
-    console = wide_console()
     for difference in differences:
         would = "would " if dry_run and difference.action != "keep" else ""
         lines = [f"{would}{difference.action:<7}{difference.deployment}"]
         lines += [f"    {change.words}" for change in difference.changes]
-        for line in lines:
-            console.print(line, markup=False, highlight=False)
+        print("\n".join(lines))
 
 
 def serve_files(*, files: Sequence[Path], limit: int, poll: float) -> None:
