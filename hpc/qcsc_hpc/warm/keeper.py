@@ -126,8 +126,6 @@ class Keeper:
         for job in [job for job in self._jobs if job.task.done()]:
             self._jobs.remove(job)
             self._over(job)
-        if self._fruitless and self._failure is not None and self._failure.state == "TIMEOUT":
-            self._fruitless, self._failed_at = 0, time.monotonic()
         if self._not_to_be_had():
             return Ended("PREEMPTED", reason="the warm job was not begun in its queue_timeout")
         if self._fruitless >= FRUITLESS and self._failure is not None:
@@ -161,6 +159,11 @@ class Keeper:
         error = None if job.task.cancelled() else job.task.exception()
         if error is not None and not isinstance(error, JobFailed):
             raise error
+        record = self._record(job)
+        begun = job.served or (record is not None and record.metrics.started is not None)
+        if error is not None and error.state == "TIMEOUT" and not begun:
+            self._failed_at = time.monotonic()
+            return
         self._fruitless = 0 if job.served else self._fruitless + 1
         self._failure = error or self._failure
 

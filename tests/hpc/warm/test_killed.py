@@ -124,7 +124,8 @@ class Ordeal:
             words = ["scancel", submitted[-1]]
             if self.chance.random() < 0.5:
                 words[1:1] = ["--signal=KILL", "--full"]
-            subprocess.run(words, env={**os.environ, **self.slurm.environment}, check=True)
+            # it may just have ended by itself
+            subprocess.run(words, env={**os.environ, **self.slurm.environment}, check=False)
             return
         found = [p for p in psutil.process_iter() if self.is_ours(p, f"qcsc_hpc.warm.{kind}")]
         if found:
