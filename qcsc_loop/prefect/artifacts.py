@@ -176,31 +176,42 @@ class RunArtifacts:
         return artifact.id
 
     async def checkpoints(self) -> AsyncIterator[Published]:
-        """Published commits, last published first.
+        """Published commits, highest iteration first.
 
         The client repeats a request after a lost answer, so that a commit can come twice.
         """
-        async for row, _ in self._rows(self.run_id):
-            # what does not validate is damaged, or someone else's artifact under this key
-            with contextlib.suppress(ValidationError):
-                yield Published.model_validate_json(str(row["data"]))
+        async for rows, _ in self._pages(self.run_id):
+            page: list[Published] = []
+            for row in rows:
+                # what does not validate is damaged, or someone else's artifact under this key
+                with contextlib.suppress(ValidationError):
+                    page.append(Published.model_validate_json(str(row["data"])))
+            for published in sorted(page, key=_iteration, reverse=True):
+                yield published
 
     async def newest_driver(self) -> RemoteDriver | None:
         """The driver with the highest epoch; of two with the same, the one that came first."""
         newest: RemoteDriver | None = None
-        async for row, now in self._rows(f"{self.run_id}-run"):
-            try:
-                found = _driver_of(row, now)
-            except ValidationError:
-                continue  # damaged, or someone else's
-            # rows come newest first, so that the last one of an epoch came first
-            if newest is None or found.epoch.epoch >= newest.epoch.epoch:
-                newest = found
-            if found.epoch.epoch < newest.epoch.epoch:
+        async for rows, now in self._pages(f"{self.run_id}-run"):
+            lowest = None
+            for row in rows:
+                try:
+                    found = _driver_of(row, now)
+                except ValidationError:
+                    continue  # damaged, or someone else's
+                lowest = min(lowest or found.epoch.epoch, found.epoch.epoch)
+                # rows come newest first, so that the last one of an epoch came first
+                if newest is None or found.epoch.epoch >= newest.epoch.epoch:
+                    newest = found
+            if newest is not None and lowest is not None and lowest < newest.epoch.epoch:
                 break
         return newest
 
-    async def _rows(self, key: str) -> AsyncIterator[tuple[dict[str, Any], datetime]]:
+    async def _pages(self, key: str) -> AsyncIterator[tuple[list[dict[str, Any]], datetime]]:
+        """A key's artifacts, newest first by the server's clock, which may have stepped back.
+
+        Within a page the caller orders them by what they hold.
+        """
         offset = 0
         while True:
             # by hand: the client's read_artifacts sends null filters, which the server refuses,
@@ -215,13 +226,15 @@ class RunArtifacts:
                     "offset": offset,
                 },
             )
-            now = parsedate_to_datetime(answer.headers["date"])
             rows = answer.json()
-            for row in rows:
-                yield row, now
+            yield rows, parsedate_to_datetime(answer.headers["date"])
             if len(rows) < PAGE:
                 return
             offset += PAGE
+
+
+def _iteration(published: Published) -> int:
+    return published.commit.iteration
 
 
 def _driver_of(row: dict[str, Any], now: datetime) -> RemoteDriver:

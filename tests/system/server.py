@@ -104,7 +104,10 @@ class PrefectServer:
     # what it knows
 
     def artifacts(self, key: str) -> list[dict[str, Any]]:
-        """All artifacts of a key, oldest first, page by page."""
+        """All artifacts of a key, oldest first, page by page.
+
+        Checkpoints and drivers by their number: a machine's clock may step back in a test.
+        """
         found: list[dict[str, Any]] = []
         while True:
             page = self.post(
@@ -114,10 +117,10 @@ class PrefectServer:
             )  # fmt: skip
             found += page
             if len(page) < 200:
-                return found[::-1]
+                return sorted(found[::-1], key=_number)
 
     def iterations(self, run_id: str) -> list[int]:
-        """The iterations that are published, in the order they were; repeated ones once."""
+        """The iterations that are published; repeated ones once."""
         rows = (json.loads(row["data"])["commit"] for row in self.artifacts(run_id))
         return list(dict.fromkeys(int(commit["iteration"]) for commit in rows))
 
@@ -157,3 +160,13 @@ class PrefectServer:
             answer = httpx.post(f"{self.url}{path}", json=body, timeout=30, auth=self._login)
         assert answer.is_success, answer.text
         return answer.json()
+
+
+def _number(artifact: dict[str, Any]) -> int:
+    """The iteration of a checkpoint, the epoch of a driver; 0 for a table or a report."""
+    try:
+        data = json.loads(artifact["data"])
+        number = data["commit"]["iteration"] if "commit" in data else data["epoch"]["epoch"]
+    except (KeyError, TypeError, ValueError):
+        return 0
+    return int(number)

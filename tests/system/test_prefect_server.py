@@ -279,6 +279,16 @@ class TestWithoutTheDisk:
         assert answer["resumed_from"] == 1
         assert answer["state_sha256"] == whole(with_server, *limit(6))
 
+    def test_the_newest_is_found_though_the_servers_clock_stepped_back(
+        self, with_server: CommandLine, server: PrefectServer, run_id: str
+    ) -> None:
+        with_server(*RUN, "--run-id", run_id, *limit(4)).well()
+        lose_the_store(with_server)
+        rows = server.artifacts(run_id)
+        for row, other in zip(rows, [rows[-1], *rows[:-1]], strict=True):
+            server.change(row["id"], other["data"])
+        assert with_server("resume", run_id, *limit(5)).well().answer["resumed_from"] == 4
+
     @pytest.mark.parametrize(
         "damage",
         [lambda text: text[:-400], lambda text: f"{text[:-400]}{'A' * 396}{text[-4:]}"],
