@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
 
 import numpy as np
@@ -189,7 +190,8 @@ class Codec(Generic[T]):
 
     def __init__(self, declared: Any) -> None:
         self.declared = declared
-        self._root = _root(declared)
+        # of a class it is made once; int | str and str | int are equal and not the same
+        self._root = _root_of_class(declared) if isinstance(declared, type) else _root(declared)
 
     @property
     def name(self) -> str:
@@ -288,3 +290,6 @@ def _root(declared: Any) -> type[RootModel[Any]]:
             "a part of it has no exact stored form; annotate arrays as qcsc_loop.NDArray "
             "and derive your own records from qcsc_loop.Record",
         ) from error
+
+
+_root_of_class = lru_cache(maxsize=64)(_root)

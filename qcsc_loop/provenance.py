@@ -7,6 +7,7 @@ import inspect
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def provenance(algorithm: type) -> dict[str, Any]:
     }
 
 
+@cache
 def installed(package: str) -> str | None:
-    """A package's version; None if it is not there."""
+    """A package's version when it was first asked for; None if it is not there."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -98,7 +98,11 @@ def _of_known_gates(circuit: QuantumCircuit) -> QuantumCircuit:
     and under names that differ from process to process.
     """
     copy = circuit.copy()
-    while made := {part.name for part in copy.data if _is_made(part.operation)}:
+    while made := {
+        part.name
+        for part in copy.data
+        if not part.is_standard_gate() and _is_made(part.operation)  # cheapest first
+    }:
         copy = copy.decompose(sorted(made))
     return copy
 

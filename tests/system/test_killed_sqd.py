@@ -74,8 +74,8 @@ ON_A_QPU = {
 # in the order in which an iteration comes to them, and at any instant before the next
 JOB_MARKS = (
     READY, "after walker of sample", READY, "before keep sample", "after intent",
-    "after submitted", READY, "after finished", "after collected", "after batch",
-    "after walker of evaluate", "before keep evaluate",
+    "after submitted", READY, "after finished", "after collected", "after walker of evaluate",
+    "before keep evaluate",
 )  # fmt: skip
 QPU_MARKS = (
     READY, "after intent", "after submitted", "after finished", "after walker of sample",

@@ -38,7 +38,7 @@ from qcsc_loop.parts import run_parts
 from qcsc_loop.resource import BlockName
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.state import Record
-from qcsc_loop.step import current_step
+from qcsc_loop.step import current_step, labelled
 from qcsc_loop.worker import in_worker
 
 FCIDUMP = "hamiltonian.fcidump"
@@ -220,8 +220,13 @@ class SampleBased(BaseModel):
             f"batch-{i}": partial(self.solver.solve, hamiltonian, subspace, self.machine)
             for i, subspace in enumerate(subspaces)
         }
-        found = await run_parts(calls, Solution, limit=self.concurrency)
-        solutions = [solution for solution in found.values() if solution is not None]
+        if len(calls) == 1:  # a record of its own would say what its walker's does at once
+            ((label, solve),) = calls.items()
+            with labelled(label):
+                solutions = [await solve()]
+        else:
+            found = await run_parts(calls, Solution, limit=self.concurrency)
+            solutions = [solution for solution in found.values() if solution is not None]
         for solution in solutions:
             if not solution.converged:
                 current_step().logger.warning(
