@@ -157,12 +157,14 @@ async def watch(
             async for seen in watcher.look():
                 if seen.once in known:
                     continue
-                if not first or begun:
+                is_news = not first or begun
+                if is_news:
                     await post(seen)
-                    yield seen
                 known.add(seen.once)
                 line = json.dumps({"once": seen.once, "about": seen.about, **seen.payload})
                 await to_thread.run_sync(store.append, log, [line.encode()])
+                if is_news:
+                    yield seen
             begun = True
         except (PrefectUnreachable, SiteUnreachable) as error:
             yield error

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from qcsc_loop.codec import Codec, Document
 from qcsc_loop.errors import DamagedDocument, StoreError
 from qcsc_loop.state import NDArray, State
 from qcsc_loop.store.directory import DirectoryStore
+from small_disk import small_disk
 from waiting import until
 
 
@@ -246,38 +246,20 @@ def test_the_lines_before_a_torn_one_stay(disk: DirectoryStore) -> None:
 # a disk that says no
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 64 kB; only root may mount one."""
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode != 0:
-        pytest.skip(f"cannot mount a tmpfs here: {made.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[DirectoryStore]:
-    with small_disk(tmp_path / "small") as folder:
-        yield DirectoryStore(folder)
+    with small_disk(tmp_path / "small", "64k") as disk:
+        yield DirectoryStore(disk.folder)
 
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[DirectoryStore]:
-    with small_disk(tmp_path / "small") as folder:
-        store = DirectoryStore(folder)
+    with small_disk(tmp_path / "small", "64k") as disk:
+        store = DirectoryStore(disk.folder)
         store.write(NAME, CODEC.encode(VECTOR))
         store.append("run/log", [b"one"])
         store.touch("run/0001.beat")
-        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        disk.remount("ro")
         yield store
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from small_disk import SmallDisk, small_disk
 from system.command_line import WANDER, CommandLine, command_line, files_below, setting
 
 SIZE = 300  # float64 numbers in the state: enough for a file of their own
@@ -155,39 +153,12 @@ class TestOtherDamage:
         assert qcsc_loop(*words).well().answer["state_sha256"] == whole
 
 
-class Disk:
-    """A small file system of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def mount(self) -> None:
-        command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(self.folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            pytest.skip(f"a disk cannot be mounted here: {done.stderr.strip()}")
-
-    def remount(self, options: str) -> None:
-        command = ["mount", "-o", f"remount,{options}", str(self.folder)]
-        subprocess.run(command, check=True)
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", "-l", str(self.folder)], check=True)
-
-
 @pytest.fixture
-def disk(qcsc_loop: CommandLine) -> Iterator[Disk]:
+def disk(qcsc_loop: CommandLine) -> Iterator[SmallDisk]:
     """The store on a disk of 1 MB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk to fill")
-    disk = Disk(qcsc_loop.store)
-    disk.folder.mkdir(parents=True)
-    disk.mount()
-    try:
+    with small_disk(qcsc_loop.store, "1m") as disk:
         yield disk
-    finally:
         qcsc_loop.close()
-        disk.unmount()
 
 
 class TestAFullDisk:
@@ -202,7 +173,7 @@ class TestAFullDisk:
         assert (result.code, result.answer["error"]) == (1, said)
 
     def test_with_more_space_it_goes_on_to_the_right_result(
-        self, qcsc_loop: CommandLine, run_id: str, disk: Disk, tmp_path: Path
+        self, qcsc_loop: CommandLine, run_id: str, disk: SmallDisk, tmp_path: Path
     ) -> None:
         limit = ("--max-iterations", "12", "--json")
         assert qcsc_loop(*self.LARGE, "--run-id", run_id, *limit).code == 1
@@ -238,7 +209,7 @@ class TestAFullDisk:
 
 class TestAReadOnlyDisk:
     def test_a_resume_is_refused_in_one_sentence_and_right_after_mending(
-        self, qcsc_loop: CommandLine, run_id: str, disk: Disk, whole: str
+        self, qcsc_loop: CommandLine, run_id: str, disk: SmallDisk, whole: str
     ) -> None:
         qcsc_loop(*TOY, "--run-id", run_id, "--max-iterations", "3").well()
         disk.remount("ro")
@@ -251,12 +222,12 @@ class TestAReadOnlyDisk:
         assert (answer["resumed_from"], answer["state_sha256"]) == (3, whole)
 
     def test_a_new_run_is_refused_in_one_sentence(
-        self, qcsc_loop: CommandLine, run_id: str, disk: Disk
+        self, qcsc_loop: CommandLine, run_id: str, disk: SmallDisk
     ) -> None:
         disk.remount("ro")
         assert "Read-only file system" in qcsc_loop(*TOY, "--run-id", run_id).refusal
 
-    def test_runs_can_be_read(self, qcsc_loop: CommandLine, run_id: str, disk: Disk) -> None:
+    def test_runs_can_be_read(self, qcsc_loop: CommandLine, run_id: str, disk: SmallDisk) -> None:
         qcsc_loop(*TOY, "--run-id", run_id, "--max-iterations", "1").well()
         disk.remount("ro")
         qcsc_loop("show", run_id).well()
@@ -264,7 +235,7 @@ class TestAReadOnlyDisk:
         assert row["status"] == "max_iterations"
 
     def test_a_disk_that_turns_read_only_while_a_run_works_stops_it(
-        self, qcsc_loop: CommandLine, run_id: str, disk: Disk, tmp_path: Path, whole: str
+        self, qcsc_loop: CommandLine, run_id: str, disk: SmallDisk, tmp_path: Path, whole: str
     ) -> None:
         gate = tmp_path / "gate"
         gate.mkdir()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from qcsc_hpc.mpi.world import world
 
+FILLER = "filler"
+
 
 def main(fault: str, *words: str) -> None:
     """Does it."""
@@ -36,8 +38,10 @@ def main(fault: str, *words: str) -> None:
         case "message left":
             comm.isend("stale", (comm.rank + 1) % comm.size)
             raise ValueError("no such thing")
-        case "full disk":
-            raise OSError(28, "No space left on device")
+        case "full disk" if last:
+            with Path(FILLER).open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
         case _:
             pass
     if fault in ("hang", "killed", "killed once", "abort"):

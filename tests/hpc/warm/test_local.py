@@ -16,6 +16,7 @@ import pytest
 
 from hpc.places import Programs  # noqa: TID251  # the folder of these tests
 from hpc.warm.conftest import Hooks  # noqa: TID251  # as above
+from hpc.warm.rank_toys import FILLER  # noqa: TID251  # as above
 from qcsc_algorithms.bitcount import BitCount
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Program
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
@@ -25,6 +26,7 @@ from qcsc_loop.errors import JobRefused
 from qcsc_loop.sampling.aer import AerSampler
 from qcsc_loop.stop import MaxIterations
 from qcsc_loop.store.memory import MemoryStore
+from small_disk import small_disk
 from waiting import until, until_async
 
 pytestmark = pytest.mark.anyio
@@ -232,7 +234,6 @@ async def test_ranks_that_are_not_one_world_are_refused(warm: Hooks, programs: P
         ("one raises", 1, "ValueError: no such thing"),
         ("sys.exit", 7, ""),
         ("message left", 1, "ValueError: no such thing"),
-        ("full disk", 1, "No space left on device"),
     ],
 )
 async def test_a_fault_ends_its_request_and_the_next_one_works(
@@ -245,6 +246,22 @@ async def test_a_fault_ends_its_request_and_the_next_one_works(
         assert "rank 0 of 2" in error.tail
         assert (await hook.does("nothing")).value == "3"
         assert len(hook.warm_jobs) == 1
+
+
+async def test_a_disk_that_runs_full_ends_its_request_and_with_room_the_next_one_works(
+    warm: Hooks, tmp_path: Path
+) -> None:
+    root = tmp_path / "store"
+    with small_disk(root / "work", "1m") as disk:
+        async with warm(here(2), root) as hook:
+            error = await hook.fails("full disk")
+            assert (error.state, error.exit_code_of_job) == ("FAILED", 1)
+            assert "No space left on device" in str(error)
+            assert "rank 0 of 2" in error.tail
+            (filler,) = disk.folder.rglob(FILLER)
+            filler.unlink()
+            assert (await hook.does("nothing")).value == "3"
+            assert len(hook.warm_jobs) == 1
 
 
 @pytest.mark.parametrize("fault", ["killed", "abort"])
