@@ -10,7 +10,7 @@ SBD := $(VENV)/.sbd
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
 
-# two at a time: half of it waits for schedulers and servers; the long files come first
+# two at a time: much of it waits for schedulers and servers
 test: $(INSTALLED)
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from cluster import packages
 from cluster.slurm import SlurmCluster
 
+TESTS = Path(__file__).parent
 NO_SKIPS = bool(os.environ.get("QCSC_LOOP_NO_SKIPS"))  # set by .ci/run
 
 
@@ -23,6 +26,17 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be: {report.longrepr}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file of each folder in turn: those that wait for a scheduler run beside those that compute."""
+    turn, files = dict[Path, int](), Counter[str]()
+    for item in items:
+        if item.path not in turn:
+            folder = item.path.relative_to(TESTS).parts[0]
+            turn[item.path] = files[folder]
+            files[folder] += 1
+    items.sort(key=lambda item: turn[item.path])
 
 
 @pytest.fixture(scope="session")
