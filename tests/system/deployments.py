@@ -58,7 +58,7 @@ class Site:
             program=Path(sys.executable),
         )
 
-    def supervisor(self, every: float = 0.5) -> Background:
+    def supervisor(self, every: float = 1.0) -> Background:
         return self.line.start("supervise", "--every", str(every))
 
     def start(self, deployment: str, **parameters: Any) -> str:

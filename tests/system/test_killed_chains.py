@@ -113,7 +113,7 @@ class TestKilledAgainAndAgain:
                 worker = site.worker()
                 ordeal.killed["worker"] += 1
             for driver in drivers_alive(site):
-                if chance.random() < 2 / 3:
+                if chance.random() < 5 / 6:
                     with suppress(psutil.NoSuchProcess):  # it has just come to its end
                         driver.kill()
                         ordeal.killed["driver"] += 1

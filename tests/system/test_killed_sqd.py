@@ -39,7 +39,7 @@ from system.mortal_driver import REACHED, Orders
 from system.mortal_sqd_driver import READY
 from waiting import alive, until
 
-KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "15"))  # of drivers on each machine
+KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "12"))  # of drivers on each machine
 QPU_KILLS = max(8, KILLS // 2)
 
 TESTS = Path(__file__).parents[1]
