@@ -5,9 +5,10 @@ same numbers to the same bits (which is checked): in as many processes, warm one
 concurrent.futures, and with nothing written, verified or recorded. Run and script take turns, so
 that a busy spell of the machine meets both.
 
-Wall time is what counts, and on a machine that others use it is noisy. Two figures are less so:
-seconds of CPU, of the driver and all its children; and the time in which no worker is at work, for
-what the loop does beside workers costs nothing where cores are free.
+Wall time is what counts, and on a machine that others use it is noisy; so is the CPU of all
+processes, for it is mostly the science's. Two figures are less so: the CPU of what only the run has,
+which is its driver, the server, and what is recorded of circuits; and the time in which no worker
+is at work, for what the loop does beside workers costs nothing where cores are free.
 """
 
 from __future__ import annotations
@@ -164,11 +165,13 @@ def settings() -> SQD:
 
 
 class Reading(NamedTuple):
-    """Clocks: seconds of wall, of this process and its children, of all processes."""
+    """Clocks: seconds of wall, of this process and its children, of all processes, and of what the
+    script does without: this process and its server."""
 
     wall: float
     cpu: float
     everybody: float
+    extra: float
 
     @property
     def others(self) -> float:
@@ -182,20 +185,26 @@ class Stopwatch:
     def __init__(self) -> None:
         here = psutil.Process()
         self._processes = [here, *here.children(recursive=True)]
+        self._servers = [each for each in self._processes if "uvicorn" in each.cmdline()]
         self._began = self._cpu()
         self.began = time.perf_counter()
 
     def read(self, iterations: int) -> Reading:
         """What one of so many iterations took."""
-        wall, (cpu, everybody) = time.perf_counter(), self._cpu()
-        spent = (wall - self.began, cpu - self._began[0], everybody - self._began[1])
-        return Reading(*(seconds / iterations for seconds in spent))
+        wall, now = time.perf_counter(), self._cpu()
+        spent = (end - began for began, end in zip(self._began, now, strict=True))
+        return Reading(*(seconds / iterations for seconds in (wall - self.began, *spent)))
 
-    def _cpu(self) -> tuple[float, float]:
-        own = [process.cpu_times() for process in self._processes]
+    def _cpu(self) -> tuple[float, float, float]:
         times = psutil.cpu_times()
-        cpu = sum(each.user + each.system for each in own)
-        return cpu, times.user + times.nice + times.system
+        everybody = times.user + times.nice + times.system
+        # psutil counts in hundredths of a second
+        extra = time.process_time() + _cpu_of(self._servers)
+        return _cpu_of(self._processes), everybody, extra
+
+
+def _cpu_of(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 class Turns:
@@ -434,15 +443,19 @@ def _until_children_rest() -> None:
     children = psutil.Process().children(recursive=True)
     used, ends = -1.0, time.monotonic() + LONGEST_PAUSE
     while time.monotonic() < ends:
-        now = sum(sum(child.cpu_times()[:2]) for child in children)
+        now = _cpu_of(children)
         if now - used <= RESTING * PAUSE:
             return
         used = now
         time.sleep(PAUSE)
 
 
-def beside(turns: Turns) -> list[Figure]:
-    """An iteration beside the script's, and what of it is the difference."""
+def beside(turns: Turns, hashed: float) -> list[Figure]:
+    """An iteration beside the script's, and what of it is the difference.
+
+    Args:
+        hashed: seconds of CPU in workers that the script does without.
+    """
     figures: list[Figure] = []
     for clock, unit in (("wall", "s"), ("cpu", "s of CPU")):
         ours = [getattr(each, clock) for each in turns.ours]
@@ -455,6 +468,12 @@ def beside(turns: Turns) -> list[Figure]:
             Figure("what the run took more", statistics.median(more), unit, "iteration", whole,
                    _share(more, whole)),
         ]  # fmt: skip
+    extra = [each.extra + hashed for each in turns.ours]
+    cpu = statistics.median(each.cpu for each in turns.ours)
+    figures.append(
+        Figure("driver, server, circuits' hashes", statistics.median(extra), "s of CPU",
+               "iteration", cpu, _share(extra, cpu))
+    )  # fmt: skip
     idle = [profile[IDLE].wall for profile in turns.profile]
     wall = [each.wall for each in turns.ours]
     figures.append(
@@ -481,7 +500,13 @@ def _share(seconds: list[float], whole: float) -> Target:
     return Target(f"{met.text} ({middle:.1f}; {low:.1f} to {high:.1f})", met.met)
 
 
-def where(pool: Executor, turns: Turns) -> list[Figure]:
+def all_hashed(pool: Executor, turns: Turns) -> float:
+    """Seconds of CPU for what is recorded of an iteration's circuits."""
+    one = [pool.submit(_described, turns.state(-1)).result() for _ in range(TURNS)]
+    return WALKERS * statistics.median(one)
+
+
+def where(turns: Turns, hashed: float) -> list[Figure]:
     """What is spent where: while no worker is at work, beside all of it."""
     names = dict.fromkeys(name for profile in turns.profile for name in profile)
     figures: list[Figure] = []
@@ -493,10 +518,8 @@ def where(pool: Executor, turns: Turns) -> list[Figure]:
         what = f"{name} ({calls / 1e3:g} times, {cpu:.1f} ms of CPU)"
         figures.append(Figure(what, alone, "ms", "all of it", wall))
     figures.sort(key=lambda figure: -figure.value)
-    hashed = [pool.submit(_described, turns.state(-1)).result() for _ in range(TURNS)]
-    all_hashed = 1e3 * WALKERS * statistics.median(hashed)
-    what = f"in workers: circuits hashed, described ({WALKERS} times, {all_hashed:.1f} ms of CPU)"
-    return [*figures, Figure(what, 0.0, "ms", "all of it", all_hashed)]
+    what = f"in workers: circuits hashed, described ({WALKERS} times, {1e3 * hashed:.1f} ms of CPU)"
+    return [*figures, Figure(what, 0.0, "ms", "all of it", 1e3 * hashed)]
 
 
 def main() -> None:
@@ -505,8 +528,9 @@ def main() -> None:
     with processes() as pool:
         for how, run in (("DirectoryStore", without_server), ("Prefect, a task a step", in_flow)):
             turns = run(pool)
-            show(f"An SQD iteration, {size}; {how}, {len(turns.ours)} turns", beside(turns))
-            show(f"{how}: an iteration's time while no worker is at work", where(pool, turns))
+            hashed = all_hashed(pool, turns)
+            show(f"An SQD iteration, {size}; {how}, {len(turns.ours)} turns", beside(turns, hashed))
+            show(f"{how}: an iteration's time while no worker is at work", where(turns, hashed))
 
 
 if __name__ == "__main__":
