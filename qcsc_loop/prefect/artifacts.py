@@ -12,11 +12,12 @@ import base64
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -29,6 +30,7 @@ from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.report import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 
+T = TypeVar("T")
 CHECKPOINT, RUN = "qcsc-loop-checkpoint", "qcsc-loop-run"
 INLINE_BYTES = 64 * 1024  # a server on SQLite takes these as easily as the smallest
 PAGE = 200  # the API's limit
@@ -181,31 +183,19 @@ class RunArtifacts:
         The client repeats a request after a lost answer, so that a commit can come twice.
         """
         async for rows, _ in self._pages(self.run_id):
-            page: list[Published] = []
-            for row in rows:
-                # what does not validate is damaged, or someone else's artifact under this key
-                with contextlib.suppress(ValidationError):
-                    page.append(Published.model_validate_json(str(row["data"])))
-            for published in sorted(page, key=_iteration, reverse=True):
+            page = _valid(rows, lambda row: Published.model_validate_json(str(row["data"])))
+            for published in sorted(page, key=lambda one: one.commit.iteration, reverse=True):
                 yield published
 
     async def newest_driver(self) -> RemoteDriver | None:
         """The driver with the highest epoch; of two with the same, the one that came first."""
-        newest: RemoteDriver | None = None
+        found: list[RemoteDriver] = []
         async for rows, now in self._pages(f"{self.run_id}-run"):
-            lowest = None
-            for row in rows:
-                try:
-                    found = _driver_of(row, now)
-                except ValidationError:
-                    continue  # damaged, or someone else's
-                lowest = min(lowest or found.epoch.epoch, found.epoch.epoch)
-                # rows come newest first, so that the last one of an epoch came first
-                if newest is None or found.epoch.epoch >= newest.epoch.epoch:
-                    newest = found
-            if newest is not None and lowest is not None and lowest < newest.epoch.epoch:
-                break
-        return newest
+            found += _valid(rows, partial(_driver_of, now=now))
+            if len({driver.epoch.epoch for driver in found}) > 1:
+                break  # further pages have older ones
+        # newest first, so that the last one of an epoch came first
+        return max(reversed(found), key=lambda driver: driver.epoch.epoch, default=None)
 
     async def _pages(self, key: str) -> AsyncIterator[tuple[list[dict[str, Any]], datetime]]:
         """A key's artifacts, newest first by the server's clock, which may have stepped back.
@@ -233,8 +223,13 @@ class RunArtifacts:
             offset += PAGE
 
 
-def _iteration(published: Published) -> int:
-    return published.commit.iteration
+def _valid(rows: list[dict[str, Any]], read: Callable[[dict[str, Any]], T]) -> list[T]:
+    """What the rows hold, but for those that are damaged, or someone else's under this key."""
+    found: list[T] = []
+    for row in rows:
+        with contextlib.suppress(ValidationError):
+            found.append(read(row))
+    return found
 
 
 def _driver_of(row: dict[str, Any], now: datetime) -> RemoteDriver:

@@ -13,7 +13,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from qcsc_loop.prefect.server import flush
-from system.command_line import CommandLine, command_line, files_below
+from system.command_line import Background, CommandLine, command_line, files_below
+from system.deployments import Site
 from system.server import PrefectServer
 
 
@@ -84,3 +85,15 @@ def nothing_left(qcsc_loop: CommandLine) -> Iterator[None]:
     """Whatever the test does leaves no file in the store."""
     yield
     assert files_below(qcsc_loop.store) == []
+
+
+@pytest.fixture(scope="module")
+def worker(site: Site) -> Background:
+    """A worker of the pool of the module's site."""
+    return site.worker()
+
+
+@pytest.fixture(scope="module")
+def supervisor(site: Site) -> Background:
+    """A supervisor of the runs of the module's site."""
+    return site.supervisor()

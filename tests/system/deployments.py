@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import tomlkit
 
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals
-from system.command_line import Background, CommandLine
+from system.command_line import Background, CommandLine, command_line
 from system.server import PrefectServer
 from waiting import until
 
 TESTS = Path(__file__).parents[1]
 START_SECONDS = 90.0  # a flow run's process imports Prefect, on a machine that does more
+SOON = {"times": 100, "delay": 0.0, "start_within": 15.0}  # resumes of what was killed
+SLURM = {"type": "hpc", "hpc_profile": {"scheduler": "slurm"}, "execution_profile": {}}
 
 
 def with_toys(server: PrefectServer) -> dict[str, str]:
@@ -146,6 +149,16 @@ class Site:
         """Waits until its last driver has ended so."""
         what = f"{run_id} is {' or '.join(wanted)}"
         until(lambda: self.status(run_id) in wanted, what, seconds)
+
+
+@contextmanager
+def site_with_pool(
+    server: PrefectServer, folder: Path, prefect_home: Path, **environment: str
+) -> Iterator[Site]:
+    """A login node that uses a server which has a work pool for it, and runs."""
+    server.post("/work_pools/", {"name": "pool", "type": "process"})
+    with command_line(folder, prefect_home, **with_toys(server), **environment) as line:
+        yield Site(line, server, pool="pool")
 
 
 def plain(value: Mapping[str, Any]) -> Any:

@@ -7,11 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from cluster.postgresql import PostgreSQL, binaries
 from qcsc_loop.child import tied_to_this_process
 from system.command_line import environment
 
@@ -160,6 +164,22 @@ class PrefectServer:
             answer = httpx.post(f"{self.url}{path}", json=body, timeout=30, auth=self._login)
         assert answer.is_success, answer.text
         return answer.json()
+
+
+@contextmanager
+def server_on_postgresql(home: Path, *, auth: str = "") -> Iterator[PrefectServer]:
+    """One that runs, on a PostgreSQL of its own; skips where that is not installed."""
+    if binaries() is None:
+        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
+    database = PostgreSQL()
+    server = PrefectServer(home, auth=auth, PREFECT_API_DATABASE_CONNECTION_URL=database.url)
+    try:
+        database.start()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        database.stop()
 
 
 def _number(artifact: dict[str, Any]) -> int:

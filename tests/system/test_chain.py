@@ -14,8 +14,8 @@ import pytest
 
 from cluster.slurm import SlurmCluster
 from qcsc_loop.jobs.ledger import job_records
-from system.command_line import Background, command_line
-from system.deployments import START_SECONDS, Site, with_toys
+from system.command_line import Background
+from system.deployments import SLURM, SOON, START_SECONDS, Site, site_with_pool
 from system.server import PrefectServer
 from waiting import until
 
@@ -24,10 +24,6 @@ pytestmark = pytest.mark.server
 WANDER, RAISES, CHAIN, DIES = (
     f"system.toy_flows:{name}" for name in ("wander", "raises", "chain", "dies")
 )
-DRIVER = "prefect.engine"  # in the command line of a flow run's process
-SOON = {"times": 100, "delay": 0.0, "start_within": 15.0}
-SLURM = {"type": "hpc", "hpc_profile": {"scheduler": "slurm"}, "execution_profile": {}}
-KILLS, LINKS = 50, 4
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +34,9 @@ def site(
     slurm: SlurmCluster,
 ) -> Iterator[Site]:
     fragile_server.start()
-    there = with_toys(fragile_server) | slurm.environment
-    with command_line(tmp_path_factory.mktemp("chain"), prefect_home, **there) as line:
-        site = Site(line, fragile_server, pool="chained")
-        fragile_server.post("/work_pools/", {"name": site.pool, "type": "process"})
+    folder = tmp_path_factory.mktemp("chain")
+    with site_with_pool(fragile_server, folder, prefect_home, **slurm.environment) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def worker(site: Site) -> Background:
-    return site.worker()
-
-
-@pytest.fixture(scope="module")
-def supervisor(site: Site) -> Background:
-    return site.supervisor()
 
 
 def drivers(site: Site, run_id: str) -> list[str]:

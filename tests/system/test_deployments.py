@@ -13,7 +13,7 @@ import pytest
 from cluster.slurm import SlurmCluster
 from qcsc_loop.testing import FakeIBMQuantum
 from system.command_line import Background, command_line
-from system.deployments import START_SECONDS, TESTS, Site, with_toys
+from system.deployments import SLURM, START_SECONDS, TESTS, Site, with_toys
 from system.server import PrefectServer
 from waiting import until
 
@@ -291,10 +291,9 @@ class TestStarts:
                 "algorithm": {"says": "job {{ event.payload.job }} of {{ event.payload.run_id }}"},
             }],
         )  # fmt: skip
-        machine = {"type": "hpc", "hpc_profile": {"scheduler": "slurm"}, "execution_profile": {}}
         name = site.deploy(
             name="fails", flow=CHAIN, run={"run_id": "failing"},
-            algorithm={"exit_code": 3, "machine": machine},
+            algorithm={"exit_code": 3, "machine": SLURM},
         )  # fmt: skip
         site.start(name)
         run = site.until_run(size=51)

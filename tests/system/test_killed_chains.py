@@ -18,12 +18,11 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster.postgresql import PostgreSQL, binaries
 from cluster.slurm import SlurmCluster
 from qcsc_loop.jobs.ledger import job_records
-from system.command_line import Background, command_line
-from system.deployments import START_SECONDS, Site, with_toys
-from system.server import PrefectServer
+from system.command_line import Background
+from system.deployments import SLURM, SOON, START_SECONDS, Site, site_with_pool
+from system.server import server_on_postgresql
 from system.test_killed_jobs import slurm_accounted
 from waiting import line_count, until
 
@@ -31,8 +30,6 @@ pytestmark = pytest.mark.server
 
 CHAIN = "system.toy_flows:chain"
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
-SOON = {"times": 100, "delay": 0.0, "start_within": 15.0}
-SLURM = {"type": "hpc", "hpc_profile": {"scheduler": "slurm"}, "execution_profile": {}}
 KILLS, LINKS = 50, 4
 
 
@@ -40,31 +37,12 @@ KILLS, LINKS = 50, 4
 def site(
     tmp_path_factory: pytest.TempPathFactory, prefect_home: Path, slurm: SlurmCluster
 ) -> Iterator[Site]:
-    if binaries() is None:
-        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
-    database = PostgreSQL()
-    home = tmp_path_factory.mktemp("on-postgresql")
-    server = PrefectServer(home, PREFECT_API_DATABASE_CONNECTION_URL=database.url)
-    try:
-        database.start()
-        server.start()
-        server.post("/work_pools/", {"name": "chained", "type": "process"})
-        there = with_toys(server) | slurm.environment
-        with command_line(tmp_path_factory.mktemp("chain"), prefect_home, **there) as line:
-            yield Site(line, server, pool="chained")
-    finally:
-        server.stop()
-        database.stop()
-
-
-@pytest.fixture(scope="module")
-def worker(site: Site) -> Background:
-    return site.worker()
-
-
-@pytest.fixture(scope="module")
-def supervisor(site: Site) -> Background:
-    return site.supervisor()
+    home, folder = (tmp_path_factory.mktemp(name) for name in ("on-postgresql", "chain"))
+    with (
+        server_on_postgresql(home) as server,
+        site_with_pool(server, folder, prefect_home, **slurm.environment) as site,
+    ):
+        yield site
 
 
 @dataclass

@@ -9,10 +9,9 @@ import httpx
 import psutil
 import pytest
 
-from cluster.postgresql import PostgreSQL, binaries
-from system.command_line import Background, command_line
-from system.deployments import START_SECONDS, Site, with_toys
-from system.server import PrefectServer
+from system.command_line import Background
+from system.deployments import START_SECONDS, Site, site_with_pool
+from system.server import server_on_postgresql
 from waiting import until
 
 pytestmark = pytest.mark.server
@@ -23,29 +22,12 @@ AUTH = "admin:let-me-in"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[Site]:
-    if binaries() is None:
-        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
-    database = PostgreSQL()
-    server = PrefectServer(
-        tmp_path_factory.mktemp("on-postgresql"),
-        auth=AUTH,
-        PREFECT_API_DATABASE_CONNECTION_URL=database.url,
-    )
-    try:
-        database.start()
-        server.start()
-        server.post("/work_pools/", {"name": "pool", "type": "process"})
-        folder = tmp_path_factory.mktemp("site")
-        with command_line(folder, prefect_home, **with_toys(server)) as line:
-            yield Site(line, server, pool="pool")
-    finally:
-        server.stop()
-        database.stop()
-
-
-@pytest.fixture(scope="module")
-def worker(site: Site) -> Background:
-    return site.worker()
+    home, folder = (tmp_path_factory.mktemp(name) for name in ("on-postgresql", "site"))
+    with (
+        server_on_postgresql(home, auth=AUTH) as server,
+        site_with_pool(server, folder, prefect_home) as site,
+    ):
+        yield site
 
 
 def test_a_run_is_published_and_comes_back_from_the_database(site: Site) -> None:
