@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.figures import MB, Figure, medians, seconds, show
 from qcsc_loop import DirectoryStore, NDArray, State
-from qcsc_loop.codec import Codec
+from qcsc_loop.values.codec import Codec
 
 BYTES, REPEATS = 100 * MB, 5
 NAME = "large"

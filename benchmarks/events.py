@@ -89,7 +89,7 @@ def main() -> None:
         os.environ.update(PREFECT_HOME=name, QCSC_LOOP_STORE=str(folder / "store"))
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
         # silences Prefect's console lines, and like the home has to come before its import
-        import qcsc_loop.cli.flow  # noqa: F401
+        import qcsc_loop.cli.run_in_flow  # noqa: F401
         from qcsc_loop.prefect.server import prefect_api
 
         store = DirectoryStore(folder / "store")

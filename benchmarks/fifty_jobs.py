@@ -24,7 +24,7 @@ from qcsc_hpc.machine import HPCMachine
 from qcsc_hpc.profiles import Command, HPCProfile
 from qcsc_loop import DirectoryStore, IterativeAlgorithm, MaxIterations, State
 from qcsc_loop.errors import JobFailed
-from qcsc_loop.step import labelled
+from qcsc_loop.steps.step import labelled
 
 JOBS, JOB_SECONDS = 50, 5
 COMMANDS = ("sbatch", "squeue", "sacct", "scancel", "scontrol")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from qcsc_loop import IterativeAlgorithm, State
-from qcsc_loop.events import Event, IterationCommitted
+from qcsc_loop.events import Event
+from qcsc_loop.loop.events import IterationCommitted
 
 
 class Still(State):

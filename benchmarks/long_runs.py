@@ -13,7 +13,8 @@ import psutil
 from benchmarks.figures import MB, Figure, Target, at_most, medians, show
 from benchmarks.idle import Idle, Ticks
 from qcsc_loop import DirectoryStore, MaxIterations
-from qcsc_loop.events import Event, IterationCommitted
+from qcsc_loop.events import Event
+from qcsc_loop.loop.events import IterationCommitted
 
 ITERATIONS, REPEATS = 2000, 3
 SHORT, SHORT_REPEATS = 120, 9

@@ -20,7 +20,7 @@ from benchmarks.idle import Idle, Ticks
 from qcsc_loop import DirectoryStore, MaxIterations, MemoryStore, Store
 
 if TYPE_CHECKING:
-    from qcsc_loop.flows import Granularity
+    from qcsc_loop.prefect.flow import Granularity
 
 ITERATIONS, REPEATS = 100, 7
 DOCUMENTS = 3  # one iteration keeps what `sample` and `evaluate` returned, and the checkpoint
@@ -92,7 +92,7 @@ def in_flow() -> list[Figure]:
         os.environ["PREFECT_HOME"] = folder
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
         # silences Prefect's console lines, and like the home has to come before its import
-        import qcsc_loop.cli.flow  # noqa: F401
+        import qcsc_loop.cli.run_in_flow  # noqa: F401
         from qcsc_loop.prefect.server import prefect_api
 
         with prefect_api():
@@ -125,7 +125,7 @@ async def _measured_in_flow(store: Store) -> dict[str, float]:
 
 
 async def _in_flow(store: Store, tasks: Granularity, run_id: str) -> float:
-    from qcsc_loop.flows import run_in_flow
+    from qcsc_loop.prefect.flow import run_in_flow
 
     ticks, stop = Ticks(), MaxIterations(FLOW_ITERATIONS)
     await run_in_flow(Idle(), tasks=tasks, store=store, run_id=run_id, stop=stop, observers=[ticks])

@@ -16,8 +16,14 @@ import numpy as np
 from qiskit_addon_sqd.configuration_recovery import recover_configurations
 
 from benchmarks.figures import Figure, at_least, show
-from qcsc_algorithms.sqd.configurations import Bits, Configurations, Floats, packed, unique_rows
-from qcsc_algorithms.sqd.recovery import recover
+from qcsc_algorithms.sqd.determinants.configurations import (
+    Bits,
+    Configurations,
+    Floats,
+    pack,
+    unique_rows,
+)
+from qcsc_algorithms.sqd.determinants.recovery import recover
 
 STRINGS, REPEATS = 100_000, 7
 READOUT_ERROR = 0.03  # of each bit: a third of the shots of 32 bits has none, a tenth of 72
@@ -58,7 +64,7 @@ class Noisy:
         while len(drawn) < STRINGS:
             both = np.concatenate([self._read(spin, rng) for spin in (1, 0)], axis=1)
             drawn = np.concatenate([drawn, both])
-            drawn = drawn[unique_rows(packed(drawn))[1]]
+            drawn = drawn[unique_rows(pack(drawn))[1]]
         rows = rng.permutation(drawn)[:STRINGS]
         return Configurations(
             alpha=np.ascontiguousarray(rows[:, self.norb :]),

@@ -13,8 +13,8 @@ from qiskit import QuantumCircuit
 
 from benchmarks.figures import MB, Figure, at_most, medians, seconds, show
 from qcsc_loop import DirectoryStore, Samples
-from qcsc_loop.codec import Codec
-from qcsc_loop.sampling.uniform import RandomSampler
+from qcsc_loop.sampling.random_bits import RandomSampler
+from qcsc_loop.values.codec import Codec
 
 SHOTS, BITS, REPEATS = 10_000_000, 156, 3
 NAME = "samples"

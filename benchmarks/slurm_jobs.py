@@ -40,10 +40,11 @@ from qcsc_hpc.machine import HPCMachine
 from qcsc_hpc.mpi.bitcount import Rows
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_loop import DirectoryStore, MaxIterations
-from qcsc_loop.events import Event, IterationCommitted, StepStarted, Trouble
+from qcsc_loop.events import Event, Trouble
+from qcsc_loop.loop.events import IterationCommitted, StepStarted
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.step import current_step
+from qcsc_loop.steps.step import current_step
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -33,29 +33,33 @@ import numpy as np
 import psutil
 
 from benchmarks.figures import Figure, Target, at_most, show
-from qcsc_algorithms.sqd import SQD, ffsim_sampler
-from qcsc_algorithms.sqd.algorithm import Walkers
-from qcsc_algorithms.sqd.ansatz import LUCJ
-from qcsc_algorithms.sqd.configurations import (
+from qcsc_algorithms.sqd import SQD
+from qcsc_algorithms.sqd.chemistry import ffsim_sampler
+from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.determinants.configurations import (
     Floats,
     Strings,
     as_integers,
     from_rows,
     unique_rows,
 )
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.method import Guess
-from qcsc_algorithms.sqd.recovery import recover
-from qcsc_algorithms.sqd.selected_ci import lowest_state
-from qcsc_algorithms.sqd.solving import by_weight
-from qcsc_algorithms.sqd.subspace import subsample
-from qcsc_loop import DirectoryStore, MaxIterations, WallTime, worker
-from qcsc_loop.codec import Codec, Document
-from qcsc_loop.events import Event, IterationCommitted
+from qcsc_algorithms.sqd.determinants.recovery import recover
+from qcsc_algorithms.sqd.determinants.subspace import subsample
+from qcsc_algorithms.sqd.sample_based import Guess
+from qcsc_algorithms.sqd.solvers.selected_ci import lowest_state
+from qcsc_algorithms.sqd.solvers.solver import by_weight
+from qcsc_algorithms.sqd.sqd import Walkers
+from qcsc_loop import DirectoryStore, MaxIterations, WallTime
+from qcsc_loop.concurrency import worker
+from qcsc_loop.events import Event
+from qcsc_loop.loop.events import IterationCommitted
 from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256
-from qcsc_loop.sampling.packing import packed_registers
-from qcsc_loop.step import Step
+from qcsc_loop.sampling.packing import read_registers
+from qcsc_loop.steps.step import Step
 from qcsc_loop.store.journal import Lease
+from qcsc_loop.values.codec import Codec
+from qcsc_loop.values.document import Document
 
 MAX_STRINGS, WALKERS, SHOTS, SEED = 300, 4, 20_000, 7
 WARM_UP = 3  # iterations until the workers have imported all, and subspaces are full
@@ -76,7 +80,7 @@ def sampled(hamiltonian: Hamiltonian, parameters: Floats, seed: int) -> Strings:
 
     circuit = LUCJ().circuit(parameters, hamiltonian)
     result = FfsimSampler(seed=seed).run([circuit], shots=SHOTS).result()
-    (rows,) = packed_registers(result[0].data)[0].values()
+    (rows,) = read_registers(result[0].data)[0].values()
     return rows
 
 
@@ -328,7 +332,7 @@ class Clock:
             loads=self._timed(pickle.loads, "unpickling from workers"),
         )
         with ExitStack() as stack:
-            stack.enter_context(mock.patch("qcsc_loop.worker.pickle", watched))
+            stack.enter_context(mock.patch("qcsc_loop.concurrency.worker.pickle", watched))
             for owner, name, what in WATCHED:
                 timed = self._timed(getattr(owner, name), what)
                 stack.enter_context(mock.patch.object(owner, name, timed))
@@ -415,7 +419,7 @@ def in_flow(pool: Executor) -> Turns:
         os.environ["PREFECT_HOME"] = folder
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
         # silences Prefect's console lines, and like the home has to come before its import
-        import qcsc_loop.cli.flow  # noqa: F401
+        import qcsc_loop.cli.run_in_flow  # noqa: F401
         from qcsc_loop.prefect.server import prefect_api
 
         turns = Turns(pool, FLOW_BLOCK, _until_children_rest)
@@ -427,7 +431,7 @@ def in_flow(pool: Executor) -> Turns:
 async def _in_flow(turns: Turns, store: DirectoryStore) -> None:
     from prefect import flow
 
-    from qcsc_loop.flows import run_in_flow
+    from qcsc_loop.prefect.flow import run_in_flow
 
     async def body() -> None:
         stop = MaxIterations(WARM_UP + FLOW_BLOCK * FLOW_TURNS) | WallTime(LONGEST)

@@ -35,10 +35,10 @@ from benchmarks.own_slurm import own_slurm
 from qcsc_hpc.machine import HPCMachine, Program
 from qcsc_hpc.mpi.bitcount import Rows, count
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
-from qcsc_loop.files import replaced
+from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.ledger import Ledger
-from qcsc_loop.jobs.measuring import measuring
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.directory import DirectoryStore
 
 BITS, RANKS, SHOTS = 10, 2, 100_000
@@ -123,7 +123,7 @@ async def warmed(folder: Path) -> AsyncIterator[Warmed]:
 
 
 def _saved(path: Path, shots: Rows) -> None:
-    with replaced(path) as file:
+    with write_whole(path) as file:
         np.save(file, shots, allow_pickle=False)
 
 

@@ -5,119 +5,188 @@ Names are imported on first use: `import qcsc_loop` is instant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from qcsc_loop.faces import lazy_face
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qcsc_loop.algorithm import IterativeAlgorithm, Table
-    from qcsc_loop.codec import NDArray
+    from qcsc_loop.algorithm import IterativeAlgorithm
+    from qcsc_loop.concurrency.whole_file import write_whole
+    from qcsc_loop.concurrency.worker import in_worker
     from qcsc_loop.errors import QcscLoopError
-    from qcsc_loop.loop import run_loop
-    from qcsc_loop.operational import OPERATIONAL
-    from qcsc_loop.options import RunOptions
-    from qcsc_loop.outcome import Outcome, Reason
-    from qcsc_loop.resource import BlockName, Resource
-    from qcsc_loop.retry import Retry
-    from qcsc_loop.sampling.aer import AerSampler
-    from qcsc_loop.sampling.sampler import Sampler
-    from qcsc_loop.sampling.samples import Samples
-    from qcsc_loop.state import Record, State
-    from qcsc_loop.step import Step, current_step, labelled
-    from qcsc_loop.stop import (
+    from qcsc_loop.events import Event, Observer, Trouble
+    from qcsc_loop.jobs.events import JobChanged, JobMeasured
+    from qcsc_loop.jobs.outcome import JobState
+    from qcsc_loop.loop.driver import run_loop
+    from qcsc_loop.loop.events import (
+        IterationCommitted,
+        RunStarted,
+        RunStopped,
+        StepRetried,
+        StepReused,
+        StepStarted,
+    )
+    from qcsc_loop.loop.hooks import Table
+    from qcsc_loop.loop.options import RunOptions
+    from qcsc_loop.loop.outcome import Outcome
+    from qcsc_loop.parameters.operational import OPERATIONAL
+    from qcsc_loop.parameters.resource import BlockName, Resource
+    from qcsc_loop.rules.reason import Reason
+    from qcsc_loop.rules.retry import Retry
+    from qcsc_loop.rules.stop import (
         AllOf,
         AnyOf,
         Converged,
         MaxIterations,
         NodeHours,
         Plateau,
+        Progress,
         QpuSeconds,
         Shots,
+        Stop,
         StopRule,
         WallTime,
     )
+    from qcsc_loop.sampling.aer.estimator import AerEstimator
+    from qcsc_loop.sampling.aer.sampler import AerSampler
+    from qcsc_loop.sampling.estimator import Estimates, Estimator
+    from qcsc_loop.sampling.fake_backend_sampler import FakeBackendSampler
+    from qcsc_loop.sampling.ibm.estimator import IBMRuntimeEstimator
+    from qcsc_loop.sampling.ibm.sampler import IBMRuntimeSampler
+    from qcsc_loop.sampling.random_bits import RandomSampler
+    from qcsc_loop.sampling.replay import ReplaySampler
+    from qcsc_loop.sampling.sampler import Sampler
+    from qcsc_loop.sampling.samples import Samples
+    from qcsc_loop.steps.parts import run_parts
+    from qcsc_loop.steps.step import Step, current_step, labelled
     from qcsc_loop.store.directory import DirectoryStore
     from qcsc_loop.store.memory import MemoryStore
     from qcsc_loop.store.store import Store
+    from qcsc_loop.values.arrays import NDArray
+    from qcsc_loop.values.record import Record, State
 
-_HOME = {
-    "OPERATIONAL": "operational",
-    "AerSampler": "sampling.aer",
-    "AllOf": "stop",
-    "AnyOf": "stop",
-    "BlockName": "resource",
-    "Converged": "stop",
-    "DirectoryStore": "store.directory",
-    "IterativeAlgorithm": "algorithm",
-    "MaxIterations": "stop",
-    "MemoryStore": "store.memory",
-    "NDArray": "codec",
-    "NodeHours": "stop",
-    "Outcome": "outcome",
-    "Plateau": "stop",
-    "QpuSeconds": "stop",
-    "QcscLoopError": "errors",
-    "Reason": "outcome",
-    "Record": "state",
-    "Resource": "resource",
-    "Retry": "retry",
-    "RunOptions": "options",
-    "Sampler": "sampling.sampler",
-    "Samples": "sampling.samples",
-    "Shots": "stop",
-    "State": "state",
-    "Step": "step",
-    "StopRule": "stop",
-    "Store": "store.store",
-    "Table": "algorithm",
-    "WallTime": "stop",
-    "current_step": "step",
-    "labelled": "step",
-    "run_loop": "loop",
-}
+__version__: str
 
 __all__ = [
     "OPERATIONAL",
+    "AerEstimator",
     "AerSampler",
     "AllOf",
     "AnyOf",
     "BlockName",
     "Converged",
     "DirectoryStore",
+    "Estimates",
+    "Estimator",
+    "Event",
+    "FakeBackendSampler",
+    "IBMRuntimeEstimator",
+    "IBMRuntimeSampler",
+    "IterationCommitted",
     "IterativeAlgorithm",
+    "JobChanged",
+    "JobMeasured",
+    "JobState",
     "MaxIterations",
     "MemoryStore",
     "NDArray",
     "NodeHours",
+    "Observer",
     "Outcome",
     "Plateau",
+    "Progress",
     "QcscLoopError",
     "QpuSeconds",
+    "RandomSampler",
     "Reason",
     "Record",
+    "ReplaySampler",
     "Resource",
     "Retry",
     "RunOptions",
+    "RunStarted",
+    "RunStopped",
     "Sampler",
     "Samples",
     "Shots",
     "State",
     "Step",
+    "StepRetried",
+    "StepReused",
+    "StepStarted",
+    "Stop",
     "StopRule",
     "Store",
     "Table",
+    "Trouble",
     "WallTime",
     "current_step",
+    "in_worker",
     "labelled",
     "run_loop",
+    "run_parts",
+    "write_whole",
 ]
 
-
-def __getattr__(name: str) -> Any:  # whatever is exported
-    if name not in _HOME:
-        raise AttributeError(f"module 'qcsc_loop' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"qcsc_loop.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "AerEstimator": "sampling.aer.estimator",
+        "AerSampler": "sampling.aer.sampler",
+        "AllOf": "rules.stop",
+        "AnyOf": "rules.stop",
+        "BlockName": "parameters.resource",
+        "Converged": "rules.stop",
+        "DirectoryStore": "store.directory",
+        "Estimates": "sampling.estimator",
+        "Estimator": "sampling.estimator",
+        "Event": "events",
+        "FakeBackendSampler": "sampling.fake_backend_sampler",
+        "IBMRuntimeEstimator": "sampling.ibm.estimator",
+        "IBMRuntimeSampler": "sampling.ibm.sampler",
+        "IterationCommitted": "loop.events",
+        "IterativeAlgorithm": "algorithm",
+        "JobChanged": "jobs.events",
+        "JobMeasured": "jobs.events",
+        "JobState": "jobs.outcome",
+        "MaxIterations": "rules.stop",
+        "MemoryStore": "store.memory",
+        "NDArray": "values.arrays",
+        "NodeHours": "rules.stop",
+        "OPERATIONAL": "parameters.operational",
+        "Observer": "events",
+        "Outcome": "loop.outcome",
+        "Plateau": "rules.stop",
+        "Progress": "rules.stop",
+        "QcscLoopError": "errors",
+        "QpuSeconds": "rules.stop",
+        "RandomSampler": "sampling.random_bits",
+        "Reason": "rules.reason",
+        "Record": "values.record",
+        "ReplaySampler": "sampling.replay",
+        "Resource": "parameters.resource",
+        "Retry": "rules.retry",
+        "RunOptions": "loop.options",
+        "RunStarted": "loop.events",
+        "RunStopped": "loop.events",
+        "Sampler": "sampling.sampler",
+        "Samples": "sampling.samples",
+        "Shots": "rules.stop",
+        "State": "values.record",
+        "Step": "steps.step",
+        "StepRetried": "loop.events",
+        "StepReused": "loop.events",
+        "StepStarted": "loop.events",
+        "Stop": "rules.stop",
+        "StopRule": "rules.stop",
+        "Store": "store.store",
+        "Table": "loop.hooks",
+        "Trouble": "events",
+        "WallTime": "rules.stop",
+        "current_step": "steps.step",
+        "in_worker": "concurrency.worker",
+        "labelled": "steps.step",
+        "run_loop": "loop.driver",
+        "run_parts": "steps.parts",
+        "write_whole": "concurrency.whole_file",
+    },
+)

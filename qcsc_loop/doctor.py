@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from qcsc_loop.codec import Document
 from qcsc_loop.errors import QcscLoopError
-from qcsc_loop.provenance import PACKAGES, installed
+from qcsc_loop.loop.provenance import PACKAGES, installed_version
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.values.document import Document
 
 GROUP = "qcsc_loop.doctor"
 FASTAPI_LIMIT = (0, 155)
@@ -65,9 +65,9 @@ def findings(request: Request) -> Iterator[Finding]:
 def versions(_: Request) -> Iterator[Finding]:
     """The packages a run depends on."""
     for name in PACKAGES:
-        version = installed(name)
+        version = installed_version(name)
         yield Finding(name, version is not None, version or "missing", f"pip install {name}")
-    fastapi = installed("fastapi") or "0"
+    fastapi = installed_version("fastapi") or "0"
     numbers = tuple(int(part) for part in fastapi.split(".")[:2])
     yield Finding(
         "fastapi",
@@ -75,20 +75,6 @@ def versions(_: Request) -> Iterator[Finding]:
         fastapi,
         "Prefect's server needs: pip install 'fastapi<0.155'",
     )
-
-
-def prefect(_: Request) -> Iterator[Finding]:
-    """Whether a Prefect API answers: the configured one, or a temporary server."""
-    from prefect.settings import PREFECT_API_URL
-
-    from qcsc_loop.prefect.server import prefect_api
-
-    kind = "configured" if PREFECT_API_URL.value() else "temporary server"
-    try:
-        with prefect_api() as url:
-            yield Finding("Prefect API", True, f"{url} answers ({kind})")
-    except QcscLoopError as error:
-        yield Finding("Prefect API", False, str(error), "or run with --no-prefect")
 
 
 def store(request: Request) -> Iterator[Finding]:

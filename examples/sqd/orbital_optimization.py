@@ -40,17 +40,17 @@ import numpy as np
 from pydantic import Field
 from qiskit import QuantumCircuit
 
-from qcsc_algorithms.sqd.configurations import as_integers, from_samples
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.pyscf_solver import PyscfSolver
-from qcsc_algorithms.sqd.recovery import recover
-from qcsc_algorithms.sqd.subspace import Subspace, subsample
-from qcsc_algorithms.sqd.system import Molecule, System
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.system import Molecule, System
+from qcsc_algorithms.sqd.determinants.configurations import as_integers, from_samples
+from qcsc_algorithms.sqd.determinants.recovery import recover
+from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
 from qcsc_hpc.machine import LocalMachine
 from qcsc_loop import OPERATIONAL, IterativeAlgorithm, NDArray, Samples, State, Table, current_step
-from qcsc_loop.sampling.uniform import RandomSampler
-from qcsc_loop.state import Record
-from qcsc_loop.worker import in_worker
+from qcsc_loop.concurrency.worker import in_worker
+from qcsc_loop.sampling.random_bits import RandomSampler
+from qcsc_loop.values.record import Record
 
 NITROGEN = Molecule(geometry="N 0 0 0; N 0 0 1", basis="6-31g", frozen_core=2)
 PUBLISHED = [-108.98452447, -108.99981993, -109.00585329, -109.00816569, -109.00936616,

@@ -21,11 +21,11 @@ from qcsc_hpc.mpi.function import (
     write_document,
     write_pickled,
 )
-from qcsc_loop.catalog import file_of
-from qcsc_loop.codec import Document
+from qcsc_loop.concurrency.loading import loaded_from
 from qcsc_loop.errors import BadFunction
 from qcsc_loop.jobs.key import checked_name
-from qcsc_loop.step import current_step
+from qcsc_loop.steps.step import current_step
+from qcsc_loop.values.document import Document
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -97,7 +97,7 @@ def _place(function: Callable[..., object]) -> str:
         loaded = getattr(loaded, part, None)
     if loaded is not function:
         raise BadFunction(name, f"another thing has this name in {module}")
-    return file_of(module) or module
+    return loaded_from(module) or module
 
 
 def _prepared(

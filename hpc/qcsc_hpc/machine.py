@@ -15,22 +15,22 @@ from typing import ClassVar, Literal, TypeVar
 from anyio import to_thread
 from pydantic import Field
 
-from qcsc_hpc.batch import BatchSite
-from qcsc_hpc.folder import JobFolder
-from qcsc_hpc.local import LocalSite
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers import dialect_for
 from qcsc_hpc.schedulers.scheduler import Dialect, refusals
-from qcsc_hpc.script import ScriptFacts, render
-from qcsc_hpc.warm.placing import Asked, warm_request
+from qcsc_hpc.script.job_folder import JobFolder
+from qcsc_hpc.script.job_script import ScriptFacts, render
+from qcsc_hpc.sites.batch import BatchSite
+from qcsc_hpc.sites.local import LocalSite
+from qcsc_hpc.warm.requesting import Asked, warm_request
 from qcsc_hpc.warm.settings import Placement, Warm
-from qcsc_hpc.warm.site import results_in
+from qcsc_hpc.warm.warm_site import results_in
+from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import JobRefused
-from qcsc_loop.files import replaced
+from qcsc_loop.exactly_once.run_once import JobRequest, JobResult, run_once
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.once import JobRequest, JobResult, run_once
-from qcsc_loop.resource import Resource
-from qcsc_loop.step import JOB_SUFFIX
+from qcsc_loop.parameters.resource import Resource
+from qcsc_loop.steps.step import JOB_SUFFIX
 
 T = TypeVar("T")
 
@@ -222,7 +222,7 @@ class Machine(Resource, ABC):
         if isinstance(site := self.site(), BatchSite):
             site.require()
         before(folder, earlier)
-        with replaced(JobFolder(folder).script) as file:
+        with write_whole(JobFolder(folder).script) as file:
             file.write(os.fsencode(self.script(key, folder, how, program, directory)))
 
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from qcsc_loop.cli.drive import read_toml
-from qcsc_loop.deployment import Deployment, described
+from qcsc_loop.cli.run import read_toml
+from qcsc_loop.deployments.description import Deployment, read_description
 from qcsc_loop.errors import InvalidParameters, PrefectUnreachable, QcscLoopError
-from qcsc_loop.settings import environment
+from qcsc_loop.parameters.environment import environment
 from qcsc_loop.store.directory import DirectoryStore
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
-    from qcsc_loop.prefect.deploying import Difference
+    from qcsc_loop.deployments.deploying import Difference
 
 
 def deploy_files(*, files: Sequence[Path], dry_run: bool, as_json: bool) -> None:
@@ -78,7 +78,7 @@ def supervise(*, store: Path | None, every: float, once: bool, as_json: bool) ->
 
 
 def _read(files: Sequence[Path]) -> dict[str, Deployment]:
-    wanted = {str(file): described(read_toml(file), str(file)) for file in files}
+    wanted = {str(file): read_description(read_toml(file), str(file)) for file in files}
     require_server()
     return wanted
 
@@ -86,17 +86,19 @@ def _read(files: Sequence[Path]) -> dict[str, Deployment]:
 def require_server() -> None:
     from prefect.settings import PREFECT_API_URL
 
-    import qcsc_loop.cli.flow  # noqa: F401  # Prefect's console, before it is imported
+    import qcsc_loop.cli.run_in_flow  # noqa: F401  # Prefect's console, before it is imported
 
     if not PREFECT_API_URL.value():
         raise PrefectUnreachable("PREFECT_API_URL", "it is not set, and only a server starts runs")
 
 
 async def _deploy(wanted: dict[str, Deployment], dry_run: bool) -> list[Difference]:
-    from qcsc_loop.prefect.deploying import built, deploy
+    from qcsc_loop.deployments.deploying import build_deployment, deploy
     from qcsc_loop.prefect.server import prefect_api
 
-    ready = {file: built(one, file) for file, one in wanted.items()}  # before the first is saved
+    ready = {
+        file: build_deployment(one, file) for file, one in wanted.items()
+    }  # before the first is saved
     with prefect_api():
         return [await deploy(ready[file], file, dry_run=dry_run) for file in wanted]
 
@@ -104,10 +106,12 @@ async def _deploy(wanted: dict[str, Deployment], dry_run: bool) -> list[Differen
 async def _serve(wanted: dict[str, Deployment], limit: int, poll: float) -> None:
     from prefect.runner import Runner
 
-    from qcsc_loop.prefect.deploying import built, deploy
+    from qcsc_loop.deployments.deploying import build_deployment, deploy
     from qcsc_loop.prefect.server import prefect_api
 
-    ready: dict[str, RunnerDeployment] = {file: built(one, file) for file, one in wanted.items()}
+    ready: dict[str, RunnerDeployment] = {
+        file: build_deployment(one, file) for file, one in wanted.items()
+    }
     with prefect_api() as url:
         # flow runs import their flow as this process did
         os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
@@ -125,7 +129,7 @@ async def _supervise(store: DirectoryStore, every: float, once: bool, as_json: b
     from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_URL
 
-    from qcsc_loop.prefect.supervising import supervise
+    from qcsc_loop.deployments.supervising import supervise
 
     said: dict[str, Any] = {}
     while True:

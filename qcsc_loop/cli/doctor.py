@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from qcsc_loop.doctor import Finding, Request, findings
-from qcsc_loop.settings import environment
+from qcsc_loop.parameters.environment import environment
 
 
 def examine(*, ranks: int, machine: str, store: Path | None, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import anyio
 
 from qcsc_loop.errors import InvalidParameters
-from qcsc_loop.parameters import parse_settings
+from qcsc_loop.parameters.build import parse_settings
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 _OURS = "qcsc-loop."
@@ -27,7 +27,7 @@ def emit_event(
     """
     require_name(name)
     content = parse_settings(payload)
-    import qcsc_loop.cli.flow  # noqa: F401  # Prefect's console, before it is imported
+    import qcsc_loop.cli.run_in_flow  # noqa: F401  # Prefect's console, before it is imported
     from qcsc_loop.prefect.emitting import external_id, post_event
 
     sent = uuid4() if once is None else external_id(name, once)

@@ -104,7 +104,7 @@ def commands() -> None:
 @_driving
 def run(**options: Any) -> None:
     """Run ALGORITHM: a known name, path/to/file.py:Class or package.module:Class."""
-    from qcsc_loop.cli.drive import run
+    from qcsc_loop.cli.run import run
 
     run(**options)
 
@@ -118,7 +118,7 @@ def resume(**options: Any) -> None:
 
     --set and --machine change what does not change results.
     """
-    from qcsc_loop.cli.drive import resume
+    from qcsc_loop.cli.run import resume
 
     resume(**options)
 
@@ -128,7 +128,7 @@ def resume(**options: Any) -> None:
 @_JSON
 def list_(**options: Any) -> None:
     """List the runs of a store."""
-    from qcsc_loop.cli.read import list_runs
+    from qcsc_loop.cli.show import list_runs
 
     list_runs(**options)
 
@@ -139,7 +139,7 @@ def list_(**options: Any) -> None:
 @_JSON
 def show(**options: Any) -> None:
     """Show RUN: parameters, progress, drivers, and what went wrong."""
-    from qcsc_loop.cli.read import show_run
+    from qcsc_loop.cli.show import show_run
 
     show_run(**options)
 

@@ -16,20 +16,19 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from qcsc_loop.cli.tables import plain_table
-from qcsc_loop.events import (
-    Event,
+from qcsc_loop.events import Event, Trouble
+from qcsc_loop.jobs.events import JobChanged
+from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.loop.events import (
     IterationCommitted,
-    JobChanged,
     Preparing,
     RunStarted,
     RunStopped,
     StepRetried,
     StepStarted,
-    Trouble,
 )
-from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.report import curve, number, scalars_line
+from qcsc_loop.reports.run import curve, number, scalars_line
+from qcsc_loop.reports.tables import plain_table
 from qcsc_loop.store.records import Commit
 
 LINES_A_SECOND = 10  # plain lines: a fast run must not write a log of megabytes

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import anyio
 
-from qcsc_loop.cli.tables import wide_console
-from qcsc_loop.jobs.ledger import JobRecord
-from qcsc_loop.jobs.reap import reap
-from qcsc_loop.settings import environment
+from qcsc_loop.exactly_once.reap import reap
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.parameters.environment import environment
+from qcsc_loop.reports.tables import wide_console
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 

@@ -13,11 +13,11 @@ import anyio
 from qcsc_loop.cli.deploy import require_server
 from qcsc_loop.cli.emit import require_name
 from qcsc_loop.errors import InvalidParameters
-from qcsc_loop.settings import environment
+from qcsc_loop.parameters.environment import environment
 from qcsc_loop.store.directory import DirectoryStore
 
 if TYPE_CHECKING:
-    from qcsc_loop.watching import Sighting, Watcher
+    from qcsc_loop.deployments.watching import Sighting, Watcher
 
 
 def watch_files(
@@ -33,7 +33,7 @@ def watch_files(
     if "/" in pattern or not pattern:
         problem = f"--pattern: {pattern!r} is no pattern of names, such as '*.h5'"
         raise InvalidParameters("watch", [problem], [])
-    from qcsc_loop.watching import Files
+    from qcsc_loop.deployments.watching import Files
 
     _watch(Files(folder, pattern), event, store, every, 2 if once else None, False, as_json)
 
@@ -50,8 +50,8 @@ def watch_backend(
     """
     from pydantic import ValidationError
 
-    from qcsc_loop.ibm.account import IBMAccount
-    from qcsc_loop.watching import Calibrations
+    from qcsc_loop.deployments.watching import Calibrations
+    from qcsc_loop.sampling.ibm.account import IBMAccount
 
     try:
         account = IBMAccount(credentials=credentials)
@@ -73,8 +73,8 @@ def _watch(
 ) -> None:
     require_name(event)
     require_server()
+    from qcsc_loop.deployments.watching import watch
     from qcsc_loop.prefect.emitting import external_id, post_event
-    from qcsc_loop.watching import watch
 
     async def post(seen: Sighting) -> None:
         await post_event(event, seen.about, seen.payload, external_id(event, seen.once))

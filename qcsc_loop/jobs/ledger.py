@@ -10,147 +10,21 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.events import Event
+from qcsc_loop.jobs.entries import LINE, Intent, JobRecord, Line
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
-from qcsc_loop.shielding import whole
+from qcsc_loop.jobs.site import JobSite, PlacedJob
 from qcsc_loop.store.memory import MemoryStore
-from qcsc_loop.store.records import now
 from qcsc_loop.store.store import Store
-
-if TYPE_CHECKING:
-    from qcsc_loop.jobs.measuring import Measuring
 
 LOG = "jobs.jsonl"
 KEPT_ITERATIONS = 4
-
-
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
-
-    key: JobKey
-    epoch: int
-    at: datetime = Field(default_factory=now)
-
-
-class Intent(_Line):
-    """About to be submitted.
-
-    Attributes:
-        site: settings from which `site_from` makes the site again.
-        folder: the job's own, as the driver names it.
-        input_sha256: over the command and all its input files.
-    """
-
-    kind: Literal["intent"] = "intent"
-    site: dict[str, Any]
-    folder: str
-    input_sha256: str
-
-
-class Submitted(_Line):
-    """The site has it under this id."""
-
-    kind: Literal["submitted"] = "submitted"
-    job_id: str
-
-
-class Cancelling(_Line):
-    """It is to end; its outcome will not be used."""
-
-    kind: Literal["cancelling"] = "cancelling"
-
-
-class Finished(_Line):
-    """How it ended, as its site says."""
-
-    kind: Literal["finished"] = "finished"
-    outcome: JobOutcome
-
-
-class Collected(_Line):
-    """Its results were read.
-
-    Attributes:
-        fault: what was wrong with them; empty if they are good.
-    """
-
-    kind: Literal["collected"] = "collected"
-    fault: str = ""
-
-
-class Measured(_Line):
-    """What the site's accounting said later."""
-
-    kind: Literal["measured"] = "measured"
-    metrics: JobMetrics
-
-
-Line = Annotated[
-    Intent | Submitted | Cancelling | Finished | Collected | Measured, Field(discriminator="kind")
-]
-_LINE: TypeAdapter[Line] = TypeAdapter(Line)
-
-
-@dataclass(frozen=True)
-class JobRecord:
-    """All that the ledger says of one job."""
-
-    intent: Intent
-    job_id: str | None = None
-    cancelling: bool = False
-    outcome: JobOutcome | None = None
-    fault: str | None = None  # None: not collected; empty: good
-    metrics: JobMetrics = field(default_factory=JobMetrics)
-
-    @property
-    def key(self) -> JobKey:
-        return self.intent.key
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing of it runs, waits or may turn up any more."""
-        return self.outcome is not None
-
-    @property
-    def spoilt(self) -> bool:
-        """Whether it ended otherwise than well: another attempt is a new job."""
-        if self.outcome is None:
-            return False
-        return self.outcome.state is not JobState.COMPLETED or bool(self.fault)
-
-    @property
-    def state(self) -> str:
-        """In a word, for people."""
-        if self.outcome is not None:
-            return "FAILED" if self.fault else str(self.outcome.state)
-        if self.cancelling:
-            return "cancelling"
-        return "submitted" if self.job_id else "intended"
-
-    def after(self, line: Line) -> JobRecord:
-        """With one more line."""
-        match line:
-            case Submitted():
-                return replace(self, job_id=line.job_id)
-            case Cancelling():
-                return replace(self, cancelling=True)
-            case Finished():
-                metrics = line.outcome.metrics.over(self.metrics)
-                return replace(self, outcome=line.outcome, metrics=metrics)
-            case Collected():
-                return replace(self, fault=line.fault)
-            case Measured():
-                return replace(self, metrics=line.metrics.over(self.metrics))
-            case _:
-                return self
 
 
 def job_records(store: Store, run_id: str) -> list[JobRecord]:
@@ -175,7 +49,7 @@ def _read(store: Store, run_id: str) -> _Read:
     whole = True
     for text in store.lines(f"{run_id}/{LOG}"):
         try:
-            line = _LINE.validate_json(text)
+            line = LINE.validate_json(text)
         except ValidationError:
             whole = False
             continue
@@ -199,7 +73,7 @@ class Ledger:
         complete: it knows all jobs that the run may have.
         loaded: when that was read, by the monotonic clock.
         endings: what a site wants done when the run ends, by a name of its own.
-        measuring: asks for what accounting knows of finished jobs; None: nobody asks.
+        measure: asks for what accounting knows of a finished job; None: nobody asks.
     """
 
     run_id: str
@@ -209,7 +83,7 @@ class Ledger:
     check: Callable[[], None] = lambda: None
     observe: Callable[[Event], None] = lambda _event: None
     leave_jobs: Callable[[], bool] = lambda: False
-    measuring: Measuring | None = None
+    measure: Callable[[JobSite, PlacedJob], None] | None = None
     endings: dict[str, Callable[[], Awaitable[None]]] = field(
         default_factory=dict[str, Callable[[], Awaitable[None]]]
     )
@@ -248,7 +122,7 @@ class Ledger:
 
     async def write(self, line: Line) -> JobRecord:
         """Adds a line; durable when it returns, and not torn by a cancellation."""
-        record: JobRecord = await whole(self._write, line)
+        record: JobRecord = await run_uncancelled(self._write, line)
         return record
 
     def _write(self, line: Line) -> JobRecord:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qcsc_loop.errors import JobError
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
-from qcsc_loop.resource import Resource
+from qcsc_loop.parameters.resource import Resource
 
 
 @dataclass(frozen=True)

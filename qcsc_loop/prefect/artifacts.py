@@ -25,10 +25,11 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qcsc_loop.codec import Array, Document, frozen
 from qcsc_loop.errors import DamagedDocument
-from qcsc_loop.report import scalars_line
+from qcsc_loop.reports.run import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
+from qcsc_loop.values.arrays import Array, freeze
+from qcsc_loop.values.document import Document
 
 T = TypeVar("T")
 CHECKPOINT, RUN = "qcsc-loop-checkpoint", "qcsc-loop-run"
@@ -119,7 +120,7 @@ def _array_text(array: Array) -> str:
 
 def _array(text: str) -> Array:
     content = base64.b64decode(text, validate=True)
-    return frozen(np.load(io.BytesIO(content), allow_pickle=False))
+    return freeze(np.load(io.BytesIO(content), allow_pickle=False))
 
 
 class RunArtifacts:

@@ -39,17 +39,12 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel, ConfigDict
 
 from qcsc_loop.errors import PrefectRefused, PrefectUnreachable, StoreError
-from qcsc_loop.events import (
-    Event,
-    IterationCommitted,
-    JobChange,
-    JobChanged,
-    RunStarted,
-    RunStopped,
-)
-from qcsc_loop.outcome import Reason
+from qcsc_loop.events import Event
+from qcsc_loop.jobs.events import JobChange, JobChanged
+from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
+from qcsc_loop.prefect.driver_facts import DEPLOYMENT_NAME
 from qcsc_loop.prefect.server import REFUSING
-from qcsc_loop.prefect.starting import DEPLOYMENT_NAME
+from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
 

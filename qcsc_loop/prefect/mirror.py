@@ -18,18 +18,12 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from qcsc_loop.errors import DamagedDocument
-from qcsc_loop.events import (
-    Event,
-    IterationCommitted,
-    JobMeasured,
-    Observer,
-    RunStarted,
-    RunStopped,
-    Trouble,
-)
-from qcsc_loop.jobs.ledger import JobRecord
-from qcsc_loop.jobs.report import metrics_rows
+from qcsc_loop.events import Event, Observer, Trouble
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.events import JobMeasured
+from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
 from qcsc_loop.prefect.artifacts import Packed, Published, RunArtifacts, pack
+from qcsc_loop.reports.job import metrics_rows
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit, EndRecord
 

@@ -18,7 +18,7 @@ import httpx
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from qcsc_loop.child import tied_to_this_process
+from qcsc_loop.concurrency.child import tie_to_this_process
 from qcsc_loop.errors import PrefectRefused, PrefectUnreachable
 
 START_SECONDS = 180  # the first start on a slow disk migrates the database
@@ -117,7 +117,7 @@ def _temporary_server() -> Iterator[str]:
                "--host", "127.0.0.1", "--port", str(port), "--log-level", "critical"]  # fmt: skip
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            tied_to_this_process(command),
+            tie_to_this_process(command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

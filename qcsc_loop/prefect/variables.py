@@ -10,7 +10,8 @@ from prefect.variables import Variable
 from pydantic import BaseModel
 
 from qcsc_loop.errors import InvalidParameters
-from qcsc_loop.parameters import build, dumped, merged
+from qcsc_loop.parameters.build import build, merge
+from qcsc_loop.parameters.compare import to_plain
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -25,9 +26,9 @@ async def with_variables(algorithm: A, names: Mapping[str, str]) -> tuple[A, dic
         InvalidParameters: there is no such variable, or its value does not fit.
     """
     values = {parameter: await _value(name) for parameter, name in names.items()}
-    given = dumped(algorithm)
+    given = to_plain(algorithm)
     for parameter, value in values.items():
-        given = merged(given, _nested(parameter.split("."), value))
+        given = merge(given, _nested(parameter.split("."), value))
     read = {p: {"variable": names[p], "value": value} for p, value in values.items()}
     return build(type(algorithm), given), read
 

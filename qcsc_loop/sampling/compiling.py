@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from qcsc_loop.errors import InvalidParameters
-from qcsc_loop.step import Step
+from qcsc_loop.steps.step import Step
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qiskit.transpiler import Target
 
 
-def compiled(
+def compile_once(
     circuit: QuantumCircuit, backend: BackendV2, step: Step, level: int, pass_manager: str = ""
 ) -> QuantumCircuit:
     """The circuit for a backend, from the run's kept ones if it is there. Blocks.
@@ -30,7 +30,7 @@ def compiled(
     resumed compiles as the one that was not, whichever of its steps comes to the circuit first.
 
     Args:
-        pass_manager: as for `compiled_with`.
+        pass_manager: as for `compile_circuit`.
 
     Raises:
         InvalidParameters: there is no such pass manager.
@@ -40,12 +40,12 @@ def compiled(
     what = f"{backend.name}\0{_calibrated(backend)}\0{level}\0{pass_manager}\0{seed}".encode()
     key = hashlib.sha256(what + fingerprint).hexdigest()
     result: QuantumCircuit = step.compiled.get(
-        key, lambda: compiled_with(circuit, backend, seed, level, pass_manager)
+        key, lambda: compile_circuit(circuit, backend, seed, level, pass_manager)
     )
     return result
 
 
-def compiled_with(
+def compile_circuit(
     circuit: QuantumCircuit, backend: BackendV2 | Target, seed: int, level: int, pass_manager: str
 ) -> QuantumCircuit:
     """The circuit for a backend, or for a target without one. Blocks.

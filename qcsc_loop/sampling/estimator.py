@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qcsc_loop.codec import NDArray
-from qcsc_loop.resource import Resource
-from qcsc_loop.state import Record
+from qcsc_loop.parameters.resource import Resource
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

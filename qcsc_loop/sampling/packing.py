@@ -25,14 +25,14 @@ def registers(circuit: QuantumCircuit) -> dict[str, int]:
     return {register.name: register.size for register in circuit.cregs}
 
 
-def packed_registers(data: DataBin) -> tuple[dict[str, Packed], dict[str, int]]:
+def read_registers(data: DataBin) -> tuple[dict[str, Packed], dict[str, int]]:
     """A primitive's result as it holds it, without a copy: bits and widths by register."""
     found: dict[str, Any] = dict(data.items())
     bits = {name: register.array for name, register in found.items()}
     return bits, {name: register.num_bits for name, register in found.items()}
 
 
-def random_bits(rng: np.random.Generator, shots: int, num_bits: int) -> Packed:
+def draw_bits(rng: np.random.Generator, shots: int, num_bits: int) -> Packed:
     """Uniform shots, in as much memory as they take."""
     width = num_bytes(num_bits)
     bits = rng.integers(0, 256, (shots, width), np.uint8)
@@ -41,7 +41,7 @@ def random_bits(rng: np.random.Generator, shots: int, num_bits: int) -> Packed:
     return bits
 
 
-def flipped(rng: np.random.Generator, bits: Packed, num_bits: int, probability: float) -> Packed:
+def flip_bits(rng: np.random.Generator, bits: Packed, num_bits: int, probability: float) -> Packed:
     """The shots with each bit flipped with the same probability, independently."""
     result = bits.copy()
     rows = max(1, CHUNK_BYTES // max(1, 8 * num_bits))

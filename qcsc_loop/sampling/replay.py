@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from anyio import to_thread
 from pydantic import Field
 
-from qcsc_loop.algorithm import hook_types
-from qcsc_loop.catalog import find
+from qcsc_loop.catalog import find_algorithm
 from qcsc_loop.errors import DamagedDocument, SamplingFailed
+from qcsc_loop.loop.hooks import hook_types
+from qcsc_loop.parameters.environment import environment
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.settings import environment
-from qcsc_loop.step import Step, current_step
+from qcsc_loop.steps.step import Step, current_step
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import RunId
@@ -65,7 +65,7 @@ class ReplaySampler(Sampler):
                 "a run keeps its last ten, or as many as --keep says"
             )
             raise SamplingFailed("replay", why)
-        value = hook_types(find(settings.algorithm)).samples.decode(found[1])
+        value = hook_types(find_algorithm(settings.algorithm)).samples.decode(found[1])
         return self._chosen(value, step.label)
 
     def _chosen(self, value: Any, label: str) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from qcsc_loop.resource import Resource
+from qcsc_loop.parameters.resource import Resource
 from qcsc_loop.sampling.samples import Samples
 
 if TYPE_CHECKING:

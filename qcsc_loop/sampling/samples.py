@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qcsc_loop.codec import NDArray
-from qcsc_loop.state import Record
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record
 
 
 class Samples(Record):

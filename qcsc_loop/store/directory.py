@@ -23,9 +23,10 @@ from typing import IO
 
 import numpy as np
 
-from qcsc_loop.codec import Array, Document, frozen
 from qcsc_loop.errors import DamagedDocument, StoreError
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.arrays import Array, freeze
+from qcsc_loop.values.document import Document
 
 _HEAD = re.compile(rb'\{"sha256":"([0-9a-f]{64})",')
 _SUFFIX = ".json"
@@ -309,7 +310,7 @@ def _array(content: bytes) -> Array:
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version > (2, 0):  # field names beyond latin-1: rare, and numpy reads it as a whole only
-        return frozen(np.load(io.BytesIO(content), allow_pickle=False))
+        return freeze(np.load(io.BytesIO(content), allow_pickle=False))
     read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
     shape, fortran, dtype = read_header(file)
     if fortran:

@@ -22,18 +22,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from qcsc_loop.codec import Document
 from qcsc_loop.errors import DamagedDocument, LeaseLost, RunLocked, RunNotFound
 from qcsc_loop.store.lease import Heartbeat, seconds_left, this_process
-from qcsc_loop.store.records import (
-    Commit,
-    EndRecord,
-    EpochRecord,
-    RunRecord,
-    Settings,
-    StepNote,
-)
+from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.document import Document
 
 R = TypeVar("R", bound=BaseModel)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from qcsc_loop.codec import Document
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.document import Document
 
 
 class MemoryStore(Store):

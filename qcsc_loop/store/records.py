@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints
 
-from qcsc_loop.outcome import Reason
-from qcsc_loop.retry import Retry
-from qcsc_loop.stop import Committed, MaxIterations, StopRule
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.retry import Retry
+from qcsc_loop.rules.stop import Committed, MaxIterations, StopRule
 
 RunId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 
-from qcsc_loop.codec import Document
+from qcsc_loop.values.document import Document
 
 
 class Store(ABC):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from qcsc_loop.faces import lazy_face
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qcsc_loop.testing.ibm.fault import IBMFault, RequestKind
     from qcsc_loop.testing.ibm.journal import FakeIBMRequest
@@ -19,17 +19,13 @@ __all__ = [
     "RequestKind",
 ]
 
-_HOMES = {
-    "FakeIBMJob": "ibm.views",
-    "FakeIBMQuantum": "ibm.quantum",
-    "FakeIBMRequest": "ibm.journal",
-    "IBMFault": "ibm.fault",
-    "RequestKind": "ibm.fault",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return found
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "FakeIBMJob": "ibm.views",
+        "FakeIBMQuantum": "ibm.quantum",
+        "FakeIBMRequest": "ibm.journal",
+        "IBMFault": "ibm.fault",
+        "RequestKind": "ibm.fault",
+    },
+)

@@ -14,16 +14,17 @@ import pytest
 from pydantic import ValidationError
 from qiskit.primitives import BitArray
 
-import qcsc_algorithms.bitcount.algorithm
+import qcsc_algorithms.bitcount.bitcount
 import qcsc_loop.algorithm
 from qcsc_algorithms.bitcount import BitCount, Counts, Histogram
-from qcsc_algorithms.bitcount.algorithm import text
+from qcsc_algorithms.bitcount.bitcount import text
 from qcsc_hpc.machine import LocalMachine
 from qcsc_hpc.mpi.bitcount import Rows, count, width
-from qcsc_loop.outcome import Outcome, Reason
-from qcsc_loop.sampling.aer import AerSampler
-from qcsc_loop.step import Step, stepping
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.sampling.aer.sampler import AerSampler
+from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.memory import MemoryStore
 
 SHOTS = 1000
@@ -255,7 +256,7 @@ def test_the_text_has_qubit_zero_on_the_right() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [qcsc_loop.algorithm, qcsc_algorithms.bitcount.algorithm], ids=lambda m: m.__name__
+    "module", [qcsc_loop.algorithm, qcsc_algorithms.bitcount.bitcount], ids=lambda m: m.__name__
 )
 def test_the_examples_in_the_documentation_run(module: object) -> None:
     results = doctest.testmod(module)  # type: ignore[arg-type]  # any module

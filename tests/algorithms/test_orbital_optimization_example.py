@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.system import Molecule
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.system import Molecule
 from qcsc_loop import IterativeAlgorithm, MaxIterations, MemoryStore, Outcome
-from qcsc_loop.catalog import find
+from qcsc_loop.catalog import find_algorithm
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sqd" / "orbital_optimization.py"
 H4 = Molecule(geometry="H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", basis="6-31g")
@@ -22,7 +22,9 @@ ROUNDING = 1e-9  # hartree
 
 
 def example(**parameters: Any) -> IterativeAlgorithm[Any, Any, Any]:
-    return find(f"{EXAMPLE}:OrbitalOptimization").model_validate({"system": H4, **parameters})
+    return find_algorithm(f"{EXAMPLE}:OrbitalOptimization").model_validate(
+        {"system": H4, **parameters}
+    )
 
 
 def run(iterations: int, store: MemoryStore) -> Outcome[Any]:

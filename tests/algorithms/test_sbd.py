@@ -20,29 +20,29 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from qcsc_algorithms.sqd.configurations import (
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.system import Molecule
+from qcsc_algorithms.sqd.determinants.configurations import (
     Strings,
     as_integers,
     from_integers,
     hartree_fock,
-    packed,
+    pack,
 )
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.sbd_codec import write_carryover, write_determinants, write_numbers
-from qcsc_algorithms.sqd.sbd_files import SbdFilesSolver, read_solution
-from qcsc_algorithms.sqd.sbd_solver import SbdSolver
-from qcsc_algorithms.sqd.selected_ci import lowest_state
-from qcsc_algorithms.sqd.solving import Solution, Solver
-from qcsc_algorithms.sqd.subspace import Subspace
-from qcsc_algorithms.sqd.system import Molecule
+from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_algorithms.sqd.solvers.sbd import SbdSolver
+from qcsc_algorithms.sqd.solvers.sbd_codec import write_carryover, write_determinants, write_numbers
+from qcsc_algorithms.sqd.solvers.sbd_files import SbdFilesSolver, read_solution
+from qcsc_algorithms.sqd.solvers.selected_ci import lowest_state
+from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_algorithms.sqd.testing.sbd import executable
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine
 from qcsc_hpc.mpi.world import RANKS, WRONG_SIZE
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_loop.errors import JobFailed, JobRefused
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 
-PROGRAM = "qcsc_algorithms.sqd.sbd_program"
+PROGRAM = "qcsc_algorithms.sqd.solvers.sbd_program"
 CLOSED = Molecule(frozen_core=1)
 CATION = Molecule(frozen_core=1, charge=1, spin=1)
 HYDROGEN = Molecule(geometry="H 0 0 0; H 0 0 0.735", basis="sto-3g")
@@ -215,7 +215,7 @@ def test_more_orbitals_than_bits_in_a_word_are_no_matter(tmp_path: Path) -> None
         for j, ket in enumerate(list(pairs.values())[: i + 1]):
             two_body[bra * (bra + 1) // 2 + ket] = small.two_body[i * (i + 1) // 2 + j]
     wide = small.model_copy(update={"norb": norb, "one_body": one_body, "two_body": two_body})
-    strings = packed(np.eye(norb, dtype=bool)[[0, norb - 1, 30]])
+    strings = pack(np.eye(norb, dtype=bool)[[0, norb - 1, 30]])
     space = Subspace(alpha=strings, beta=strings)
     found = solved_in(SbdSolver(), wide, space, tmp_path)
     assert found.energy == pytest.approx(expected("hydrogen")["energy"], abs=AGREE)
@@ -478,7 +478,7 @@ def test_sbd_itself_reads_the_determinants_as_they_are_meant(tmp_path: Path) -> 
     meant = {}
     for norb in widths:
         bits = np.unique(np.random.default_rng(norb).random((9, norb)) < 0.5, axis=0)
-        write_determinants(tmp_path / f"{norb}.bin", packed(bits), norb)
+        write_determinants(tmp_path / f"{norb}.bin", pack(bits), norb)
         meant[str(norb)] = sorted("".join("01"[int(b)] for b in row[::-1]) for row in bits)
     code = f"""if True:
         import json, sys

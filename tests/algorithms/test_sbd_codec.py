@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from qcsc_algorithms.sqd.configurations import Strings, packed
-from qcsc_algorithms.sqd.sbd_codec import (
+from qcsc_algorithms.sqd.determinants.configurations import Strings, pack
+from qcsc_algorithms.sqd.solvers.sbd_codec import (
     last_residual,
     read_carryover,
     read_determinants,
@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 def test_strings_are_read_as_they_were_written(
     norb: int, write: Write, read: Read, path: Path
 ) -> None:
-    strings = packed(occupations(norb))
+    strings = pack(occupations(norb))
     write(path, strings, norb)
     np.testing.assert_array_equal(read(path, norb), strings)
 
@@ -62,7 +62,7 @@ def test_strings_are_read_as_they_were_written(
 @pytest.mark.parametrize("norb", ORBITALS)
 def test_a_determinant_is_a_big_endian_integer(norb: int, path: Path) -> None:
     bits = occupations(norb)
-    write_determinants(path, packed(bits), norb)
+    write_determinants(path, pack(bits), norb)
     width = -(-norb // 8)
     values = [sum(1 << p for p in np.flatnonzero(row).tolist()) for row in bits]
     assert path.read_bytes() == b"".join(value.to_bytes(width, "big") for value in values)
@@ -71,7 +71,7 @@ def test_a_determinant_is_a_big_endian_integer(norb: int, path: Path) -> None:
 @pytest.mark.parametrize("norb", ORBITALS)
 def test_bit_j_of_a_carried_string_is_orbital_norb_minus_1_minus_j(norb: int, path: Path) -> None:
     bits = occupations(norb)
-    write_carryover(path, packed(bits), norb)
+    write_carryover(path, pack(bits), norb)
     rows = np.frombuffer(path.read_bytes(), np.uint8).reshape(len(bits), -1)
     for j in range(norb):
         bit_j = rows[:, j // 8] >> (7 - j % 8) & 1
@@ -91,7 +91,7 @@ def test_the_two_alignments_differ_where_bytes_are_not_full(path: Path) -> None:
 def test_strings_that_are_cut_off_are_refused(
     norb: int, write: Write, read: Read, path: Path
 ) -> None:
-    write(path, packed(occupations(norb)), norb)
+    write(path, pack(occupations(norb)), norb)
     path.write_bytes(path.read_bytes()[:-1])
     width = -(-norb // 8)
     why = (

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from qcsc_algorithms.sqd import SKQD, Krylov
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.krylov import default_time_step, evolved
-from qcsc_algorithms.sqd.system import Molecule
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.system import Molecule
+from qcsc_algorithms.sqd.skqd import default_time_step, evolution_circuit
 from qcsc_loop import DirectoryStore, MaxIterations, MemoryStore, Outcome
-from qcsc_loop.codec import Codec
+from qcsc_loop.values.codec import Codec
 
 H2: Any = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
 H4: Any = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "sto-3g"}
@@ -38,7 +38,7 @@ def state_of(hamiltonian: Hamiltonian, steps: int, time_step: float, trotter: in
     """The circuit's state, in ffsim's order."""
     import ffsim
 
-    circuit = evolved(hamiltonian, steps, time_step, trotter)
+    circuit = evolution_circuit(hamiltonian, steps, time_step, trotter)
     circuit.remove_final_measurements()
     return ffsim.qiskit.final_state_vector(circuit).vec
 

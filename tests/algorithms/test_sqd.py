@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from qcsc_algorithms.sqd import SQD, Walkers
-from qcsc_algorithms.sqd.method import Diagonalised, NotVariational, settled
+from qcsc_algorithms.sqd.sample_based import Diagonalised, NotVariational, has_settled
 from qcsc_loop import DirectoryStore, MaxIterations, MemoryStore, Outcome
-from qcsc_loop.codec import Codec
 from qcsc_loop.errors import HookFailed
+from qcsc_loop.values.codec import Codec
 
 H2: Any = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
 H4: Any = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "sto-3g"}
@@ -148,7 +148,7 @@ class TestResuming:
         assert sha256(states[0]) == sha256(states[1])
 
     def test_the_integrals_are_kept_as_a_file_too(self, tmp_path: Path) -> None:
-        from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
+        from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 
         store, sqd = DirectoryStore(tmp_path), SQD(system=H2, shots=50)
         state = anyio.run(lambda: sqd.run(store=store, stop=MaxIterations(0), run_id="h2")).state
@@ -233,17 +233,17 @@ class TestWhatIsWrong:
 def test_an_energy_is_settled_within_its_window_and_its_noise(
     energies: list[float], error: float, tolerance: float, patience: int, over: bool
 ) -> None:
-    assert settled(np.array(energies), error, tolerance, patience) is over
+    assert has_settled(np.array(energies), error, tolerance, patience) is over
 
 
 def test_a_circuits_hash_is_the_same_in_any_process() -> None:
     # the transpiler's seed and a QPU job's identity hang on it
     code = (
-        "from qcsc_algorithms.sqd.ansatz import LUCJ\n"
-        "from qcsc_algorithms.sqd.reference import start\n"
-        "from qcsc_algorithms.sqd.system import Molecule\n"
+        "from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ\n"
+        "from qcsc_algorithms.sqd.chemistry.reference import compute_start\n"
+        "from qcsc_algorithms.sqd.chemistry.system import Molecule\n"
         "from qcsc_loop.sampling.compiling import circuit_sha256\n"
-        "found = start(Molecule(geometry='H 0 0 0; H 0 0 0.735', basis='sto-3g'), LUCJ())\n"
+        "found = compute_start(Molecule(geometry='H 0 0 0; H 0 0 0.735', basis='sto-3g'), LUCJ())\n"
         "circuits = [LUCJ().circuit(found.parameters, found.hamiltonian) for _ in range({n})]\n"
         "print(circuit_sha256(circuits[-1]))\n"
     )

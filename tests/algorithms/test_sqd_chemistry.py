@@ -21,28 +21,28 @@ from threadpoolctl import threadpool_limits
 
 from loop.other_process import printed_by
 from qcsc_algorithms.sqd import SQD
-from qcsc_algorithms.sqd.ansatz import LUCJ
-from qcsc_algorithms.sqd.configurations import (
+from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.reference import Energies, Start, compute_start, determinants
+from qcsc_algorithms.sqd.chemistry.system import WATER, ActiveSpace, FCIDump, Molecule, System
+from qcsc_algorithms.sqd.determinants.configurations import (
     Strings,
     as_integers,
     from_integers,
     from_samples,
-    packed,
+    pack,
 )
-from qcsc_algorithms.sqd.ffsim_sampler import FfsimSampler
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.method import BadSystem
-from qcsc_algorithms.sqd.pyscf_solver import PyscfSolver
-from qcsc_algorithms.sqd.reference import Energies, Start, determinants, start
-from qcsc_algorithms.sqd.solving import Solution
-from qcsc_algorithms.sqd.subspace import Subspace
-from qcsc_algorithms.sqd.system import WATER, ActiveSpace, FCIDump, Molecule, System
+from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_algorithms.sqd.sample_based import BadSystem
+from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
+from qcsc_algorithms.sqd.solvers.solver import Solution
 from qcsc_hpc.machine import LocalMachine
+from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import JobRefused
-from qcsc_loop.step import Step, stepping
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.memory import MemoryStore
-from qcsc_loop.worker import in_worker
 
 HARTREE = 2e-6  # of energies given to six digits
 
@@ -89,7 +89,7 @@ def started(system: Molecule | FCIDump, ansatz: LUCJ | None = None) -> Start:
 @cache
 def _started(system: str, ansatz: str) -> Start:
     chosen, circuit = SYSTEM.validate_json(system), LUCJ.model_validate_json(ansatz)
-    return anyio.run(lambda: in_worker(start, chosen, circuit))
+    return anyio.run(lambda: in_worker(compute_start, chosen, circuit))
 
 
 SYSTEM: TypeAdapter[Molecule | FCIDump] = TypeAdapter(System)
@@ -221,10 +221,10 @@ def test_an_ion_has_the_electrons_of_its_charge() -> None:
 
 def test_integrals_are_the_same_bits_in_every_process_whatever_its_threads() -> None:
     code = """
-from qcsc_algorithms.sqd.ansatz import LUCJ
-from qcsc_algorithms.sqd.reference import start
-from qcsc_algorithms.sqd.system import Molecule
-found = start(Molecule(basis="sto-3g", frozen_core=1), LUCJ())
+from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+from qcsc_algorithms.sqd.chemistry.reference import compute_start
+from qcsc_algorithms.sqd.chemistry.system import Molecule
+found = compute_start(Molecule(basis="sto-3g", frozen_core=1), LUCJ())
 print(found.hamiltonian.sha256, found.energies.fci.hex(), found.parameters.tobytes().hex())
 """
     here = started(H2O)
@@ -476,7 +476,7 @@ def test_the_sampled_circuit_has_the_distribution_of_ffsims_state(
         samples = anyio.run(lambda: FfsimSampler().sample(circuit, shots=shots))
     configurations = from_samples(samples, h.norb)
     rows, columns = (
-        cistring.strs2addr(h.norb, n, as_integers(packed(bits)))
+        cistring.strs2addr(h.norb, n, as_integers(pack(bits)))
         for n, bits in zip(h.electrons, (configurations.alpha, configurations.beta), strict=True)
     )
     amplitudes = lucj_state(h, parameters).reshape(ffsim.dims(h.norb, h.electrons))
@@ -662,7 +662,7 @@ def test_more_orbitals_than_pyscfs_integers_hold_are_refused() -> None:
             norb=norb, num_alpha=1, num_beta=1, constant=0.0, one_body=np.zeros((norb, norb)),
             two_body=np.zeros(1),
         )  # fmt: skip
-        string: Strings = packed(np.arange(norb)[None, :] < 1)
+        string: Strings = pack(np.arange(norb)[None, :] < 1)
         return hamiltonian, Subspace(alpha=string, beta=string)
 
     with pytest.raises(JobRefused, match="at most 63 orbitals, not 64; take sbd"):

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from qcsc_algorithms.sqd import SQD
-from qcsc_algorithms.sqd.compare import compare
+from qcsc_algorithms.sqd.comparison import compare
 from qcsc_loop.store.directory import DirectoryStore
 
 WIDE: Any = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "6-31g"}

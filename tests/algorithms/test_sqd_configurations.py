@@ -14,18 +14,18 @@ from pyscf.fci import cistring
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
-from qcsc_algorithms.sqd.configurations import (
+from qcsc_algorithms.sqd.determinants.configurations import (
     Bits,
     Configurations,
     as_integers,
     from_integers,
     from_samples,
     hartree_fock,
-    packed,
+    pack,
     unique_rows,
-    unpacked,
+    unpack,
 )
-from qcsc_loop.sampling.packing import packed_registers
+from qcsc_loop.sampling.packing import read_registers
 from qcsc_loop.sampling.samples import Samples
 
 SIZES = [1, 4, 7, 8, 9, 12, 16, 31, 32, 33, 63]
@@ -64,9 +64,7 @@ def sampled(norb: int, *operations: Any, shots: int = 50) -> Configurations:
     for operation in operations:
         circuit.append(operation, range(2 * norb))
     circuit.measure_all()
-    bits, widths = packed_registers(
-        FfsimSampler(seed=1).run([circuit], shots=shots).result()[0].data
-    )
+    bits, widths = read_registers(FfsimSampler(seed=1).run([circuit], shots=shots).result()[0].data)
     return from_samples(Samples(bits=bits, num_bits=widths, shots=shots), norb)
 
 
@@ -76,7 +74,7 @@ def sampled(norb: int, *operations: Any, shots: int = 50) -> Configurations:
 @pytest.mark.parametrize("norb", SIZES + LARGE_SIZES)
 def test_a_string_is_the_big_endian_integer_of_its_orbitals(norb: int) -> None:
     bits = random_bits(norb, 40)
-    strings = packed(bits)
+    strings = pack(bits)
 
     assert strings.dtype == np.uint8 and strings.shape == (40, -(-norb // 8))
     assert [int.from_bytes(row.tobytes(), "big") for row in strings] == integers(bits)
@@ -85,7 +83,7 @@ def test_a_string_is_the_big_endian_integer_of_its_orbitals(norb: int) -> None:
 @pytest.mark.parametrize("norb", SIZES + LARGE_SIZES)
 def test_unpacking_gives_what_was_packed(norb: int) -> None:
     bits = random_bits(norb, 40)
-    back = unpacked(packed(bits), norb)
+    back = unpack(pack(bits), norb)
 
     assert back.dtype == np.bool_
     assert np.array_equal(back, bits)
@@ -95,8 +93,8 @@ def test_unpacking_gives_what_was_packed(norb: int) -> None:
 def test_pyscfs_integers_are_the_strings(norb: int) -> None:
     bits = random_bits(norb, 40)
 
-    assert as_integers(packed(bits)).tolist() == integers(bits)
-    assert np.array_equal(from_integers(integers(bits), norb), packed(bits))
+    assert as_integers(pack(bits)).tolist() == integers(bits)
+    assert np.array_equal(from_integers(integers(bits), norb), pack(bits))
 
 
 @pytest.mark.parametrize("norb", SIZES)
@@ -104,16 +102,16 @@ def test_the_highest_and_the_lowest_orbital_survive(norb: int) -> None:
     bits = np.zeros((2, norb), bool)
     bits[0, 0] = bits[1, -1] = True
 
-    assert as_integers(packed(bits)).tolist() == [1, 1 << (norb - 1)]
-    assert np.array_equal(unpacked(from_integers([1, 1 << (norb - 1)], norb), norb), bits)
+    assert as_integers(pack(bits)).tolist() == [1, 1 << (norb - 1)]
+    assert np.array_equal(unpack(from_integers([1, 1 << (norb - 1)], norb), norb), bits)
 
 
 @pytest.mark.parametrize("norb", [4, 8, 9, 65])
 def test_no_strings_are_no_strings(norb: int) -> None:
-    none = packed(np.zeros((0, norb), bool))
+    none = pack(np.zeros((0, norb), bool))
 
     assert none.shape == (0, -(-norb // 8))
-    assert unpacked(none, norb).shape == (0, norb)
+    assert unpack(none, norb).shape == (0, norb)
 
 
 @pytest.mark.parametrize("norb", [4, 8, 12])
@@ -121,7 +119,7 @@ def test_pyscfs_own_strings_come_back_from_ours(norb: int) -> None:
     known = cistring.make_strings(range(norb), norb // 2)
 
     assert np.array_equal(as_integers(from_integers(known, norb)), known)
-    assert np.all(unpacked(from_integers(known, norb), norb).sum(axis=1) == norb // 2)
+    assert np.all(unpack(from_integers(known, norb), norb).sum(axis=1) == norb // 2)
 
 
 @pytest.mark.parametrize("norb", SIZES)
@@ -199,8 +197,8 @@ def test_a_sampled_hartree_fock_circuit_gives_the_hartree_fock_strings(
     found = sampled(norb, PrepareHartreeFockJW(norb, electrons))
 
     assert len(found) == 1
-    assert np.array_equal(packed(found.alpha), hartree_fock(norb, electrons[0]))
-    assert np.array_equal(packed(found.beta), hartree_fock(norb, electrons[1]))
+    assert np.array_equal(pack(found.alpha), hartree_fock(norb, electrons[0]))
+    assert np.array_equal(pack(found.beta), hartree_fock(norb, electrons[1]))
 
 
 @pytest.mark.parametrize(
@@ -226,8 +224,8 @@ def test_the_strings_are_the_ones_by_which_ffsim_and_pyscf_number_their_amplitud
     found = from_samples(shots_of(pairs, norb), norb)
     # pyscf: rows are alpha strings, columns beta strings
     amplitudes = np.abs(state.reshape(ffsim.dims(norb, electrons))) ** 2
-    row = cistring.strs2addr(norb, electrons[0], as_integers(packed(found.alpha)))
-    column = cistring.strs2addr(norb, electrons[1], as_integers(packed(found.beta)))
+    row = cistring.strs2addr(norb, electrons[0], as_integers(pack(found.alpha)))
+    column = cistring.strs2addr(norb, electrons[1], as_integers(pack(found.beta)))
 
     assert found.weights == pytest.approx(amplitudes[row, column], abs=5 * np.sqrt(0.25 / 20_000))
     assert len(found) == amplitudes.size

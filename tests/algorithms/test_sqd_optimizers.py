@@ -13,8 +13,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from qcsc_algorithms.sqd import SQD, Walkers
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.method import Diagonalised, Guess
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.system import Molecule
 from qcsc_algorithms.sqd.optimizers import (
     DifferentialEvolution,
     Fixed,
@@ -24,8 +24,8 @@ from qcsc_algorithms.sqd.optimizers import (
     Population,
     Random,
 )
-from qcsc_algorithms.sqd.system import Molecule
-from qcsc_loop.stop import MaxIterations
+from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.memory import MemoryStore
 
 OPTIMIZER: TypeAdapter[Any] = TypeAdapter(Optimizer)

@@ -12,8 +12,8 @@ import pytest
 from qiskit_addon_sqd.configuration_recovery import recover_configurations
 from scipy import stats  # type: ignore[import-untyped]
 
-from qcsc_algorithms.sqd.configurations import Bits, Configurations, Floats
-from qcsc_algorithms.sqd.recovery import recover
+from qcsc_algorithms.sqd.determinants.configurations import Bits, Configurations, Floats
+from qcsc_algorithms.sqd.determinants.recovery import recover
 
 Row = tuple[int, ...]
 LEAST_P = 1e-3  # of a chi-square test that passes; the seeds are fixed

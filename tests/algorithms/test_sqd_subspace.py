@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from qcsc_algorithms.sqd.configurations import Configurations, Strings, unpacked
-from qcsc_algorithms.sqd.subspace import Subspace, subsample
+from qcsc_algorithms.sqd.determinants.configurations import Configurations, Strings, unpack
+from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
 
 NORB, PAIR = 4, (2, 2)
 HF = 0b0011
@@ -32,7 +32,7 @@ def values(rows: Strings) -> list[int]:
 
 def configurations(pairs: Sequence[tuple[int, int]], weights: Any = None) -> Configurations:
     """Of (alpha, beta) strings."""
-    alpha, beta = (unpacked(strings([pair[i] for pair in pairs]), NORB) for i in (0, 1))
+    alpha, beta = (unpack(strings([pair[i] for pair in pairs]), NORB) for i in (0, 1))
     equal = np.full(len(pairs), 1 / max(len(pairs), 1))
     return Configurations(alpha, beta, equal if weights is None else np.asarray(weights, float))
 

@@ -16,16 +16,17 @@ from pydantic import ValidationError
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-import qcsc_algorithms.vqe.algorithm
+import qcsc_algorithms.vqe.vqe
 from qcsc_algorithms.vqe import SPSA, VQE, Adam, Variational
 from qcsc_algorithms.vqe.flow import vqe
 from qcsc_loop.errors import HookFailed
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.outcome import Outcome, Reason
-from qcsc_loop.sampling.aer_estimator import AerEstimator
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.sampling.aer.estimator import AerEstimator
 from qcsc_loop.sampling.estimator import Estimates, Estimator
-from qcsc_loop.step import Step, current_step, stepping
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.steps.step import Step, current_step, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
@@ -388,6 +389,6 @@ def test_the_flow_s_form_takes_an_algorithm_and_refuses_what_is_none() -> None:
 
 
 def test_the_example_in_the_documentation_runs() -> None:
-    results = doctest.testmod(qcsc_algorithms.vqe.algorithm)
+    results = doctest.testmod(qcsc_algorithms.vqe.vqe)
     assert results.attempted > 0
     assert results.failed == 0

@@ -11,10 +11,10 @@ from pydantic import SerializeAsAny
 from qcsc_hpc.machine import Machine
 from qcsc_hpc.profiles import Command
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.state import Record, State
-from qcsc_loop.step import labelled
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps.step import labelled
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.values.record import Record, State
 
 
 class Nothing(Record):

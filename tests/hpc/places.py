@@ -23,12 +23,14 @@ from qcsc_hpc.machine import HPCMachine, Machine, Program
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile, LauncherName
 from qcsc_hpc.testing import FakeBatchSystem, Fault
 from qcsc_loop.errors import JobFailed
-from qcsc_loop.events import Event, JobChanged, Trouble
+from qcsc_loop.events import Event, Trouble
+from qcsc_loop.exactly_once.run_once import JobResult
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.key import DIGEST_LENGTH, JobKey
-from qcsc_loop.jobs.ledger import JobRecord, Ledger, job_records
-from qcsc_loop.jobs.once import JobResult
+from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from waiting import until, until_async
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from qcsc_hpc.commands import Commands
+from qcsc_hpc.sites.commands import Commands
 from qcsc_loop.errors import SiteUnreachable
 from waiting import alive, until_async
 

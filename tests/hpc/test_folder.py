@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qcsc_hpc.folder import TAIL_BYTES, JobFolder
+from qcsc_hpc.script.job_folder import TAIL_BYTES, JobFolder
 
 BEFORE, START, AFTER = 1_800_000_000, 1_800_000_010, 1_800_000_020
 

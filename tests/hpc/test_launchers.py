@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from qcsc_hpc.launchers import launch, launcher_path
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile, LauncherName, SchedulerName
+from qcsc_hpc.script.launchers import launcher_path, launcher_words
 
 LAUNCHERS: tuple[LauncherName, ...] = get_args(LauncherName)
 SCHEDULERS: tuple[SchedulerName, ...] = get_args(SchedulerName)
@@ -29,7 +29,7 @@ def launched(
         ompthreads=4,
         mpi_options=OPTIONS,
     )
-    return launch(HPCProfile(scheduler=scheduler), how)
+    return launcher_words(HPCProfile(scheduler=scheduler), how)
 
 
 def ranks_asked_for(words: list[str]) -> int:
@@ -44,7 +44,9 @@ def ranks_asked_for(words: list[str]) -> int:
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_a_single_program_is_started_by_nothing(scheduler: SchedulerName) -> None:
-    assert launch(HPCProfile(scheduler=scheduler), ExecutionProfile(launcher="single")) == []
+    assert (
+        launcher_words(HPCProfile(scheduler=scheduler), ExecutionProfile(launcher="single")) == []
+    )
 
 
 @pytest.mark.parametrize(("scheduler", "launcher"), EVERYWHERE)
@@ -121,4 +123,4 @@ def test_a_site_may_have_a_launcher_of_its_own(
     scheduler: SchedulerName, name: LauncherName
 ) -> None:
     where = HPCProfile(scheduler=scheduler, executable_map={name: "/opt/my mpi/run"})
-    assert launch(where, ExecutionProfile(launcher=name))[0] == "/opt/my mpi/run"
+    assert launcher_words(where, ExecutionProfile(launcher=name))[0] == "/opt/my mpi/run"

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from qcsc_hpc.machine import LocalMachine, Machine, Program
 from qcsc_loop.errors import JobFailed, JobRefused
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 from waiting import alive, until, until_async
 
 RANKS = 3
@@ -74,7 +74,7 @@ import sys
 from pathlib import Path
 import anyio
 from qcsc_hpc.machine import LocalMachine, Program
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 module, folder, ranks = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 program = Program(module, module)
 with stepping(Step(make_folder=lambda: folder)):

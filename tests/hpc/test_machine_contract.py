@@ -30,20 +30,21 @@ from hpc.places import (  # noqa: TID251  # as above
     RealSlurm,
 )
 from qcsc_algorithms.bitcount import BitCount
-from qcsc_hpc.batch import BatchSite
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine, Program
 from qcsc_hpc.profiles import Command
+from qcsc_hpc.sites.batch import BatchSite
 from qcsc_hpc.testing import Fault
 from qcsc_loop.errors import JobRefused
+from qcsc_loop.exactly_once.measuring import measuring
+from qcsc_loop.exactly_once.reap import reap
+from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import JobRecord, job_records
-from qcsc_loop.jobs.measuring import measuring
+from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.jobs.reap import reap
 from qcsc_loop.jobs.site import PlacedJob, Waiting
-from qcsc_loop.sampling.aer import AerSampler
-from qcsc_loop.step import labelled, stepping
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.sampling.aer.sampler import AerSampler
+from qcsc_loop.steps.step import labelled, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore

@@ -24,21 +24,21 @@ import numpy as np
 import pytest
 
 from hpc.places import Hook, Place, Programs  # noqa: TID251  # the folder of these tests
-from qcsc_algorithms.bitcount.algorithm import COUNTS, PROGRAM
-from qcsc_hpc.folder import ExitRecord
+from qcsc_algorithms.bitcount.bitcount import COUNTS, PROGRAM
 from qcsc_hpc.machine import HPCMachine, LocalMachine
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers import scheduler_for
 from qcsc_hpc.schedulers.scheduler import Answer, Status
+from qcsc_hpc.script.job_folder import ExitRecord
+from qcsc_hpc.sites.verdict import Sighting, reach_verdict
 from qcsc_hpc.testing import FakePJM, Fault
-from qcsc_hpc.verdict import Sighting, verdict
 from qcsc_loop.errors import JobFailed, JobRefused
+from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.ledger import job_records
-from qcsc_loop.jobs.measuring import measuring
 from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.step import stepping
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps.step import stepping
 from qcsc_loop.store.directory import DirectoryStore
 from system.job_toys import Chain
 from system.mortal_driver import Orders
@@ -102,7 +102,7 @@ async def test_defect_01_a_job_that_timed_out_is_not_a_success_though_its_exit_c
                                    "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE"])  # fmt: skip
 @pytest.mark.parametrize("record", [None, ExitRecord(job="12", exit_code=0)], ids=["", "with 0"])
 def test_defect_01_no_other_end_is_a_success_either(words: str, record: ExitRecord | None) -> None:
-    outcome = verdict(Sighting(accounted(words), record), lost_seconds=60)
+    outcome = reach_verdict(Sighting(accounted(words), record), lost_seconds=60)
     assert outcome is not None
     assert outcome.state not in (JobState.COMPLETED, JobState.LOST)
 
@@ -111,7 +111,7 @@ def test_defect_01_a_pbs_job_that_was_deleted_before_its_start_is_not_a_success(
     answer = transcript("qstat_x_f_json_deleted_held")
     assert "Exit_status" not in answer.out
     (status,) = PBS.statuses(answer).values()
-    outcome = verdict(Sighting(status), lost_seconds=60)
+    outcome = reach_verdict(Sighting(status), lost_seconds=60)
     assert outcome is not None
     assert (outcome.state, outcome.exit_code) == (JobState.CANCELLED, None)
 
@@ -292,8 +292,8 @@ async def test_defect_07_an_output_of_before_the_jobs_start_is_not_its_result(
 @pytest.mark.parametrize("words", ["FAILED", "NODE_FAIL", "TIMEOUT"])
 def test_defect_07_a_later_failure_is_not_ignored(words: str) -> None:
     done = ExitRecord(job="12", exit_code=0)
-    assert verdict(Sighting(Status(JobState.RUNNING), done), lost_seconds=60) is None
-    outcome = verdict(Sighting(accounted(words, "1:0"), done), lost_seconds=60)
+    assert reach_verdict(Sighting(Status(JobState.RUNNING), done), lost_seconds=60) is None
+    outcome = reach_verdict(Sighting(accounted(words, "1:0"), done), lost_seconds=60)
     assert outcome is not None
     assert outcome.state.value == words
 

@@ -22,7 +22,7 @@ from qcsc_loop.errors import JobFailed, JobRefused
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.step import stepping
+from qcsc_loop.steps.step import stepping
 from qcsc_loop.testing import FakeIBMJob, FakeIBMQuantum, IBMFault
 from waiting import until_async
 

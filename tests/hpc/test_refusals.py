@@ -17,7 +17,7 @@ from qcsc_hpc.schedulers.scheduler import refusals
 from qcsc_hpc.schedulers.slurm import Slurm
 from qcsc_loop.errors import JobFailed, JobRefused
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 
 SCHEDULERS: tuple[SchedulerName, ...] = get_args(SchedulerName)
 KEY = JobKey(run_id="h2o", run_uid="u", iteration=3, step="evaluate", name="count")

@@ -19,10 +19,10 @@ from textwrap import dedent
 
 import pytest
 
-from qcsc_hpc.folder import CLOSED, DUPLICATE_EXIT, FOLDER_EXIT, ExitRecord, JobFolder
 from qcsc_hpc.machine import HPCMachine
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile, LauncherName
-from qcsc_loop import child
+from qcsc_hpc.script.job_folder import CLOSED, DUPLICATE_EXIT, FOLDER_EXIT, ExitRecord, JobFolder
+from qcsc_loop.concurrency import child
 from qcsc_loop.jobs.key import JobKey
 from waiting import until
 

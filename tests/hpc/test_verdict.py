@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qcsc_hpc.folder import ExitRecord
 from qcsc_hpc.schedulers.scheduler import Status
-from qcsc_hpc.verdict import RECORD_SECONDS, Sighting, verdict
+from qcsc_hpc.script.job_folder import ExitRecord
+from qcsc_hpc.sites.verdict import RECORD_SECONDS, Sighting, reach_verdict
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 
 S = JobState
@@ -36,7 +36,7 @@ def told(
 ) -> JobOutcome | None:
     """What is concluded from a scheduler's word and a job's own."""
     status = None if state is None else Status(state, "the scheduler's reason")
-    return verdict(Sighting(status, record, unknown, final), lost)
+    return reach_verdict(Sighting(status, record, unknown, final), lost)
 
 
 def known(*args: object, **kwargs: object) -> JobOutcome:
@@ -111,13 +111,13 @@ def test_a_bad_end_needs_no_waiting(state: JobState) -> None:
 
 def test_the_exit_code_of_a_bad_end_is_the_record_s() -> None:
     status = Status(S.FAILED, exit_code=1)
-    outcome = verdict(Sighting(status, ILL), LOST_SECONDS)
+    outcome = reach_verdict(Sighting(status, ILL), LOST_SECONDS)
     assert outcome is not None
     assert outcome.exit_code == 3
 
 
 def test_without_a_record_the_exit_code_is_the_scheduler_s() -> None:
-    outcome = verdict(Sighting(Status(S.FAILED, exit_code=9)), LOST_SECONDS)
+    outcome = reach_verdict(Sighting(Status(S.FAILED, exit_code=9)), LOST_SECONDS)
     assert outcome is not None
     assert outcome.exit_code == 9
 
@@ -125,14 +125,14 @@ def test_without_a_record_the_exit_code_is_the_scheduler_s() -> None:
 @pytest.mark.parametrize("state", BAD)
 def test_a_bad_end_has_no_exit_code_of_zero_from_a_scheduler(state: JobState) -> None:
     # Slurm and PBS say 0 for jobs that were cancelled or ran out of time
-    outcome = verdict(Sighting(Status(state, exit_code=0)), LOST_SECONDS)
+    outcome = reach_verdict(Sighting(Status(state, exit_code=0)), LOST_SECONDS)
     assert outcome is not None
     assert outcome.exit_code is None
 
 
 def test_the_signal_and_the_reason_are_the_scheduler_s() -> None:
     status = Status(S.OUT_OF_MEMORY, "exceeded memory limit", signal=9)
-    outcome = verdict(Sighting(status), LOST_SECONDS)
+    outcome = reach_verdict(Sighting(status), LOST_SECONDS)
     assert outcome is not None
     assert (outcome.signal, outcome.reason) == (9, "exceeded memory limit")
 
@@ -214,7 +214,7 @@ def test_times_that_the_scheduler_does_not_say_are_the_record_s(state: JobState 
 
 def test_times_that_the_scheduler_says_are_taken_from_it() -> None:
     metrics = JobMetrics(submitted=at(BEGAN - 50), started=at(BEGAN - 5), nodes=2)
-    outcome = verdict(Sighting(Status(S.COMPLETED, metrics=metrics), WELL), LOST_SECONDS)
+    outcome = reach_verdict(Sighting(Status(S.COMPLETED, metrics=metrics), WELL), LOST_SECONDS)
     assert outcome is not None
     assert (outcome.metrics.queue_seconds, outcome.metrics.run_seconds) == (45.0, 95.0)
     assert outcome.metrics.nodes == 2

@@ -9,13 +9,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from qcsc_hpc.commands import Commands, Kind
-from qcsc_hpc.folder import ExitRecord, JobFolder
 from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers.scheduler import Answer
 from qcsc_hpc.schedulers.slurm import Slurm
-from qcsc_hpc.verdict import Sighting
-from qcsc_hpc.watch import FIRST_ASK_SECONDS, Followed, Watch
+from qcsc_hpc.script.job_folder import ExitRecord, JobFolder
+from qcsc_hpc.sites.commands import Commands, Kind
+from qcsc_hpc.sites.following import FIRST_ASK_SECONDS, Followed, Watch
+from qcsc_hpc.sites.verdict import Sighting
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.site import PlacedJob
 

@@ -16,12 +16,14 @@ from qiskit import QuantumCircuit
 
 from loop.sampling_toys import rotated
 from qcsc_loop.errors import JobFailed, QcscLoopError
-from qcsc_loop.events import Event, JobChanged, Trouble
-from qcsc_loop.jobs.ledger import JobRecord, Ledger, job_records
+from qcsc_loop.events import Event, Trouble
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.events import JobChanged
+from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.sampling.ibm_runtime import IBMRuntimeSampler
+from qcsc_loop.sampling.ibm.sampler import IBMRuntimeSampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing import FakeIBMQuantum
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import SerializeAsAny
 
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.outcome import Outcome
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.state import State
-from qcsc_loop.step import labelled
+from qcsc_loop.steps.step import labelled
+from qcsc_loop.values.record import State
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

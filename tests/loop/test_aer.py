@@ -14,11 +14,11 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.primitives import BitArray
 
 from loop.other_process import printed_by
-from qcsc_loop.codec import Codec
 from qcsc_loop.errors import SamplingFailed
-from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.sampling.aer.sampler import AerSampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.step import Step, labelled, stepping
+from qcsc_loop.steps.step import Step, labelled, stepping
+from qcsc_loop.values.codec import Codec
 
 SAMPLE = Step(run_seed=7, iteration=3, name="sample")
 
@@ -60,7 +60,7 @@ import hashlib
 import anyio
 from qiskit import QuantumCircuit
 from qcsc_loop import AerSampler
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 
 circuit = QuantumCircuit(5)
 for qubit in range(5):

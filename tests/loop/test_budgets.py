@@ -17,16 +17,15 @@ from pydantic import SerializeAsAny, TypeAdapter, ValidationError
 from loop.toy_site import NAME, Service, ToySite, doubling
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import HookFailed
+from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.ledger import job_records
-from qcsc_loop.jobs.once import run_once
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.options import RunOptions
-from qcsc_loop.outcome import Outcome, Reason
-from qcsc_loop.retry import Retry
-from qcsc_loop.state import State
-from qcsc_loop.step import current_step
-from qcsc_loop.stop import (
+from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.retry import Retry
+from qcsc_loop.rules.stop import (
     AllOf,
     AnyOf,
     Budget,
@@ -40,9 +39,11 @@ from qcsc_loop.stop import (
     Stop,
     StopRule,
 )
+from qcsc_loop.steps.step import current_step
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import Settings
+from qcsc_loop.values.record import State
 
 ANY_RULE: TypeAdapter[StopRule] = TypeAdapter(SerializeAsAny[StopRule])
 BUDGETS: list[type[QpuSeconds | Shots | NodeHours]] = [QpuSeconds, Shots, NodeHours]

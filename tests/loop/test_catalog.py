@@ -11,7 +11,8 @@ import pytest
 from loop.other_process import printed_by
 from qcsc_algorithms.bitcount import BitCount
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.catalog import find, known, reference
+from qcsc_loop.catalog import find_algorithm, installed_algorithms
+from qcsc_loop.concurrency.loading import class_reference
 from qcsc_loop.errors import UnknownAlgorithm
 
 SOURCE = """
@@ -47,7 +48,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refusal(name: str) -> str:
     with pytest.raises(UnknownAlgorithm) as caught:
-        find(name)
+        find_algorithm(name)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -56,26 +57,26 @@ def refusal(name: str) -> str:
 
 
 def test_an_installed_algorithm_is_found_by_its_name() -> None:
-    assert find("bitcount") is BitCount
+    assert find_algorithm("bitcount") is BitCount
 
 
 def test_installed_algorithms_are_known() -> None:
-    assert "bitcount" in known()
+    assert "bitcount" in installed_algorithms()
 
 
 def test_a_class_is_found_by_module_and_name() -> None:
-    assert find("qcsc_algorithms.bitcount:BitCount") is BitCount
+    assert find_algorithm("qcsc_algorithms.bitcount:BitCount") is BitCount
 
 
 def test_a_class_is_found_by_file_and_name(file: Path) -> None:
-    found = find(f"{file}:Descent")
+    found = find_algorithm(f"{file}:Descent")
 
     assert issubclass(found, IterativeAlgorithm)
     assert found.__name__ == "Descent"
 
 
 def test_a_class_is_found_by_a_file_relative_to_the_current_folder(file: Path) -> None:
-    assert find("walks.py:Descent") is find(f"{file}:Descent")
+    assert find_algorithm("walks.py:Descent") is find_algorithm(f"{file}:Descent")
 
 
 def test_a_class_is_found_by_a_file_below_the_home(
@@ -83,20 +84,20 @@ def test_a_class_is_found_by_a_file_below_the_home(
 ) -> None:
     monkeypatch.setenv("HOME", str(file.parent))
 
-    assert find("~/walks.py:Descent") is find(f"{file}:Descent")
+    assert find_algorithm("~/walks.py:Descent") is find_algorithm(f"{file}:Descent")
 
 
 def test_a_class_is_found_by_a_module_in_the_current_folder(file: Path) -> None:
     module = f"walks_{os.getpid()}_here"
     file.rename(file.with_name(f"{module}.py"))
 
-    assert find(f"{module}:Descent").__module__ == module
+    assert find_algorithm(f"{module}:Descent").__module__ == module
 
 
 def test_a_file_is_executed_once(file: Path) -> None:
     file.write_text(f"{SOURCE}\nwith open('executed', 'a') as log:\n    log.write('x')\n")
-    find(f"{file}:Descent")
-    find(f"{file}:Ascent")
+    find_algorithm(f"{file}:Descent")
+    find_algorithm(f"{file}:Ascent")
 
     assert Path("executed").read_text() == "x"
 
@@ -106,7 +107,7 @@ def test_a_file_may_import_its_neighbours(file: Path) -> None:
     file.with_name(f"{neighbour}.py").write_text("RATE = 0.5\n")
     file.write_text(f"from {neighbour} import RATE\n{SOURCE}")
 
-    assert find(f"{file}:Descent").__name__ == "Descent"
+    assert find_algorithm(f"{file}:Descent").__name__ == "Descent"
 
 
 def test_a_file_named_like_an_installed_module_does_not_take_its_place(file: Path) -> None:
@@ -114,7 +115,7 @@ def test_a_file_named_like_an_installed_module_does_not_take_its_place(file: Pat
 
     shadow = file.rename(file.with_name("random.py"))
 
-    assert find(f"{shadow}:Descent").__name__ == "Descent"
+    assert find_algorithm(f"{shadow}:Descent").__name__ == "Descent"
     assert sys.modules["random"] is random
 
 
@@ -123,7 +124,7 @@ def test_a_file_that_failed_is_executed_again_after_the_fix(file: Path) -> None:
     refusal(f"{file}:Descent")
     file.write_text(SOURCE)
 
-    assert find(f"{file}:Descent").__name__ == "Descent"
+    assert find_algorithm(f"{file}:Descent").__name__ == "Descent"
 
 
 # what is not
@@ -187,7 +188,7 @@ def test_a_file_that_fails_is_answered_with_its_error(source: str, why: str, fil
 def test_the_error_of_a_file_is_the_cause(file: Path) -> None:
     file.write_text("1 / 0")
     with pytest.raises(UnknownAlgorithm) as caught:
-        find(f"{file}:Descent")
+        find_algorithm(f"{file}:Descent")
 
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
@@ -196,37 +197,37 @@ def test_the_error_of_a_file_is_the_cause(file: Path) -> None:
 
 
 def test_an_installed_class_is_found_by_its_reference() -> None:
-    assert find(reference(BitCount)) is BitCount
+    assert find_algorithm(class_reference(BitCount)) is BitCount
 
 
 @pytest.mark.parametrize("name", ["Descent", "Ascent"])
 def test_a_class_from_a_file_is_found_by_its_reference(name: str, file: Path) -> None:
-    found = find(f"walks.py:{name}")
+    found = find_algorithm(f"walks.py:{name}")
 
-    assert reference(found) == f"{file}:{name}"
-    assert find(reference(found)) is found
+    assert class_reference(found) == f"{file}:{name}"
+    assert find_algorithm(class_reference(found)) is found
 
 
 def test_a_class_inside_another_is_found_by_its_reference(file: Path) -> None:
-    find("walks.py:Descent")
-    family = vars(sys.modules[find("walks.py:Descent").__module__])["Family"]
+    find_algorithm("walks.py:Descent")
+    family = vars(sys.modules[find_algorithm("walks.py:Descent").__module__])["Family"]
 
-    assert find(reference(family.Member)) is family.Member
+    assert find_algorithm(class_reference(family.Member)) is family.Member
 
 
 def test_a_class_from_a_file_is_found_by_its_reference_from_another_folder(
     file: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = reference(find("walks.py:Descent"))
+    named = class_reference(find_algorithm("walks.py:Descent"))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    code = "import sys; from qcsc_loop.catalog import find; print(find(sys.argv[1]).__name__)"
+    code = "import sys; from qcsc_loop.catalog import find_algorithm; print(find_algorithm(sys.argv[1]).__name__)"
 
     assert printed_by(code, named) == "Descent"
 
 
 def test_a_class_of_a_script_is_found_by_its_reference(file: Path) -> None:
     file.write_text(
-        f"{SOURCE}\nfrom qcsc_loop.catalog import reference\nprint(reference(Descent))\n"
+        f"{SOURCE}\nfrom qcsc_loop.concurrency.loading import class_reference\nprint(class_reference(Descent))\n"
     )
     as_a_script = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 
@@ -234,4 +235,14 @@ def test_a_class_of_a_script_is_found_by_its_reference(file: Path) -> None:
 
     assert named == f"{file}:Descent"
     file.write_text(SOURCE)
-    assert find(named).__name__ == "Descent"
+    assert find_algorithm(named).__name__ == "Descent"
+
+
+def test_a_class_that_was_moved_within_its_package_is_found_where_it_is_now() -> None:
+    moved = find_algorithm("qcsc_algorithms.bitcount.algorithm:BitCount")
+    assert moved is find_algorithm("bitcount")
+
+
+def test_a_class_of_no_installed_name_is_not_looked_for_elsewhere() -> None:
+    with pytest.raises(UnknownAlgorithm, match=r"No module named 'qcsc_algorithms\.gone'"):
+        find_algorithm("qcsc_algorithms.gone:Nothing")

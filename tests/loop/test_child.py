@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qcsc_loop import child
-from qcsc_loop.child import tied_to_this_process
+from qcsc_loop.concurrency import child
+from qcsc_loop.concurrency.child import tie_to_this_process
 from waiting import alive, until
 
 PARENT = """
 import subprocess
-from qcsc_loop.child import tied_to_this_process
-child = subprocess.Popen(tied_to_this_process(["sleep", "600"]), start_new_session=True)
+from qcsc_loop.concurrency.child import tie_to_this_process
+child = subprocess.Popen(tie_to_this_process(["sleep", "600"]), start_new_session=True)
 print(child.pid, flush=True)
 child.wait()
 """
@@ -46,7 +46,7 @@ def parent_and_child() -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        tied_to_this_process([*command]), capture_output=True, text=True, check=False
+        tie_to_this_process([*command]), capture_output=True, text=True, check=False
     )
 
 
@@ -77,7 +77,7 @@ def test_a_child_whose_parent_is_already_dead_does_not_start(tmp_path: Path) -> 
 
 def test_a_child_is_the_command_itself_not_a_process_around_it() -> None:
     process = subprocess.Popen(
-        tied_to_this_process(["sh", "-c", "echo $$"]), stdout=subprocess.PIPE, text=True
+        tie_to_this_process(["sh", "-c", "echo $$"]), stdout=subprocess.PIPE, text=True
     )
 
     assert int(process.communicate()[0]) == process.pid

@@ -14,10 +14,12 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from loop.other_process import printed_by
-from qcsc_loop.codec import INLINE_BYTES, Array, Codec, Document, NDArray, frozen
 from qcsc_loop.errors import DamagedDocument, EncodingError
-from qcsc_loop.state import Record, State
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.values.arrays import INLINE_BYTES, Array, NDArray, freeze
+from qcsc_loop.values.codec import Codec
+from qcsc_loop.values.document import Document
+from qcsc_loop.values.record import Record, State
 
 SMALL, LARGE = 3, 1000  # elements: inline in the JSON, and beside it
 
@@ -136,7 +138,7 @@ def test_an_array_of_100_megabytes_comes_back_bit_for_bit() -> None:
 def test_a_record_array_comes_back_with_its_type(length: int) -> None:
     array = np.rec.array(np.zeros(length, [("site", "i4"), ("spin", "f8")]))
 
-    assert through_a_document(array).dtype == frozen(array).dtype
+    assert through_a_document(array).dtype == freeze(array).dtype
 
 
 def test_what_a_document_gives_is_encoded_to_the_same_document() -> None:
@@ -207,7 +209,7 @@ def test_a_hook_may_return_any_kind_of_record(kind: Any, energy: float) -> None:
 def test_a_hook_may_return_a_typed_dictionary(energy: float) -> None:
     codec: Codec[TypedPair] = Codec(TypedPair)
 
-    found = codec.decode(codec.encode({"energy": energy, "values": frozen(np.arange(3))}))
+    found = codec.decode(codec.encode({"energy": energy, "values": freeze(np.arange(3))}))
 
     assert np.array_equal(found["energy"], energy, equal_nan=True)
     assert_same_bits(found["values"], np.arange(3))
@@ -307,9 +309,9 @@ def test_an_array_read_from_disk_cannot_be_made_writable(tmp_path: Path) -> None
 
 
 def test_an_unchangeable_array_is_not_copied_again() -> None:
-    once = frozen(np.arange(3))
+    once = freeze(np.arange(3))
 
-    assert frozen(once) is once
+    assert freeze(once) is once
 
 
 def test_a_read_only_view_of_a_writable_array_is_copied() -> None:
@@ -317,7 +319,7 @@ def test_a_read_only_view_of_a_writable_array_is_copied() -> None:
     view = owner.view()
     view.setflags(write=False)
 
-    kept = frozen(view)
+    kept = freeze(view)
     owner[0] = 1
 
     assert kept[0] == 0
@@ -572,7 +574,7 @@ def test_the_hash_does_not_depend_on_notes_beside_the_value() -> None:
 HASH_OF_A_STATE = """
 import numpy as np
 from qcsc_loop import NDArray, State
-from qcsc_loop.codec import Codec
+from qcsc_loop.values.codec import Codec
 
 class Everything(State):
     names: dict[str, float]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from qcsc_loop.jobs.cost import CallCost, placement_cost
+from qcsc_loop.jobs.entries import Intent, JobRecord
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import Intent, JobRecord
 from qcsc_loop.jobs.outcome import JobMetrics
+from qcsc_loop.reports.placement_cost import CallCost, placement_cost
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qcsc_loop.codec import Codec, Document
 from qcsc_loop.errors import DamagedDocument, StoreError
-from qcsc_loop.state import NDArray, State
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.values.codec import Codec
+from qcsc_loop.values.document import Document
+from qcsc_loop.values.record import NDArray, State
 from small_disk import small_disk
 from waiting import until
 
@@ -401,7 +402,7 @@ def test_a_folder_where_a_log_should_be_is_a_store_error(disk: DirectoryStore) -
 WRITER = """
 import sys
 import numpy as np
-from qcsc_loop.codec import Codec, Document
+from qcsc_loop.values.codec import Codec, Document
 from qcsc_loop.store.directory import DirectoryStore
 store, same_name = DirectoryStore(sys.argv[1]), sys.argv[2] == "same"
 for n in range(10**9):

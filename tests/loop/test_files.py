@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qcsc_loop.files import replaced
+from qcsc_loop.concurrency.whole_file import write_whole
 
 
 @pytest.fixture
@@ -16,19 +16,19 @@ def target(tmp_path: Path) -> Path:
 
 def broken_off(target: Path, error: type[BaseException]) -> None:
     """Raises in the middle of a replacement."""
-    with replaced(target) as file:
+    with write_whole(target) as file:
         file.write(b"half of th")
         raise error
 
 
 def test_a_file_has_what_was_written_once_the_block_ends(target: Path) -> None:
-    with replaced(target) as file:
+    with write_whole(target) as file:
         file.write(b"new")
     assert target.read_bytes() == b"new"
 
 
 def test_a_file_is_not_there_before_the_block_ends(target: Path) -> None:
-    with replaced(target) as file:
+    with write_whole(target) as file:
         file.write(b"new")
         file.flush()
         assert not target.exists()
@@ -36,7 +36,7 @@ def test_a_file_is_not_there_before_the_block_ends(target: Path) -> None:
 
 def test_an_existing_file_stays_until_the_block_ends(target: Path) -> None:
     target.write_bytes(b"old")
-    with replaced(target) as file:
+    with write_whole(target) as file:
         file.write(b"new")
         file.flush()
         assert target.read_bytes() == b"old"
@@ -46,7 +46,7 @@ def test_an_existing_file_stays_until_the_block_ends(target: Path) -> None:
 def test_whoever_has_the_old_file_open_reads_on_in_it(target: Path) -> None:
     target.write_bytes(b"old")
     with target.open("rb") as reader:
-        with replaced(target) as file:
+        with write_whole(target) as file:
             file.write(b"new")
         assert reader.read() == b"old"
 
@@ -68,13 +68,13 @@ def test_a_block_that_raises_leaves_nothing_else_behind(
 
 
 def test_a_block_that_ends_leaves_nothing_else_behind(target: Path) -> None:
-    with replaced(target) as file:
+    with write_whole(target) as file:
         file.write(b"new")
     assert list(target.parent.iterdir()) == [target]
 
 
 def test_two_blocks_in_one_process_do_not_write_into_each_other(target: Path) -> None:
-    with replaced(target) as one, replaced(target) as other:
+    with write_whole(target) as one, write_whole(target) as other:
         one.write(b"one and all")
         other.write(b"other")
     assert target.read_bytes() in (b"one and all", b"other")

@@ -24,7 +24,6 @@ from loop.ibm_driver import SHOTS, Driver, sampler, settings
 from loop.other_process import printed_by
 from loop.sampling_toys import Sampling, Seen, bits_sha256, digests, rotated
 from loop.toys import environment
-from qcsc_loop.codec import Codec
 from qcsc_loop.errors import (
     CredentialsRefused,
     HookFailed,
@@ -33,21 +32,23 @@ from qcsc_loop.errors import (
     JobInputChanged,
     SiteUnreachable,
 )
-from qcsc_loop.ibm.account import IBMAccount
-from qcsc_loop.ibm.service import service_for
-from qcsc_loop.jobs.ledger import JobRecord
+from qcsc_loop.exactly_once.reap import reap
+from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.jobs.reap import reap
-from qcsc_loop.options import RunOptions
-from qcsc_loop.outcome import Outcome, Reason
+from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.stop import MaxIterations, QpuSeconds
 from qcsc_loop.sampling.estimator import Estimates
-from qcsc_loop.sampling.ibm_estimator import IBMRuntimeEstimator
-from qcsc_loop.sampling.ibm_runtime import IBMRuntimeSampler
-from qcsc_loop.step import stepping
-from qcsc_loop.stop import MaxIterations, QpuSeconds
+from qcsc_loop.sampling.ibm.account import IBMAccount
+from qcsc_loop.sampling.ibm.client import service_for
+from qcsc_loop.sampling.ibm.estimator import IBMRuntimeEstimator
+from qcsc_loop.sampling.ibm.sampler import IBMRuntimeSampler
+from qcsc_loop.steps.step import stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.testing import FakeIBMJob, FakeIBMQuantum, FakeIBMRequest, IBMFault, RequestKind
+from qcsc_loop.values.codec import Codec
 from waiting import until_async
 
 pytestmark = pytest.mark.anyio
@@ -64,10 +65,10 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the waiting out of the protocol, but not what it waits for."""
-    monkeypatch.setattr("qcsc_loop.jobs.patience.PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("qcsc_loop.jobs.ending.LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("qcsc_loop.ibm.site.RETRY_SECONDS", 0.05)
-    monkeypatch.setattr("qcsc_loop.jobs.measuring.ACCOUNTING_SECONDS", 0.3)
+    monkeypatch.setattr("qcsc_loop.exactly_once.patience.PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("qcsc_loop.exactly_once.ending.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("qcsc_loop.sampling.ibm.ibm_site.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("qcsc_loop.exactly_once.measuring.ACCOUNTING_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -322,7 +323,7 @@ async def test_a_job_is_not_lost_because_the_clients_repetition_was_refused(
 async def test_a_submission_that_hangs_and_is_accepted_is_one_job(
     ibm: FakeIBMQuantum, driver: Driver, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcsc_loop.ibm.submitting.SUBMIT_SECONDS", 4.0)
+    monkeypatch.setattr("qcsc_loop.sampling.ibm.submission.SUBMIT_SECONDS", 4.0)
     ibm.inject(IBMFault.HANGS, request="submit", seconds=8)
 
     samples = await driver.sampled(sampler(ibm))
@@ -777,7 +778,7 @@ import sys
 import anyio
 from loop.sampling_toys import Sampling
 from qcsc_loop.sampling.sampler import Sampler
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 
 store, settings = sys.argv[1:]
@@ -1030,9 +1031,9 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = refuse
 
 from prefect.blocks.core import Block
-import qcsc_hpc.blocks
+import qcsc_hpc.prefect.blocks
 import qcsc_loop.prefect.blocks
-from qcsc_loop.sampling.ibm_runtime import IBMRuntimeSampler
+from qcsc_loop.sampling.ibm.sampler import IBMRuntimeSampler
 from qcsc_loop.sampling.sampler import Sampler
 
 given = {
@@ -1042,7 +1043,7 @@ given = {
     "QRMISamplerBlock": {"settings": {"resource": "heron", "machine": "hpc-machine/slurm"}},
     "PrefectQiskitSamplerBlock": {"settings": {"block": "mine"}},
 }
-modules = [qcsc_loop.prefect.blocks, qcsc_hpc.blocks]
+modules = [qcsc_loop.prefect.blocks, qcsc_hpc.prefect.blocks]
 kinds = [
     kind for module in modules for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Block) and kind.__module__ == module.__name__

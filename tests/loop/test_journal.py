@@ -10,23 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qcsc_loop.codec import Codec, Document
 from qcsc_loop.errors import DamagedDocument, LeaseLost, RunNotFound
-from qcsc_loop.outcome import Reason
-from qcsc_loop.retry import Retry
-from qcsc_loop.state import NDArray, State
-from qcsc_loop.stop import AnyOf, Converged, MaxIterations, Plateau
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.retry import Retry
+from qcsc_loop.rules.stop import AnyOf, Converged, MaxIterations, Plateau
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease, journals, run_ids
-from qcsc_loop.store.records import (
-    Commit,
-    EndRecord,
-    EpochRecord,
-    RunRecord,
-    Settings,
-    StepNote,
-)
+from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.codec import Codec
+from qcsc_loop.values.document import Document
+from qcsc_loop.values.record import NDArray, State
 
 LEASE_SECONDS = 600.0
 SETTINGS = Settings(

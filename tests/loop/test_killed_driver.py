@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from loop.toys import Counting, command, environment, executions
-from qcsc_loop.outcome import Reason
+from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from waiting import line_count, until

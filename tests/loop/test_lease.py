@@ -16,15 +16,15 @@ import psutil
 import pytest
 
 from loop.toys import Counting, Trap, command, environment
-from qcsc_loop.codec import Document
 from qcsc_loop.errors import RunLocked
-from qcsc_loop.outcome import Reason
+from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.lease import Heartbeat, known_dead, this_process
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import EndRecord, EpochRecord, Holder, RunRecord, Settings
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.document import Document
 from waiting import line_count, until
 
 SETTINGS = Settings(algorithm="package.module:Class")

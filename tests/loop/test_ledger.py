@@ -13,20 +13,18 @@ import anyio
 import pytest
 
 from qcsc_loop.errors import LeaseLost, StoreError
-from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import (
-    LOG,
+from qcsc_loop.jobs.entries import (
     Cancelling,
     Collected,
     Finished,
     Intent,
     JobRecord,
-    Ledger,
     Line,
     Measured,
     Submitted,
-    job_records,
 )
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.ledger import LOG, Ledger, job_records
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore

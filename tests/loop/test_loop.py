@@ -23,8 +23,7 @@ from loop.toys import (
     executions,
     numbers_after,
 )
-from qcsc_loop.algorithm import E, IterativeAlgorithm, M, S
-from qcsc_loop.codec import Document
+from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import (
     BadAlgorithm,
     HookFailed,
@@ -37,27 +36,29 @@ from qcsc_loop.errors import (
     StoreError,
     WrongHookType,
 )
-from qcsc_loop.events import (
-    Event,
+from qcsc_loop.events import Event, Trouble
+from qcsc_loop.loop.events import (
     IterationCommitted,
     RunStarted,
     RunStopped,
     StepRetried,
     StepReused,
     StepStarted,
-    Trouble,
 )
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.options import Call, RunOptions
-from qcsc_loop.outcome import Outcome, Reason
-from qcsc_loop.retry import Retry
-from qcsc_loop.state import State
-from qcsc_loop.stop import Converged, MaxIterations, Plateau, WallTime
+from qcsc_loop.loop.hooks import E, M, S
+from qcsc_loop.loop.options import Call, RunOptions
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.retry import Retry
+from qcsc_loop.rules.stop import Converged, MaxIterations, Plateau, WallTime
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import EndRecord
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.document import Document
+from qcsc_loop.values.record import State
 from waiting import line_count, until_async
 
 T = TypeVar("T")
@@ -850,7 +851,7 @@ def test_only_the_last_iterations_keep_their_steps(store: Store) -> None:
 def test_only_the_last_iterations_keep_their_work_folders(disk: DirectoryStore) -> None:
     class Untidy(Counting):
         async def sample(self, state: Tally) -> Draw:
-            from qcsc_loop.step import current_step
+            from qcsc_loop.steps.step import current_step
 
             (current_step().work_dir / "note").write_text("kept for a while")
             return await super().sample(state)

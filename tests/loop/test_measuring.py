@@ -10,13 +10,13 @@ import pytest
 
 from loop.toy_site import Drivers, Service, doubling
 from qcsc_loop.errors import LeaseLost, SiteUnreachable
-from qcsc_loop.events import JobMeasured
+from qcsc_loop.exactly_once.measuring import Measuring, measuring
+from qcsc_loop.exactly_once.run_once import run_once
+from qcsc_loop.jobs.events import JobMeasured
 from qcsc_loop.jobs.ledger import Ledger
-from qcsc_loop.jobs.measuring import Measuring, measuring
-from qcsc_loop.jobs.once import run_once
 from qcsc_loop.jobs.outcome import JobMetrics
 from qcsc_loop.jobs.site import PlacedJob
-from qcsc_loop.step import stepping
+from qcsc_loop.steps.step import stepping
 from waiting import until_async
 
 DEADLINE_SECONDS = 10.0
@@ -24,7 +24,7 @@ DEADLINE_SECONDS = 10.0
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qcsc_loop.jobs.measuring.ACCOUNTING_SECONDS", 0.0)
+    monkeypatch.setattr("qcsc_loop.exactly_once.measuring.ACCOUNTING_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_jobs_are_measured_after_one_that_could_not_be(
 def test_accounting_that_does_not_answer_holds_a_run_up_for_a_short_while_only(
     drivers: Drivers, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcsc_loop.jobs.measuring.END_SECONDS", 0.01)
+    monkeypatch.setattr("qcsc_loop.exactly_once.measuring.END_SECONDS", 0.01)
     service.measuring_hangs = True
     measured_run(drivers, service)  # within the deadline
     assert maxima(drivers) == [None]
@@ -198,4 +198,4 @@ def test_a_job_that_is_being_measured_when_the_run_ends_is_measured(
 def test_after_the_run_nobody_measures(drivers: Drivers, service: Service) -> None:
     ledger = drivers.next()
     measured_run(drivers, service, ledger=ledger)
-    assert ledger.measuring is None
+    assert ledger.measure is None

@@ -31,13 +31,15 @@ from qcsc_loop.errors import (
     SiteUnreachable,
     SubmissionUnclear,
 )
-from qcsc_loop.events import JobChanged, Trouble
+from qcsc_loop.events import Trouble
+from qcsc_loop.exactly_once.run_once import SUBMIT_TRIES, JobRequest, run_once
+from qcsc_loop.jobs.entries import Intent
+from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import LOG, Intent, Ledger
-from qcsc_loop.jobs.once import SUBMIT_TRIES, JobRequest, run_once
+from qcsc_loop.jobs.ledger import LOG, Ledger
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
-from qcsc_loop.parameters import dumped
-from qcsc_loop.step import labelled, stepping
+from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.steps.step import labelled, stepping
 from qcsc_loop.store.records import now
 from waiting import until_async
 
@@ -100,7 +102,7 @@ async def intended(
         key=KEY,
         epoch=ledger.epoch,
         at=now() - age,
-        site=dumped(service.site),
+        site=to_plain(service.site),
         folder=str(folder),
         input_sha256=request.input_sha256,
     )
@@ -331,7 +333,7 @@ def test_the_ledger_says_where_a_job_is_that_was_submitted_after_a_move(
     elsewhere = Service()
     drivers.ask(doubling(elsewhere))
     here = [service, elsewhere][bool(elsewhere.accepted)]
-    assert drivers.records[-1].intent.site == dumped(here.site)
+    assert drivers.records[-1].intent.site == to_plain(here.site)
 
 
 # a ledger that does not know everything
@@ -824,7 +826,7 @@ def test_a_second_cancellation_leaves_the_job_to_the_next_driver(
 def test_a_job_that_takes_for_ever_to_end_does_not_hold_a_cancellation_up(
     drivers: Drivers, busy: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcsc_loop.jobs.once.CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr("qcsc_loop.exactly_once.run_once.CANCEL_SECONDS", 0.01)
     busy.cancels_hang = True
     by_task(drivers, busy, drivers.next())
     assert states(drivers) == ["cancelling"]

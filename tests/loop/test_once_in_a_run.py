@@ -22,18 +22,20 @@ from loop.toy_site import (
 )
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import HookFailed, JobFailed
-from qcsc_loop.events import Event, JobChanged, StepRetried
+from qcsc_loop.events import Event
+from qcsc_loop.exactly_once.run_once import JobRequest, run_once
+from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.ledger import job_records
-from qcsc_loop.jobs.once import JobRequest, run_once
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
-from qcsc_loop.options import RunOptions
-from qcsc_loop.outcome import Outcome
-from qcsc_loop.retry import Retry
-from qcsc_loop.state import Record, State
-from qcsc_loop.step import current_step
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.loop.events import StepRetried
+from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.rules.retry import Retry
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps.step import current_step
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
+from qcsc_loop.values.record import Record, State
 from waiting import until_async
 
 RUN = "doubling-run"
@@ -83,7 +85,7 @@ class Doubling(IterativeAlgorithm[Total, Number, Number]):
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
-    monkeypatch.setattr("qcsc_loop.jobs.measuring.ACCOUNTING_SECONDS", 0.0)
+    monkeypatch.setattr("qcsc_loop.exactly_once.measuring.ACCOUNTING_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from qiskit import QuantumCircuit
 
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import InvalidParameters
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.parameters import build, differences, dumped, parse_settings
-from qcsc_loop.resource import BlockName
-from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.parameters.build import build, parse_settings
+from qcsc_loop.parameters.compare import find_differences, to_plain
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.parameters.resource import BlockName
+from qcsc_loop.sampling.aer.sampler import AerSampler
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.state import State
+from qcsc_loop.values.record import State
 
 
 class Coins(Sampler):
@@ -351,7 +352,7 @@ def test_a_refusal_names_the_algorithm() -> None:
 
 
 def test_dumped_parameters_are_plain_json() -> None:
-    parameters = dumped(Hubbard(sampler=Coins(bias=0.25), shape=(3, 4)))
+    parameters = to_plain(Hubbard(sampler=Coins(bias=0.25), shape=(3, 4)))
 
     assert json.loads(json.dumps(parameters)) == parameters
     assert parameters["sampler"] == {"type": "test-coins", "bias": 0.25}
@@ -369,7 +370,7 @@ def test_dumped_parameters_are_plain_json() -> None:
     ids=["defaults", "changed", "infinite", "negative"],
 )
 def test_an_algorithm_is_built_again_from_its_dumped_parameters(algorithm: Hubbard) -> None:
-    assert build(Hubbard, dumped(algorithm)) == algorithm
+    assert build(Hubbard, to_plain(algorithm)) == algorithm
 
 
 def test_a_parameter_with_another_name_in_files_is_built_again() -> None:
@@ -378,18 +379,18 @@ def test_a_parameter_with_another_name_in_files_is_built_again() -> None:
 
     annealed = build(Annealed, {"lambda": 0.25})
 
-    assert build(Annealed, dumped(annealed)) == annealed
+    assert build(Annealed, to_plain(annealed)) == annealed
 
 
 def test_a_parameter_that_is_nan_is_built_again() -> None:
-    assert math.isnan(build(Hubbard, dumped(Hubbard(walltime=math.nan))).walltime)
+    assert math.isnan(build(Hubbard, to_plain(Hubbard(walltime=math.nan))).walltime)
 
 
 # differences
 
 
 def between(was: Hubbard, now: Hubbard) -> dict[str, tuple[object, object]]:
-    return differences(now, dumped(was))
+    return find_differences(now, to_plain(was))
 
 
 def test_equal_parameters_do_not_differ() -> None:
@@ -434,16 +435,16 @@ def test_nan_does_not_differ_from_nan() -> None:
 
 
 def test_a_parameter_that_one_side_lacks_is_unset_there() -> None:
-    without = {name: value for name, value in dumped(Hubbard(shots=5)).items() if name != "shots"}
+    without = {name: value for name, value in to_plain(Hubbard(shots=5)).items() if name != "shots"}
 
-    assert differences(Hubbard(shots=5), without) == {"shots": ("unset", 5)}
-    assert differences(Hubbard(), dumped(Hubbard()) | {"old": 1}) == {"old": (1, "unset")}
+    assert find_differences(Hubbard(shots=5), without) == {"shots": ("unset", 5)}
+    assert find_differences(Hubbard(), to_plain(Hubbard()) | {"old": 1}) == {"old": (1, "unset")}
 
 
 def test_an_empty_setting_differs_from_a_filled_one() -> None:
-    was = dumped(Hubbard()) | {"solver": {}}
+    was = to_plain(Hubbard()) | {"solver": {}}
 
-    assert "solver.subspace.largest" in differences(Hubbard(), was)
+    assert "solver.subspace.largest" in find_differences(Hubbard(), was)
 
 
 def test_differences_come_in_alphabetical_order() -> None:

@@ -27,18 +27,18 @@ from anyio.lowlevel import checkpoint
 
 from loop.toys import environment
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.codec import NDArray
 from qcsc_loop.errors import HookFailed, JobFailed, SamplingFailed, WorkerDied
 from qcsc_loop.jobs.ledger import Ledger
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.outcome import Outcome
-from qcsc_loop.parts import run_parts
-from qcsc_loop.retry import Retry
-from qcsc_loop.state import Record, State
-from qcsc_loop.step import Step, current_step, stepping
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.rules.retry import Retry
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps.parts import run_parts
+from qcsc_loop.steps.step import Step, current_step, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record, State
 from waiting import until_async
 
 LABELS = ("walker-0", "walker-1", "walker-2")

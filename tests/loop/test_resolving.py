@@ -9,9 +9,9 @@ import anyio
 import pytest
 from pydantic import BaseModel, SerializeAsAny
 
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.resolving import named_blocks, resolved
-from qcsc_loop.resource import BlockName, Resource
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.parameters.resource import BlockName, Resource
+from qcsc_loop.parameters.saved_blocks import named_blocks, resolve_blocks
 
 
 class Lamp(Resource, ABC):
@@ -34,7 +34,7 @@ class Room(BaseModel):
 
 @pytest.mark.parametrize("room", [Room(), Room(spare=Bulb())], ids=["default", "given"])
 def test_settings_need_no_resolving(room: Room) -> None:
-    assert anyio.run(resolved, room) is room
+    assert anyio.run(resolve_blocks, room) is room
 
 
 def test_names_are_found_where_settings_could_stand() -> None:

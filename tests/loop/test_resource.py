@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel, SerializeAsAny, TypeAdapter, ValidationError
 from qiskit import QuantumCircuit
 
-from qcsc_loop.resource import BlockName, Resource, concrete
-from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.parameters.resource import BlockName, Resource, concrete
+from qcsc_loop.sampling.aer.sampler import AerSampler
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 

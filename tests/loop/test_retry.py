@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from qcsc_loop.errors import DamagedDocument, SamplingFailed, StoreError
-from qcsc_loop.retry import Retry
+from qcsc_loop.rules.retry import Retry
 
 
 class QueueFull(Exception):

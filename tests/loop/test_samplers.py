@@ -31,29 +31,24 @@ from loop.sampling_toys import (
 from loop.toys import Counting, environment
 from qcsc_algorithms.bitcount import BitCount
 from qcsc_hpc.machine import LocalMachine
-from qcsc_loop.codec import Codec
-from qcsc_loop.errors import (
-    HookFailed,
-    InvalidParameters,
-    RunNotFound,
-    SamplingFailed,
-)
-from qcsc_loop.options import RunOptions
-from qcsc_loop.outcome import Outcome
+from qcsc_loop.errors import HookFailed, InvalidParameters, RunNotFound, SamplingFailed
+from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling import packing
-from qcsc_loop.sampling.aer import AerSampler
-from qcsc_loop.sampling.compiling import circuit_bytes, circuit_sha256, compiled_with
-from qcsc_loop.sampling.fake_backend import FakeBackendSampler
+from qcsc_loop.sampling.aer.sampler import AerSampler
+from qcsc_loop.sampling.compiling import circuit_bytes, circuit_sha256, compile_circuit
+from qcsc_loop.sampling.fake_backend_sampler import FakeBackendSampler
 from qcsc_loop.sampling.fake_backends import fake_backend
-from qcsc_loop.sampling.packing import flipped, random_bits
+from qcsc_loop.sampling.packing import draw_bits, flip_bits
+from qcsc_loop.sampling.random_bits import RandomSampler
 from qcsc_loop.sampling.replay import ReplaySampler
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.sampling.uniform import RandomSampler
-from qcsc_loop.step import Step, stepping
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
+from qcsc_loop.values.codec import Codec
 
 COUNTED = "loop.sampling_toys:counted"
 WIDTHS = [1, 7, 8, 9, 16]
@@ -123,7 +118,7 @@ import sys
 import anyio
 from loop.sampling_toys import bits_sha256, rotated
 from qcsc_loop.sampling.sampler import Sampler
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 
 async def sample():
     for settings in sys.argv[1:]:
@@ -243,7 +238,7 @@ import sys
 import anyio
 from loop.sampling_toys import Sampling
 from qcsc_loop.sampling.sampler import Sampler
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 
 store, run_id, limit, sampler = sys.argv[1:]
@@ -270,7 +265,7 @@ def test_a_run_that_another_process_resumes_has_the_same_bits(name: str, tmp_pat
 
 @pytest.mark.parametrize("num_bits", WIDTHS)
 def test_random_bits_fill_their_bytes_and_leave_the_spare_ones_zero(num_bits: int) -> None:
-    bits = random_bits(np.random.default_rng(1), 4000, num_bits)
+    bits = draw_bits(np.random.default_rng(1), 4000, num_bits)
 
     array = BitArray(bits, num_bits)
     ones = np.unpackbits(bits, axis=1)[:, -num_bits:].mean(axis=0)
@@ -281,7 +276,7 @@ def test_random_bits_fill_their_bytes_and_leave_the_spare_ones_zero(num_bits: in
 
 
 def test_random_bits_can_be_written_to() -> None:
-    bits = random_bits(np.random.default_rng(1), 10, 3)
+    bits = draw_bits(np.random.default_rng(1), 10, 3)
 
     bits[:] = 0
 
@@ -289,8 +284,8 @@ def test_random_bits_can_be_written_to() -> None:
 
 
 def test_no_shots_and_no_bits_are_empty_arrays() -> None:
-    assert random_bits(np.random.default_rng(1), 0, 9).shape == (0, 2)
-    assert random_bits(np.random.default_rng(1), 5, 0).shape == (5, 0)
+    assert draw_bits(np.random.default_rng(1), 0, 9).shape == (0, 2)
+    assert draw_bits(np.random.default_rng(1), 5, 0).shape == (5, 0)
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
@@ -305,7 +300,7 @@ def peak_bytes(work: Callable[[], object]) -> int:
 def test_random_bits_take_no_byte_for_each_bit() -> None:
     packed = 200_000 * 5
 
-    peak = peak_bytes(lambda: random_bits(np.random.default_rng(1), 200_000, 40))
+    peak = peak_bytes(lambda: draw_bits(np.random.default_rng(1), 200_000, 40))
 
     assert peak < 5 * packed  # what numpy needs to draw them; a byte a bit would be 8
 
@@ -314,7 +309,7 @@ def test_flipping_takes_little_more_than_the_bits(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1 << 18)
     bits = np.zeros((200_000, 5), np.uint8)
 
-    peak = peak_bytes(lambda: flipped(np.random.default_rng(1), bits, 40, 0.1))
+    peak = peak_bytes(lambda: flip_bits(np.random.default_rng(1), bits, 40, 0.1))
 
     assert peak < 2 * bits.nbytes  # numbers for all of them at once would be 64
 
@@ -325,28 +320,28 @@ def test_flipping_takes_little_more_than_the_bits(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("num_bits", WIDTHS)
 def test_flipping_never_leaves_the_bits_alone_and_always_turns_them(num_bits: int) -> None:
     rng = np.random.default_rng(1)
-    bits = random_bits(rng, 100, num_bits)
+    bits = draw_bits(rng, 100, num_bits)
     every = np.packbits(np.arange(8 * bits.shape[1]) >= 8 * bits.shape[1] - num_bits)
 
-    assert (flipped(rng, bits, num_bits, 0.0) == bits).all()
-    assert (flipped(rng, bits, num_bits, 1.0) == bits ^ every).all()
+    assert (flip_bits(rng, bits, num_bits, 0.0) == bits).all()
+    assert (flip_bits(rng, bits, num_bits, 1.0) == bits ^ every).all()
 
 
 def test_flipping_does_not_change_what_it_is_given() -> None:
     bits = np.zeros((10, 1), np.uint8)
     bits.flags.writeable = False
 
-    flipped(np.random.default_rng(1), bits, 8, 1.0)
+    flip_bits(np.random.default_rng(1), bits, 8, 1.0)
 
     assert not bits.any()
 
 
 def test_flipping_in_pieces_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    bits = random_bits(np.random.default_rng(1), 1000, 9)
-    whole = flipped(np.random.default_rng(2), bits, 9, 0.3)
+    bits = draw_bits(np.random.default_rng(1), 1000, 9)
+    whole = flip_bits(np.random.default_rng(2), bits, 9, 0.3)
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1000)
 
-    assert (flipped(np.random.default_rng(2), bits, 9, 0.3) == whole).all()
+    assert (flip_bits(np.random.default_rng(2), bits, 9, 0.3) == whole).all()
 
 
 def test_each_measured_bit_is_flipped_with_the_same_probability() -> None:
@@ -554,7 +549,7 @@ def test_a_resumed_run_compiles_as_the_one_that_was_interrupted(tmp_path: Path) 
 SHOWN = """
 import sys
 from loop.sampling_toys import Sampling
-from qcsc_loop.algorithm import hook_types
+from qcsc_loop.loop.hooks import hook_types
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
@@ -612,7 +607,7 @@ def test_equal_circuits_have_equal_hashes_whatever_qiskit_calls_them(
 
 
 def test_a_circuit_that_was_compiled_before_has_the_same_hash_each_time() -> None:
-    ready = compiled_with(rotated(3), fake_backend("fake_manila"), 1, 1, "")
+    ready = compile_circuit(rotated(3), fake_backend("fake_manila"), 1, 1, "")
 
     assert ready.layout is not None
     assert len({circuit_sha256(ready) for _ in range(50)}) == 1

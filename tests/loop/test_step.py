@@ -15,7 +15,7 @@ import pytest
 from anyio import to_thread
 
 from loop.other_process import printed_by
-from qcsc_loop.step import STANDALONE, Step, current_step, labelled, loop_running, stepping
+from qcsc_loop.steps.step import STANDALONE, Step, current_step, labelled, loop_running, stepping
 
 SAMPLE = Step(run_id="run", run_seed=7, iteration=3, name="sample")
 
@@ -27,7 +27,7 @@ def numbers(step: Step) -> list[float]:
 # random numbers
 
 NUMBERS_OF_A_STEP = """
-from qcsc_loop.step import Step
+from qcsc_loop.steps.step import Step
 step = Step(run_seed=7, iteration=3, name="sample", label="walker-2")
 print([x.hex() for x in step.rng.random(4).tolist()], step.seed)
 """

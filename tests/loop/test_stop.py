@@ -9,8 +9,8 @@ import pytest
 from pydantic import SerializeAsAny, TypeAdapter, ValidationError
 
 from qcsc_loop.errors import InvalidParameters
-from qcsc_loop.outcome import Reason
-from qcsc_loop.stop import (
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.stop import (
     AllOf,
     AnyOf,
     Committed,

@@ -10,10 +10,11 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from qcsc_loop.codec import Array, Document, frozen
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.arrays import Array, freeze
+from qcsc_loop.values.document import Document
 
 BACKENDS: dict[str, Callable[[Path], Store]] = {
     "memory": lambda folder: MemoryStore(),
@@ -30,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def document(text: str, **arrays: object) -> Document:
-    held = {name: frozen(array) for name, array in arrays.items()}
+    held = {name: freeze(array) for name, array in arrays.items()}
     return Document(f'"{text}"'.encode(), held, f'{{"note":"{text}"}}'.encode())
 
 

@@ -18,9 +18,9 @@ import anyio
 import psutil
 import pytest
 
-from qcsc_loop.catalog import load_file
+from qcsc_loop.concurrency.loading import load_file
+from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import QcscLoopError, WorkerDied
-from qcsc_loop.worker import in_worker
 from waiting import alive, until, until_async
 
 T = TypeVar("T")
@@ -56,7 +56,9 @@ async def hang(begun: Path, end: Path) -> None:
 def driver(folder: Path, code: str, *arguments: str, **options: Any) -> Iterator[Any]:
     """A script in a process of its own, without the guard that multiprocessing asks for."""
     script = folder / "driver.py"
-    script.write_text("import anyio, os, sys\nfrom qcsc_loop.worker import in_worker\n" + code)
+    script.write_text(
+        "import anyio, os, sys\nfrom qcsc_loop.concurrency.worker import in_worker\n" + code
+    )
     process = subprocess.Popen(
         [sys.executable, *options.pop("flags", ()), str(script), *arguments],
         stdout=subprocess.PIPE,

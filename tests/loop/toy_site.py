@@ -21,12 +21,13 @@ import pytest
 
 from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
 from qcsc_loop.events import Event
+from qcsc_loop.exactly_once.run_once import JobRequest, JobResult, run_once
+from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import JobRecord, Ledger, job_records
-from qcsc_loop.jobs.once import JobRequest, JobResult, run_once
+from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
-from qcsc_loop.step import Step, stepping
+from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.directory import DirectoryStore
 
 RUN = "job-run"
@@ -206,10 +207,15 @@ class Ticking:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the waiting out of the protocol, but not what it waits for."""
     clock = Ticking()
-    for module in ("once", "ending", "patience", "ledger"):
-        monkeypatch.setattr(f"qcsc_loop.jobs.{module}.time", clock)
-    monkeypatch.setattr("qcsc_loop.jobs.ending.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("qcsc_loop.jobs.patience.PAUSE_SECONDS", 0.0)
+    for module in (
+        "exactly_once.run_once",
+        "exactly_once.ending",
+        "exactly_once.patience",
+        "jobs.ledger",
+    ):
+        monkeypatch.setattr(f"qcsc_loop.{module}.time", clock)
+    monkeypatch.setattr("qcsc_loop.exactly_once.ending.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("qcsc_loop.exactly_once.patience.PAUSE_SECONDS", 0.0)
 
 
 COMPLETED = JobOutcome(state=JobState.COMPLETED, exit_code=0)

@@ -17,14 +17,15 @@ import anyio
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from qcsc_loop.algorithm import IterativeAlgorithm, Table
-from qcsc_loop.codec import Array, NDArray
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.outcome import Outcome
-from qcsc_loop.state import Record, State
-from qcsc_loop.step import Step, current_step
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.loop.hooks import Table
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps.step import Step, current_step
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.values.arrays import Array, NDArray
+from qcsc_loop.values.record import Record, State
 
 T = TypeVar("T")
 HOOKS = ("sample", "evaluate", "update", "converged")

@@ -10,11 +10,11 @@ from pydantic import Field, SerializeAsAny
 from qcsc_hpc.machine import LocalMachine, Machine
 from qcsc_hpc.profiles import Command
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.files import replaced
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.resource import BlockName
-from qcsc_loop.state import State
-from qcsc_loop.step import current_step
+from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.parameters.resource import BlockName
+from qcsc_loop.steps.step import current_step
+from qcsc_loop.values.record import State
 
 NUMBER = "number"
 # arguments: the input's file, seconds to sleep, a trace, a gate, an exit code
@@ -61,7 +61,7 @@ class Chain(IterativeAlgorithm[Links, int, int]):
     async def evaluate(self, state: Links, samples: int) -> int:
         assert isinstance(self.machine, Machine)
         source = current_step().work_dir / "input"
-        with replaced(source) as file:
+        with write_whole(source) as file:
             file.write(f"{state.number} {samples}\n".encode())
         pause = f"{self.pause * current_step().rng.random():.3f}"
         return await self.machine.run(

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import qcsc_hpc.machine
-from qcsc_hpc.batch import BatchSite
-from qcsc_hpc.watch import Followed
-from qcsc_loop.catalog import find
+from qcsc_hpc.sites.batch import BatchSite
+from qcsc_hpc.sites.following import Followed
+from qcsc_loop.catalog import find_algorithm
 from qcsc_loop.errors import QcscLoopError
-from qcsc_loop.events import Event, JobChanged
+from qcsc_loop.events import Event
+from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.ledger import Ledger
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Lease
 
@@ -115,7 +116,7 @@ def _submitting(_process: object, words: Sequence[str], *_: Any, **__: Any) -> s
 def main() -> int:
     """Drives the run; the exit code and stderr are as of the command line."""
     orders = Orders(**json.loads(sys.argv[1]))
-    kind = find(orders.algorithm)
+    kind = find_algorithm(orders.algorithm)
     fate = Fate(orders)
     fate.mark_all(kind)
     algorithm = kind.model_validate(orders.parameters)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from qiskit_ibm_runtime.executor_sampler import Sampler as Client
 
-import qcsc_loop.ibm.site
-import qcsc_loop.sampling.ibm_runtime
+import qcsc_loop.sampling.ibm.ibm_site
+import qcsc_loop.sampling.ibm.sampler
 from loop.sampling_toys import Sampling
 from qcsc_loop.errors import QcscLoopError
-from qcsc_loop.ibm.service import Service
-from qcsc_loop.ibm.site import IBMSite
 from qcsc_loop.jobs.ledger import Ledger
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.sampling.ibm.client import Service
+from qcsc_loop.sampling.ibm.ibm_site import IBMSite
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Lease
 from system.mortal_driver import Fate, Orders
@@ -31,10 +31,10 @@ def mark_all(fate: Fate) -> None:
     """Every step on a QPU job's way, and on the way of its iteration."""
     fate.marks(Ledger, "_write", lambda _ledger, line: line.kind)
     fate.marks(Service, "ask", lambda *_: "question")
-    fate.marks(qcsc_loop.sampling.ibm_runtime, "submit", lambda *_: "submit")
+    fate.marks(qcsc_loop.sampling.ibm.sampler, "submit", lambda *_: "submit")
     fate.marks(Client, "run", lambda *_, **__: "request")
     fate.marks(IBMSite, "find", lambda *_: "find")
-    fate.marks(qcsc_loop.ibm.site, "save_result", lambda *_: "save")
+    fate.marks(qcsc_loop.sampling.ibm.ibm_site, "save_result", lambda *_: "save")
     fate.marks(Sampling, "update", lambda *_: "update")
     fate.marks(Lease, "save_step", lambda _lease, note, *_: f"keep {note.step}")
     fate.marks(Lease, "commit", lambda *_: "commit")

@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from qcsc_algorithms.sqd import SQD
-from qcsc_algorithms.sqd.ffsim_sampler import FfsimSampler
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.pyscf_solver import PyscfSolver
-from qcsc_algorithms.sqd.solving import Solution, Solver
-from qcsc_algorithms.sqd.subspace import Subspace
+from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
+from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_hpc.machine import Machine
+from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import QcscLoopError
-from qcsc_loop.operational import OPERATIONAL
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.step import current_step
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.steps.step import current_step
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.worker import in_worker
 from system.mortal_driver import Fate, Orders
 
 if TYPE_CHECKING:

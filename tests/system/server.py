@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from cluster.postgresql import PostgreSQL, binaries
-from qcsc_loop.child import tied_to_this_process
+from qcsc_loop.concurrency.child import tie_to_this_process
 from system.command_line import environment
 
 START_SECONDS = 120.0  # the first start makes the database
@@ -62,7 +62,7 @@ class PrefectServer:
             *("--port", str(self._port), "--log-level", "critical"),
         ]
         self._process = subprocess.Popen(
-            tied_to_this_process(command),
+            tie_to_this_process(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -94,7 +94,7 @@ class TestChained:
     def test_a_flow_run_without_a_deployment_cannot_begin_one(self, site: Site) -> None:
         code = (
             "import asyncio; from system.toy_flows import wander; "
-            "from qcsc_loop.driving import RunSettings; "
+            "from qcsc_loop.deployments.run_settings import RunSettings; "
             "asyncio.run(wander(run=RunSettings(drive='chain')))"
         )
         result = site.line.start("-c", code, program=Path(sys.executable)).result()

@@ -18,9 +18,10 @@ import pytest
 from prefect import flow
 
 from cluster.slurm import SlurmCluster
-from qcsc_hpc.run_job import FinishedJob, run_job_from_blocks
+from qcsc_hpc.prefect.run_job import FinishedJob, run_job_from_blocks
 from qcsc_loop.errors import InvalidParameters, JobFailed
-from qcsc_loop.jobs.ledger import JobRecord, job_records
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.ledger import job_records
 from system.command_line import Background, CommandLine, command_line, setting
 from system.server import PrefectServer
 from waiting import line_count, until

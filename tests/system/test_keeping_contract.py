@@ -14,10 +14,10 @@ from prefect import flow
 
 from loop.toys import Counting, Tally, Trap, executions, numbers_after
 from qcsc_loop.errors import HookFailed, ParametersChanged, RunLocked
-from qcsc_loop.flows import run_in_flow
-from qcsc_loop.options import RunOptions
-from qcsc_loop.outcome import Outcome
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.prefect.flow import run_in_flow
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore

@@ -24,8 +24,9 @@ import pytest
 
 from cluster.slurm import SlurmCluster
 from qcsc_hpc.testing import FakeBatchSystem, FakePBS, FakePJM, FakeSlurm
+from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import JobRecord, job_records
+from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from system.command_line import environment, files_below

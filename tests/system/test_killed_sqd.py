@@ -28,9 +28,10 @@ from cluster.slurm import SlurmCluster
 from hpc.places import RealSlurm  # noqa: TID251  # of the tests' folder
 from qcsc_algorithms.sqd import SQD
 from qcsc_loop.errors import HookFailed
-from qcsc_loop.jobs.ledger import JobRecord, job_records
-from qcsc_loop.outcome import Outcome
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.ledger import job_records
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.testing import FakeIBMQuantum
@@ -82,8 +83,8 @@ QPU_MARKS = (
     "before keep sample", READY, "after walker of evaluate",
 )  # fmt: skip
 
-WORKER = "qcsc_loop.worker"
-PYSCF = "qcsc_algorithms.sqd.selected_ci"
+WORKER = "qcsc_loop.concurrency.worker"
+PYSCF = "qcsc_algorithms.sqd.solvers.selected_ci"
 TIE = "child.py"  # what a child is started through that is tied to its parent
 
 

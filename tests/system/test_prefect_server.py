@@ -14,10 +14,10 @@ from uuid import UUID
 import anyio
 import pytest
 
-from qcsc_algorithms.bitcount.algorithm import BitCount
+from qcsc_algorithms.bitcount.bitcount import BitCount
 from qcsc_algorithms.bitcount.flow import bitcount
 from qcsc_loop.prefect.blocks import AerSamplerBlock
-from qcsc_loop.sampling.aer import AerSampler
+from qcsc_loop.sampling.aer.sampler import AerSampler
 from system.command_line import WANDER, Background, CommandLine, command_line, setting
 from system.server import PrefectServer
 

@@ -9,8 +9,8 @@ import anyio
 import pytest
 from prefect.exceptions import TerminationSignal
 
+from qcsc_loop.deployments.sigterm import ended_by_sigterm
 from qcsc_loop.errors import StoreError
-from qcsc_loop.prefect.sigterm import ended_by_sigterm
 
 
 async def in_block(steps: list[str]) -> None:

@@ -11,9 +11,9 @@ from prefect.variables import Variable
 from prefect_qiskit.runtime import QuantumRuntime
 from prefect_qiskit.vendors import QiskitAerCredentials
 
-from qcsc_algorithms.bitcount.algorithm import ghz
+from qcsc_algorithms.bitcount.bitcount import ghz
 from qcsc_loop.errors import BlockNotFound
-from qcsc_loop.sampling.prefect_qiskit import PrefectQiskitSampler
+from qcsc_loop.prefect.qiskit_runtime import PrefectQiskitSampler
 from system.command_line import CommandLine
 
 WORDS = ("run", "bitcount", "--set", "num_qubits=3", "--max-iterations", "1")

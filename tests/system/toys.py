@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.codec import NDArray
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.state import State
-from qcsc_loop.step import current_step
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.steps.step import current_step
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import State
 
 POLL_SECONDS = 0.002
 

@@ -1,5 +1,5 @@
 """BitCount, the minimal algorithm: sample a GHZ state, count, until the estimate stands still."""
 
-from qcsc_algorithms.bitcount.algorithm import BitCount, Counts, Histogram
+from qcsc_algorithms.bitcount.bitcount import BitCount, Counts, Histogram
 
 __all__ = ["BitCount", "Counts", "Histogram"]

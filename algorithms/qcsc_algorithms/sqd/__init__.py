@@ -1,6 +1,86 @@
 """Sample-based quantum diagonalization: the closed loop, its controls, and the Krylov variant."""
 
-from qcsc_algorithms.sqd.algorithm import SQD, Walkers
-from qcsc_algorithms.sqd.krylov import SKQD, Krylov
+from __future__ import annotations
 
-__all__ = ["SKQD", "SQD", "Krylov", "Walkers"]
+from qcsc_loop.faces import lazy_face
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+    from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
+    from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+    from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule, System
+    from qcsc_algorithms.sqd.comparison import Comparison, compare
+    from qcsc_algorithms.sqd.determinants.configurations import (
+        Configurations,
+        as_integers,
+        from_samples,
+    )
+    from qcsc_algorithms.sqd.determinants.recovery import recover
+    from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+    from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
+    from qcsc_algorithms.sqd.skqd import SKQD, Krylov
+    from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
+    from qcsc_algorithms.sqd.solvers.sbd import SbdSolver
+    from qcsc_algorithms.sqd.solvers.sbd_files import SbdFilesSolver
+    from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
+    from qcsc_algorithms.sqd.sqd import SQD, Walkers
+
+__all__ = [
+    "LUCJ",
+    "SKQD",
+    "SQD",
+    "Comparison",
+    "Configurations",
+    "Diagonalised",
+    "FCIDump",
+    "FfsimSampler",
+    "Guess",
+    "Hamiltonian",
+    "Krylov",
+    "Molecule",
+    "PyscfSolver",
+    "SbdFilesSolver",
+    "SbdSolver",
+    "Solution",
+    "Solver",
+    "Subspace",
+    "System",
+    "Walkers",
+    "as_integers",
+    "compare",
+    "from_samples",
+    "recover",
+    "subsample",
+]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Comparison": "comparison",
+        "Configurations": "determinants.configurations",
+        "Diagonalised": "sample_based",
+        "FCIDump": "chemistry.system",
+        "FfsimSampler": "chemistry.ffsim_sampler",
+        "Guess": "sample_based",
+        "Hamiltonian": "chemistry.hamiltonian",
+        "Krylov": "skqd",
+        "LUCJ": "chemistry.ansatz",
+        "Molecule": "chemistry.system",
+        "PyscfSolver": "solvers.pyscf",
+        "SKQD": "skqd",
+        "SQD": "sqd",
+        "SbdFilesSolver": "solvers.sbd_files",
+        "SbdSolver": "solvers.sbd",
+        "Solution": "solvers.solver",
+        "Solver": "solvers.solver",
+        "Subspace": "determinants.subspace",
+        "System": "chemistry.system",
+        "Walkers": "sqd",
+        "as_integers": "determinants.configurations",
+        "compare": "comparison",
+        "from_samples": "determinants.configurations",
+        "recover": "determinants.recovery",
+        "subsample": "determinants.subspace",
+    },
+)

@@ -31,6 +31,6 @@ def sqd_compare(
 
     An interrupted comparison goes on where it was when it is called again.
     """
-    from qcsc_algorithms.sqd.comparing import print_comparison
+    from qcsc_algorithms.sqd.comparison_cli import print_comparison
 
     print_comparison(settings, machine, arms.split(","), seeds, iterations, store, as_json)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from prefect import flow
 
-from qcsc_algorithms.sqd.algorithm import SQD
-from qcsc_algorithms.sqd.krylov import SKQD
-from qcsc_loop.deployed import Driven, driven
-from qcsc_loop.driving import RunSettings
+from qcsc_algorithms.sqd.skqd import SKQD
+from qcsc_algorithms.sqd.sqd import SQD
+from qcsc_loop.deployments.flow_body import Driven, drive
+from qcsc_loop.deployments.run_settings import RunSettings
 
 
 @flow(persist_result=False)
 async def sqd(algorithm: SQD = SQD(), run: RunSettings = RunSettings()) -> Driven:
     """Samples a population of circuits, diagonalises in the space of their samples, moves on."""
-    return await driven(algorithm, run)
+    return await drive(algorithm, run)
 
 
 @flow(persist_result=False)
 async def skqd(algorithm: SKQD = SKQD(), run: RunSettings = RunSettings()) -> Driven:
     """Samples a state at one time step after the other, diagonalises in the space of all samples."""
-    return await driven(algorithm, run)
+    return await drive(algorithm, run)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from qcsc_loop.codec import NDArray
-from qcsc_loop.state import Record
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record
 
 Floats = npt.NDArray[np.float64]
 

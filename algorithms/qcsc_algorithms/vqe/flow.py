@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from prefect import flow
 
-from qcsc_algorithms.vqe.algorithm import VQE
-from qcsc_loop.deployed import Driven, driven
-from qcsc_loop.driving import RunSettings
+from qcsc_algorithms.vqe.vqe import VQE
+from qcsc_loop.deployments.flow_body import Driven, drive
+from qcsc_loop.deployments.run_settings import RunSettings
 
 
 @flow(persist_result=False)
 async def vqe(algorithm: VQE = VQE(), run: RunSettings = RunSettings()) -> Driven:
     """Measures a Hamiltonian around an ansatz's parameters, and moves them downhill."""
-    return await driven(algorithm, run)
+    return await drive(algorithm, run)

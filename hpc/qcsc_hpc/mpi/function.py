@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from qcsc_hpc.mpi.world import world
-from qcsc_loop.catalog import load_file
-from qcsc_loop.codec import Codec, Document
-from qcsc_loop.files import replaced
+from qcsc_loop.concurrency.loading import load_file
+from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.values.codec import Codec
+from qcsc_loop.values.document import Document
 
 BODY = "document"  # the array with the document's JSON; its own arrays are called a0, a1, …
 PICKLED = "-"
@@ -61,7 +62,7 @@ def result_codec(function: Callable[..., object]) -> Codec[Any]:
 def write_document(path: Path, document: Document) -> None:
     """Keeps a document in one file; the same document gives the same bytes."""
     arrays: dict[str, Any] = {BODY: np.frombuffer(document.body, np.uint8), **document.arrays}
-    with replaced(path) as file:
+    with write_whole(path) as file:
         np.savez(file, **arrays)
 
 
@@ -76,7 +77,7 @@ def write_pickled(path: Path, value: object) -> None:
     """Keeps anything, by cloudpickle."""
     import cloudpickle
 
-    with replaced(path) as file:
+    with write_whole(path) as file:
         file.write(cloudpickle.dumps(value))
 
 

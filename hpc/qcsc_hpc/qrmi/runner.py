@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qcsc_hpc.folder import JobFolder
-from qcsc_loop.files import replaced
+from qcsc_hpc.script.job_folder import JobFolder
+from qcsc_loop.concurrency.whole_file import write_whole
 
 TASK = "task.json"
 FIRST_SECONDS, LONGEST_SECONDS = 0.5, 10.0  # between two questions
@@ -73,14 +73,14 @@ def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> 
     from qiskit import qpy
     from qiskit_ibm_runtime import RuntimeEncoder
 
-    from qcsc_loop.jobs.facts import write_facts
-    from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compiled_with
+    from qcsc_loop.jobs.payload import write_facts
+    from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compile_circuit
 
     qrmi: Any = importlib.import_module("qrmi")
     backend = importlib.import_module("qrmi.primitives.ibm").get_backend(resource)
     with circuit.open("rb") as file:
         (given,) = qpy.load(file)
-    ready = compiled_with(given, backend, asked["seed"], asked["level"], asked["pass_manager"])
+    ready = compile_circuit(given, backend, asked["seed"], asked["level"], asked["pass_manager"])
     facts = {
         "resource": name,
         "circuit_sha256": circuit_sha256(ready),
@@ -90,7 +90,7 @@ def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> 
     parameters = sampler_parameters(ready, asked["shots"], asked["options"])
     text = json.dumps(parameters, cls=RuntimeEncoder)
     task = str(resource.task_start(qrmi.Payload.QiskitPrimitive(input=text, program_id="sampler")))
-    with replaced(Path(TASK)) as file:
+    with write_whole(Path(TASK)) as file:
         file.write(json.dumps({"id": task, "resource": name, "started": time.time()}).encode())
     print(f"task {task} on {name}: started", flush=True)
     return task
@@ -136,7 +136,7 @@ def _fetched(resource: Any, task: str) -> str:
 def _keep_result(text: str) -> None:
     from qiskit_ibm_runtime import RuntimeDecoder
 
-    from qcsc_loop.ibm.site import save_result
+    from qcsc_loop.sampling.result_files import save_result
 
     save_result(Path(), json.loads(text, cls=RuntimeDecoder)[0])
 

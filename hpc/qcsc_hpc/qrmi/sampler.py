@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from anyio import to_thread
 from pydantic import Field, SerializeAsAny
 
-from qcsc_hpc.folder import JobFolder
 from qcsc_hpc.machine import HPCMachine, Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_hpc.qrmi.runner import TASK, sampler_parameters
+from qcsc_hpc.script.job_folder import JobFolder
+from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import InvalidParameters, JobRefused
-from qcsc_loop.files import replaced
-from qcsc_loop.ibm.site import RESULT, load_bits, save_result
-from qcsc_loop.jobs.facts import NAME as SUBMISSION
-from qcsc_loop.jobs.facts import read_facts
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.resource import BlockName
+from qcsc_loop.jobs.payload import SUBMISSION, read_facts
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.parameters.resource import BlockName
+from qcsc_loop.parameters.saved_blocks import load_settings
 from qcsc_loop.sampling.compiling import (
     PassManagerReference,
     bare,
     circuit_bytes,
-    compiled,
+    compile_once,
     compiling_seed,
 )
 from qcsc_loop.sampling.fake_backends import fake_backend
+from qcsc_loop.sampling.result_files import RESULT, load_bits, save_result
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
-from qcsc_loop.step import Step, current_step
+from qcsc_loop.steps.step import Step, current_step
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -86,9 +86,6 @@ class QRMISampler(Sampler):
     async def _machine(self) -> HPCMachine:
         machine = self.machine
         if isinstance(machine, str):
-            # late: only a machine that is named needs Prefect
-            from qcsc_loop.prefect.blocks import load_settings
-
             loaded = await load_settings(machine)
             if not isinstance(loaded, Machine):
                 raise InvalidParameters("qrmi", [f"machine: {machine} is no machine"], [])
@@ -121,9 +118,9 @@ class QRMISampler(Sampler):
             "seed": compiling_seed(step.run_seed, circuit),
             "options": self.options,
         }
-        with replaced(work / "request.json") as file:
+        with write_whole(work / "request.json") as file:
             file.write(json.dumps(request, sort_keys=True).encode())
-        with replaced(work / "circuit.qpy") as file:
+        with write_whole(work / "circuit.qpy") as file:
             file.write(circuit_bytes(circuit))
         return work
 
@@ -135,10 +132,10 @@ class QRMISampler(Sampler):
         ready = circuit
         if self.target:
             backend: Any = fake_backend(self.target)
-            ready = compiled(circuit, backend, step, self.optimization_level, self.pass_manager)
+            ready = compile_once(circuit, backend, step, self.optimization_level, self.pass_manager)
         parameters = sampler_parameters(bare(ready), shots, self.options)
         text = json.dumps({"program_id": "sampler", "parameters": parameters}, cls=RuntimeEncoder)
-        with replaced(work / "task_input.json") as file:
+        with write_whole(work / "task_input.json") as file:
             file.write(text.encode())
 
     def _samples(self, shots: int, folder: Path) -> Samples:

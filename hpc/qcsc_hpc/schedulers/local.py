@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from qcsc_hpc.schedulers.scheduler import Dialect, Placement
-from qcsc_loop import child
+from qcsc_loop.concurrency import child
 
 _NO_QUEUE = "there is no queue on this machine; leave it out, or take a scheduler"
 _NO_SHARE = "nothing divides this machine between jobs; leave it out, or take a scheduler"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from qcsc_loop.faces import lazy_face
 
 # Every fake command imports this package, so what only a test needs comes when it is asked for;
 # typing is such a thing, too: to a type checker this is its constant.
@@ -24,19 +24,15 @@ __all__ = [
     "Fault",
 ]
 
-_HOMES = {
-    "FakeBatchSystem": "system",
-    "FakeCommand": "system",
-    "FakeJob": "system",
-    "FakePBS": "pbs",
-    "FakePJM": "pjm",
-    "FakeSlurm": "slurm",
-    "Fault": "fault",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return found
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "FakeBatchSystem": "system",
+        "FakeCommand": "system",
+        "FakeJob": "system",
+        "FakePBS": "pbs",
+        "FakePJM": "pjm",
+        "FakeSlurm": "slurm",
+        "Fault": "fault",
+    },
+)

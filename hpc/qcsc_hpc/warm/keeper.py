@@ -19,25 +19,26 @@ from pathlib import Path
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
-from qcsc_hpc.batch import BatchSite
-from qcsc_hpc.folder import JobFolder
-from qcsc_hpc.launchers import launch
-from qcsc_hpc.local import LocalSite
 from qcsc_hpc.schedulers import dialect_for
-from qcsc_hpc.script import ScriptFacts, rank_script, render
-from qcsc_hpc.warm import records
+from qcsc_hpc.script.job_folder import JobFolder
+from qcsc_hpc.script.job_script import ScriptFacts, rank_script, render
+from qcsc_hpc.script.launchers import launcher_words
+from qcsc_hpc.sites.batch import BatchSite
+from qcsc_hpc.sites.local import LocalSite
+from qcsc_hpc.warm import small_records as records
 from qcsc_hpc.warm.mailbox import Ended
-from qcsc_hpc.warm.site import WarmSite
+from qcsc_hpc.warm.pool_place import PoolPlace
 from qcsc_hpc.warm.supervisor import BEAT, BEGAN, END, NO_RESTART, ORDERS, SERVER, Orders
+from qcsc_loop.concurrency.per_event_loop import of_this_loop
+from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import DamagedDocument, JobFailed, LeaseLost
 from qcsc_loop.events import Trouble
-from qcsc_loop.files import replaced
+from qcsc_loop.exactly_once.run_once import JobRequest, JobResult, run_once
+from qcsc_loop.jobs.entries import JobRecord, Measured
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import JobRecord, Ledger, Measured
-from qcsc_loop.jobs.once import JobRequest, JobResult, run_once
+from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobMetrics
-from qcsc_loop.per_loop import kept_in
-from qcsc_loop.step import Step, current_step, stepping
+from qcsc_loop.steps.step import Step, current_step, stepping
 
 STEP = "warm"  # of the keys of warm jobs
 FRUITLESS = 2  # warm jobs in a row that never served, after which a request fails
@@ -73,15 +74,15 @@ class _Job:
 class Keeper:
     """Of the warm job of one run on one machine."""
 
-    def __init__(self, ledger: Ledger, site: WarmSite) -> None:
-        self._ledger, self._site = ledger, site
-        self._root = Path(site.mailbox)
+    def __init__(self, ledger: Ledger, place: PoolPlace) -> None:
+        self._ledger, self._place = ledger, place
+        self._root = place.root
         self._jobs: list[_Job] = []  # the last one is the newest
         self._fruitless = 0  # that ended before they served
         self._failure: JobFailed | None = None
         self._failed_at: float | None = None  # when one had not been begun in its queue_timeout
         self._beat, self._beaten = b"", time.monotonic()
-        ledger.endings[f"warm {site.mailbox}"] = self.end
+        ledger.endings[f"warm {place.root}"] = self.end
 
     @property
     def tail(self) -> str:
@@ -107,7 +108,7 @@ class Keeper:
         metrics = JobMetrics(
             started=datetime.fromtimestamp(job.began_at, UTC),
             ended=datetime.now(UTC),
-            nodes=self._site.how.num_nodes,
+            nodes=self._place.how.num_nodes,
         )
         key, epoch = record.key, self._ledger.epoch
         await self._ledger.write(Measured(key=key, epoch=epoch, metrics=metrics))
@@ -137,23 +138,23 @@ class Keeper:
         await to_thread.run_sync(self._look)
         newest = self._jobs[-1]
         if self._too_late():
-            why = f"the warm job has not served for {self._site.warm.fallback_seconds:g} s"
+            why = f"the warm job has not served for {self._place.warm.fallback_seconds:g} s"
             return Ended("PREEMPTED", reason=why)
         if newest.served and await to_thread.run_sync(self._is_near_its_end, newest):
             self._follow(self._next)
-        elif newest.served and time.monotonic() - self._beaten > self._site.warm.silent_seconds:
+        elif newest.served and time.monotonic() - self._beaten > self._place.warm.silent_seconds:
             await self._replace(newest)
         return None
 
     def _not_to_be_had(self) -> bool:
         """Whether the last one has just waited in vain; after a while another one is asked for."""
         since = math.inf if self._failed_at is None else time.monotonic() - self._failed_at
-        return not self._jobs and since <= self._site.warm.fallback_seconds
+        return not self._jobs and since <= self._place.warm.fallback_seconds
 
     def _too_late(self) -> bool:
         waited = time.monotonic() - self._jobs[-1].began
         served = any(job.served for job in self._jobs)
-        return not served and waited > self._site.warm.fallback_seconds
+        return not served and waited > self._place.warm.fallback_seconds
 
     def _over(self, job: _Job) -> None:
         error = None if job.task.cancelled() else job.task.exception()
@@ -201,7 +202,7 @@ class Keeper:
         return f"{STEP}-{max(numbers, default=0) + 1}"
 
     def _request(self, name: str) -> JobRequest[Path]:
-        where, how = self._site.where, self._site.how
+        where, how = self._place.where, self._place.how
         site = LocalSite() if where.scheduler == "local" else BatchSite(where=where)
         return JobRequest(
             name=name,
@@ -214,14 +215,14 @@ class Keeper:
         )
 
     def _prepare(self, key: JobKey, folder: Path) -> None:
-        where, how, warm = self._site.where, self._site.how, self._site.warm
+        where, how, warm = self._place.where, self._place.how, self._place.warm
         alone = how.launcher == "single" or (where.scheduler == "local" and how.num_nodes == 1)
         if where.scheduler != "local":
             BatchSite(where=where).require()
-        self._site.box.make()
+        self._place.box.make()
         orders = Orders(
             mailbox=str(self._root),
-            launcher=launch(where, how),
+            launcher=launcher_words(where, how),
             ranks=how.ranks,
             alone=alone,
             walltime=None if where.scheduler == "local" else how.walltime_seconds,
@@ -252,7 +253,7 @@ class Keeper:
 
     def _look(self) -> None:
         """Reads the newest supervisor's beat: what counts is that it changes, by our clock."""
-        box = self._site.box
+        box = self._place.box
         box.make()
         epoch = box.epoch(box.newest_epoch())
         with suppress(OSError, DamagedDocument, KeyError):
@@ -269,18 +270,18 @@ class Keeper:
 
     def _is_near_its_end(self, job: _Job) -> bool:
         """Whether a successor that is asked for now is there just in time."""
-        box, record = self._site.box, self._record(job)
+        box, record = self._place.box, self._record(job)
         epoch = box.epoch(box.newest_epoch())
         with suppress(OSError, DamagedDocument, KeyError):
             left, server = records.read(epoch / BEAT)["left"], records.read(epoch / SERVER)
             if left is None or record is None or server["job"] != record.job_id:
                 return False
             queued = server["began"] - record.intent.at.timestamp()
-            return bool(left < self._site.warm.reserve_seconds + max(0.0, queued))
+            return bool(left < self._place.warm.reserve_seconds + max(0.0, queued))
         return False
 
     async def _replace(self, job: _Job) -> None:
-        silent = self._site.warm.silent_seconds
+        silent = self._place.warm.silent_seconds
         self._ledger.observe(
             Trouble(f"the warm job has shown no sign of life for {silent:g} s; it is replaced")
         )
@@ -314,17 +315,17 @@ class Keeper:
 _keepers: RunVar[dict[str, Keeper]] = RunVar("qcsc_hpc_keepers")
 
 
-def keeper_of(site: WarmSite) -> Keeper:
+def keeper_of(place: PoolPlace) -> Keeper:
     """The keeper of the current run's warm job."""
     ledger = current_step().ledger
-    known, name = kept_in(_keepers), f"{id(ledger)} {site.mailbox}"
+    known, name = of_this_loop(_keepers), f"{id(ledger)} {place.root}"
     if name not in known:
-        known[name] = Keeper(ledger, site)
+        known[name] = Keeper(ledger, place)
     return known[name]
 
 
 def _write(path: Path, text: str) -> None:
-    with replaced(path) as file:
+    with write_whole(path) as file:
         file.write(os.fsencode(text))
 
 

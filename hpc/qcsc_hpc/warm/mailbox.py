@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from qcsc_hpc.warm import records
+from qcsc_hpc.warm import small_records as records
 from qcsc_loop.errors import DamagedDocument, JobInputChanged
 
 REQUEST, OUTCOME, ROOM, BROKE = "request.json", "outcome.json", "outcome.room", "broke"

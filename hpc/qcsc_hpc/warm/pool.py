@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qcsc_hpc.warm import records
-from qcsc_loop.child import tied_to_this_process
+from qcsc_hpc.warm import small_records as records
+from qcsc_loop.concurrency.child import tie_to_this_process
 
 GRACE_SECONDS = 2.0  # for the other ranks, after one has failed
 END_SECONDS = 2.0  # for a step to end before it is killed
@@ -123,7 +123,7 @@ class Pool:
         records.replace(facts, secret, 0o600)
         words = [*self._words, "bash", str(self._script), str(facts)]
         self._process = await asyncio.create_subprocess_exec(
-            *tied_to_this_process(words),
+            *tie_to_this_process(words),
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )

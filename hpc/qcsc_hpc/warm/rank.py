@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qcsc_hpc.mpi.world import RANKS, lent
-from qcsc_hpc.warm import records
+from qcsc_hpc.warm import small_records as records
 
 if TYPE_CHECKING:
     from mpi4py import MPI

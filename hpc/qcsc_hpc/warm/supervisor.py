@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qcsc_hpc.warm import records
+from qcsc_hpc.warm import small_records as records
 from qcsc_hpc.warm.mailbox import (
     BROKE,
     OUTCOME,
@@ -33,7 +33,7 @@ from qcsc_hpc.warm.mailbox import (
 )
 from qcsc_hpc.warm.pool import Pool, PoolBroken, PoolFailed, Work
 from qcsc_hpc.warm.rank import LOG
-from qcsc_loop.child import die_with, tied_to_this_process
+from qcsc_loop.concurrency.child import die_with, tie_to_this_process
 from qcsc_loop.errors import DamagedDocument
 
 ORDERS, END, BEGAN = "warm.json", "end", "QCSC_WARM_BEGAN"
@@ -387,7 +387,7 @@ class Supervisor:
         """A program that begins MPI itself: ranks of its own, in place of waiting ones."""
         with (own.path / LOG).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *tied_to_this_process([*request.step, str(own.path / "rank.sh")]),
+                *tie_to_this_process([*request.step, str(own.path / "rank.sh")]),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

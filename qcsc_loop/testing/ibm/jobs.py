@@ -6,14 +6,7 @@ import time
 from datetime import datetime
 
 from qcsc_loop.testing.ibm.job import PENDING, Job
-from qcsc_loop.testing.ibm.messages import (
-    DONE,
-    Answer,
-    Refused,
-    Request,
-    json_answer,
-    text_answer,
-)
+from qcsc_loop.testing.ibm.messages import DONE, Answer, Refused, Request, json_answer, text_answer
 from qcsc_loop.testing.ibm.service import Service, cancellation
 from qcsc_loop.testing.ibm.views import described, metrics
 

@@ -12,11 +12,11 @@ from pydantic import SerializeAsAny
 from hpc.warm.rank_chain import MODULUS, link  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.machine import Machine, Program
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.operational import OPERATIONAL
-from qcsc_loop.state import State
-from qcsc_loop.step import current_step
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps.step import current_step
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.values.record import State
 
 RANKS = 2
 CHAIN = Program("chain", "rank_chain")

@@ -14,9 +14,9 @@ from hpc.places import Hook  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.machine import Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_loop.errors import JobFailed
-from qcsc_loop.jobs.ledger import JobRecord
-from qcsc_loop.jobs.once import JobResult
-from qcsc_loop.step import Step
+from qcsc_loop.exactly_once.run_once import JobResult
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.steps.step import Step
 
 HERE = Path(__file__).parent
 

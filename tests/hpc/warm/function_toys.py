@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qcsc_hpc.mpi.world import world
-from qcsc_loop.codec import NDArray
+from qcsc_loop.values.arrays import NDArray
 
 
 def dot(left: NDArray, right: NDArray, scale: float) -> NDArray:

@@ -13,9 +13,9 @@ from hpc.warm import function_toys as uncalled  # noqa: TID251  # the folder of 
 from hpc.warm.conftest import Hooks, WarmHook  # noqa: TID251  # as above
 from qcsc_hpc.functions import run_function
 from qcsc_hpc.machine import LocalMachine, Machine
-from qcsc_loop.catalog import load_file
+from qcsc_loop.concurrency.loading import load_file
 from qcsc_loop.errors import BadFunction, JobFailed, JobInputChanged
-from qcsc_loop.step import stepping
+from qcsc_loop.steps.step import stepping
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.warm.mailbox import OUTCOME, outcome_in
 from qcsc_hpc.warm.settings import Warm
 from qcsc_loop.jobs.ledger import job_records
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore

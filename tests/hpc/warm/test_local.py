@@ -23,8 +23,8 @@ from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.warm.mailbox import BROKE, OUTCOME, REQUEST, Ended, Mailbox, outcome_in
 from qcsc_hpc.warm.settings import Warm
 from qcsc_loop.errors import JobRefused
-from qcsc_loop.sampling.aer import AerSampler
-from qcsc_loop.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.sampling.aer.sampler import AerSampler
 from qcsc_loop.store.memory import MemoryStore
 from small_disk import small_disk
 from waiting import until, until_async
@@ -341,7 +341,7 @@ async def test_a_damaged_file_costs_a_repetition(
 
     mark, look = Mailbox.mark, outcome_in
     monkeypatch.setattr(Mailbox, "mark", marked)
-    monkeypatch.setattr("qcsc_hpc.warm.site.outcome_in", looked)
+    monkeypatch.setattr("qcsc_hpc.warm.warm_site.outcome_in", looked)
     async with warm(here(2)) as hook:
         assert (await hook.does("nothing")).value == "3"
         assert any(f"{name} is damaged" in text for text in hook.troubles)

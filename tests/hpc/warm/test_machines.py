@@ -21,13 +21,13 @@ from qcsc_hpc.machine import LocalMachine, Machine
 from qcsc_hpc.warm.mailbox import tries
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import JobRefused
-from qcsc_loop.jobs.cost import placement_cost
-from qcsc_loop.jobs.ending import ended
+from qcsc_loop.exactly_once.ending import end_job
 from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.site import site_from
-from qcsc_loop.outcome import Reason
-from qcsc_loop.sampling.aer import AerSampler
-from qcsc_loop.stop import MaxIterations, NodeHours
+from qcsc_loop.reports.placement_cost import placement_cost
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.stop import MaxIterations, NodeHours
+from qcsc_loop.sampling.aer.sampler import AerSampler
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
@@ -239,7 +239,7 @@ async def test_what_the_ledger_shows_alive_can_be_ended_by_anybody(
         alive = ledger.unfinished()
         assert sorted(job.key.step for job in alive) == ["evaluate", "warm"]
         for job in alive:
-            await ended(ledger, job, site_from(job.intent.site))
+            await end_job(ledger, job, site_from(job.intent.site))
         assert {job.state for job in ledger.unfinished()} == set()
         assert {job.state for job in hook.records} == {"CANCELLED"}
         until(lambda: place.queue.alive() == [], "nothing of it is left")

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qcsc_hpc.warm import records
+from qcsc_hpc.warm import small_records as records
 from qcsc_hpc.warm.mailbox import Ended, Mailbox, Request, outcome_in, tries
 from qcsc_hpc.warm.supervisor import BEAT, END, GONE, ORDERS, SERVER, Orders
 from waiting import until

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from qcsc_algorithms.sqd.configurations import Strings, as_integers
-from qcsc_algorithms.sqd.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.sbd_codec import read_determinants, write_carryover, write_numbers
-from qcsc_algorithms.sqd.selected_ci import lowest_state
-from qcsc_algorithms.sqd.solving import by_weight
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.determinants.configurations import Strings, as_integers
+from qcsc_algorithms.sqd.solvers.sbd_codec import read_determinants, write_carryover, write_numbers
+from qcsc_algorithms.sqd.solvers.selected_ci import lowest_state
+from qcsc_algorithms.sqd.solvers.solver import by_weight
 from qcsc_hpc.mpi.world import world
 
 MODULE = "qcsc_algorithms.sqd.testing.sbd"

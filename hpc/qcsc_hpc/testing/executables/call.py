@@ -12,13 +12,7 @@ from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.launching import launch, launch_jobs
 from qcsc_hpc.testing.executables.scheduling import schedule
 from qcsc_hpc.testing.executables.state import State
-from qcsc_hpc.testing.executables.systems import (
-    COMMANDS,
-    acceptance,
-    handler,
-    reader,
-    system_of,
-)
+from qcsc_hpc.testing.executables.systems import COMMANDS, acceptance, handler, reader, system_of
 from qcsc_hpc.testing.fault import Fault
 
 FOR_EVER = 3600.0

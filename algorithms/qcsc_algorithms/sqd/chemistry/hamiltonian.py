@@ -1,0 +1,134 @@
+"""A molecule's electronic Hamiltonian in a basis of orbitals, as data that is stored once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record
+
+if TYPE_CHECKING:
+    from ffsim import MolecularHamiltonian
+
+Floats = npt.NDArray[np.float64]
+
+
+class Hamiltonian(Record):
+    """One- and two-electron integrals over real spatial orbitals, in hartree.
+
+    Attributes:
+        norb: spatial orbitals.
+        num_alpha, num_beta: electrons of each spin.
+        constant: the energy of the nuclei and of frozen electrons.
+        one_body: float64 (norb, norb), symmetric.
+        two_body: float64 (p (p + 1) / 2,) with p = norb (norb + 1) / 2: the integrals (pq|rs) in
+            chemists' notation, each of eight equal ones once, in pyscf's order (`ao2mo.restore(8)`).
+        orbital_symmetry: int64 (norb,), the ORBSYM of an FCIDUMP; empty if there is none.
+    """
+
+    norb: int
+    num_alpha: int
+    num_beta: int
+    constant: float
+    one_body: NDArray
+    two_body: NDArray
+    orbital_symmetry: NDArray = np.empty(0, np.int64)
+
+    @property
+    def electrons(self) -> tuple[int, int]:
+        """Electrons of each spin."""
+        return self.num_alpha, self.num_beta
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the integrals; the same on every machine."""
+        total = hashlib.sha256(repr((self.norb, self.electrons, self.constant.hex())).encode())
+        for array in (self.one_body, self.two_body):
+            unsigned = np.asarray(array, "<f8") + 0.0  # no -0.0, which an FCIDUMP leaves out
+            total.update(np.ascontiguousarray(unsigned).tobytes())
+        return total.hexdigest()
+
+    def full_two_body(self) -> Floats:
+        """(pq|rs) as float64 (norb, norb, norb, norb)."""
+        from pyscf import ao2mo
+
+        return np.asarray(ao2mo.restore(1, np.array(self.two_body), self.norb))
+
+    def as_ffsim(self) -> MolecularHamiltonian:
+        """The same for ffsim."""
+        import ffsim
+
+        return ffsim.MolecularHamiltonian(
+            np.array(self.one_body), self.full_two_body(), constant=self.constant
+        )
+
+    def write_fcidump(self, path: Path) -> None:
+        """An FCIDUMP file (Knowles and Handy, Comput. Phys. Commun. 54, 75, 1989), all digits kept."""
+        from pyscf.tools import fcidump
+
+        write: Any = fcidump.from_integrals
+        scratch = path.with_name(path.name + ".part")
+        write(
+            str(scratch),
+            np.array(self.one_body),
+            np.array(self.two_body),
+            self.norb,
+            self.electrons,
+            self.constant,
+            ms=self.num_alpha - self.num_beta,
+            orbsym=[int(label) for label in self.orbital_symmetry] or None,
+            tol=0.0,
+            float_format=" %.17g",
+        )
+        with write_whole(path) as file:
+            file.write(scratch.read_bytes())
+        scratch.unlink()
+
+    @classmethod
+    def read_fcidump(cls, path: Path) -> Self:
+        """The Hamiltonian of an FCIDUMP file over real orbitals common to both spins.
+
+        Raises:
+            ValueError: it is none.
+        """
+        from pyscf import ao2mo
+        from pyscf.tools import fcidump
+
+        try:
+            found: dict[str, Any] = fcidump.read(str(path), verbose=False)
+            norb, electrons, twice_spin = (int(found[key]) for key in ("NORB", "NELEC", "MS2"))
+            one_body = np.asarray(found["H1"], np.float64).reshape(norb, norb)
+            two_body = np.asarray(ao2mo.restore(8, np.asarray(found["H2"], np.float64), norb))
+            constant = float(found["ECORE"])
+            symmetry = np.asarray(found.get("ORBSYM", []), np.int64)
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}") from error
+        except Exception as error:  # its parser raises what its lines make it raise
+            why = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{path} is no FCIDUMP over real spatial orbitals ({why})") from error
+        if found.get("IUHF") or (electrons + twice_spin) % 2:
+            raise ValueError(
+                f"{path}: {electrons} electrons with MS2={twice_spin} in orbitals common to both "
+                "spins is what can be read; UHF integrals cannot"
+            )
+        if abs(twice_spin) > min(electrons, 2 * norb - electrons):
+            raise ValueError(
+                f"{path}: {electrons} electrons with MS2={twice_spin} do not go into {norb} orbitals"
+            )
+        if not all(np.all(np.isfinite(array)) for array in (one_body, two_body, constant)):
+            raise ValueError(f"{path} has integrals that are not finite")
+        return cls(
+            norb=norb,
+            num_alpha=(electrons + twice_spin) // 2,
+            num_beta=(electrons - twice_spin) // 2,
+            constant=constant,
+            one_body=one_body,
+            two_body=two_body,
+            orbital_symmetry=symmetry,
+        )

@@ -1,0 +1,175 @@
+"""What is to be solved: a molecule, or integrals that somebody else has computed."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+
+ABELIAN = {"Dooh": "D2h", "SO3": "D2h", "Coov": "C2v"}  # what an FCIDUMP can label
+WATER = "O 0 0 0.117790; H 0 0.755453 -0.471161; H 0 -0.755453 -0.471161"
+
+
+class _System(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ActiveSpace(_System):
+    """Orbitals that are treated exactly, chosen around the Fermi level.
+
+    Attributes:
+        electrons: how many are in them.
+        orbitals: how many there are.
+    """
+
+    electrons: int = Field(ge=1)
+    orbitals: int = Field(ge=1)
+
+
+class Molecule(_System):
+    """A molecule, of which the integrals over Hartree-Fock orbitals are computed once.
+
+    Attributes:
+        geometry: atoms and coordinates, as pyscf reads them.
+        frozen_core: the lowest orbitals that are left doubly occupied; not with `active_space`.
+        spin: unpaired electrons; more than 0 takes restricted open-shell orbitals.
+        symmetry: whether orbitals are made for the molecule's point group.
+    """
+
+    type: Literal["molecule"] = "molecule"
+    geometry: str = Field(default=WATER, description="atoms, as 'H 0 0 0; H 0 0 0.74'")
+    unit: Literal["angstrom", "bohr"] = "angstrom"
+    basis: str = "6-31g"
+    charge: int = 0
+    spin: int = Field(default=0, ge=0, description="unpaired electrons")
+    frozen_core: int = Field(default=0, ge=0, description="doubly occupied orbitals left out")
+    active_space: ActiveSpace | None = None
+    symmetry: bool = True
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Molecule:
+        if self.frozen_core and self.active_space is not None:
+            raise ValueError(
+                "frozen_core and active_space both choose the orbitals: give one of them"
+            )
+        return self
+
+    def hamiltonian(self) -> Hamiltonian:
+        """Computes the integrals. Not the same bits with other thread counts: keep what it returns.
+
+        Raises:
+            ValueError: the molecule cannot be built, or its Hartree-Fock does not converge.
+        """
+        try:
+            molecule = self._built(self.symmetry)
+            if molecule.groupname in ABELIAN:
+                molecule = self._built(ABELIAN[molecule.groupname])
+        except Exception as error:  # pyscf raises many kinds for bad geometries and bases
+            raise ValueError(
+                f"pyscf cannot build the molecule ({type(error).__name__}: {error})"
+            ) from error
+        return self._active(molecule)
+
+    def _built(self, symmetry: bool | str) -> Any:
+        from pyscf import gto
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice for what is an error anyway
+            return gto.M(
+                atom=self.geometry, unit=self.unit, basis=self.basis, charge=self.charge,
+                spin=self.spin, symmetry=symmetry, verbose=0,
+            )  # fmt: skip
+
+    def _active(self, molecule: Any) -> Hamiltonian:
+        from pyscf import ao2mo, mcscf, scf, symm
+
+        if not molecule.nelectron:
+            raise ValueError("a molecule of this charge has no electrons")
+        field: Any = scf.RHF(molecule) if self.spin == 0 else scf.ROHF(molecule)
+        field.conv_tol = 1e-12
+        field.kernel()
+        if not field.converged:
+            raise ValueError(
+                "Hartree-Fock did not converge for this geometry; check it, or compute the "
+                "integrals yourself and give an FCIDUMP file"
+            )
+        electrons, orbitals = self._window(molecule.nelectron, field.mo_coeff.shape[1])
+        space: Any = mcscf.CASCI(field, orbitals, electrons)
+        one_body, constant = space.get_h1eff()
+        coefficients = field.mo_coeff[:, space.ncore : space.ncore + orbitals]
+        labels = np.empty(0, np.int64)
+        if self.symmetry:
+            found = symm.label_orb_symm(
+                molecule, molecule.irrep_id, molecule.symm_orb, coefficients, check=False
+            )
+            labels = np.array([_molpro(molecule.groupname, label) for label in found], np.int64)
+        return Hamiltonian(
+            norb=orbitals,
+            num_alpha=int(space.nelecas[0]),
+            num_beta=int(space.nelecas[1]),
+            constant=float(constant),
+            one_body=(one_body + one_body.T) / 2,
+            two_body=ao2mo.restore(8, space.get_h2eff(), orbitals),
+            orbital_symmetry=labels,
+        )
+
+    def _window(self, electrons: int, orbitals: int) -> tuple[int, int]:
+        """Active electrons and orbitals."""
+        chosen = self.active_space
+        if chosen is None:
+            active, window = electrons - 2 * self.frozen_core, orbitals - self.frozen_core
+        else:
+            active, window = chosen.electrons, chosen.orbitals
+        core = (electrons - active) // 2
+        beta, alpha = (active - self.spin) // 2, (active + self.spin) // 2
+        if (electrons - active) % 2 or core < 0 or beta < 0 or alpha > window:
+            raise ValueError(
+                f"{active} electrons, {self.spin} of them unpaired, in {window} orbitals do not "
+                f"make an active space of a molecule with {electrons} electrons"
+            )
+        if core + window > orbitals:
+            raise ValueError(
+                f"{core} core and {window} active orbitals are more than the basis has: {orbitals}"
+            )
+        return active, window
+
+
+class FCIDump(_System):
+    """A file with the integrals. Read once, when the run starts; what was read stays in the run."""
+
+    type: Literal["fcidump"] = "fcidump"
+    path: Path
+
+    def hamiltonian(self) -> Hamiltonian:
+        """Reads the file.
+
+        Raises:
+            ValueError: it is missing or no FCIDUMP.
+        """
+        return Hamiltonian.read_fcidump(self.path)
+
+
+def _file_or_settings(value: object) -> object:
+    if isinstance(value, str | Path):
+        return {"type": "fcidump", "path": str(value)}
+    if isinstance(value, dict) and "type" not in value:
+        return {"type": "fcidump" if "path" in value else "molecule", **value}
+    return value
+
+
+System = Annotated[
+    Annotated[Molecule | FCIDump, Field(discriminator="type")], BeforeValidator(_file_or_settings)
+]
+"""A molecule, or an FCIDUMP file; a plain text is such a file's path."""
+
+
+def _molpro(group: str, label: int) -> int:
+    from pyscf.tools import fcidump
+
+    orders: Any = fcidump.ORBSYM_MAP
+    return int(orders[group][label]) if group in orders else 1

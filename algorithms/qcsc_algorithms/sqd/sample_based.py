@@ -1,0 +1,333 @@
+"""What sample-based methods share: from samples of a circuit to an energy."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from anyio import to_thread
+from pydantic import BaseModel, Field, SerializeAsAny
+
+from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.reference import Energies, Start, compute_start
+from qcsc_algorithms.sqd.chemistry.system import Molecule, System
+from qcsc_algorithms.sqd.determinants.configurations import (
+    Configurations,
+    Floats,
+    Strings,
+    from_rows,
+    from_shots,
+    hartree_fock,
+    unpack,
+)
+from qcsc_algorithms.sqd.determinants.recovery import recover
+from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
+from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
+from qcsc_hpc.machine import LocalMachine, Machine
+from qcsc_loop.concurrency.worker import in_worker
+from qcsc_loop.errors import InputError
+from qcsc_loop.loop.hooks import Table
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.parameters.resource import BlockName
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.steps.parts import run_parts
+from qcsc_loop.steps.step import current_step, labelled
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record
+
+FCIDUMP = "hamiltonian.fcidump"
+MAX_PATIENCE = 100  # energies that a state keeps
+BELOW = 1e-7  # hartree below FCI that rounding may explain
+
+
+class Guess(Record):
+    """What earlier diagonalisations say of the state.
+
+    Attributes:
+        occupancies: float64 (2, norb), average occupancies of alpha and beta orbitals; (2, 0)
+            before there are any.
+        alpha, beta: strings to carry over, the most important first.
+    """
+
+    occupancies: NDArray
+    alpha: NDArray
+    beta: NDArray
+
+    @classmethod
+    def nothing(cls, norb: int) -> Guess:
+        """Before the first diagonalisation."""
+        none = np.empty((0, -(-norb // 8)), np.uint8)
+        return cls(occupancies=np.empty((2, 0)), alpha=none, beta=none)
+
+
+class Diagonalised(Record):
+    """What one set of samples came to.
+
+    Attributes:
+        energy: the lowest of the batches, in hartree.
+        energies: float64 (batches,).
+        guess: from the lowest batch: its important strings; occupancies averaged over batches.
+        strings: of the larger spin, in the lowest batch.
+        dimension: determinants in it.
+        carried: of its strings, how many were carried over.
+        valid: share of the shots that had the right numbers of electrons.
+        residual: the largest of the batches' norms of H|c> - E|c>, in hartree.
+        unconverged: batches whose eigensolver did not reach its tolerance.
+        spin_square: of the lowest batch.
+    """
+
+    energy: float
+    energies: NDArray
+    guess: Guess
+    strings: int
+    dimension: int
+    carried: int
+    valid: float
+    residual: float
+    unconverged: int
+    spin_square: float
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over batches, in hartree; NaN for a single one."""
+        n = len(self.energies)
+        return float(np.std(self.energies, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+
+class Seen(NamedTuple):
+    """Distinct packed shots of one register, and how often each was seen.
+
+    Attributes:
+        rows: uint8 (distinct, bytes).
+        counts: int64 (distinct,); None: `rows` are single shots, repeated ones among them.
+    """
+
+    rows: Strings
+    counts: npt.NDArray[np.int64] | None = None
+
+    def configurations(self, norb: int) -> Configurations:
+        """What electron configurations these are."""
+        if self.counts is None:
+            return from_shots(self.rows, norb)
+        return from_rows(self.rows, self.counts, norb)
+
+
+class Chosen(NamedTuple):
+    """The subspaces that are diagonalised.
+
+    Attributes:
+        valid: share of the shots with the right numbers of electrons.
+        blind: whether there were none, and no occupancies to recover the others by.
+    """
+
+    subspaces: list[Subspace]
+    valid: float
+    blind: bool
+
+
+def choose_subspaces(
+    seen: Seen,
+    norb: int,
+    electrons: tuple[int, int],
+    guess: Guess,
+    max_strings: int,
+    max_carryover: int,
+    batches: int,
+    rng: np.random.Generator,
+) -> Chosen:
+    """Recovers configurations and draws subspaces of them."""
+    configurations = seen.configurations(norb)
+    pool = configurations.valid(electrons)
+    blind = not guess.occupancies.size and not len(pool)
+    occupancies = _hartree_fock_occupancies(norb, electrons) if blind else guess.occupancies
+    if occupancies.size:
+        pool = recover(configurations, occupancies, electrons, rng)
+    carryover = (guess.alpha, guess.beta)
+    subspaces = [
+        subsample(pool, electrons, max_strings, carryover, max_carryover, rng)
+        for _ in range(batches)
+    ]
+    return Chosen(subspaces, _valid_share(configurations, electrons), blind)
+
+
+class SampleBased(BaseModel):
+    """The parameters of sample-based quantum diagonalization, and its classical half.
+
+    Attributes:
+        max_strings: strings of each spin; the subspace has at most their square determinants.
+        carryover: the share of them that may be carried over from the best result so far.
+        batches: independent subsamples that are diagonalised; the lowest counts, all together
+            give an error bar.
+    """
+
+    system: System = Molecule(frozen_core=1)
+    sampler: SerializeAsAny[Sampler] | BlockName = FfsimSampler()
+    shots: int = Field(default=20_000, ge=1, description="shots of each circuit")
+    max_strings: int = Field(default=120, ge=1, description="strings of each spin")
+    carryover: float = Field(default=0.5, ge=0, le=1, description="share of carried-over strings")
+    batches: int = Field(default=1, ge=1, description="subsamples per circuit")
+    solver: SerializeAsAny[Solver] = PyscfSolver()
+    machine: Annotated[SerializeAsAny[Machine] | BlockName, OPERATIONAL] = LocalMachine()
+    concurrency: Annotated[int, OPERATIONAL] = Field(
+        default=8, ge=1, description="circuits, and diagonalisations, at a time"
+    )
+
+    async def _start(self, ansatz: LUCJ) -> Start:
+        """Integrals, reference energies, first parameters; with an FCIDUMP for people to keep.
+
+        Raises:
+            BadSystem: they cannot be computed.
+        """
+        try:
+            found = await in_worker(compute_start, self.system, ansatz)
+        except ValueError as error:
+            raise BadSystem(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise MissingExtra(str(error.name)) from error
+        folder = current_step().work_dir
+        await to_thread.run_sync(found.hamiltonian.write_fcidump, folder / FCIDUMP)
+        return found
+
+    async def _diagonalised(
+        self, hamiltonian: Hamiltonian, seen: Seen, guess: Guess
+    ) -> Diagonalised:
+        """Recovery, subsamples, diagonalisations; draws on the current step's randomness."""
+        electrons, rng = hamiltonian.electrons, current_step().rng
+        limit = int(self.carryover * self.max_strings)
+        chosen = await in_worker(
+            choose_subspaces,
+            *(seen, hamiltonian.norb, electrons, guess),
+            *(self.max_strings, limit, self.batches, rng),
+        )
+        if chosen.blind:
+            current_step().logger.warning(
+                "no sample has the right numbers of electrons %s: all are recovered towards the "
+                "Hartree-Fock occupancies",
+                electrons,
+            )
+        solutions = await self._solved(hamiltonian, chosen.subspaces)
+        return self._summary(chosen.subspaces, solutions, chosen.valid, limit)
+
+    async def _solved(self, hamiltonian: Hamiltonian, subspaces: list[Subspace]) -> list[Solution]:
+        assert isinstance(self.machine, Machine)  # names were resolved when the run started
+        calls = {
+            f"batch-{i}": partial(self.solver.solve, hamiltonian, subspace, self.machine)
+            for i, subspace in enumerate(subspaces)
+        }
+        if len(calls) == 1:  # a record of its own would say what its walker's does at once
+            ((label, solve),) = calls.items()
+            with labelled(label):
+                solutions = [await solve()]
+        else:
+            found = await run_parts(calls, Solution, limit=self.concurrency)
+            solutions = [solution for solution in found.values() if solution is not None]
+        for solution in solutions:
+            if not solution.converged:
+                current_step().logger.warning(
+                    "the eigensolver stopped before its tolerance: residual %.2g hartree at "
+                    "%.9f hartree; give it more cycles",
+                    solution.residual,
+                    solution.energy,
+                )
+        return solutions
+
+    def _summary(
+        self, subspaces: list[Subspace], solutions: list[Solution], valid: float, limit: int
+    ) -> Diagonalised:
+        energies = np.array([solution.energy for solution in solutions])
+        lowest = int(np.argmin(energies))
+        best, space = solutions[lowest], subspaces[lowest]
+        return Diagonalised(
+            energy=best.energy,
+            energies=energies,
+            guess=Guess(
+                occupancies=np.mean([s.occupancies for s in solutions], axis=0),
+                alpha=best.alpha[:limit],
+                beta=best.beta[:limit],
+            ),
+            strings=max(len(space.alpha), len(space.beta)),
+            dimension=space.dimension,
+            carried=space.carried,
+            valid=valid,
+            residual=float(np.fmax.reduce([solution.residual for solution in solutions])),
+            unconverged=sum(not solution.converged for solution in solutions),
+            spin_square=best.spin_square,
+        )
+
+
+class BadSystem(InputError):
+    """A molecule or file from which no run can start."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the system cannot be set up: {why}.")
+
+
+class MissingExtra(InputError):
+    """A package that is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"SQD needs {package}: pip install 'qcsc-loop[sqd]'")
+
+
+class NotVariational(ValueError):
+    """An energy that no state of these electrons has."""
+
+    def __init__(self, energy: float, lowest: float) -> None:
+        super().__init__(
+            f"the eigensolver gave {energy:.9f} hartree, below the exact {lowest:.9f}: its result "
+            "is wrong and was not accepted"
+        )
+
+
+def require_variational(energy: float, lowest: float) -> None:
+    """Refuses what is below the exact energy, where that is known.
+
+    Raises:
+        NotVariational: it is.
+    """
+    if energy < lowest - BELOW:
+        raise NotVariational(energy, lowest)
+
+
+def _valid_share(configurations: Configurations, electrons: tuple[int, int]) -> float:
+    right = (configurations.alpha.sum(axis=1) == electrons[0]) & (
+        configurations.beta.sum(axis=1) == electrons[1]
+    )
+    return float(configurations.weights[right].sum())
+
+
+def _hartree_fock_occupancies(norb: int, electrons: tuple[int, int]) -> Floats:
+    rows: list[Strings] = [hartree_fock(norb, n) for n in electrons]
+    return np.array([unpack(row, norb)[0] for row in rows], np.float64)
+
+
+def has_settled(energies: NDArray, error: float, tolerance: float, patience: int) -> bool:
+    """Whether an energy that only falls has stopped falling.
+
+    Args:
+        energies: the best so far after each iteration, the newest last, in hartree.
+        error: standard error of the newest; NaN if it is not known.
+        tolerance: hartree; 0: never.
+        patience: iterations over which it fell by at most the tolerance, or the error.
+    """
+    if not tolerance or len(energies) <= patience:
+        return False
+    fell = float(energies[-(patience + 1)] - energies[-1])
+    return fell <= max(tolerance, error if math.isfinite(error) else 0.0)
+
+
+def energy_table(method: str, energy: float, references: Energies) -> Table:
+    """Energies by method, the highest first, with their distance from the exact one."""
+    known = {"HF": references.hf, "MP2": references.mp2, "CCSD": references.ccsd,
+             "FCI": references.fci, method: energy}  # fmt: skip
+    return [
+        {"method": name, "energy (hartree)": value, "above FCI": value - references.fci}
+        for name, value in sorted(known.items(), key=lambda item: -item[1])
+        if math.isfinite(value)
+    ]

@@ -1,0 +1,245 @@
+"""Sample-based Krylov quantum diagonalization: samples of a state that evolves in time.
+
+Yu et al., arXiv:2501.09702: the states U^k |HF>, with U the evolution over one time step, are
+sampled one after the other; all samples together span the subspace. Nothing is optimised.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from anyio import to_thread
+from pydantic import Field
+
+from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.sample_based import (
+    MAX_PATIENCE,
+    Diagonalised,
+    Guess,
+    SampleBased,
+    Seen,
+    energy_table,
+    has_settled,
+    require_variational,
+)
+from qcsc_hpc.mpi.bitcount import merge
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.concurrency.worker import in_worker
+from qcsc_loop.loop.hooks import Table
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.sampling.packing import num_bytes
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record, State
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+class Pool(Record):
+    """All configurations sampled so far.
+
+    Attributes:
+        rows: distinct shots, uint8 (distinct, ceil(2 norb / 8)), as a sampler packs them.
+        counts: int64 (distinct,).
+    """
+
+    rows: NDArray
+    counts: NDArray
+
+
+class Pooled(Record):
+    """The pool with an iteration's samples, and what it came to."""
+
+    pool: Pool
+    found: Diagonalised
+
+
+class Krylov(State):
+    """The states sampled so far and the best energy. Energies in hartree.
+
+    Attributes:
+        energy: the lowest so far; Hartree-Fock's at first.
+        current: of the last iteration.
+        error: standard error over its batches; NaN with one.
+        states: evolved states that were sampled.
+        configurations: distinct ones in the pool.
+        strings, dimension, carried, valid, residual, unconverged: as in `Walkers`.
+        recent: `energy` of the last iterations, the newest last.
+    """
+
+    energy: float
+    current: float = math.nan
+    error: float = math.nan
+    states: int = 0
+    configurations: int = 0
+    strings: int = 1
+    dimension: int = 1
+    carried: int = 0
+    valid: float = math.nan
+    residual: float = math.nan
+    unconverged: int = 0
+    hamiltonian: Hamiltonian
+    references: Energies
+    pool: Pool
+    guess: Guess
+    recent: NDArray
+
+
+class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
+    """Sample-based Krylov quantum diagonalization; iteration k samples the state at k time steps.
+
+    >>> import anyio
+    >>> from qcsc_loop import MaxIterations, MemoryStore
+    >>> hydrogen = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
+    >>> skqd = SKQD(system=hydrogen, shots=1000)
+    >>> outcome = anyio.run(lambda: skqd.run(store=MemoryStore(), stop=MaxIterations(2)))
+    >>> round(outcome.state.energy, 6)
+    -1.137306
+
+    Attributes:
+        time_step: in atomic units (hbar/hartree); empty: pi over the range of the determinants'
+            energies, which tells all eigenvalues in it apart.
+        trotter_steps: of the double-factorised product formula, in each time step.
+        max_terms: of the factorised Hamiltonian, the largest first; empty: all. Fewer make the
+            circuit shorter, and its evolution another one.
+        tolerance, patience: as in `SQD`.
+    """
+
+    time_step: float | None = Field(default=None, gt=0, description="hbar/hartree")
+    trotter_steps: int = Field(default=1, ge=1, description="per time step")
+    max_terms: int | None = Field(default=None, ge=1, description="of the factorisation")
+    tolerance: Annotated[float, OPERATIONAL] = Field(default=1e-6, ge=0)
+    patience: Annotated[int, OPERATIONAL] = Field(default=3, ge=1, le=MAX_PATIENCE)
+
+    async def initialize(self) -> Krylov:
+        found = await self._start(LUCJ())
+        norb, energy = found.hamiltonian.norb, found.energies.hf
+        return Krylov(
+            energy=energy,
+            hamiltonian=found.hamiltonian,
+            references=found.energies,
+            pool=Pool(
+                rows=np.empty((0, num_bytes(2 * norb)), np.uint8), counts=np.empty(0, np.int64)
+            ),
+            guess=Guess.nothing(norb),
+            recent=np.array([energy]),
+        )
+
+    async def sample(self, state: Krylov) -> Samples:
+        step = self.time_step or default_time_step(state.hamiltonian)
+        circuit = await in_worker(
+            evolution_circuit,
+            state.hamiltonian,
+            state.states + 1,
+            step,
+            self.trotter_steps,
+            self.max_terms,
+        )
+        assert isinstance(self.sampler, Sampler)  # names were resolved when the run started
+        return await self.sampler.sample(circuit, shots=self.shots)
+
+    async def evaluate(self, state: Krylov, samples: Samples) -> Pooled:
+        pool = await to_thread.run_sync(_with, state.pool, samples)
+        seen = Seen(np.asarray(pool.rows), np.asarray(pool.counts))
+        return Pooled(
+            pool=pool, found=await self._diagonalised(state.hamiltonian, seen, state.guess)
+        )
+
+    async def update(self, state: Krylov, evaluation: Pooled) -> Krylov:
+        found = evaluation.found
+        require_variational(found.energy, state.references.fci)
+        better = found.energy < state.energy or not state.guess.occupancies.size
+        energy = min(state.energy, found.energy)
+        return Krylov(
+            energy=energy,
+            current=found.energy,
+            error=found.error,
+            states=state.states + 1,
+            configurations=len(evaluation.pool.counts),
+            strings=found.strings,
+            dimension=found.dimension,
+            carried=found.carried,
+            valid=found.valid,
+            residual=found.residual,
+            unconverged=found.unconverged,
+            hamiltonian=state.hamiltonian,
+            references=state.references,
+            pool=evaluation.pool,
+            guess=found.guess if better else state.guess,
+            recent=np.append(state.recent, energy)[-(MAX_PATIENCE + 1) :],
+        )
+
+    async def converged(self, previous: Krylov, current: Krylov) -> bool:
+        return has_settled(current.recent, current.error, self.tolerance, self.patience)
+
+    def tables(self, state: Krylov) -> dict[str, Table]:
+        """`skqd-energies`: this run's energy beside those of other methods."""
+        return {"skqd-energies": energy_table("SKQD", state.energy, state.references)}
+
+
+def evolution_circuit(
+    hamiltonian: Hamiltonian,
+    steps: int,
+    time_step: float,
+    trotter_steps: int,
+    max_terms: int | None = None,
+) -> QuantumCircuit:
+    """The measured circuit of the Hartree-Fock state after so many time steps.
+
+    The Hamiltonian is double-factorised (Motta et al., npj Quantum Inf. 7, 83, 2021); the product
+    formula is symmetric, of second order, with `trotter_steps` in each time step.
+
+    Args:
+        time_step: in hbar/hartree.
+    """
+    import ffsim
+    from qiskit import QuantumCircuit
+
+    factorised = ffsim.DoubleFactorizedHamiltonian.from_molecular_hamiltonian(
+        hamiltonian.as_ffsim(), max_vecs=max_terms
+    )
+    evolution = ffsim.qiskit.SimulateTrotterDoubleFactorizedJW(
+        factorised, time=steps * time_step, n_steps=steps * trotter_steps, order=1
+    )
+    qubits = 2 * hamiltonian.norb
+    circuit = QuantumCircuit(qubits)
+    circuit.append(
+        ffsim.qiskit.PrepareHartreeFockJW(hamiltonian.norb, hamiltonian.electrons), range(qubits)
+    )
+    circuit.append(evolution, range(qubits))
+    circuit.measure_all()
+    return circuit
+
+
+def default_time_step(hamiltonian: Hamiltonian) -> float:
+    """Pi over the range of energies between the lowest and the highest orbitals' determinants."""
+    norb, electrons = hamiltonian.norb, hamiltonian.electrons
+    filled = np.arange(norb)
+    low = _determinant_energy(hamiltonian, [filled < n for n in electrons])
+    high = _determinant_energy(hamiltonian, [filled >= norb - n for n in electrons])
+    return math.pi / abs(high - low)
+
+
+def _determinant_energy(hamiltonian: Hamiltonian, occupied: list[np.ndarray]) -> float:
+    """<D|H|D> without the constant, by the Slater-Condon rules."""
+    two_body = hamiltonian.full_two_body()
+    coulomb, exchange = np.einsum("ppqq->pq", two_body), np.einsum("pqqp->pq", two_body)
+    alpha, beta = (spin.astype(float) for spin in occupied)
+    total = alpha + beta
+    energy = np.diagonal(hamiltonian.one_body) @ total + total @ coulomb @ total / 2
+    return float(energy - (alpha @ exchange @ alpha + beta @ exchange @ beta) / 2)
+
+
+def _with(pool: Pool, samples: Samples) -> Pool:
+    (shots,) = samples.bits.values()
+    rows, counts = merge(
+        np.concatenate([pool.rows, shots]),
+        np.concatenate([pool.counts, np.ones(len(shots), np.int64)]),
+    )
+    return Pool(rows=rows, counts=counts)

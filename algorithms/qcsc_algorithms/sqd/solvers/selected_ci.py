@@ -1,0 +1,110 @@
+"""Diagonalisation by pyscf's selected CI: the work itself, in whatever process it is done.
+
+As a program: `python -m qcsc_algorithms.sqd.solvers.selected_ci PROBLEM.npz SOLUTION.npz`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qcsc_loop.concurrency.whole_file import write_whole
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def lowest_state(problem: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """The lowest eigenstate in a product space of strings.
+
+    Args:
+        problem: `one_body` (norb, norb), `two_body` (norb, norb, norb, norb) or packed,
+            `electrons` (2,), `alpha` and `beta` int64 strings in any order, `tolerance` of the
+            energy between two Davidson steps, `max_cycles`, `threads`, and `spin_square`, NaN or
+            the value towards which the state is driven.
+
+    Returns:
+        `energy` without a constant, `occupancies` (2, norb), `alpha_weights`, `beta_weights` in
+        the order of the strings given, `residual`, `converged`, `spin_square`.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threads = int(problem["threads"])
+    with threadpool_limits(threads):
+        from pyscf import lib
+
+        lib.num_threads(threads)
+        return _lowest_state(problem)
+
+
+def _lowest_state(problem: Arrays) -> dict[str, npt.NDArray[Any]]:
+    from pyscf import ao2mo, fci
+    from pyscf.fci import selected_ci
+
+    one_body = problem["one_body"]
+    norb, electrons = len(one_body), (int(problem["electrons"][0]), int(problem["electrons"][1]))
+    two_body = ao2mo.restore(1, problem["two_body"], norb)
+    # pyscf's links need the strings in ascending order
+    orders = [np.argsort(problem[spin], kind="stable") for spin in ("alpha", "beta")]
+    strings: Any = tuple(
+        np.ascontiguousarray(problem[spin][order])
+        for spin, order in zip(("alpha", "beta"), orders, strict=True)
+    )
+    solver: Any = selected_ci.SelectedCI()
+    plain = solver
+    target = float(problem["spin_square"])
+    if not np.isnan(target):
+        solver = fci.addons.fix_spin_(selected_ci.SelectedCI(), ss=target)
+    solver.verbose = 0
+    _, state = selected_ci.kernel_fixed_space(
+        solver, one_body, two_body, norb, electrons, strings,
+        tol=float(problem["tolerance"]), max_cycle=int(problem["max_cycles"]),
+    )  # fmt: skip
+    image = _image(plain, one_body, two_body, norb, electrons, state, strings)
+    amplitudes = np.asarray(state)
+    energy = float(np.vdot(amplitudes, image))
+    density: Any = plain.make_rdm1s(state, norb, electrons)
+    probabilities = amplitudes**2
+    result: dict[str, Any] = {
+        "energy": energy,
+        "occupancies": np.array([np.diagonal(spin) for spin in density]),
+        "residual": float(np.linalg.norm(image - energy * amplitudes)),
+        "converged": bool(np.all(solver.converged)),
+        "spin_square": float(plain.spin_square(state, norb, electrons)[0]),
+    }
+    for name, axis, order in (("alpha", 1, orders[0]), ("beta", 0, orders[1])):
+        weights = np.empty(len(order))
+        weights[order] = probabilities.sum(axis=axis)
+        result[f"{name}_weights"] = weights
+    return {name: np.asarray(value) for name, value in result.items()}
+
+
+def _image(
+    solver: Any, one_body: Any, two_body: Any, norb: int, electrons: Any, state: Any, strings: Any
+) -> npt.NDArray[np.float64]:
+    """H|c>, by the plain Hamiltonian."""
+    from pyscf import ao2mo
+    from pyscf.fci import direct_spin1, selected_ci
+
+    absorb: Any = direct_spin1.absorb_h1e
+    absorbed = absorb(one_body, two_body, norb, electrons, 0.5)
+    vector = selected_ci._as_SCIvector(np.asarray(state), strings)
+    image = solver.contract_2e(ao2mo.restore(1, absorbed, norb), vector, norb, electrons)
+    return np.asarray(image).reshape(np.asarray(state).shape)
+
+
+def main() -> None:
+    """Reads a problem, writes its solution."""
+    source, target = sys.argv[1:]
+    with np.load(source, allow_pickle=False) as problem:
+        solution = lowest_state(dict(problem))
+    with write_whole(Path(target)) as file:
+        np.savez(file, **solution)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Diagonalisation in a subspace: what it is given, what it says, and who does it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_hpc.machine import Machine
+from qcsc_loop.parameters.resource import Resource
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import Record
+
+
+class Solution(Record):
+    """The lowest eigenstate that was found.
+
+    Attributes:
+        energy: in hartree, with the Hamiltonian's constant.
+        occupancies: float64 (2, norb), average occupancies of alpha and beta orbitals.
+        alpha, beta: strings of the subspace, those of largest weight in the state first.
+        alpha_weights, beta_weights: float64 (strings,), the state's probability on each of them; NaN
+            where a solver does not tell.
+        residual: the norm of H|c> - E|c> for the normalised state, in hartree; NaN where a solver
+            does not tell.
+        converged: whether the solver reached its own tolerance.
+        spin_square: expectation value of S^2; NaN where a solver does not tell.
+    """
+
+    energy: float
+    occupancies: NDArray
+    alpha: NDArray
+    beta: NDArray
+    alpha_weights: NDArray
+    beta_weights: NDArray
+    residual: float = float("nan")
+    converged: bool = True
+    spin_square: float = float("nan")
+
+
+class Solver(Resource, ABC):
+    """Settings of an eigensolver."""
+
+    @abstractmethod
+    async def solve(
+        self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
+    ) -> Solution:
+        """The ground state in the subspace.
+
+        Belongs to the current step, as a job does: called again after a crash it gives the same.
+
+        Args:
+            machine: where its job runs, if it is one.
+
+        Raises:
+            JobRefused: the solver or the machine cannot do it so; nothing was started.
+            JobFailed: it ended without a result.
+        """
+
+
+def by_weight(strings: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
+    """Strings and weights, the heaviest first; equal ones in ascending order of the strings."""
+    order = np.lexsort((*(strings[:, i] for i in range(strings.shape[1] - 1, -1, -1)), -weights))
+    return strings[order], weights[order]

@@ -1,0 +1,229 @@
+"""Closed-loop SQD: circuits whose parameters are driven by the energies of their own samples.
+
+The loop of arXiv:2511.00224: a population of LUCJ circuits is sampled; of each one's samples the
+configurations are recovered, subsampled and diagonalised; the energies move the population.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.determinants.configurations import register
+from qcsc_algorithms.sqd.optimizers import DifferentialEvolution, Floats, Optimizer, Population
+from qcsc_algorithms.sqd.sample_based import (
+    MAX_PATIENCE,
+    Diagonalised,
+    Guess,
+    SampleBased,
+    Seen,
+    energy_table,
+    has_settled,
+    require_variational,
+)
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.concurrency.worker import in_worker
+from qcsc_loop.loop.hooks import Table
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.sampling.random_bits import RandomSampler
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.steps.parts import run_parts
+from qcsc_loop.steps.step import current_step
+from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.record import State
+
+
+class Walkers(State):
+    """A population of circuits and the best state found so far. Energies in hartree.
+
+    Attributes:
+        energy: the lowest so far; Hartree-Fock's at first.
+        current: the lowest of the last iteration.
+        spread: standard deviation over the walkers of the last iteration.
+        error: standard error over the batches of its lowest walker; NaN with one batch.
+        strings, dimension: of that walker's subspace.
+        carried: of its strings, how many were carried over.
+        valid: share of its shots with the right numbers of electrons.
+        residual: the largest of the last iteration's norms of H|c> - E|c>.
+        unconverged: diagonalisations of the last iteration that did not reach their tolerance.
+        failed: walkers of the last iteration without a result.
+        improved: walkers of the last iteration whose trial was better than what they had.
+        hamiltonian: the integrals, computed once and carried along.
+        references: energies of other methods.
+        start: the circuit's parameters from the reference calculation.
+        population: the parameters that were kept.
+        trials: float64 (walkers, parameters), what is sampled next.
+        best_parameters: those of `energy`.
+        guess: occupancies and strings of `energy`.
+        recent: float64, `energy` of the last iterations, the newest last.
+    """
+
+    energy: float
+    current: float = math.nan
+    spread: float = math.nan
+    error: float = math.nan
+    strings: int = 1
+    dimension: int = 1
+    carried: int = 0
+    valid: float = math.nan
+    residual: float = math.nan
+    unconverged: int = 0
+    failed: int = 0
+    improved: int = 0
+    hamiltonian: Hamiltonian
+    references: Energies
+    start: NDArray
+    population: Population
+    trials: NDArray
+    best_parameters: NDArray
+    guess: Guess
+    recent: NDArray
+
+
+class SQD(
+    SampleBased,
+    IterativeAlgorithm[Walkers, list[Samples | None], list[Diagonalised | None]],
+):
+    """Closed-loop sample-based quantum diagonalization.
+
+    >>> import anyio
+    >>> from qcsc_loop import MaxIterations, MemoryStore
+    >>> hydrogen = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
+    >>> sqd = SQD(system=hydrogen, shots=100)
+    >>> outcome = anyio.run(lambda: sqd.run(store=MemoryStore(), stop=MaxIterations(1)))
+    >>> round(outcome.state.energy, 6)
+    -1.137306
+
+    Attributes:
+        walkers: circuits per iteration.
+        optimizer: where their parameters come from; `fixed`, `perturb` and `random` are controls.
+        tolerance, patience: converged when `energy` has fallen by at most so many hartree, or by
+            less than the batches' error bar, over so many iterations.
+        walker_retries: how often a walker whose job or circuit failed is done again at once.
+        quorum: the fewest walkers that must succeed in an iteration; empty: all.
+    """
+
+    ansatz: LUCJ = LUCJ()
+    walkers: int = Field(default=4, ge=1, description="circuits per iteration")
+    optimizer: Optimizer = DifferentialEvolution()
+    tolerance: Annotated[float, OPERATIONAL] = Field(
+        default=1e-6, ge=0, description="hartree; 0 = never converged"
+    )
+    patience: Annotated[int, OPERATIONAL] = Field(default=5, ge=1, le=MAX_PATIENCE)
+    walker_retries: Annotated[int, OPERATIONAL] = Field(default=0, ge=0)
+    quorum: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _enough_walkers(self) -> SQD:
+        if self.walkers < self.optimizer.min_walkers:
+            raise ValueError(
+                f"walkers: {self.optimizer.type} needs at least {self.optimizer.min_walkers}, "
+                f"not {self.walkers}"
+            )
+        if self.quorum is not None and self.quorum > self.walkers:
+            raise ValueError(f"quorum: {self.quorum} of {self.walkers} walkers cannot succeed")
+        return self
+
+    async def initialize(self) -> Walkers:
+        found = await self._start(self.ansatz)
+        unknown = self.optimizer.unknown(found.parameters, self.walkers)
+        energy = found.energies.hf
+        return Walkers(
+            energy=energy,
+            hamiltonian=found.hamiltonian,
+            references=found.energies,
+            start=found.parameters,
+            population=unknown,
+            trials=self.optimizer.first(found.parameters, self.walkers, current_step().rng),
+            best_parameters=found.parameters,
+            guess=Guess.nothing(found.hamiltonian.norb),
+            recent=np.array([energy]),
+        )
+
+    async def sample(self, state: Walkers) -> list[Samples | None]:
+        calls = {
+            f"walker-{i}": partial(self._walker_samples, state.hamiltonian, trial)
+            for i, trial in enumerate(state.trials)
+        }
+        found = await run_parts(
+            calls, Samples, limit=self.concurrency, retries=self.walker_retries, quorum=self.quorum
+        )
+        return list(found.values())
+
+    async def evaluate(
+        self, state: Walkers, samples: list[Samples | None]
+    ) -> list[Diagonalised | None]:
+        calls = {
+            f"walker-{i}": partial(self._walker_energy, state, shots)
+            for i, shots in enumerate(samples)
+            if shots is not None
+        }
+        missing = len(samples) - len(calls)
+        quorum = None if self.quorum is None else max(1, self.quorum)
+        found = await run_parts(
+            calls,
+            Diagonalised,
+            limit=self.concurrency,
+            retries=self.walker_retries,
+            quorum=quorum if missing == 0 or quorum is None else min(quorum, len(calls)),
+        )
+        return [found.get(f"walker-{i}") for i in range(len(samples))]
+
+    async def update(self, state: Walkers, evaluation: list[Diagonalised | None]) -> Walkers:
+        energies = np.array([math.nan if w is None else w.energy for w in evaluation])
+        done = [walker for walker in evaluation if walker is not None]
+        lowest = min(done, key=lambda walker: walker.energy)
+        require_variational(lowest.energy, state.references.fci)
+        better = lowest.energy < state.energy or not state.guess.occupancies.size
+        best = lowest if better else None
+        population = state.population.selected(state.trials, energies)
+        energy = min(state.energy, lowest.energy)
+        return Walkers(
+            energy=energy,
+            current=lowest.energy,
+            spread=float(np.nanstd(energies)),
+            error=lowest.error,
+            strings=lowest.strings,
+            dimension=lowest.dimension,
+            carried=lowest.carried,
+            valid=lowest.valid,
+            residual=float(np.fmax.reduce([walker.residual for walker in done])),
+            unconverged=sum(walker.unconverged for walker in done),
+            failed=len(evaluation) - len(done),
+            improved=int(np.sum(energies < state.population.energies)),
+            hamiltonian=state.hamiltonian,
+            references=state.references,
+            start=state.start,
+            population=population,
+            trials=self.optimizer.next(state.start, population, current_step().rng),
+            best_parameters=(
+                state.trials[int(np.nanargmin(energies))] if best else state.best_parameters
+            ),
+            guess=best.guess if best else state.guess,
+            recent=np.append(state.recent, energy)[-(MAX_PATIENCE + 1) :],
+        )
+
+    async def converged(self, previous: Walkers, current: Walkers) -> bool:
+        return has_settled(current.recent, current.error, self.tolerance, self.patience)
+
+    def tables(self, state: Walkers) -> dict[str, Table]:
+        """`sqd-energies`: this run's energy beside those of other methods."""
+        return {"sqd-energies": energy_table("SQD", state.energy, state.references)}
+
+    async def _walker_samples(self, hamiltonian: Hamiltonian, parameters: Floats) -> Samples:
+        circuit = await in_worker(self.ansatz.circuit, parameters, hamiltonian)
+        sampler = RandomSampler() if self.optimizer.uniform_bits else self.sampler
+        assert isinstance(sampler, Sampler)  # names were resolved when the run started
+        return await sampler.sample(circuit, shots=self.shots)
+
+    async def _walker_energy(self, state: Walkers, samples: Samples) -> Diagonalised:
+        seen = Seen(register(samples, state.hamiltonian.norb))
+        return await self._diagonalised(state.hamiltonian, seen, state.guess)

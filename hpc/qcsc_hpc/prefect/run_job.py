@@ -1,0 +1,219 @@
+"""One job from three saved blocks, in a flow or a hook: `run_job_from_blocks`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from pydantic import ValidationError
+
+from qcsc_hpc.machine import HPCMachine, input_digest
+from qcsc_hpc.prefect.blocks import command_block, execution_profile, hpc_profile
+from qcsc_hpc.profiles import ExecutionProfile
+from qcsc_hpc.script.job_folder import JobFolder
+from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.exactly_once.measuring import measuring
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.jobs.outcome import JobMetrics
+from qcsc_loop.prefect.server import prefect_api
+from qcsc_loop.reports.job import metrics_rows
+from qcsc_loop.steps.step import STANDALONE, Step, current_step, stepping
+from qcsc_loop.store.directory import DirectoryStore
+
+KEPT = ".qcsc-loop"  # in the work folder: the ledger, and a folder for each job
+ARTIFACT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job that ended well.
+
+    Attributes:
+        output: the end of what it wrote; `folder` has all of it, in output.log.
+    """
+
+    job_id: str
+    exit_code: int
+    metrics: JobMetrics
+    folder: Path
+    output: str
+
+
+async def run_job_from_blocks(
+    *,
+    command_block_name: str,
+    execution_profile_block_name: str,
+    hpc_profile_block_name: str,
+    work_dir: str | Path,
+    script_filename: str = "job.sh",
+    user_args: Sequence[str | Path] = (),
+    execution_profile_overrides: Mapping[str, Any] | None = None,
+    watch_poll_interval: float | None = None,
+    timeout_seconds: float | None = None,
+    metrics_artifact_key: str | None = None,
+) -> FinishedJob:
+    """Runs a command in a folder on a machine, as one job, to its end.
+
+    Inside a hook the job belongs to the current step of the run, and is done once whatever dies.
+    In a plain flow it belongs to the flow run: Prefect's retry of that finds it again.
+
+    Args:
+        work_dir: where the program runs; on a disk that the machine's nodes see.
+        script_filename: a copy of the job's script in that folder.
+        user_args: after the command's own; a `Path` is an input file, part of what the job is.
+        execution_profile_overrides: fields of the execution profile for this job.
+        watch_poll_interval: the longest pause between two questions to the scheduler, seconds.
+        timeout_seconds: after which the running job is cancelled; waiting in the queue is not
+            counted.
+        metrics_artifact_key: key of the table artifact that gets the job's metrics.
+
+    Raises:
+        BlockNotFound, InvalidParameters, JobRefused: nothing was submitted.
+        JobFailed: it ended otherwise than well.
+    """
+    with prefect_api():
+        machine = HPCMachine(
+            hpc_profile=(await hpc_profile(hpc_profile_block_name)).to_settings(),
+            execution_profile=(await execution_profile(execution_profile_block_name)).to_settings(),
+            command=(await command_block(command_block_name)).to_settings(),
+        )
+        machine = _changed(
+            machine, execution_profile_overrides or {}, watch_poll_interval, timeout_seconds
+        )
+        folder = Path(work_dir).expanduser().absolute()
+        await to_thread.run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
+        return await _run(machine, folder, script_filename, user_args, metrics_artifact_key)
+
+
+async def _run(
+    machine: HPCMachine,
+    folder: Path,
+    script_filename: str,
+    arguments: Sequence[str | Path],
+    artifact_key: str | None,
+) -> FinishedJob:
+    assert machine.command is not None
+    outer = current_step()
+    if outer.run_id != STANDALONE:
+        step = replace(outer, make_folder=lambda: folder / KEPT)
+        name = machine.command.command_name
+    else:
+        digest = await to_thread.run_sync(input_digest, [machine.command.command_name, *arguments])
+        step = await _own_step(folder)
+        name = f"{machine.command.command_name}-{digest[:12]}"
+        name += _repeated(name)
+    with stepping(step):
+        # inside a loop the run's own measuring goes on beside it
+        if outer.run_id != STANDALONE:
+            record = await _job(machine, name, arguments, folder, script_filename)
+        else:
+            async with measuring(step.ledger):
+                record = await _job(machine, name, arguments, folder, script_filename)
+            record = step.ledger.latest(record.key) or record
+    if artifact_key is not None:
+        await _publish(artifact_key, record)
+    assert record.outcome is not None and record.job_id is not None
+    return FinishedJob(
+        job_id=record.job_id,
+        exit_code=record.outcome.exit_code or 0,
+        metrics=record.metrics,
+        folder=Path(record.intent.folder),
+        output=record.outcome.tail,
+    )
+
+
+async def _job(
+    machine: HPCMachine,
+    name: str,
+    arguments: Sequence[str | Path],
+    folder: Path,
+    script_filename: str,
+) -> JobRecord:
+    def copy_script(job_folder: Path) -> None:
+        (folder / script_filename).write_bytes(JobFolder(job_folder).script.read_bytes())
+
+    assert machine.command is not None
+    done = await machine.run_job(
+        machine.command, arguments, collect=copy_script, name=name, directory=folder
+    )
+    return done.record
+
+
+def _changed(
+    machine: HPCMachine,
+    overrides: Mapping[str, Any],
+    poll_seconds: float | None,
+    run_seconds: float | None,
+) -> HPCMachine:
+    changes = {**overrides, **({} if run_seconds is None else {"run_timeout": run_seconds})}
+    try:
+        how = ExecutionProfile.model_validate({**dict(machine.execution_profile), **changes})
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        valid = list(ExecutionProfile.model_fields)
+        raise InvalidParameters("execution_profile_overrides", problems, valid) from error
+    where = machine.hpc_profile
+    if poll_seconds is not None:
+        where = where.model_copy(update={"poll_seconds": poll_seconds})
+    return machine.model_copy(update={"execution_profile": how, "hpc_profile": where})
+
+
+def _flow_run() -> FlowRun | None:
+    """The flow run that this is called in, if it is."""
+    context = FlowRunContext.get()
+    return context.flow_run if context is not None else None
+
+
+async def _own_step(folder: Path) -> Step:
+    """A step for a job outside any loop; its ledger lies in the work folder."""
+    flow_run = _flow_run()
+    uid = str(flow_run.id) if flow_run is not None else secrets.token_hex(16)
+    ledger = Ledger(run_id="jobs", run_uid=uid, store=DirectoryStore(folder / KEPT))
+    await to_thread.run_sync(ledger.load)
+    place = folder / KEPT / uid[:8]
+    return Step(run_id="jobs", name="job", make_folder=lambda: place, ledger=ledger)
+
+
+_calls: Counter[tuple[str, int, str]] = Counter()
+
+
+def _repeated(name: str) -> str:
+    """Which call of the same job this is, in this attempt of the flow run."""
+    flow_run = _flow_run()
+    if flow_run is None:
+        return ""
+    call = (str(flow_run.id), flow_run.run_count, name)
+    _calls[call] += 1
+    return f"-{_calls[call]}" if _calls[call] > 1 else ""
+
+
+async def _publish(key: str, record: JobRecord) -> None:
+    """The job's metrics as a table; that it cannot be shown is no fault of the job."""
+    try:
+        with anyio.fail_after(ARTIFACT_SECONDS):
+            async with get_client() as client:
+                flow_run = _flow_run()
+                await client.create_artifact(
+                    ArtifactCreate(
+                        key=key,
+                        type="table",
+                        description=f"Job {record.job_id}: {record.key.name}",
+                        data=json.dumps(metrics_rows(record)),
+                        flow_run_id=flow_run.id if flow_run is not None else None,
+                    )
+                )
+    except Exception as error:  # reporting never fails a job
+        current_step().logger.warning("the job's metrics are not on the server: %r", error)

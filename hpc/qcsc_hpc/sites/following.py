@@ -1,0 +1,241 @@
+"""Following jobs: one question to the scheduler for all of them, and a look at their folders.
+
+A job that comes to its own end is seen by its exit record, at the price of a `stat`; the scheduler
+is then asked at once. What it does not come to by itself - a time limit, a dead node - is seen by
+asking, seldom: the longer a job has stood as it stands, the rarer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import anyio
+from anyio import to_thread
+
+from qcsc_hpc.schedulers.scheduler import Scheduler, Status
+from qcsc_hpc.script.job_folder import ExitRecord, JobFolder
+from qcsc_hpc.sites.commands import Commands
+from qcsc_hpc.sites.verdict import Sighting
+from qcsc_loop.errors import InputError
+from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.jobs.site import PlacedJob
+
+FIRST_ASK_SECONDS = 1.0  # after submission; then a quarter of the time the job has stood so
+AGAIN_SECONDS = 0.25  # after an answer that comes too early: the script has ended
+GAP_SECONDS = 0.5  # between questions where many jobs end at their own times
+MANY = 4
+CLEARING_SECONDS = 0.05  # from a script's end until the scheduler has heard of it
+LOOK_SECONDS = 0.02  # between looks at a young job's folder; later a fiftieth of its age
+LONGEST_LOOK_SECONDS = 1.0
+LOG_BYTES = 64 * 1024  # shown of a log at one look
+IDS_A_QUESTION = 200
+
+
+@dataclass
+class Followed:
+    """A job, and what has been seen of it."""
+
+    job: PlacedJob
+    folder: JobFolder
+    output: Callable[[str], None]
+    trouble: Callable[[str], None]
+    status: Status | None = None
+    record: ExitRecord | None = None
+    answered: bool = False  # the scheduler has said something, if only that it knows nothing
+    unknown_since: float | None = None
+    final_since: float | None = None
+    changed: float = field(default_factory=time.monotonic)
+    ask_at: float = field(default_factory=lambda: time.monotonic() + FIRST_ASK_SECONDS)
+    look_at: float = field(default_factory=time.monotonic)
+    log_position: int = 0
+    news: anyio.Event = field(default_factory=anyio.Event)
+    refused: InputError | None = None
+
+    def sighting(self) -> Sighting | None:
+        """What is known; None before the scheduler has answered."""
+        now = time.monotonic()
+        if not self.answered:
+            return None
+        return Sighting(
+            status=self.status,
+            record=self._record_of_this_start(),
+            unknown_seconds=0.0 if self.unknown_since is None else now - self.unknown_since,
+            final_seconds=0.0 if self.final_since is None else now - self.final_since,
+        )
+
+    async def look(self, seconds: float) -> Sighting | None:
+        """What is known after the next news, or after so many seconds."""
+        with anyio.move_on_after(seconds):
+            await self.news.wait()
+        self.news = anyio.Event()
+        if self.refused is not None:
+            raise self.refused
+        return self.sighting()
+
+    def _record_of_this_start(self) -> ExitRecord | None:
+        """Not the one that a start left which was killed to be made again."""
+        told = self.status.restarts if self.status else None
+        noted = self.record.restarts if self.record else None
+        return None if None not in (told, noted) and told != noted else self.record
+
+    # for the watch
+
+    def told(self, status: Status | None, longest: float) -> None:
+        now = time.monotonic()
+        before = self.status.state if self.status else None
+        if status is None:
+            self.unknown_since = self.unknown_since or now
+        else:
+            self.unknown_since = None
+            if status.state is not before:
+                self.changed = now
+            if status.state.final:
+                self.final_since = self.final_since or now
+            else:
+                self.final_since = None
+        self.status, self.answered = status, True
+        self.ask_at = now + self._pause(now, longest)
+        self.news.set()
+
+    def _pause(self, now: float, longest: float) -> float:
+        state = self.status.state if self.status else None
+        # a waiting job's record is of an earlier start, and the next may be long in coming
+        ends = self._record_of_this_start() is not None and state is not JobState.PENDING
+        if ends or state is JobState.ENDING:
+            return AGAIN_SECONDS
+        since = self.unknown_since or self.final_since or self.changed
+        return min(max(FIRST_ASK_SECONDS, (now - since) / 4), longest)
+
+    def found(self, record: ExitRecord | None, text: str, position: int) -> None:
+        now = time.monotonic()
+        if text:
+            self.output(text)
+        self.log_position = position
+        if record is not None and record != self.record:
+            self.changed, self.ask_at = now, now + CLEARING_SECONDS
+        self.record = record  # None again when a requeued job has begun anew
+        age = now - self.changed
+        self.look_at = now + min(max(LOOK_SECONDS, age / 50), LONGEST_LOOK_SECONDS)
+
+
+class Watch:
+    """Follows all jobs of one site in one event loop, for as long as there are any."""
+
+    def __init__(self, scheduler: Scheduler, commands: Commands) -> None:
+        self._scheduler, self._commands = scheduler, commands
+        self._followed: list[Followed] = []
+        self._task: asyncio.Task[None] | None = None
+        self._more = anyio.Event()
+        self._asked = 0.0
+        self._silent = False
+
+    @asynccontextmanager
+    async def following(
+        self, job: PlacedJob, output: Callable[[str], None], trouble: Callable[[str], None]
+    ) -> AsyncIterator[Followed]:
+        """The job, followed while the block lasts."""
+        folder = JobFolder(job.folder)
+        followed = Followed(job, folder, output, trouble)
+        self._followed.append(followed)
+        self._more.set()
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._follow())
+        try:
+            yield followed
+        finally:
+            self._followed.remove(followed)
+            if not self._followed and self._task is not None:
+                task, self._task = self._task, None
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _follow(self) -> None:
+        while True:
+            now = time.monotonic()
+            due = min(min(f.look_at, max(f.ask_at, self._ask_from)) for f in self._followed)
+            with anyio.move_on_after(max(0.0, due - now)):
+                await self._more.wait()
+            self._more = anyio.Event()
+            await self._look()
+            now = time.monotonic()
+            if now >= self._ask_from and any(f.ask_at <= now for f in self._followed):
+                await self._ask()
+                self._asked = time.monotonic()
+
+    @property
+    def _ask_from(self) -> float:
+        return self._asked + GAP_SECONDS if len(self._followed) > MANY else 0.0
+
+    async def _look(self) -> None:
+        now = time.monotonic()
+        # those that are nearly due, too: many jobs must not be many looks
+        due = [f for f in self._followed if f.look_at <= now + LOOK_SECONDS]
+        if due:
+            await self._look_at(due)
+
+    async def _look_at(self, some: list[Followed]) -> None:
+        seen = await to_thread.run_sync(_looked_at, [(f.folder, f.log_position) for f in some])
+        for followed, (record, text, position) in zip(some, seen, strict=True):
+            own = record if record is not None and record.job == followed.job.job_id else None
+            followed.found(own, text, position)
+
+    async def _ask(self) -> None:
+        longest = self._scheduler.where.poll_seconds
+        asked = self._followed[:]
+        try:
+            statuses = await self._statuses(list(dict.fromkeys(f.job.job_id for f in asked)))
+        except InputError as error:  # no patience helps: there is no such command here
+            for followed in asked:
+                followed.refused, followed.ask_at = error, math.inf
+                followed.news.set()
+            return
+        except Exception as error:  # an answer that nobody foresaw is no answer either
+            self._say(f"{self._scheduler.name} said nothing that can be understood: {error}")
+            for followed in asked:  # no answer changes nothing but the time of the next question
+                followed.ask_at = time.monotonic() + min(1.0, longest)
+            return
+        self._silent = False
+        # what was seen before the answer may be of an earlier start, and out of date
+        over = [f for f in asked if _is_over(statuses.get(f.job.job_id))]
+        if over:
+            await self._look_at(over)
+        for followed in asked:
+            followed.told(statuses.get(followed.job.job_id), longest)
+
+    async def _statuses(self, ids: list[str]) -> dict[str, Status]:
+        found: dict[str, Status] = {}
+        for start in range(0, len(ids), IDS_A_QUESTION):
+            some = ids[start : start + IDS_A_QUESTION]
+            answer = await self._commands.ask(self._scheduler.status(some))
+            found |= self._scheduler.statuses(answer)
+            rest = [job_id for job_id in some if job_id not in found]
+            if rest and (question := self._scheduler.history(rest)) is not None:
+                found |= self._scheduler.histories(await self._commands.ask(question))
+        return found
+
+    def _say(self, why: str) -> None:
+        """Once per outage, and to one: the others wait for the same."""
+        if not self._silent and self._followed:
+            self._followed[0].trouble(f"{why}; its jobs go on, and it is asked again")
+        self._silent = True
+
+
+def _is_over(status: Status | None) -> bool:
+    return status is not None and (status.state.final or status.state is JobState.ENDING)
+
+
+def _looked_at(
+    places: list[tuple[JobFolder, int]],
+) -> list[tuple[ExitRecord | None, str, int]]:
+    seen: list[tuple[ExitRecord | None, str, int]] = []
+    for folder, position in places:
+        record = folder.exit()  # first: what was written before it is in the log
+        text, after = folder.written_since(position, LOG_BYTES)
+        seen.append((record, text, after))
+    return seen

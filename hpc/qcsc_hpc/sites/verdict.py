@@ -1,0 +1,85 @@
+"""How a job ended: the scheduler's final state first, the job's own record second, else LOST."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcsc_hpc.schedulers.scheduler import Status
+from qcsc_hpc.script.job_folder import ExitRecord
+from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+
+RECORD_SECONDS = 10.0  # for an exit record to be seen through a network file system's cache
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """All that is known of a job at one moment.
+
+    Attributes:
+        status: the scheduler's last word; None if it does not know the job.
+        record: the job's own account of its end.
+        unknown_seconds: for how long the scheduler, when it answered, has not known it.
+        final_seconds: for how long the scheduler has said that it is over.
+    """
+
+    status: Status | None = None
+    record: ExitRecord | None = None
+    unknown_seconds: float = 0.0
+    final_seconds: float = 0.0
+
+
+def reach_verdict(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
+    """The outcome, without the output's tail; None while it cannot be known."""
+    status, record = seen.status, seen.record
+    if status is None:
+        return _forgotten(seen, lost_seconds)
+    metrics = status.metrics.over(_own_times(record))
+    if not status.state.final:
+        if record is None or status.state is not JobState.ENDING:
+            return None
+        # its script came to its own end; only the clearing away is left
+        return own_end(record, metrics)
+    if status.state is JobState.COMPLETED:
+        if record is not None:
+            return own_end(record, metrics)
+        if seen.final_seconds < RECORD_SECONDS:
+            return None
+        why = "the scheduler says COMPLETED, but the job left no record of its end"
+        return JobOutcome(state=JobState.LOST, reason=why, metrics=metrics)
+    return JobOutcome(
+        state=status.state,
+        exit_code=record.exit_code if record else status.exit_code or None,
+        signal=status.signal,
+        reason=_fault(record) or status.reason,
+        metrics=metrics,
+    )
+
+
+def _forgotten(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
+    if seen.record is not None and seen.unknown_seconds >= min(RECORD_SECONDS, lost_seconds):
+        return own_end(seen.record, _own_times(seen.record))
+    if seen.unknown_seconds >= lost_seconds:
+        why = f"no command of the scheduler has known it for {seen.unknown_seconds:.0f} s"
+        return JobOutcome(state=JobState.LOST, reason=why)
+    return None
+
+
+def own_end(record: ExitRecord, metrics: JobMetrics) -> JobOutcome:
+    """The outcome by the job's own account."""
+    return JobOutcome(
+        state=JobState.COMPLETED if record.exit_code == 0 else JobState.FAILED,
+        exit_code=record.exit_code,
+        reason=_fault(record),
+        metrics=metrics,
+    )
+
+
+def _fault(record: ExitRecord | None) -> str:
+    return f"{record.fault} failed" if record is not None and record.fault else ""
+
+
+def _own_times(record: ExitRecord | None) -> JobMetrics:
+    if record is None:
+        return JobMetrics()
+    started, ended = record.times
+    return JobMetrics(started=started, ended=ended)

@@ -1,0 +1,200 @@
+"""`list` and `show`: what a store knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.ledger import job_records
+from qcsc_loop.jobs.site import site_from
+from qcsc_loop.loop.outcome import json_scalars
+from qcsc_loop.parameters.environment import environment
+from qcsc_loop.reports.placement_cost import placement_cost
+from qcsc_loop.reports.run import curve, headline, number, phases, scalars_line
+from qcsc_loop.reports.tables import plain_table, wide_console
+from qcsc_loop.rules.reason import stop_message
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal, journals
+from qcsc_loop.store.records import Commit
+
+LAST = 10
+
+
+def list_runs(*, store: Path | None, as_json: bool) -> None:
+    """Prints the runs of a store, newest last."""
+    found = DirectoryStore(store or environment().store)
+    rows = sorted((_row(journal) for journal in journals(found)), key=lambda row: row["created"])
+    if as_json:
+        print(json.dumps(rows))
+        return
+    if not rows:
+        print(f"no runs in {found.place}; start one with: qcsc-loop run bitcount")
+        return
+    columns = ("run", "algorithm", "status", "iteration", "scalars", "created")
+    table = plain_table(*columns, left={"run", "algorithm", "status", "scalars", "created"})
+    for row in rows:
+        scalars = scalars_line({k: float(v) for k, v in row["scalars"].items()})
+        created = row["created"][:19].replace("T", " ")
+        table.add_row(
+            row["run_id"], row["algorithm"], row["status"], str(row["iteration"]), scalars, created
+        )
+    wide_console().print(table)
+
+
+def _row(journal: Journal) -> dict[str, Any]:
+    try:
+        record, history = journal.record(), journal.history()
+        last = history[-1] if history else None
+        return {
+            "run_id": journal.run_id,
+            "algorithm": record.settings.algorithm.rpartition(":")[2],
+            "status": run_status(journal),
+            "iteration": last.iteration if last else 0,
+            "scalars": json_scalars(last.scalars) if last else {},
+            "created": record.created.isoformat(),
+        }
+    except QcscLoopError as error:
+        return {"run_id": journal.run_id, "algorithm": "?", "status": f"damaged: {error}",
+                "iteration": 0, "scalars": {}, "created": ""}  # fmt: skip
+
+
+def run_status(journal: Journal) -> str:
+    """'running', 'crashed', 'new', or why the last driver stopped."""
+    epoch = journal.newest_epoch()
+    if not epoch:
+        return "new"
+    end = journal.end(epoch)
+    if end is not None:
+        return str(end.reason)
+    return "running" if journal.driven_for(journal.epoch(epoch)) else "crashed"
+
+
+def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:
+    """Prints one run."""
+    journal = Journal(DirectoryStore(store or environment().store), run_id)
+    journal.record()  # before anything is printed: there may be no such run
+    if as_json:
+        print(json.dumps(_facts(journal)))
+    else:
+        _print(journal, wide_console())
+
+
+def _facts(journal: Journal) -> dict[str, Any]:
+    epochs, jobs = journal.epochs(), job_records(journal.store, journal.run_id)
+    return {
+        **_row(journal),
+        "record": _plain(journal.record()),
+        "settings": _plain(journal.settings()),
+        "drivers": [{**_plain(e), "end": _plain(journal.end(e.epoch))} for e in epochs],
+        "history": [_plain(commit) for commit in journal.history()],
+        "jobs": [_job_facts(job) for job in jobs],
+        "placement": cost.facts() if (cost := placement_cost(jobs)) else None,
+    }
+
+
+def _job_facts(job: JobRecord) -> dict[str, Any]:
+    return {
+        **_plain(job.key),
+        "job_id": job.job_id,
+        "state": job.state,
+        "fault": job.fault,
+        "site": job.intent.site,
+        "folder": job.intent.folder,
+        "outcome": _plain(job.outcome),
+        "metrics": _plain(job.metrics),
+    }
+
+
+def _plain(record: Any) -> Any:
+    return None if record is None else json.loads(record.model_dump_json())
+
+
+def _print(journal: Journal, console: Console) -> None:
+    record, settings, history = journal.record(), journal.settings(), journal.history()
+    facts = {
+        "run": journal.run_id,
+        "algorithm": settings.algorithm,
+        "status": _status_line(journal),
+        "seed": record.seed,
+        "created": f"{record.created.astimezone():%Y-%m-%d %H:%M:%S}",
+        "stop": json.dumps(settings.stop.model_dump(mode="json")),
+        "parameters": json.dumps(settings.parameters),
+        "folder": f"{journal.store.place}/{journal.run_id}",
+    }
+    for name, value in facts.items():
+        console.print(f"[dim]{name:<11}[/dim]", end="")
+        console.print(str(value), markup=False)
+    _print_drivers(journal, console)
+    _print_history(history, console)
+    jobs = job_records(journal.store, journal.run_id)
+    _print_jobs(jobs, console)
+    if (cost := placement_cost(jobs)) is not None:
+        console.print()
+        console.print(cost.words(), style="dim", markup=False)
+    end = journal.end(journal.newest_epoch()) if journal.newest_epoch() else None
+    if end is not None and end.error:
+        console.print()
+        console.print(end.error, markup=False)
+    if end is not None and end.traceback:
+        console.print()
+        console.print(end.traceback, markup=False)
+
+
+def _status_line(journal: Journal) -> str:
+    end = journal.end(journal.newest_epoch()) if journal.newest_epoch() else None
+    if end is None:
+        now = run_status(journal)
+        return f"{now}; to go on: qcsc-loop resume {journal.run_id}" if now == "crashed" else now
+    return stop_message(end.reason, end.iteration, end.because)
+
+
+def _print_drivers(journal: Journal, console: Console) -> None:
+    for epoch in journal.epochs():
+        end = journal.end(epoch.epoch)
+        how = str(end.reason) if end else "no end"
+        who = f"process {epoch.holder.pid} on {epoch.holder.host}"
+        console.print(f"[dim]{'driver':<11}[/dim]", end="")
+        console.print(
+            f"{epoch.epoch}: {who} since {epoch.since.astimezone():%Y-%m-%d %H:%M:%S}, {how}",
+            markup=False,
+        )
+
+
+def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
+    """The last jobs that were somebody's queue's, and all that may be alive."""
+    remote = [job for job in jobs if site_from(job.intent.site).remote]
+    shown = [job for job in remote[:-LAST] if not job.over] + remote[-LAST:]
+    if not shown:
+        return
+    table = plain_table(
+        "job", "id", "state", "queue (s)", "run (s)", "nodes", left={"job", "id", "state"}
+    )
+    for job in shown:
+        times = (job.metrics.queue_seconds, job.metrics.run_seconds)
+        seconds = ["" if time is None else f"{max(0.0, time):.1f}" for time in times]
+        nodes = "" if job.metrics.nodes is None else str(job.metrics.nodes)
+        table.add_row(str(job.key), job.job_id or "", job.state, *seconds, nodes)
+    console.print()
+    console.print(table)
+
+
+def _print_history(history: list[Commit], console: Console) -> None:
+    if not history:
+        return
+    name, values = headline(history)
+    names = list(history[-1].scalars)
+    steps = phases(history[-LAST:])
+    table = plain_table("iteration", *names, *(f"{step} (s)" for step in steps))
+    for commit in history[-LAST:]:
+        scalars = [number(commit.scalars[n]) if n in commit.scalars else "" for n in names]
+        seconds = [f"{commit.seconds[s]:.3f}" if s in commit.seconds else "" for s in steps]
+        table.add_row(str(commit.iteration), *scalars, *seconds)
+    console.print()
+    console.print(table)
+    if line := curve(values):
+        console.print(f"[dim]{name}[/dim] [cyan]{line}[/cyan]")

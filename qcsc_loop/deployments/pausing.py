@@ -1,0 +1,72 @@
+"""A run that cannot go on without a person: its flow run is suspended, and holds no process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.context import FlowRunContext
+from prefect.flow_runs import asuspend_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+from qcsc_loop.rules.limits import stop_rule
+from qcsc_loop.rules.reason import Reason, stop_message
+from qcsc_loop.rules.stop import StopRule
+from qcsc_loop.store.journal import Journal
+
+
+class Changes(RunInput):
+    """What may be changed before a run goes on; empty: as it was."""
+
+    max_iterations: int | None = Field(default=None, ge=0)
+    max_qpu_seconds: float | None = Field(default=None, gt=0)
+    max_shots: float | None = Field(default=None, gt=0)
+    max_node_hours: float | None = Field(default=None, gt=0)
+    algorithm: dict[str, Any] = Field(
+        default={}, description="parameters that change no result, such as machine"
+    )
+
+    def stop_rule(self) -> StopRule | None:
+        """Limits in place of the run's; None: as they were."""
+        return stop_rule(
+            self.max_iterations, self.max_qpu_seconds, self.max_shots, self.max_node_hours
+        )
+
+
+async def wait_for_a_person(journal: Journal) -> None:
+    """Suspends the flow run if its run has stopped; the flow is not returned to.
+
+    Resumed, in the UI or by `prefect flow-run resume`, the flow run begins anew, and `answer` has
+    what the person said. `qcsc-loop resume` goes on with the run too, and leaves the flow run.
+    """
+    if (context := FlowRunContext.get()) is None or context.flow_run is None:
+        return
+    if context.flow_run.deployment_id is None:
+        return  # nothing could start it again
+    epoch = journal.newest_epoch()
+    end = journal.end(epoch) if epoch else None
+    if end is None or end.reason not in (Reason.FAILED, Reason.BUDGET):
+        return
+    what = stop_message(end.reason, end.iteration, end.error or end.because)
+    text = (
+        f"Run **{journal.run_id}**: {what}\n\nResume this flow run to go on, with changes if "
+        f"need be; or on a command line: `qcsc-loop resume {journal.run_id} --set ...`"
+    )
+    await asuspend_flow_run(
+        wait_for_input=Changes.with_initial_data(description=text), key=_key(epoch)
+    )
+
+
+async def answer(journal: Journal) -> Changes | None:
+    """What a person said when this flow run was resumed; None if it was never suspended."""
+    context = FlowRunContext.get()
+    assert context is not None and context.flow_run is not None
+    asked = context.flow_run.empirical_policy.pause_keys or set()
+    keys = [key for key in map(_key, range(journal.newest_epoch(), 0, -1)) if key in asked]
+    if not keys:
+        return None
+    return await asuspend_flow_run(wait_for_input=Changes, key=keys[0])
+
+
+def _key(epoch: int) -> str:
+    return f"epoch-{epoch}"

@@ -1,0 +1,66 @@
+"""Ending whatever a run's ledger shows alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anyio import to_thread
+
+from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.exactly_once.ending import end_job
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.ledger import Ledger, job_records
+from qcsc_loop.jobs.site import site_from
+from qcsc_loop.parameters.environment import environment
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import EndRecord
+
+
+async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list[JobRecord]:
+    """Ends the jobs of a run that nobody drives, and records how they ended.
+
+    Args:
+        tell: told of each job that was ended, or why it could not be.
+
+    Returns:
+        The jobs that may still be alive: their site did not answer.
+
+    Raises:
+        RunLocked: the run has a driver, which ends its own jobs.
+    """
+    record = await to_thread.run_sync(journal.record)
+    if all(job.over for job in await to_thread.run_sync(job_records, journal.store, record.run_id)):
+        return []
+    before = await to_thread.run_sync(_last_end, journal)
+    settings = await to_thread.run_sync(journal.settings)
+    lease = await to_thread.run_sync(journal.claim, settings, {}, environment().lease_seconds)
+    left: list[JobRecord] = []
+    try:
+        ledger = Ledger(
+            run_id=record.run_id,
+            run_uid=record.created.isoformat(),
+            store=journal.store,
+            epoch=lease.epoch,
+            check=lease.check,
+        )
+        await to_thread.run_sync(ledger.load)
+        for job in ledger.unfinished():
+            try:
+                tell(await end_job(ledger, job, site_from(job.intent.site)), "")
+            except QcscLoopError as error:
+                left.append(job)
+                tell(job, str(error))
+    finally:
+        # the run ended as it did before, whoever cleaned up after it
+        lease.release(before.model_copy(update={"epoch": lease.epoch}))
+    return left
+
+
+def _last_end(journal: Journal) -> EndRecord:
+    """How the last driver ended; for one that was killed, that it did."""
+    epoch = journal.newest_epoch()
+    known = journal.end(epoch) if epoch else None
+    history = journal.history()
+    iteration = history[-1].iteration if history else 0
+    return known or EndRecord(epoch=epoch + 1, reason=Reason.INTERRUPTED, iteration=iteration)

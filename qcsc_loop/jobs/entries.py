@@ -1,0 +1,137 @@
+"""A ledger's lines, and what they say together of one job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+from qcsc_loop.store.records import now
+
+if TYPE_CHECKING:
+    pass
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    key: JobKey
+    epoch: int
+    at: datetime = Field(default_factory=now)
+
+
+class Intent(_Line):
+    """About to be submitted.
+
+    Attributes:
+        site: settings from which `site_from` makes the site again.
+        folder: the job's own, as the driver names it.
+        input_sha256: over the command and all its input files.
+    """
+
+    kind: Literal["intent"] = "intent"
+    site: dict[str, Any]
+    folder: str
+    input_sha256: str
+
+
+class Submitted(_Line):
+    """The site has it under this id."""
+
+    kind: Literal["submitted"] = "submitted"
+    job_id: str
+
+
+class Cancelling(_Line):
+    """It is to end; its outcome will not be used."""
+
+    kind: Literal["cancelling"] = "cancelling"
+
+
+class Finished(_Line):
+    """How it ended, as its site says."""
+
+    kind: Literal["finished"] = "finished"
+    outcome: JobOutcome
+
+
+class Collected(_Line):
+    """Its results were read.
+
+    Attributes:
+        fault: what was wrong with them; empty if they are good.
+    """
+
+    kind: Literal["collected"] = "collected"
+    fault: str = ""
+
+
+class Measured(_Line):
+    """What the site's accounting said later."""
+
+    kind: Literal["measured"] = "measured"
+    metrics: JobMetrics
+
+
+Line = Annotated[
+    Intent | Submitted | Cancelling | Finished | Collected | Measured, Field(discriminator="kind")
+]
+LINE: TypeAdapter[Line] = TypeAdapter(Line)
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """All that the ledger says of one job."""
+
+    intent: Intent
+    job_id: str | None = None
+    cancelling: bool = False
+    outcome: JobOutcome | None = None
+    fault: str | None = None  # None: not collected; empty: good
+    metrics: JobMetrics = field(default_factory=JobMetrics)
+
+    @property
+    def key(self) -> JobKey:
+        return self.intent.key
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it runs, waits or may turn up any more."""
+        return self.outcome is not None
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether it ended otherwise than well: another attempt is a new job."""
+        if self.outcome is None:
+            return False
+        return self.outcome.state is not JobState.COMPLETED or bool(self.fault)
+
+    @property
+    def state(self) -> str:
+        """In a word, for people."""
+        if self.outcome is not None:
+            return "FAILED" if self.fault else str(self.outcome.state)
+        if self.cancelling:
+            return "cancelling"
+        return "submitted" if self.job_id else "intended"
+
+    def after(self, line: Line) -> JobRecord:
+        """With one more line."""
+        match line:
+            case Submitted():
+                return replace(self, job_id=line.job_id)
+            case Cancelling():
+                return replace(self, cancelling=True)
+            case Finished():
+                metrics = line.outcome.metrics.over(self.metrics)
+                return replace(self, outcome=line.outcome, metrics=metrics)
+            case Collected():
+                return replace(self, fault=line.fault)
+            case Measured():
+                return replace(self, metrics=line.metrics.over(self.metrics))
+            case _:
+                return self

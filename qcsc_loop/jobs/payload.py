@@ -1,0 +1,24 @@
+"""What is known of a job's payload before it is submitted: for whoever collects or reports it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qcsc_loop.concurrency.whole_file import write_whole
+
+SUBMISSION = "submission.json"
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Keeps them in the job's folder."""
+    with write_whole(folder / SUBMISSION) as file:
+        file.write(json.dumps(facts).encode())
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What was kept. Raises FileNotFoundError where nothing was."""
+    facts: dict[str, Any] = json.loads((folder / SUBMISSION).read_bytes())
+    return facts

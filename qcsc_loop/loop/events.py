@@ -1,0 +1,74 @@
+"""What an observer is told of a run and its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcsc_loop.events import Event
+from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
+from qcsc_loop.values.document import Document
+
+
+@dataclass(frozen=True)
+class Preparing(Event):
+    """Something that takes a while before the run can start."""
+
+    doing: str
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A driver holds the run and is about to work.
+
+    Attributes:
+        record: what the run is.
+        epoch: this driver.
+        resumed_from: the iteration it goes on from; None for a new run.
+    """
+
+    record: RunRecord
+    epoch: EpochRecord
+    resumed_from: int | None
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    """A hook is about to be called."""
+
+    iteration: int
+    step: str
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class StepReused(Event):
+    """A step's result was taken from the record of an earlier driver, not computed again."""
+
+    iteration: int
+    step: str
+
+
+@dataclass(frozen=True)
+class StepRetried(Event):
+    """A hook raised and will be called again."""
+
+    iteration: int
+    step: str
+    error: str
+    wait: float
+
+
+@dataclass(frozen=True)
+class IterationCommitted(Event):
+    """An iteration is durable."""
+
+    commit: Commit
+    state: Document
+
+
+@dataclass(frozen=True)
+class RunStopped(Event):
+    """The driver is done with the run; the reason may be an interruption or a fault."""
+
+    run_id: str
+    end: EndRecord

@@ -1,0 +1,134 @@
+"""Calling a hook: its step's context, its retries, and the check of what it returns."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import anyio
+from pydantic import ValidationError
+
+from qcsc_loop.errors import HookFailed, InputError, LeaseLost, WrongHookType
+from qcsc_loop.events import Event
+from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.loop.events import StepRetried, StepStarted
+from qcsc_loop.loop.hooks import AnyHooks
+from qcsc_loop.loop.options import Around, Call
+from qcsc_loop.loop.provenance import source_file
+from qcsc_loop.rules.retry import Retry
+from qcsc_loop.steps.run_cache import CompiledCircuits
+from qcsc_loop.steps.step import Step, stepping
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.values.codec import Codec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Returned(Generic[T]):
+    """What a hook gave.
+
+    Attributes:
+        seconds: its last attempt took.
+        usage: all its attempts cost, by name.
+    """
+
+    value: T
+    seconds: float
+    usage: Counter[str]
+
+
+@dataclass(frozen=True)
+class HookCaller:
+    """Calls the hooks of one algorithm in one run."""
+
+    algorithm: type[AnyHooks]
+    journal: Journal
+    ledger: Ledger
+    compiled: CompiledCircuits
+    run_seed: int
+    retry: Retry
+    around: Around
+    tell: Callable[[Event], None]
+
+    async def __call__(
+        self, hook: str, iteration: int, codec: Codec[T], call: Call[T]
+    ) -> Returned[T]:
+        """What the hook returns, checked, and what it took.
+
+        Raises:
+            HookFailed: it raised, and is not retried.
+            LeaseLost: another driver has the run.
+            WrongHookType: it returned something else than its class declares.
+        """
+        attempt = 0
+        usage: Counter[str] = Counter()
+        while True:
+            try:
+                value, seconds = await self._attempt(hook, iteration, attempt, usage, call)
+                return Returned(self._checked(hook, codec, value), seconds, usage)
+            except LeaseLost:  # nothing that the hook did
+                raise
+            except Exception as error:
+                wait = self.retry.wait(hook, error, attempt)
+                if wait is None:
+                    raise self._failure(hook, iteration, error) from error
+                self.tell(StepRetried(iteration, hook, f"{type(error).__name__}: {error}", wait))
+                await anyio.sleep(wait)
+                attempt += 1
+
+    async def _attempt(
+        self, hook: str, iteration: int, attempt: int, usage: Counter[str], call: Call[T]
+    ) -> tuple[T, float]:
+        step = Step(
+            run_id=self.journal.run_id,
+            run_seed=self.run_seed,
+            iteration=iteration,
+            name=hook,
+            attempt=attempt,
+            ledger=self.ledger,
+            usage=usage,
+            compiled=self.compiled,
+            make_folder=partial(self.journal.work_folder, iteration, hook),
+        )
+        self.tell(StepStarted(iteration, hook, attempt))
+        started = time.perf_counter()
+        with stepping(step):
+            value = await self.around(hook, iteration, call)
+        return value, time.perf_counter() - started
+
+    def _checked(self, hook: str, codec: Codec[T], value: object) -> T:
+        try:
+            return codec.check(value)
+        except (ValidationError, TypeError) as error:
+            returned, name = type(value).__name__, self.algorithm.__name__
+            raise WrongHookType(name, hook, codec.name, returned, _detail(error)) from error
+
+    def _failure(self, hook: str, iteration: int, error: Exception) -> Exception:
+        if isinstance(error, WrongHookType | InputError):  # each says itself what to do
+            return error
+        where, run_id = _where(error, self.algorithm), self.journal.run_id
+        return HookFailed(self.algorithm.__name__, hook, iteration, run_id, where, error)
+
+
+def _detail(error: ValidationError | TypeError) -> str:
+    if not isinstance(error, ValidationError):
+        return ""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else ""
+
+
+def _where(error: Exception, algorithm: type) -> str:
+    """The line of the algorithm's own files that raised, or called what raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [kind for kind in algorithm.__mro__ if not kind.__module__.startswith("qcsc_loop.")]
+    files = {str(source_file(kind)) for kind in theirs}
+    frame = next((f for f in reversed(frames) if f.filename in files), None)
+    return f"{Path(frame.filename).name}:{frame.lineno}" if frame else ""

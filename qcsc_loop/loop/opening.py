@@ -1,0 +1,126 @@
+"""Opening a run for driving: a new one, or an existing one that asks for the same results."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from qcsc_loop.concurrency.loading import class_reference
+from qcsc_loop.errors import InvalidParameters, InvalidRunId, ParametersChanged
+from qcsc_loop.loop.hooks import AnyHooks
+from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.provenance import describe_driver
+from qcsc_loop.parameters.compare import find_differences, to_plain
+from qcsc_loop.parameters.environment import environment
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal, Lease
+from qcsc_loop.store.records import EndRecord, RunRecord, Settings
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that this process drives.
+
+    Attributes:
+        source_changed: the algorithm's file is not the one the run was started with.
+    """
+
+    journal: Journal
+    lease: Lease
+    record: RunRecord
+    settings: Settings
+    source_changed: bool
+
+    def give_back(self) -> None:
+        """Frees the run again: its driver was cancelled before it did anything."""
+        history = self.journal.history()
+        self.lease.release(
+            EndRecord(
+                epoch=self.lease.epoch,
+                reason=Reason.INTERRUPTED,
+                iteration=history[-1].iteration if history else 0,
+            )
+        )
+
+
+def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opened:
+    """Creates or reopens the run, and claims it.
+
+    Args:
+        algorithm: with every block's name replaced by what it stands for.
+        given: as the caller gave it.
+
+    Raises:
+        InvalidRunId, InvalidParameters: an option is out of range.
+        ParametersChanged: the run exists and was started for other results.
+        RunLocked: another driver holds it.
+    """
+    defaults = environment()
+    store = options.get("store") or DirectoryStore(defaults.store)
+    run_id = options["run_id"] if "run_id" in options else new_run_id(type(algorithm))
+    lease_seconds = options.get("lease_seconds", defaults.lease_seconds)
+    if not lease_seconds > 0:
+        raise InvalidParameters("run", [f"lease_seconds: {lease_seconds} is not above 0"], [])
+    facts = {**describe_driver(type(algorithm)), **options.get("facts", {})}
+    try:
+        settings = _settings(algorithm, given, options)
+        record = RunRecord(
+            run_id=run_id, seed=options.get("seed", 0), settings=settings, provenance=facts
+        )
+    except ValidationError as error:
+        raise _refusal(error, run_id) from error
+    journal = Journal(store, run_id)
+    if not journal.create(record):
+        record = journal.record()
+        before = journal.settings()
+        _refuse_other_results(algorithm, record, before, options)
+        settings = _settings(algorithm, given, options, before)
+    lease = journal.claim(settings, facts, lease_seconds)
+    changed = record.provenance.get("source_sha256") != facts["source_sha256"]
+    return Opened(journal, lease, record, settings, changed)
+
+
+def new_run_id(algorithm: type) -> str:
+    """An id for a new run: name, time and a few random digits."""
+    name = "".join(c for c in algorithm.__name__.lower() if c.isascii() and c.isalnum())
+    return f"{name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _settings(
+    algorithm: AnyHooks, given: AnyHooks, options: RunOptions, before: Settings | None = None
+) -> Settings:
+    asked = {name: value for name, value in options.items() if name in ("stop", "keep", "retry")}
+    facts = {
+        "algorithm": class_reference(type(algorithm)),
+        "parameters": to_plain(given),
+        "resolved": to_plain(algorithm),
+    }
+    return Settings.model_validate((dict(before) if before else {}) | facts | asked)
+
+
+def _refuse_other_results(
+    algorithm: AnyHooks, record: RunRecord, before: Settings, options: RunOptions
+) -> None:
+    kind = type(algorithm)
+    changed = find_differences(algorithm, before.resolved)
+    class_before = before.algorithm.rpartition(":")[2]
+    if class_before != kind.__qualname__:
+        changed = {}  # two classes have no parameters in common
+        changed["algorithm"] = (class_before, kind.__qualname__)
+    if options.get("seed", record.seed) != record.seed:
+        changed["seed"] = (record.seed, options.get("seed"))
+    if changed:
+        raise ParametersChanged(record.run_id, changed)
+
+
+def _refusal(error: ValidationError, run_id: str) -> Exception:
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"])
+    if name == "run_id":
+        return InvalidRunId(run_id)
+    text = f"{name}: {problem['msg'].lower()} (given: {problem['input']!r})"
+    return InvalidParameters("run", [text], ["stop", "seed", "run_id", "keep", "retry"])

@@ -1,0 +1,110 @@
+"""Blocks from a file: `[block-type.name]` tables become saved blocks, and nothing else changes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.plugins import load_prefect_collections
+from prefect.utilities.dispatch import get_registry_for_type
+from pydantic import ValidationError
+
+from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.prefect.server import prefect_api
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of one block.
+
+    Attributes:
+        fields: those that change.
+    """
+
+    block: str
+    action: Literal["create", "update", "keep"]
+    fields: tuple[str, ...] = ()
+
+
+async def apply_blocks(wanted: Mapping[str, Any], file: str, *, dry_run: bool) -> list[Change]:
+    """Makes the saved blocks what the file says; with `dry_run` only says what would change.
+
+    Raises:
+        InvalidParameters: something in the file is wrong; nothing was changed.
+    """
+    load_prefect_collections()  # a block's class must be imported to be known
+    blocks = _checked(wanted, file)
+    with prefect_api():
+        async with get_client() as client:
+            changes = [await _change(client, name, block) for name, block in blocks.items()]
+            for change in changes:
+                if change.action != "keep" and not dry_run:
+                    name = change.block.partition("/")[2]
+                    await blocks[change.block].asave(name, overwrite=True, client=client)
+    return changes
+
+
+def _checked(wanted: Mapping[str, Any], file: str) -> dict[str, Block]:
+    """All blocks of the file, before the first is saved."""
+    kinds = _kinds()
+    problems: list[str] = []
+    blocks: dict[str, Block] = {}
+    for slug, tables in wanted.items():
+        if slug not in kinds or not isinstance(tables, Mapping):
+            near = difflib.get_close_matches(slug, kinds, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            problems.append(f"[{slug}…] is no block type{hint}")
+            continue
+        for name, fields in tables.items():
+            try:
+                blocks[f"{slug}/{name}"] = _block(kinds[slug], name, fields)
+            except ValueError as error:
+                problems.append(f"[{slug}.{name}] {error}")
+    if problems:
+        ours = [slug for slug, kind in kinds.items() if kind.__module__.startswith("qcsc_")]
+        raise InvalidParameters(file, problems, [f"[{slug}.NAME]" for slug in sorted(ours)])
+    return blocks
+
+
+def _kinds() -> dict[str, type[Block]]:
+    known = get_registry_for_type(Block) or {}
+    return {kind.get_block_type_slug(): kind for kind in known.values()}
+
+
+def _block(kind: type[Block], name: str, fields: Any) -> Block:
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"is no table; write [{kind.get_block_type_slug()}.{name}]")
+    # a block takes any field, and keeps what it does not know
+    if unknown := [field for field in fields if field not in kind.model_fields]:
+        near = difflib.get_close_matches(unknown[0], kind.model_fields, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"there is no field {unknown[0]!r}{hint}")
+    named = {"command_name": name, "profile_name": name}
+    defaults = {field: value for field, value in named.items() if field in _required(kind)}
+    try:
+        return kind.model_validate({**defaults, **fields})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        what = problem["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{place}: {what}" if place else what) from error
+
+
+def _required(kind: type[Block]) -> set[str]:
+    return {field for field, info in kind.model_fields.items() if info.is_required()}
+
+
+async def _change(client: PrefectClient, name: str, block: Block) -> Change:
+    slug, _, document_name = name.partition("/")
+    try:
+        saved = await client.read_block_document_by_name(document_name, slug, include_secrets=True)
+    except ObjectNotFound:
+        return Change(name, "create")
+    now = block.model_dump(mode="json", include=set(type(block).model_fields))
+    differ = [field for field, value in now.items() if saved.data.get(field) != value]
+    return Change(name, "update" if differ else "keep", tuple(differ))

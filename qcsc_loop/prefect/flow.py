@@ -1,0 +1,172 @@
+"""The same loop inside a Prefect flow: hooks as tasks, commits as artifacts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, TypeVar, Unpack
+
+import anyio
+from anyio import to_thread
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.errors import InputError
+from qcsc_loop.events import Observer, Trouble, tell
+from qcsc_loop.loop.driver import run_loop
+from qcsc_loop.loop.hooks import E, M, S
+from qcsc_loop.loop.options import Call, RunOptions, directly
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.parameters.environment import environment
+from qcsc_loop.prefect.artifacts import RunArtifacts
+from qcsc_loop.prefect.emitting import emitting
+from qcsc_loop.prefect.mirror import Mirror, mirroring
+from qcsc_loop.prefect.restore import restore
+from qcsc_loop.prefect.variables import with_variables
+from qcsc_loop.reports.run import markdown
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+
+T = TypeVar("T")
+Granularity = Literal["step", "iteration", "none"]
+
+_AS_TASKS: dict[Granularity, frozenset[str]] = {
+    "step": frozenset({"initialize", "sample", "evaluate", "update"}),
+    "iteration": frozenset({"iteration"}),
+    "none": frozenset(),
+}
+
+
+async def run_in_flow(
+    algorithm: IterativeAlgorithm[S, M, E],
+    *,
+    tasks: Granularity = "step",
+    drain_seconds: float = 10.0,
+    variables: Mapping[str, str] | None = None,
+    **options: Unpack[RunOptions],
+) -> Outcome[S]:
+    """`run_loop` in the current flow run.
+
+    Every commit becomes an artifact of the flow run, behind the loop, at most a few iterations
+    late; when the server is away the run goes on and publishes later. The flow run is named after
+    the run, and says so when it resumed one. A run that the store does not have, or whose newest
+    checkpoint is damaged there, is first brought back from its artifacts.
+
+    Args:
+        tasks: what becomes a Prefect task: each step, each iteration, or nothing. For hooks that
+            take less than about 50 ms take "iteration" or "none": thousands of tasks a minute
+            flood a small server.
+        variables: parameters, dotted if nested, that a new run takes from the Prefect variables of
+            these names; what they were is kept in its provenance. A resumed run has what it had.
+        drain_seconds: how long to wait at the end for a server that takes no checkpoints.
+        options: as for `run_loop`; `run_id` is by default made from the flow run's id, so that
+            Prefect's own retry of the flow run resumes the run.
+
+    Raises:
+        InputError: not called inside a flow; and all that `run_loop` raises.
+    """
+    flow_run, name = current_flow_run()
+    flow_run_id = flow_run.id
+    store = options.get("store") or DirectoryStore(environment().store)
+    run_id = options.get("run_id") or f"{name}-{flow_run_id.hex[:12]}"
+    observers = tuple(options.get("observers", ()))
+
+    told = partial(tell, observers)
+    journal = Journal(store, run_id)
+    async with get_client() as client:
+        artifacts = RunArtifacts(client, run_id, flow_run_id)
+        await restore(artifacts, journal)
+        if variables and not await to_thread.run_sync(journal.exists):
+            algorithm, read = await with_variables(algorithm, variables)
+            options["facts"] = {**options.get("facts", {}), "variables": read}
+        async with (
+            mirroring(artifacts, client, journal, told) as mirror,
+            emitting(journal) as emitter,
+        ):
+            options |= {
+                "store": store,
+                "run_id": run_id,
+                "observers": (*observers, mirror.observe, emitter.observe),
+                "around": _Around(mirror, _AS_TASKS[tasks]),
+            }
+            outcome = await run_loop(algorithm, **options)
+            if await mirror.drain(drain_seconds):
+                await _show(artifacts, algorithm, outcome, journal, told)
+    return outcome
+
+
+def current_flow_run() -> tuple[FlowRun, str]:
+    """The flow run that this is called in, and its flow's name as run ids have it.
+
+    Raises:
+        InputError: it is called in none.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow is None:
+        raise InputError(
+            "run_in_flow works inside a Prefect flow only; elsewhere use algorithm.run()"
+        )
+    name = re.sub(r"[^a-z0-9]+", "-", context.flow.name.lower()).strip("-")
+    return context.flow_run, name or "run"
+
+
+class _Around:
+    """Puts a Prefect task around the chosen steps, and waits for a server that is behind."""
+
+    def __init__(self, mirror: Mirror, as_tasks: frozenset[str]) -> None:
+        self._mirror = mirror
+        self._tasks = {step: _StepTask(step) for step in as_tasks}
+
+    async def __call__(self, step: str, iteration: int, call: Call[T]) -> T:
+        if step == "iteration":
+            await self._mirror.keep_up()
+        as_task = self._tasks.get(step)
+        return await (directly if as_task is None else as_task)(step, iteration, call)
+
+
+class _StepTask:
+    """One task for all calls of a step, which come one after the other.
+
+    It takes no arguments: Prefect would walk, hash and store them, seconds for a large dictionary.
+    """
+
+    def __init__(self, step: str) -> None:
+        self._call: Call[Any] | None = None
+        self._name = step
+        self._task = task(
+            name=step,
+            task_run_name=lambda: self._name,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(self._body)
+
+    async def __call__(self, step: str, iteration: int, call: Call[T]) -> T:
+        self._call, self._name = call, f"{step}[{iteration}]"
+        result: T = await self._task()
+        return result
+
+    async def _body(self) -> Any:  # whatever the step returns
+        assert self._call is not None
+        return await self._call()
+
+
+async def _show(
+    artifacts: RunArtifacts,
+    algorithm: IterativeAlgorithm[S, Any, Any],
+    outcome: Outcome[S],
+    journal: Journal,
+    told: Observer,
+) -> None:
+    """Tables and report for people; that they cannot be shown never fails a run."""
+    try:
+        with anyio.fail_after(30):
+            for key, rows in algorithm.tables(outcome.state).items():
+                await artifacts.publish_table(key, [dict(row) for row in rows])
+            await artifacts.publish_report(outcome.message, markdown(journal, outcome))
+    except Exception as error:  # reporting: whatever a server or a user's table does
+        told(Trouble(f"the run's tables are not on the server: {type(error).__name__}: {error}"))

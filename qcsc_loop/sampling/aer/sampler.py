@@ -1,0 +1,109 @@
+"""Samples from the Aer simulator, on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import anyio
+from anyio import to_thread
+from pydantic import Field
+
+from qcsc_loop.concurrency.worker import in_worker
+from qcsc_loop.errors import QcscLoopError, SamplingFailed
+from qcsc_loop.loop.provenance import installed_version
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.sampling.aer.simulator import aer_backend
+from qcsc_loop.sampling.compiling import (
+    PassManagerReference,
+    circuit_facts,
+    circuit_sha256,
+    compile_once,
+)
+from qcsc_loop.sampling.packing import flip_bits, read_registers
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.steps.step import current_step
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+Method = Literal[
+    "automatic", "statevector", "density_matrix", "stabilizer", "matrix_product_state",
+    "extended_stabilizer",
+]  # fmt: skip
+
+
+class AerSampler(Sampler):
+    """Qiskit Aer. The same step of the same run gives the same bits, in any process.
+
+    Attributes:
+        method: Aer's simulation method; "automatic" takes the stabilizer one for Clifford circuits.
+        noise_of: a fake backend, as "fake_manila": its noise, gates and coupling. A circuit of a
+            dozen qubits takes minutes.
+        bit_flip: the probability with which each measured bit is flipped: noise for any width.
+        optimization_level: of qiskit's preset pass manager.
+        threads: OpenMP threads; more than one is faster and still gives the same bits.
+        timeout: seconds after which the simulation is killed; it then runs in a process of its own,
+            which costs a second or two at first. Without one it runs in a thread.
+    """
+
+    type: Literal["aer"] = "aer"
+    method: Method = "automatic"
+    noise_of: str = Field(default="", description="a fake backend's name, as fake_manila")
+    bit_flip: float = Field(default=0.0, ge=0, le=1, description="readout noise, each bit alike")
+    optimization_level: int = Field(default=1, ge=0, le=3)
+    pass_manager: str = PassManagerReference
+    threads: Annotated[int, OPERATIONAL] = Field(default=1, ge=1)
+    timeout: Annotated[float | None, OPERATIONAL] = Field(default=None, gt=0)
+
+    async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        step = current_step()
+        step.spend(shots=shots)
+        simulator = await to_thread.run_sync(self._simulator, circuit.num_qubits)
+        try:
+            ready = await to_thread.run_sync(
+                compile_once, circuit, simulator, step, self.optimization_level, self.pass_manager
+            )
+            bits, widths = await self._simulated(ready, shots, step.seed)
+        except QcscLoopError:
+            raise
+        except Exception as error:  # qiskit and Aer raise whatever their parts raise
+            raise SamplingFailed("Aer", f"{type(error).__name__}: {error}") from error
+        if self.bit_flip:
+            rng = step.rng
+            bits = {
+                name: await to_thread.run_sync(flip_bits, rng, array, widths[name], self.bit_flip)
+                for name, array in bits.items()
+            }
+        return Samples(
+            bits=bits,
+            num_bits=widths,
+            shots=shots,
+            provenance={
+                "source": self.type,
+                "settings": self.model_dump(mode="json"),
+                "version": installed_version("qiskit-aer"),
+                "seed": step.seed,
+                "circuit_sha256": await to_thread.run_sync(circuit_sha256, ready),
+                "circuit": await to_thread.run_sync(circuit_facts, ready),
+            },
+        )
+
+    async def _simulated(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
+        """Bits and widths; by a thread, or by a process that can be killed."""
+        if self.timeout is None:
+            # C++ that cannot be interrupted: do not make a Ctrl-C wait for it
+            return await to_thread.run_sync(self._run, circuit, shots, seed, abandon_on_cancel=True)
+        with anyio.move_on_after(self.timeout):
+            return await in_worker(self._run, circuit, shots, seed)
+        raise SamplingFailed("Aer", f"the simulation took longer than {self.timeout:g} s")
+
+    def _run(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
+        from qiskit_aer.primitives import SamplerV2
+
+        simulator = self._simulator(circuit.num_qubits)
+        job = SamplerV2.from_backend(simulator, seed=seed).run([circuit], shots=shots)
+        return read_registers(job.result()[0].data)
+
+    def _simulator(self, num_qubits: int) -> Any:
+        return aer_backend(self.method, self.threads, self.noise_of, num_qubits)

@@ -1,0 +1,78 @@
+"""A fake backend through the IBM client's local mode: a rehearsal without an account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from anyio import to_thread
+from pydantic import Field
+
+from qcsc_loop.errors import QcscLoopError, SamplingFailed
+from qcsc_loop.loop.provenance import installed_version
+from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.sampling.compiling import (
+    PassManagerReference,
+    circuit_facts,
+    circuit_sha256,
+    compile_once,
+)
+from qcsc_loop.sampling.fake_backends import fake_backend
+from qcsc_loop.sampling.packing import read_registers
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.steps.step import Step, current_step
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+class FakeBackendSampler(Sampler):
+    """Samples of a fake backend, with its noise, through the code path of a real one.
+
+    Attributes:
+        backend: as "fake_manila". Wide ones are slow: 12 qubits took two minutes.
+        options: of the IBM client's simulator, such as `noise_model`; checked by it.
+    """
+
+    type: Literal["fake-backend"] = "fake-backend"
+    backend: str = "fake_manila"
+    optimization_level: int = Field(default=1, ge=0, le=3)
+    pass_manager: str = PassManagerReference
+    threads: Annotated[int, OPERATIONAL] = Field(default=1, ge=1)
+
+    async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        step = current_step()
+        step.spend(shots=shots)
+        return await to_thread.run_sync(self._run, circuit, shots, step, abandon_on_cancel=True)
+
+    def _run(self, circuit: QuantumCircuit, shots: int, step: Step) -> Samples:
+        from qiskit_ibm_runtime.executor_sampler import Sampler as IBMSampler
+
+        try:
+            backend: Any = fake_backend(self.backend)
+            ready = compile_once(circuit, backend, step, self.optimization_level, self.pass_manager)
+            backend.set_options(max_parallel_threads=self.threads)
+            sampler = IBMSampler(mode=backend)
+            sampler.options.simulator.seed_simulator = step.seed
+            result: Any = sampler.run([ready], shots=shots).result()  # either client's kind
+            data = result[0].data
+        except QcscLoopError:
+            raise
+        except Exception as error:  # the client and Aer raise whatever their parts raise
+            why = f"{type(error).__name__}: {error}"
+            raise SamplingFailed(self.backend, why) from error
+        bits, widths = read_registers(data)
+        return Samples(
+            bits=bits,
+            num_bits=widths,
+            shots=shots,
+            provenance={
+                "source": self.type,
+                "settings": self.model_dump(mode="json"),
+                "backend": self.backend,
+                "version": installed_version("qiskit-ibm-runtime"),
+                "seed": step.seed,
+                "circuit_sha256": circuit_sha256(ready),
+                "circuit": circuit_facts(ready),
+            },
+        )

@@ -1,0 +1,225 @@
+"""IBM Quantum as a site of jobs: found by their tags, followed together, fetched once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import RunVar
+
+from qcsc_loop.concurrency.per_event_loop import of_this_loop
+from qcsc_loop.errors import CredentialsRefused, SiteUnreachable
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+from qcsc_loop.jobs.site import JobSite, PlacedJob, Waiting
+from qcsc_loop.sampling.ibm.account import TITLE, IBMAccount
+from qcsc_loop.sampling.ibm.client import Service, service_for
+from qcsc_loop.sampling.ibm.polling import Pending
+from qcsc_loop.sampling.result_files import RESULT, save_result
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime.runtime_job_v2 import RuntimeJobV2
+GLANCE_SECONDS = 30.0
+RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 60.0
+RAN_TOO_LONG = 1305  # reason code of a job that the service ended at its maximum time
+
+_STATES = {
+    "QUEUED": JobState.PENDING, "INITIALIZING": JobState.PENDING, "RUNNING": JobState.RUNNING,
+    "DONE": JobState.COMPLETED, "COMPLETED": JobState.COMPLETED,
+    "CANCELLED": JobState.CANCELLED, "ERROR": JobState.FAILED, "FAILED": JobState.FAILED,
+}  # fmt: skip
+
+_pending: RunVar[dict[str, Pending]] = RunVar("qcsc_loop_ibm_pending")
+
+
+class IBMSite(JobSite):
+    """Jobs of one account.
+
+    Attributes:
+        poll_longest: seconds between two questions at most.
+        settle: seconds that a submission which broke off may take to turn up.
+        patience: seconds for which a service that does not answer is asked again.
+    """
+
+    type: Literal["ibm-quantum"] = "ibm-quantum"
+    account: IBMAccount = IBMAccount()
+    poll_longest: float = 30.0
+    settle: float = 60.0
+    patience: float = 3600.0
+
+    @property
+    def title(self) -> str:
+        return TITLE
+
+    @property
+    def accounts(self) -> bool:
+        return True
+
+    @property
+    def settle_seconds(self) -> float:
+        return self.settle
+
+    @property
+    def patience_seconds(self) -> float:
+        return self.patience
+
+    @property
+    def service(self) -> Service:
+        """The client."""
+        return service_for(self.account)
+
+    async def find(self, key: JobKey, folder: Path) -> str | None:
+        """The oldest job with the key's tag; others were paid for nothing, and are cancelled.
+
+        The client itself submits again after some errors (a 504, say), and tells of the last one.
+        """
+        jobs = await self.service.tagged(key.job_name)
+        for superfluous in jobs[1:]:
+            await self._cancel(superfluous)
+        return jobs[0].job_id() if jobs else None
+
+    async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
+        began = time.monotonic()
+        async with self._poll(job.key).following(job.job_id, waiting.trouble) as wait:
+            while True:
+                over = await wait(min(GLANCE_SECONDS, waiting.queue_seconds or GLANCE_SECONDS))  # type: ignore[misc]
+                late = waiting.queue_seconds is not None and (
+                    time.monotonic() - began > waiting.queue_seconds
+                )
+                if not over and not late:
+                    continue
+                outcome = await self._final(job)
+                if outcome is not None:
+                    return outcome
+                try:
+                    if not late or not await self._still_queued(job):
+                        continue
+                    ended = await self.cancel(job)
+                except SiteUnreachable:
+                    continue  # asked again after the next pause
+                why = f"it waited longer than {waiting.queue_seconds:g} s and was cancelled"
+                late_outcome = JobOutcome(state=JobState.TIMEOUT, reason=why)
+                return ended if ended.state is JobState.COMPLETED else late_outcome
+
+    def _poll(self, key: JobKey) -> Pending:
+        known, tag = of_this_loop(_pending), run_tag(key)
+        name = f"{self.model_dump_json()}\0{tag}"
+        if name not in known:
+            known[name] = Pending(self.service, tag, self.poll_longest)
+        return known[name]
+
+    async def _still_queued(self, job: PlacedJob) -> bool:
+        return (await self._status(job))[0] is JobState.PENDING
+
+    async def _final(self, job: PlacedJob) -> JobOutcome | None:
+        """The outcome, its results in the job's folder; None while there is none."""
+        try:
+            state, reason, code = await self._status(job)
+        except SiteUnreachable:
+            return None  # a connection that broke is no state of a job
+        if not state.final:
+            return None
+        if state is JobState.COMPLETED:
+            await self._fetched(job)
+        if code == RAN_TOO_LONG:
+            state = JobState.TIMEOUT
+        metrics = await self._metrics(job)
+        return JobOutcome(state=state, reason=reason, metrics=metrics)
+
+    async def _status(self, job: PlacedJob) -> tuple[JobState, str, int | None]:
+        def question(client: Any) -> tuple[JobState, str, int | None]:
+            known = client.job(job.job_id)
+            status = str(known.status()).upper().rpartition(".")[2]
+            state = _STATES.get(status)
+            if state is None:
+                raise ValueError(f"the status {status!r} is not known")
+            facts = known._api_client.job_get(job.job_id).get("state") or {} if state.final else {}
+            return state, facts.get("reason") or "", facts.get("reason_code")
+
+        return await self.service.ask(question)
+
+    async def _fetched(self, job: PlacedJob) -> None:
+        """Its results, on disk: asked for until they come, for they are paid."""
+        if (job.folder / RESULT).exists():
+            return
+        pause, end = RETRY_SECONDS, time.monotonic() + self.patience
+        while True:
+            try:
+                data = await self.service.ask(lambda client: client.job(job.job_id).result()[0])
+                return await to_thread.run_sync(save_result, job.folder, data)
+            except CredentialsRefused:
+                raise
+            except SiteUnreachable:
+                if time.monotonic() > end:
+                    raise
+                await anyio.sleep(pause)
+                pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+
+    async def cancel(self, job: PlacedJob) -> JobOutcome:
+        known = await self.service.ask(lambda client: client.job(job.job_id))
+        await self._cancel(known)
+        while (outcome := await self._final(job)) is None:  # noqa: ASYNC110  # a server's event
+            await anyio.sleep(min(1.0, self.poll_longest))
+        return outcome
+
+    async def _cancel(self, job: RuntimeJobV2) -> None:
+        """Cancels it; one that is over stays as it is."""
+        from qiskit_ibm_runtime.exceptions import RuntimeInvalidStateError
+
+        def question(_: Any) -> None:
+            try:
+                job.cancel()
+            except RuntimeInvalidStateError:
+                return
+
+        await self.service.ask(question)
+
+    async def _metrics(self, job: PlacedJob) -> JobMetrics:
+        try:
+            return _measured(await self._asked_metrics(job))
+        except SiteUnreachable:
+            return JobMetrics()
+
+    async def _asked_metrics(self, job: PlacedJob) -> Mapping[str, Any]:
+        return await self.service.ask(lambda client: client.job(job.job_id).metrics())
+
+    async def measure(self, jobs: Sequence[PlacedJob]) -> Mapping[str, JobMetrics]:
+        found: dict[str, JobMetrics] = {}
+        for job in jobs:
+            facts = await self._asked_metrics(job)
+            if (facts.get("usage") or {}).get("status") != "pending":
+                found[job.job_id] = _measured(facts)
+        return found
+
+
+def run_tag(key: JobKey) -> str:
+    """The tag of all jobs of a run; of this run, not of one of the same id elsewhere."""
+    origin = key.model_copy(
+        update={"iteration": 0, "step": "", "label": "", "name": "run", "attempt": 0}
+    )
+    return origin.job_name
+
+
+def _measured(facts: Mapping[str, Any]) -> JobMetrics:
+    times = facts.get("timestamps") or {}
+    usage = facts.get("usage") or {}
+    charged = usage.get("qpu_charge_time_seconds", usage.get("quantum_seconds"))
+    return JobMetrics(
+        submitted=_time(times.get("created")),
+        started=_time(times.get("running")),
+        ended=_time(times.get("finished")),
+        qpu_seconds=charged if usage.get("status") != "pending" else None,
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

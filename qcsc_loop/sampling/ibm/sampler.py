@@ -1,0 +1,77 @@
+"""Samples from IBM Quantum, by its own client; each QPU job exactly once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from anyio import to_thread
+
+from qcsc_loop.exactly_once.run_once import JobRequest, run_once
+from qcsc_loop.jobs.payload import read_facts
+from qcsc_loop.sampling.compiling import circuit_bytes
+from qcsc_loop.sampling.ibm.settings import IBMRuntime, job_facts, nothing_to_prepare
+from qcsc_loop.sampling.ibm.submission import Client, Primitive, submit, validate_options
+from qcsc_loop.sampling.result_files import load_bits
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.steps.step import current_step
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+class IBMRuntimeSampler(IBMRuntime, Sampler):
+    """Bits from a real QPU. A job is found again by its tags, whatever dies; never paid twice.
+
+    Attributes:
+        client: which of the client's sampler classes; `sampler` is the deprecated one.
+    """
+
+    type: Literal["ibm-runtime"] = "ibm-runtime"
+    client: Client = "executor"
+
+    async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        await to_thread.run_sync(validate_options, "sampler", self.client, self.options)
+        step, site = current_step(), self.site()
+        step.spend(shots=shots)
+        digest = await to_thread.run_sync(self._digest, circuit, shots)
+        primitive = Primitive(
+            kind="sampler",
+            client=self.client,
+            pubs=[(circuit,)],
+            arguments={"shots": shots},
+            backend=self.backend,
+            mode=self.mode,
+            level=self.optimization_level,
+            pass_manager=self.pass_manager,
+            options=self.options,
+            max_execution_time=self.max_execution_time,
+        )
+        request = JobRequest(
+            name="sampler",
+            site=site,
+            input_sha256=digest,
+            prepare=nothing_to_prepare,
+            submit=partial(submit, site, primitive, step),
+            collect=partial(self._samples, shots),
+            queue_seconds=self.queue_timeout,
+        )
+        done = await run_once(request)
+        provenance = {**done.value.provenance, **job_facts(done)}
+        return done.value.model_copy(update={"provenance": provenance})
+
+    def _digest(self, circuit: QuantumCircuit, shots: int) -> str:
+        """Over all that the samples depend on; not over the account."""
+        chosen = {**self.chosen(), "shots": shots}
+        what = json.dumps(chosen, sort_keys=True).encode()
+        return hashlib.sha256(what + b"\0" + circuit_bytes(circuit)).hexdigest()
+
+    def _samples(self, shots: int, folder: Path) -> Samples:
+        bits, widths = load_bits(folder, shots)
+        provenance = {"source": self.type, "settings": self.model_dump(mode="json"),
+                      **read_facts(folder)}  # fmt: skip
+        return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)

@@ -1,0 +1,34 @@
+"""Random bits instead of a quantum computer: a control, and a source for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from anyio import to_thread
+
+from qcsc_loop.sampling.packing import draw_bits, registers
+from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.steps.step import current_step
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+class RandomSampler(Sampler):
+    """Uniform random bits for every register, whatever the circuit does.
+
+    What a quantum source has to beat: the same loop with this one is its control.
+    """
+
+    type: Literal["random"] = "random"
+
+    async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        current_step().spend(shots=shots)
+        rng, widths = current_step().rng, registers(circuit)
+        bits = {
+            name: await to_thread.run_sync(draw_bits, rng, shots, width)
+            for name, width in widths.items()
+        }
+        provenance = {"source": self.type, "settings": self.model_dump(mode="json")}
+        return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)

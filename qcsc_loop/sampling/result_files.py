@@ -1,0 +1,55 @@
+"""A quantum job's result in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qcsc_loop.concurrency.whole_file import write_whole
+
+if TYPE_CHECKING:
+    pass
+
+RESULT = "result.npz"
+
+
+def save_result(folder: Path, result: Any) -> None:
+    """A PUB's result: packed bits of each register, or values and errors."""
+    arrays: dict[str, Any] = {}
+    for name, value in result.data.items():
+        if hasattr(value, "num_bits"):
+            arrays[f"bits:{name}"] = value.array
+            arrays[f"width:{name}"] = np.array(value.num_bits)
+        else:
+            arrays[f"value:{name}"] = np.asarray(value)
+    with write_whole(folder / RESULT) as file:
+        np.savez(file, **arrays)
+
+
+def load_bits(folder: Path, shots: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Bits and widths by register, as `save_result` left them.
+
+    Raises:
+        ValueError: a register has another number of shots.
+    """
+    bits: dict[str, Any] = {}
+    widths: dict[str, int] = {}
+    with np.load(folder / RESULT, allow_pickle=False) as found:
+        for name in found.files:
+            kind, _, register = name.partition(":")
+            if kind == "bits":
+                bits[register] = found[name]
+            elif kind == "width":
+                widths[register] = int(found[name])
+    for register, rows in bits.items():
+        if len(rows) != shots:
+            raise ValueError(f"register {register} has {len(rows)} of {shots} shots")
+    return bits, widths
+
+
+def load_values(folder: Path) -> dict[str, Any]:
+    """Arrays by name, as `save_result` left them."""
+    with np.load(folder / RESULT, allow_pickle=False) as found:
+        return {name.partition(":")[2]: found[name] for name in found.files if name[:6] == "value:"}

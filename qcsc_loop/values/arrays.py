@@ -1,0 +1,135 @@
+"""Arrays in stored values: unchangeable, hashed, exact."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import (
+    GetCoreSchemaHandler,
+    SerializationInfo,
+    ValidationInfo,
+)
+from pydantic_core import core_schema
+
+Array = np.ndarray[Any, np.dtype[Any]]  # any shape, any dtype but object: both are data here
+
+INLINE_BYTES = 1024
+"""Arrays up to this size stand in the JSON itself: a file of their own costs two fsyncs."""
+
+
+def freeze(value: object) -> Array:
+    """An unchangeable, C-contiguous copy of an array; itself if it is one already.
+
+    The buffer is a `bytes` object, so that neither the array nor any view of it can be made
+    writable again: a caller's later write to its own array cannot reach a stored state.
+    """
+    if isinstance(value, np.ndarray) and isinstance(value.base, bytes) and value.flags.c_contiguous:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError("a masked array's mask cannot be stored; keep data and mask as two arrays")
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        raise ValueError(
+            "arrays of Python objects cannot be stored exactly; use a numeric, bool or fixed-width string dtype"
+        )
+    return np.ndarray(array.shape, array.dtype, buffer=array.tobytes(order="C"))
+
+
+def array_sha256(array: Array) -> str:
+    """Hash of an array's bytes in C order; dtype and shape are hashed with the JSON."""
+    # a view as bytes, not a copy: arrays of 100 MB pass here every iteration
+    view = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return hashlib.sha256(view.data).hexdigest()
+
+
+class _ArrayField:
+    """How pydantic reads and writes an NDArray field."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            _array_from,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                _array_to, info_arg=True, when_used="json"
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
+        return {"type": "object", "title": "array"}
+
+
+NDArray = Annotated[Array, _ArrayField()]
+"""A field that holds a numpy array: copied and read-only, exact through a checkpoint."""
+
+
+def _array_to(array: Array, info: SerializationInfo) -> dict[str, Any]:
+    if array.dtype.hasobject:  # reached only where validation was bypassed
+        raise ValueError("arrays of Python objects cannot be stored exactly")
+    form: dict[str, Any] = {
+        "dtype": np.lib.format.dtype_to_descr(array.dtype),
+        "shape": list(array.shape),
+    }
+    context: dict[str, Any] | None = info.context
+    if context is None or array.nbytes <= INLINE_BYTES:
+        return form | {"base64": base64.b64encode(array.tobytes(order="C")).decode("ascii")}
+    arrays: dict[str, Array] = context["arrays"]
+    name = f"a{len(arrays)}"
+    arrays[name] = array
+    hashes: dict[int, str] = context["hashes"]
+    if id(array) not in hashes:
+        hashes[id(array)] = array_sha256(array)
+    return form | {"array": name, "sha256": hashes[id(array)]}
+
+
+def _array_from(value: object, info: ValidationInfo) -> Array:
+    if not isinstance(value, dict):
+        return freeze(value)
+    try:
+        return _array_of_form(value, info.context or {})
+    except (TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"not an array's form: {error!r}") from error
+
+
+def _array_of_form(form: dict[str, Any], context: Mapping[str, Any]) -> Array:
+    dtype, shape = _dtype_of(form["dtype"]), tuple(form["shape"])
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"{shape} is no shape")
+    if "base64" in form:
+        content = base64.b64decode(form["base64"], validate=True)
+        if len(content) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{len(content)} bytes are no {dtype} of shape {shape}")
+        return np.ndarray(shape, dtype, buffer=content)
+    arrays: Mapping[str, Array] = context.get("arrays", {})
+    array = arrays.get(form["array"])
+    if array is None or array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"array {form['array']!r} is missing or is not {dtype} of shape {shape}")
+    if not context.get("in_memory", False) and array_sha256(array) != form["sha256"]:
+        raise ValueError(f"array {form['array']!r} does not match its sha256")
+    return array
+
+
+def _dtype_of(descr: object) -> np.dtype[Any]:
+    if not isinstance(descr, str | list):
+        raise ValueError(f"{descr!r} is no dtype")
+    fields: Any = _fields(descr) if isinstance(descr, list) else descr  # numpy types only lists
+    dtype = np.lib.format.descr_to_dtype(fields)
+    if dtype.hasobject:
+        raise ValueError("arrays of Python objects are never read")
+    return dtype
+
+
+def _fields(descr: list[Any]) -> list[Any]:
+    """A structured dtype's fields with the tuples that JSON does not have."""
+    return [
+        tuple(
+            (_fields(part) if i == 1 else tuple(part)) if isinstance(part, list) else part
+            for i, part in enumerate(entry)
+        )
+        for entry in descr
+    ]
