@@ -49,7 +49,7 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
-from waiting import until, until_async
+from waiting import DEADLINE_SECONDS, until, until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -1165,4 +1165,4 @@ async def until_killed(driven: Driven, programs: Programs, journal: Journal) -> 
         )
     finally:
         driver.kill()
-        driver.wait()
+        driver.wait(DEADLINE_SECONDS)

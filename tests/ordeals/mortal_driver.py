@@ -1,11 +1,13 @@
 """A driver that dies, or stands still, or says so, at an instant that it is told.
 
-Run as `python mortal_driver.py ORDERS`, which are JSON; see `Orders`.
+Run as `python -m ordeals.mortal_driver ORDERS`, which are JSON; see `Orders`. The drivers of QPU
+jobs and of SQD are this one with instants of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import os
@@ -25,19 +27,26 @@ from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.events import Event
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Lease
 
 SUBMITTING = ("sbatch", "qsub", "pjsub")
 REACHED = b"reached\n"
+READY = "ready"  # the instant before the run begins
+HOOKS = ("initialize", "sample", "evaluate", "update", "converged")
 
 Act = Literal["nothing", "die", "stand still", "say so"]
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What to drive, and what to do at the `count`-th `mark`."""
+    """What to drive, and what to do at the `count`-th `mark`.
+
+    Attributes:
+        keep_all: of each iteration, all that was written.
+    """
 
     store: str
     run_id: str
@@ -45,6 +54,8 @@ class Orders:
     parameters: dict[str, Any] = field(default_factory=dict[str, Any])
     limit: int = 10_000
     lease_seconds: float = 30.0
+    seed: int | None = None
+    keep_all: bool = False
     act: Act = "nothing"
     mark: str = ""
     count: int = 1
@@ -91,7 +102,8 @@ class Fate:
             at("after", *words, **more)
             return value
 
-        setattr(owner, name, later if inspect.iscoroutinefunction(function) else now)
+        wrapper = later if inspect.iscoroutinefunction(function) else now
+        setattr(owner, name, functools.wraps(function)(wrapper))  # hooks' annotations are read
 
     def observe(self, event: Event) -> None:
         if isinstance(event, JobChanged):
@@ -105,6 +117,8 @@ class Fate:
         self.marks(Followed, "found", lambda _job, record, *_: record and "end seen")
         self.marks(qcsc_hpc.machine, "_collected", lambda *_: "collect")
         self.marks(algorithm, "update", lambda *_: "update")
+        for hook in HOOKS:
+            self.marks(algorithm, hook, lambda *_: "hook")
         self.marks(Lease, "save_step", lambda _lease, note, *_: f"keep {note.step}")
         self.marks(Lease, "commit", lambda *_: "commit")
 
@@ -113,28 +127,36 @@ def _submitting(_process: object, words: Sequence[str], *_: Any, **__: Any) -> s
     return "command" if any(Path(word).name in SUBMITTING for word in words) else None
 
 
-def main() -> int:
+def main(mark_all: Callable[[Fate, type], None] = Fate.mark_all) -> int:
     """Drives the run; the exit code and stderr are as of the command line."""
     orders = Orders(**json.loads(sys.argv[1]))
     kind = find_algorithm(orders.algorithm)
     fate = Fate(orders)
-    fate.mark_all(kind)
+    mark_all(fate, kind)
     algorithm = kind.model_validate(orders.parameters)
+    fate.instant(READY)
     try:
-        outcome = asyncio.run(
-            algorithm.run(
-                store=DirectoryStore(Path(orders.store)),
-                run_id=orders.run_id,
-                stop=MaxIterations(orders.limit),
-                observers=[fate.observe],
-                lease_seconds=orders.lease_seconds,
-            )
-        )
+        outcome = asyncio.run(algorithm.run(**_options(orders, fate)))
     except QcscLoopError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     print(json.dumps(outcome.summary()))
     return 0
+
+
+def _options(orders: Orders, fate: Fate) -> RunOptions:
+    options = RunOptions(
+        store=DirectoryStore(Path(orders.store)),
+        run_id=orders.run_id,
+        stop=MaxIterations(orders.limit),
+        observers=[fate.observe],
+        lease_seconds=orders.lease_seconds,
+    )
+    if orders.keep_all:
+        options["keep"] = None
+    if orders.seed is not None:
+        options["seed"] = orders.seed
+    return options
 
 
 if __name__ == "__main__":

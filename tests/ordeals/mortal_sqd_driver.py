@@ -1,20 +1,17 @@
 """A driver of SQD that dies, or says so, at an instant that it is told; and parts that leave a note.
 
 Run as `python -m ordeals.mortal_sqd_driver ORDERS`; see `mortal_driver.Orders`. Instants are those of
-`mortal_driver`, `ready`, and what comes before and after the record of each walker and batch.
+`mortal_driver`, and what comes before and after the record of each walker and batch.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from ordeals.mortal_driver import Fate, Orders
-from qcsc_algorithms.sqd import SQD
+from ordeals.mortal_driver import Fate, main
 from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
@@ -22,9 +19,7 @@ from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_hpc.machine import Machine
 from qcsc_loop.concurrency.worker import in_worker
-from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
@@ -33,7 +28,6 @@ from qcsc_loop.store.directory import DirectoryStore
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-READY = "ready"
 PART = "part"  # the name of a part's record
 
 
@@ -83,9 +77,9 @@ async def _die() -> None:
     await in_worker(signal.raise_signal, signal.SIGKILL)
 
 
-def mark_all(fate: Fate) -> None:
+def mark_all(fate: Fate, algorithm: type) -> None:
     """Every step on a job's way and its iteration's, and every part that is recorded."""
-    fate.mark_all(SQD)
+    fate.mark_all(algorithm)
     fate.marks(DirectoryStore, "write", _part)
     fate.marks(DirectoryStore, "write", _nth_walker)
 
@@ -105,29 +99,5 @@ def _nth_walker(store: DirectoryStore, name: str, *_: object) -> str | None:
     return f"walker {there} of {current_step().name}"
 
 
-def main() -> int:
-    """Drives the run; the exit code and stderr are as of the command line."""
-    orders = Orders(**json.loads(sys.argv[1]))
-    fate = Fate(orders)
-    mark_all(fate)
-    algorithm = SQD.model_validate(orders.parameters)
-    fate.instant(READY)
-    try:
-        outcome = asyncio.run(
-            algorithm.run(
-                store=DirectoryStore(Path(orders.store)),
-                run_id=orders.run_id,
-                stop=MaxIterations(orders.limit),
-                observers=[fate.observe],
-                lease_seconds=orders.lease_seconds,
-            )
-        )
-    except QcscLoopError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(outcome.summary()))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(mark_all))

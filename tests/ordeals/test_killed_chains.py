@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from cluster.slurm import SlurmCluster
+from ordeals.kills import kills
 from ordeals.test_killed_jobs import slurm_accounted
 from qcsc_loop.jobs.ledger import job_records
 from system.command_line import Background
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.server
 
 CHAIN = "system.toy_flows:chain"
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
-KILLS, LINKS = 50, 4
+KILLS, LINKS = kills(5 / 6), 4
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ordeals.kills import kills
 from system.command_line import (
     WANDER,
     Background,
@@ -47,7 +48,11 @@ class Way:
         return ("--no-prefect",) if self.server == "none" else ()
 
 
-WAYS = [Way(12, 40, "none"), Way(3, 10, "temporary"), Way(3, 10, "restarted")]
+WAYS = [
+    Way(kills(1 / 5), 3 * kills(1 / 5) + 4, "none"),
+    Way(kills(1 / 20), 3 * kills(1 / 20) + 1, "temporary"),
+    Way(kills(1 / 20), 3 * kills(1 / 20) + 1, "restarted"),
+]
 
 
 @dataclass

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-import random
 import signal
 import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,74 +13,41 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import pytest
 
 from cluster.slurm import SlurmCluster
-from ordeals.mortal_driver import REACHED, Orders
+from ordeals.kills import Mark, choose, deaths, kills, share_out
+from ordeals.ordeal import Driver, Ordeal, assert_same_bits, wait_for_mark
 from qcsc_hpc.testing import FakeBatchSystem, FakePBS, FakePJM, FakeSlurm
-from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import job_records
-from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.store.journal import Journal
-from system.command_line import environment, files_below
+from system.command_line import files_below
 from waiting import line_count, until
 
-KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "60"))  # of drivers on the real Slurm
-FAKE_KILLS = max(8, KILLS // 8)  # on each of the others
-RUNS = 10  # on the real Slurm, at once: most of their time they wait
+KILLS = kills()  # of drivers on the real Slurm
+FAKE_KILLS = kills(1 / 8)  # on each of the others
+RUNS = min(10, KILLS // 2 or 1)  # on the real Slurm, at once: most of their time they wait
 
-DRIVER = Path(__file__).with_name("mortal_driver.py")
-CHAIN = f"{Path(__file__).parents[1] / 'system' / 'job_toys.py'}:Chain"
 PAUSE = 0.3  # the longest job
-DEADLINE_SECONDS = 120.0  # for a driver to come to its instant, on a machine that is busy
+DEADLINE_SECONDS = 120.0  # for a driver that is told to go, on a machine that is busy
 LOST_LEASE = 3
 
-LONGEST_LIFE = 20  # iterations in which a driver comes to any instant
-
-ANYTIME = ""
 MARKS = (
-    ANYTIME, "before intent", "after intent", "before submit", "before command", "after command",
-    "after submit", "after submitted", "PENDING seen", "before end seen",
-    "after end seen", "before finished", "after finished", "before collect", "after collect",
-    "after collected", "before keep evaluate", "after keep evaluate", "before update",
-    "before commit", "after commit",
+    Mark("", 2.5, from_outside=True),
+    *map(Mark, (
+        "before intent", "after intent", "before submit", "before command",
+    )),
+    Mark("after command", 0.06),  # what a command takes
+    *map(Mark, ("after submit", "after submitted")),
+    Mark("PENDING seen", 0.5),  # what a job takes
+    *map(Mark, (
+        "before end seen", "after end seen", "before finished", "after finished",
+        "before collect", "after collect", "after collected", "before keep evaluate",
+        "after keep evaluate", "before update", "before commit", "after commit",
+    )),
 )  # fmt: skip
-
-LASTS = {"after command": 0.06, "PENDING seen": 0.5}  # seconds: what a command takes, what a job
-
-
-@dataclass(frozen=True)
-class Death:
-    """When a driver is killed.
-
-    Attributes:
-        delay: seconds from the mark to the kill; None: it kills itself there and then.
-    """
-
-    mark: str
-    count: int
-    delay: float | None
-
-
-def shared_out(kills: int, runs: int) -> list[list[str]]:
-    """What the drivers of each run die at; each mark as often as every other."""
-    marks = [MARKS[number % len(MARKS)] for number in range(kills)]
-    random.Random(kills).shuffle(marks)
-    return [marks[run::runs] for run in range(runs)]
-
-
-def deaths(marks: list[str], chance: random.Random) -> Iterator[Death]:
-    """Of drivers one after the other."""
-    for mark in marks:
-        if mark == ANYTIME:
-            yield Death(mark, 0, chance.uniform(0, 2.5))
-        else:
-            delay = chance.choice([None, chance.uniform(0, LASTS.get(mark, 0.02))])
-            yield Death(mark, chance.choice([1, 1, 2]), delay)
 
 
 @dataclass(frozen=True)
@@ -165,105 +128,41 @@ def fake(system: FakeBatchSystem) -> Site:
 
 
 @dataclass
-class Ordeal:
-    """A run on a site whose drivers are killed.
+class JobsOrdeal(Ordeal):
+    """One whose every iteration is a job of a batch system."""
 
-    Attributes:
-        died: what its drivers died at.
-        answer: what the last driver says.
-    """
+    algorithm = "system.job_toys:Chain"
 
-    site: Site
-    folder: Path
-    run_id: str
-    parameters: dict[str, Any] = field(default_factory=dict[str, Any])
-    died: list[Death] = field(default_factory=list[Death])
-    answer: dict[str, Any] = field(default_factory=dict[str, Any])
+    batch: Site = field(kw_only=True)
+
+    @classmethod
+    def at(cls, batch: Site, folder: Path, run_id: str, **parameters: Any) -> Self:
+        """With all that it needs in the folder."""
+        machine = {"type": "hpc", "hpc_profile": batch.profile}
+        all_of_them = {"pause": PAUSE, "trace": str(folder / "trace"), "machine": machine}
+        return cls(
+            folder / "store", run_id, all_of_them | parameters, batch.environment, batch=batch
+        )
+
+    @property
+    def folder(self) -> Path:
+        return self.store.parent
 
     @property
     def trace(self) -> Path:
         return self.folder / "trace"
-
-    @property
-    def journal(self) -> Journal:
-        return Journal(DirectoryStore(self.folder / "store"), self.run_id)
-
-    def jobs(self) -> list[JobRecord]:
-        return job_records(self.journal.store, self.run_id)
-
-    def orders(self, **more: Any) -> Orders:
-        parameters = {
-            "pause": PAUSE,
-            "trace": str(self.trace),
-            "machine": {"type": "hpc", "hpc_profile": self.site.profile},
-            **self.parameters,
-        }
-        return Orders(str(self.folder / "store"), self.run_id, CHAIN, parameters, **more)
-
-    @contextmanager
-    def driver(self, orders: Orders) -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(
-            [sys.executable, str(DRIVER), json.dumps(dataclasses.asdict(orders))],
-            env=environment(self.folder, self.folder) | self.site.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        with process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def lives(self, death: Death) -> None:
-        """A driver, until it is killed."""
-        act = "die" if death.delay is None else "say so"
-        limit = self.iterations() + LONGEST_LIFE
-        orders = self.orders(act=act, mark=death.mark, count=death.count, limit=limit)
-        with self.driver(orders) as process:
-            if death.delay is not None:
-                if death.mark != ANYTIME:
-                    wait_for_mark(process)
-                time.sleep(death.delay)  # waits for nothing: it makes it die anywhere
-                process.kill()
-            process.wait(DEADLINE_SECONDS)
-        assert process.returncode == -signal.SIGKILL
-        self.died.append(death)
-
-    def ends(self, limit: int) -> None:
-        """A driver that nobody kills."""
-        with self.driver(self.orders(limit=limit)) as process:
-            out, err = process.communicate(timeout=DEADLINE_SECONDS)
-        assert process.returncode == 0, err.decode()
-        self.answer = json.loads(out)
-
-    def goes_through(self, marks: list[str], seed: int) -> Ordeal:
-        for death in deaths(marks, random.Random(seed)):
-            self.lives(death)
-        self.ends(self.iterations() + 1)
-        return self
-
-    def iterations(self) -> int:
-        """How many are committed, with the beginning."""
-        return len(self.journal.history()) if self.journal.exists() else 0
-
-
-def wait_for_mark(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdout is not None
-    said = process.stdout.readline()
-    assert said == REACHED, process.communicate()[1].decode()
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list[str]]:
     """The states of a run that nobody kills, by iteration; its jobs are this machine's."""
     here = Site({}, {"scheduler": "local"}, lambda _: [], lambda _: [])
-    run = Ordeal(here, tmp_path_factory.mktemp("undisturbed"), "undisturbed", {"pause": 0})
+    run = JobsOrdeal.at(here, tmp_path_factory.mktemp("undisturbed"), "undisturbed", pause=0)
 
     def states(iterations: int) -> list[str]:
-        if not run.journal.exists() or len(run.journal.history()) <= iterations:
-            run.ends(iterations)
-        return [commit.state_sha256 for commit in run.journal.history()][: iterations + 1]
+        if run.iterations < iterations:
+            run.ends(iterations - 1)
+        return run.states()
 
     return states
 
@@ -271,23 +170,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], lis
 # what has to hold in the end
 
 
-def assert_same_bits(ordeal: Ordeal, undisturbed: Callable[[int], list[str]]) -> None:
-    history = ordeal.journal.history()
-    assert [commit.state_sha256 for commit in history] == undisturbed(len(history) - 1)
-    assert ordeal.answer["state_sha256"] == history[-1].state_sha256
-
-
-def assert_one_job_for_each_key(ordeal: Ordeal) -> None:
+def assert_one_job_for_each_key(ordeal: JobsOrdeal) -> None:
     """By the ledger, by what the program itself wrote, and by the site's accounting."""
-    jobs, site = ordeal.jobs(), ordeal.site
+    jobs, site = ordeal.jobs(), ordeal.batch
     iterations = [commit.iteration for commit in ordeal.journal.history()][1:]
     assert [(job.key.iteration, job.key.attempt) for job in jobs] == [(k, 0) for k in iterations]
     assert {job.state for job in jobs} == {"COMPLETED"}
-    lines = [json.loads(line) for line in ordeal.journal.store.lines(f"{ordeal.run_id}/jobs.jsonl")]
     for kind in ("intent", "submitted", "finished"):
-        written = Counter(
-            JobKey.model_validate(line["key"]) for line in lines if line["kind"] == kind
-        )
+        written = Counter(JobKey.model_validate(line["key"]) for line in ordeal.lines(kind))
         assert written == Counter(job.key for job in jobs), kind
     executed = Counter(ordeal.trace.read_text().splitlines())
     assert executed == Counter(str(job.key) for job in jobs)
@@ -295,8 +185,8 @@ def assert_one_job_for_each_key(ordeal: Ordeal) -> None:
     assert accepted == sorted((str(job.job_id), site.name(job.key)) for job in jobs)
 
 
-def assert_nothing_is_left(ordeal: Ordeal) -> None:
-    assert ordeal.site.alive(ordeal.run_id) == []
+def assert_nothing_is_left(ordeal: JobsOrdeal) -> None:
+    assert ordeal.batch.alive(ordeal.run_id) == []
 
 
 # killed again and again
@@ -305,33 +195,36 @@ def assert_nothing_is_left(ordeal: Ordeal) -> None:
 class TestOnARealSlurm:
     @pytest.fixture(scope="class")
     @classmethod
-    def ordeals(cls, slurm: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> list[Ordeal]:
+    def ordeals(
+        cls, slurm: SlurmCluster, tmp_path_factory: pytest.TempPathFactory
+    ) -> list[JobsOrdeal]:
         """Runs at once; the jobs of some need the one licence, so that they wait for each other."""
         folder = tmp_path_factory.mktemp("killed")
         runs = []
         for number in range(RUNS):
             site = real(slurm, *(["--licenses=qpu:1"] if number % 4 == 0 else []))
             (folder / str(number)).mkdir()
-            runs.append(Ordeal(site, folder / str(number), f"killed-{number}"))
+            runs.append(JobsOrdeal.at(site, folder / str(number), f"killed-{number}"))
         with ThreadPoolExecutor(RUNS) as pool:
-            return [*pool.map(Ordeal.goes_through, runs, shared_out(KILLS, RUNS), range(RUNS))]
+            all_deaths = map(deaths, share_out(MARKS, KILLS, RUNS), range(RUNS))
+            return [*pool.map(JobsOrdeal.goes_through, runs, all_deaths)]
 
-    def test_as_many_drivers_died_as_were_to(self, ordeals: list[Ordeal]) -> None:
+    def test_as_many_drivers_died_as_were_to(self, ordeals: list[JobsOrdeal]) -> None:
         died = [death for ordeal in ordeals for death in ordeal.died]
         assert len(died) == KILLS
-        assert {death.mark for death in died} == set(MARKS)
+        assert {death.mark for death in died} == {mark.name for mark in choose(MARKS, KILLS)}
 
     def test_the_state_is_that_of_a_run_that_was_never_killed(
-        self, ordeals: list[Ordeal], undisturbed: Callable[[int], list[str]]
+        self, ordeals: list[JobsOrdeal], undisturbed: Callable[[int], list[str]]
     ) -> None:
         for ordeal in ordeals:
-            assert_same_bits(ordeal, undisturbed)
+            assert_same_bits(ordeal, undisturbed(ordeal.iterations))
 
-    def test_each_job_was_submitted_and_done_once(self, ordeals: list[Ordeal]) -> None:
+    def test_each_job_was_submitted_and_done_once(self, ordeals: list[JobsOrdeal]) -> None:
         for ordeal in ordeals:
             assert_one_job_for_each_key(ordeal)
 
-    def test_nothing_is_left_in_the_queue(self, ordeals: list[Ordeal]) -> None:
+    def test_nothing_is_left_in_the_queue(self, ordeals: list[JobsOrdeal]) -> None:
         for ordeal in ordeals:
             assert_nothing_is_left(ordeal)
 
@@ -339,7 +232,7 @@ class TestOnARealSlurm:
 class TestOnFakeSystems:
     @pytest.fixture(scope="class")
     @classmethod
-    def ordeals(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ordeal]]:
+    def ordeals(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, JobsOrdeal]]:
         """One on each, at once."""
         folder = tmp_path_factory.mktemp("killed")
         with ExitStack() as systems, ThreadPoolExecutor(len(FAKES)) as pool:
@@ -347,25 +240,25 @@ class TestOnFakeSystems:
             for name, kind in FAKES.items():
                 (folder / name).mkdir()
                 system = systems.enter_context(kind(folder / name / "system"))
-                runs.append(Ordeal(fake(system), folder / name, "killed"))
-            marks = shared_out(FAKE_KILLS * len(runs), len(runs))
-            gone = pool.map(Ordeal.goes_through, runs, marks, range(len(runs)))
+                runs.append(JobsOrdeal.at(fake(system), folder / name, "killed"))
+            marks = share_out(MARKS, FAKE_KILLS * len(runs), len(runs))
+            gone = pool.map(JobsOrdeal.goes_through, runs, map(deaths, marks, range(len(runs))))
             yield dict(zip(FAKES, gone, strict=True))
 
     @pytest.fixture(params=FAKES)
-    def ordeal(self, request: pytest.FixtureRequest, ordeals: dict[str, Ordeal]) -> Ordeal:
+    def ordeal(self, request: pytest.FixtureRequest, ordeals: dict[str, JobsOrdeal]) -> JobsOrdeal:
         return ordeals[request.param]
 
     def test_the_state_is_that_of_a_run_that_was_never_killed(
-        self, ordeal: Ordeal, undisturbed: Callable[[int], list[str]]
+        self, ordeal: JobsOrdeal, undisturbed: Callable[[int], list[str]]
     ) -> None:
         assert len(ordeal.died) == FAKE_KILLS
-        assert_same_bits(ordeal, undisturbed)
+        assert_same_bits(ordeal, undisturbed(ordeal.iterations))
 
-    def test_each_job_was_submitted_and_done_once(self, ordeal: Ordeal) -> None:
+    def test_each_job_was_submitted_and_done_once(self, ordeal: JobsOrdeal) -> None:
         assert_one_job_for_each_key(ordeal)
 
-    def test_nothing_is_left_in_the_queue(self, ordeal: Ordeal) -> None:
+    def test_nothing_is_left_in_the_queue(self, ordeal: JobsOrdeal) -> None:
         assert_nothing_is_left(ordeal)
 
 
@@ -378,11 +271,11 @@ class TestADriverThatStoodStill:
     LEASE_SECONDS = 1.0
 
     @pytest.fixture
-    def ordeal(self, slurm: SlurmCluster, tmp_path: Path, run_id: str) -> Ordeal:
-        return Ordeal(real(slurm), tmp_path, run_id, {"gate": str(tmp_path / "gate")})
+    def ordeal(self, slurm: SlurmCluster, tmp_path: Path, run_id: str) -> JobsOrdeal:
+        return JobsOrdeal.at(real(slurm), tmp_path, run_id, gate=str(tmp_path / "gate"))
 
     @contextmanager
-    def standing_still(self, ordeal: Ordeal, mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    def standing_still(self, ordeal: JobsOrdeal, mark: str) -> Iterator[Driver]:
         orders = ordeal.orders(
             act="stand still", mark=mark, lease_seconds=self.LEASE_SECONDS, limit=2
         )
@@ -391,7 +284,7 @@ class TestADriverThatStoodStill:
             until(lambda: stands_still(process.pid), "it stands still")
             yield process
 
-    def taken_over(self, ordeal: Ordeal) -> None:
+    def taken_over(self, ordeal: JobsOrdeal) -> None:
         """By a driver that is refused for as long as the lease holds."""
 
         def is_free() -> bool:
@@ -403,7 +296,7 @@ class TestADriverThatStoodStill:
 
         until(is_free, "the lease has run out")
 
-    def woken(self, process: subprocess.Popen[bytes]) -> str:
+    def woken(self, process: Driver) -> str:
         process.send_signal(signal.SIGCONT)
         _, err = process.communicate(timeout=DEADLINE_SECONDS)
         assert process.returncode == LOST_LEASE
@@ -412,7 +305,7 @@ class TestADriverThatStoodStill:
     # from "after submit" on its job is there; with "after submitted" the ledger knows it, too
     @pytest.mark.parametrize("mark", ["after submit", "after submitted", "after finished"])
     def test_its_job_is_adopted_and_it_writes_nothing_any_more(
-        self, ordeal: Ordeal, undisturbed: Callable[[int], list[str]], mark: str
+        self, ordeal: JobsOrdeal, undisturbed: Callable[[int], list[str]], mark: str
     ) -> None:
         if mark == "after finished":
             (ordeal.folder / "gate").touch()
@@ -422,12 +315,12 @@ class TestADriverThatStoodStill:
             before = written(ordeal)
             assert "lost run" in self.woken(stale)
         assert written(ordeal) == before
-        assert_same_bits(ordeal, undisturbed)
+        assert_same_bits(ordeal, undisturbed(ordeal.iterations))
         assert_one_job_for_each_key(ordeal)
         assert_nothing_is_left(ordeal)
 
     def test_what_it_submits_after_it_was_woken_stops_by_itself(
-        self, ordeal: Ordeal, undisturbed: Callable[[int], list[str]]
+        self, ordeal: JobsOrdeal, undisturbed: Callable[[int], list[str]]
     ) -> None:
         (ordeal.folder / "gate").touch()
         with self.standing_still(ordeal, "before command") as stale:
@@ -435,10 +328,10 @@ class TestADriverThatStoodStill:
             before = written(ordeal)
             assert "lost run" in self.woken(stale)
         assert written(ordeal) == before
-        assert_same_bits(ordeal, undisturbed)
-        until(lambda: ordeal.site.alive(ordeal.run_id) == [], "the second job is over")
+        assert_same_bits(ordeal, undisturbed(ordeal.iterations))
+        until(lambda: ordeal.batch.alive(ordeal.run_id) == [], "the second job is over")
         first, second = ordeal.jobs()
-        accepted = Counter(name for _, name in ordeal.site.accepted(ordeal.run_id))
+        accepted = Counter(name for _, name in ordeal.batch.accepted(ordeal.run_id))
         assert accepted == {first.key.job_name: 2, second.key.job_name: 1}
         assert sorted(ordeal.trace.read_text().split()) == [str(first.key), str(second.key)]
 
@@ -448,7 +341,7 @@ class TestTwoDrivers:
         self, slurm: SlurmCluster, tmp_path: Path, undisturbed: Callable[[int], list[str]]
     ) -> None:
         gate = tmp_path / "gate"
-        ordeal = Ordeal(real(slurm), tmp_path, "two-drivers", {"gate": str(gate)})
+        ordeal = JobsOrdeal.at(real(slurm), tmp_path, "two-drivers", gate=str(gate))
         with ordeal.driver(ordeal.orders(limit=2)) as first:
             until(lambda: line_count(ordeal.trace) == 1, "its job runs")
             with ordeal.driver(ordeal.orders(limit=2)) as second:
@@ -458,20 +351,20 @@ class TestTwoDrivers:
             gate.touch()
             out, _ = first.communicate(timeout=DEADLINE_SECONDS)
         ordeal.answer = json.loads(out)
-        assert_same_bits(ordeal, undisturbed)
+        assert_same_bits(ordeal, undisturbed(ordeal.iterations))
         assert_one_job_for_each_key(ordeal)
 
     def test_of_two_that_start_at_once_one_drives(
         self, slurm: SlurmCluster, tmp_path: Path, undisturbed: Callable[[int], list[str]]
     ) -> None:
-        ordeal = Ordeal(real(slurm), tmp_path, "two-at-once", {"gate": str(tmp_path / "gate")})
+        ordeal = JobsOrdeal.at(real(slurm), tmp_path, "two-at-once", gate=str(tmp_path / "gate"))
         orders = ordeal.orders(limit=2)
         with ordeal.driver(orders) as one, ordeal.driver(orders) as other:
             until(lambda: (one.poll() or other.poll()) == LOST_LEASE, "one is refused")
             (tmp_path / "gate").touch()
             driving = one if one.poll() is None else other
             ordeal.answer = json.loads(driving.communicate(timeout=DEADLINE_SECONDS)[0])
-        assert_same_bits(ordeal, undisturbed)
+        assert_same_bits(ordeal, undisturbed(ordeal.iterations))
         assert_one_job_for_each_key(ordeal)
 
 
@@ -479,9 +372,9 @@ def stands_still(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
-def written(ordeal: Ordeal) -> dict[str, bytes]:
+def written(ordeal: JobsOrdeal) -> dict[str, bytes]:
     """All that is kept of a run; without signs of life and the jobs' own files."""
-    folder = ordeal.folder / "store" / ordeal.run_id
+    folder = ordeal.store / ordeal.run_id
     return {
         name: (folder / name).read_bytes()
         for name in files_below(folder)

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import os
-import random
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +20,10 @@ import pytest
 
 from cluster.slurm import SlurmCluster
 from hpc.places import RealSlurm  # noqa: TID251  # of the tests' folder
-from ordeals.mortal_driver import REACHED, Orders
-from ordeals.mortal_sqd_driver import READY
+from ordeals import mortal_sqd_driver  # noqa: F401  # its samplers and solvers are known by name
+from ordeals.kills import Death, Mark, choose, deaths, kills
+from ordeals.mortal_driver import READY
+from ordeals.ordeal import Driver, Ordeal, assert_same_bits
 from qcsc_algorithms.sqd import SQD
 from qcsc_loop.errors import HookFailed
 from qcsc_loop.jobs.entries import JobRecord
@@ -37,15 +33,11 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.testing import FakeIBMQuantum
-from system.command_line import Background, CommandLine, environment, setting, until_gone
+from system.command_line import Background, CommandLine, setting, until_gone
 from waiting import alive, until
 
-KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "12"))  # of drivers on each machine
-QPU_KILLS = max(8, KILLS // 2)
-
-TESTS = Path(__file__).parents[1]
-DEADLINE_SECONDS = 240.0  # for a driver to come to its instant, or to its end, on a busy machine
-LONGEST_LIFE = 20  # iterations in which a driver comes to any instant
+KILLS = kills(1 / 5)  # of drivers on each machine
+QPU_KILLS = kills(2 / 15)
 ITERATIONS = 3  # at least
 BOUND_SECONDS = 5.0  # from a signal to the end of the driver and of all its children
 
@@ -73,14 +65,17 @@ ON_A_QPU = {
     }
 }
 # in the order in which an iteration comes to them, and at any instant before the next
+ANYWHERE = Mark(READY, 1.0, 1, from_outside=True)
 JOB_MARKS = (
-    READY, "after walker of sample", READY, "before keep sample", "after intent",
-    "after submitted", READY, "after finished", "after collected", "after walker of evaluate",
-    "before keep evaluate",
+    ANYWHERE, Mark("after walker of sample", 0.5), ANYWHERE, Mark("before keep sample", 0.5, 1),
+    Mark("after intent", 0.5), Mark("after submitted", 0.5), ANYWHERE,
+    Mark("after finished", 0.5), Mark("after collected", 0.5),
+    Mark("after walker of evaluate", 0.5), Mark("before keep evaluate", 0.5, 1),
 )  # fmt: skip
 QPU_MARKS = (
-    READY, "after intent", "after submitted", "after finished", "after walker of sample",
-    "before keep sample", READY, "after walker of evaluate",
+    ANYWHERE, Mark("after intent", 0.5), Mark("after submitted", 0.5), Mark("after finished", 0.5),
+    Mark("after walker of sample", 0.5), Mark("before keep sample", 0.5, 1), ANYWHERE,
+    Mark("after walker of evaluate", 0.5),
 )  # fmt: skip
 
 WORKER = "qcsc_loop.concurrency.worker"
@@ -88,64 +83,22 @@ PYSCF = "qcsc_algorithms.sqd.solvers.selected_ci"
 TIE = "child.py"  # what a child is started through that is tied to its parent
 
 
-@dataclass(frozen=True)
-class Death:
-    """When a driver is killed.
-
-    Attributes:
-        delay: seconds from the mark to the kill; None: it kills itself there and then.
-    """
-
-    mark: str
-    count: int = 1
-    delay: float | None = None
-
-
-def deaths(marks: tuple[str, ...], kills: int, seed: int) -> Iterator[Death]:
-    """Of drivers one after the other; each mark as often as every other."""
-    chance = random.Random(seed)
-    for mark in islice(cycle(marks), kills):
-        if mark == READY:
-            yield Death(mark, 1, chance.uniform(0, 1))
-        else:
-            delay = chance.choice([None, chance.uniform(0, 0.5)])
-            count = 1 if mark.startswith("before keep") else chance.choice([1, 1, 2])
-            yield Death(mark, count, delay)
-
-
 @dataclass
-class Ordeal:
-    """A run whose drivers are killed.
+class SQDOrdeal(Ordeal):
+    """One of SQD; nothing that a driver has started outlives it.
 
     Attributes:
-        site: where its jobs go, as its drivers' environment says.
-        died: what its drivers died at.
-        answer: what the last driver says.
         token: known to each of its processes on this machine.
     """
 
-    folder: Path
-    run_id: str
-    parameters: dict[str, Any]
-    site: dict[str, str] = field(default_factory=dict[str, str])
-    died: list[Death] = field(default_factory=list[Death])
-    answer: dict[str, Any] = field(default_factory=dict[str, Any])
+    module = "ordeals.mortal_sqd_driver"
+    algorithm = "sqd"
+
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
-    @property
-    def journal(self) -> Journal:
-        return Journal(DirectoryStore(self.folder / self.run_id), self.run_id)
-
-    @property
-    def iterations(self) -> int:
-        """How many are committed, with the beginning."""
-        return len(self.journal.history()) if self.journal.exists() else 0
-
-    def states(self) -> list[str]:
-        return [commit.state_sha256 for commit in self.journal.history()]
-
-    def jobs(self) -> list[JobRecord]:
-        return job_records(self.journal.store, self.run_id)
+    def __post_init__(self) -> None:
+        self.parameters = {**CHAIN, **self.parameters}
+        self.site = {**self.site, "ORDEAL": self.token}
 
     def processes(self) -> list[psutil.Process]:
         """All that live on this machine and descend from its drivers, whoever is their parent."""
@@ -156,57 +109,14 @@ class Ordeal:
                     found.append(process)
         return found
 
-    @contextmanager
-    def driver(self, **orders: Any) -> Iterator[subprocess.Popen[bytes]]:
-        store = self.folder / self.run_id
-        told = Orders(str(store), self.run_id, "", {**CHAIN, **self.parameters}, **orders)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ordeals.mortal_sqd_driver",
-             json.dumps(dataclasses.asdict(told))],
-            env=environment(store, self.folder) | self.site
-            | {"ORDEAL": self.token, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )  # fmt: skip
-        with process:
-            try:
-                yield process
-            finally:
-                process.kill()
+    def before_the_kill(self, process: Driver) -> None:
+        hold_children_of(process.pid)
 
-    def lives(self, death: Death) -> None:
-        """A driver, until it is killed; nothing that it has started outlives it."""
-        act = "die" if death.delay is None else "say so"
-        limit = self.iterations + LONGEST_LIFE
-        with self.driver(act=act, mark=death.mark, count=death.count, limit=limit) as process:
-            if death.delay is not None:
-                assert process.stdout is not None
-                said = process.stdout.readline()
-                assert said == REACHED, process.communicate()[1].decode()
-                time.sleep(death.delay)  # waits for nothing: it makes it die anywhere
-                hold_children_of(process.pid)
-                process.kill()
-            process.wait(DEADLINE_SECONDS)
+    def after_the_kill(self, death: Death) -> None:
         try:
-            assert process.returncode == -signal.SIGKILL, death
             until(lambda: not self.processes(), f"nothing is left of a driver killed at {death}")
         finally:
             until_gone(self.processes())
-        self.died.append(death)
-
-    def ends(self, limit: int) -> None:
-        """A driver that nobody kills."""
-        with self.driver(limit=limit) as process:
-            out, err = process.communicate(timeout=DEADLINE_SECONDS)
-        assert process.returncode == 0, err.decode()
-        self.answer = json.loads(out)
-
-    def goes_through(self, deaths: Iterable[Death], limit: int = ITERATIONS) -> Ordeal:
-        for death in deaths:
-            self.lives(death)
-        self.ends(max(self.iterations, limit))
-        return self
 
 
 def hold_children_of(pid: int) -> None:
@@ -234,10 +144,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def here(pool: ThreadPoolExecutor, folder: Path) -> Future[Ordeal]:
+def here(pool: ThreadPoolExecutor, folder: Path) -> Future[SQDOrdeal]:
     """A run whose jobs are its drivers' children, as many at a time as there are cores in CI."""
-    run = Ordeal(folder, "here", {**AS_JOBS, "concurrency": 2})
-    return pool.submit(run.goes_through, deaths(JOB_MARKS, KILLS, 1))
+    run = SQDOrdeal(folder / "here", "here", {**AS_JOBS, "concurrency": 2})
+    return pool.submit(run.goes_through, deaths(choose(JOB_MARKS, KILLS), 1), ITERATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -249,10 +159,10 @@ def ibm() -> Iterator[FakeIBMQuantum]:
 
 
 @pytest.fixture(scope="module")
-def on_a_qpu(pool: ThreadPoolExecutor, folder: Path, ibm: FakeIBMQuantum) -> Future[Ordeal]:
+def on_a_qpu(pool: ThreadPoolExecutor, folder: Path, ibm: FakeIBMQuantum) -> Future[SQDOrdeal]:
     """A run whose circuits are QPU jobs, and whose diagonalisations are done by the drivers."""
-    run = Ordeal(folder, "qpu", ON_A_QPU, ibm.environment)
-    return pool.submit(run.goes_through, deaths(QPU_MARKS, QPU_KILLS, 2))
+    run = SQDOrdeal(folder / "qpu", "qpu", ON_A_QPU, ibm.environment)
+    return pool.submit(run.goes_through, deaths(choose(QPU_MARKS, QPU_KILLS), 2), ITERATIONS)
 
 
 BETWEEN = (
@@ -266,49 +176,49 @@ BETWEEN = (
 
 
 @pytest.fixture(scope="module")
-def between_walkers(pool: ThreadPoolExecutor, folder: Path) -> Future[Ordeal]:
+def between_walkers(pool: ThreadPoolExecutor, folder: Path) -> Future[SQDOrdeal]:
     """A run of one iteration, one walker at a time, killed as soon as their results are kept."""
-    run = Ordeal(folder, "between", {**noting(folder / "between-notes"), "concurrency": 1})
-    return pool.submit(run.goes_through, BETWEEN, limit=1)
+    one_at_a_time = {**noting(folder / "between-notes"), "concurrency": 1}
+    run = SQDOrdeal(folder / "between", "between", one_at_a_time)
+    return pool.submit(run.goes_through, BETWEEN, 1)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(pool: ThreadPoolExecutor, folder: Path) -> Future[Ordeal]:
+def undisturbed(pool: ThreadPoolExecutor, folder: Path) -> Future[SQDOrdeal]:
     """A run that nobody kills, with jobs on this machine."""
-    return pool.submit(Ordeal(folder, "undisturbed", AS_JOBS).goes_through, ())
+    run = SQDOrdeal(folder / "undisturbed", "undisturbed", AS_JOBS)
+    return pool.submit(run.goes_through, (), ITERATIONS)
 
 
 @pytest.fixture(scope="module")
 def undisturbed_on_a_qpu(
     pool: ThreadPoolExecutor, folder: Path, ibm: FakeIBMQuantum
-) -> Future[Ordeal]:
-    run = Ordeal(folder, "whole", ON_A_QPU, ibm.environment)
-    return pool.submit(run.goes_through, ())
+) -> Future[SQDOrdeal]:
+    run = SQDOrdeal(folder / "whole", "whole", ON_A_QPU, ibm.environment)
+    return pool.submit(run.goes_through, (), ITERATIONS)
 
 
 @pytest.fixture(scope="module")
 def in_the_queue(
     pool: ThreadPoolExecutor,
     folder: Path,
-    here: Future[Ordeal],
-    on_a_qpu: Future[Ordeal],
-    between_walkers: Future[Ordeal],
-    undisturbed: Future[Ordeal],
-    undisturbed_on_a_qpu: Future[Ordeal],
+    here: Future[SQDOrdeal],
+    on_a_qpu: Future[SQDOrdeal],
+    between_walkers: Future[SQDOrdeal],
+    undisturbed: Future[SQDOrdeal],
+    undisturbed_on_a_qpu: Future[SQDOrdeal],
     slurm: SlurmCluster,
-) -> Future[Ordeal]:
+) -> Future[SQDOrdeal]:
     """A run whose jobs are Slurm's; the others go on meanwhile."""
-    run = Ordeal(folder, "queue", {**AS_JOBS, **ON_SLURM}, slurm.environment)
-    return pool.submit(run.goes_through, deaths(JOB_MARKS, KILLS, 3))
+    run = SQDOrdeal(folder / "queue", "queue", {**AS_JOBS, **ON_SLURM}, slurm.environment)
+    return pool.submit(run.goes_through, deaths(choose(JOB_MARKS, KILLS), 3), ITERATIONS)
 
 
-def assert_same_bits(ordeal: Ordeal, undisturbed: Ordeal) -> None:
-    states = ordeal.states()
-    assert len(states) > ITERATIONS
-    if undisturbed.iterations < len(states):
-        undisturbed.ends(len(states) - 1)
-    assert states == undisturbed.states()[: len(states)]
-    assert ordeal.answer["state_sha256"] == states[-1]
+def assert_as_undisturbed(ordeal: SQDOrdeal, undisturbed: SQDOrdeal) -> None:
+    assert ordeal.iterations > ITERATIONS
+    if undisturbed.iterations < ordeal.iterations:
+        undisturbed.ends(ordeal.iterations - 1)
+    assert_same_bits(ordeal, undisturbed.states())
 
 
 Work = tuple[int, str, str, str]
@@ -321,16 +231,16 @@ def works(records: list[JobRecord], iterations: int) -> list[Work]:
 
 
 class TestWithJobsInSlurmsQueue:
-    def test_as_many_drivers_died_as_were_to(self, in_the_queue: Future[Ordeal]) -> None:
+    def test_as_many_drivers_died_as_were_to(self, in_the_queue: Future[SQDOrdeal]) -> None:
         assert len(in_the_queue.result().died) == KILLS
 
     def test_the_state_is_that_of_a_run_that_was_never_killed(
-        self, in_the_queue: Future[Ordeal], undisturbed: Future[Ordeal]
+        self, in_the_queue: Future[SQDOrdeal], undisturbed: Future[SQDOrdeal]
     ) -> None:
-        assert_same_bits(in_the_queue.result(), undisturbed.result())
+        assert_as_undisturbed(in_the_queue.result(), undisturbed.result())
 
     def test_each_key_has_one_job_by_the_ledger_and_by_accounting(
-        self, in_the_queue: Future[Ordeal], undisturbed: Future[Ordeal], slurm: SlurmCluster
+        self, in_the_queue: Future[SQDOrdeal], undisturbed: Future[SQDOrdeal], slurm: SlurmCluster
     ) -> None:
         ordeal = in_the_queue.result()
         jobs = ordeal.jobs()
@@ -339,14 +249,13 @@ class TestWithJobsInSlurmsQueue:
             undisturbed.result().jobs(), ordeal.iterations
         )
         assert len(jobs) == 4 * (ordeal.iterations - 1)
-        lines = [json.loads(line) for line in ordeal.journal.store.lines("queue/jobs.jsonl")]
-        kinds = Counter(line["kind"] for line in lines)
-        assert {kinds[kind] for kind in ("intent", "submitted", "finished")} == {len(jobs)}
+        for kind in ("intent", "submitted", "finished"):
+            assert len(ordeal.lines(kind)) == len(jobs), kind
         accepted = accounted(RealSlurm(slurm), "queue")
         assert accepted == sorted((str(job.job_id), job.key.job_name) for job in jobs)
 
     def test_nothing_is_left_in_the_queue(
-        self, in_the_queue: Future[Ordeal], slurm: SlurmCluster
+        self, in_the_queue: Future[SQDOrdeal], slurm: SlurmCluster
     ) -> None:
         assert in_the_queue.result().answer
         assert told(RealSlurm(slurm), "queue", "squeue", "--noheader", "--format=%i|%j") == set()
@@ -368,16 +277,16 @@ def accounted(slurm: RealSlurm, run_id: str) -> list[tuple[str, str]]:
 
 
 class TestWithJobsOnThisMachine:
-    def test_as_many_drivers_died_as_were_to(self, here: Future[Ordeal]) -> None:
+    def test_as_many_drivers_died_as_were_to(self, here: Future[SQDOrdeal]) -> None:
         assert len(here.result().died) == KILLS
 
     def test_the_state_is_that_of_a_run_that_was_never_killed(
-        self, here: Future[Ordeal], undisturbed: Future[Ordeal]
+        self, here: Future[SQDOrdeal], undisturbed: Future[SQDOrdeal]
     ) -> None:
-        assert_same_bits(here.result(), undisturbed.result())
+        assert_as_undisturbed(here.result(), undisturbed.result())
 
     def test_each_job_is_done_once_and_those_that_went_down_with_a_driver_were_not_done(
-        self, here: Future[Ordeal], undisturbed: Future[Ordeal]
+        self, here: Future[SQDOrdeal], undisturbed: Future[SQDOrdeal]
     ) -> None:
         ordeal = here.result()
         attempts: dict[Work, list[JobRecord]] = defaultdict(list)
@@ -393,18 +302,18 @@ class TestWithJobsOnThisMachine:
 
 
 class TestWithJobsOnAQPU:
-    def test_as_many_drivers_died_as_were_to(self, on_a_qpu: Future[Ordeal]) -> None:
+    def test_as_many_drivers_died_as_were_to(self, on_a_qpu: Future[SQDOrdeal]) -> None:
         assert len(on_a_qpu.result().died) == QPU_KILLS
 
     def test_the_state_is_that_of_a_run_that_was_never_killed(
-        self, on_a_qpu: Future[Ordeal], undisturbed_on_a_qpu: Future[Ordeal]
+        self, on_a_qpu: Future[SQDOrdeal], undisturbed_on_a_qpu: Future[SQDOrdeal]
     ) -> None:
-        assert_same_bits(on_a_qpu.result(), undisturbed_on_a_qpu.result())
+        assert_as_undisturbed(on_a_qpu.result(), undisturbed_on_a_qpu.result())
 
     def test_each_walker_has_one_job_in_each_iteration_by_the_ledger_and_by_the_service(
         self,
-        on_a_qpu: Future[Ordeal],
-        undisturbed_on_a_qpu: Future[Ordeal],
+        on_a_qpu: Future[SQDOrdeal],
+        undisturbed_on_a_qpu: Future[SQDOrdeal],
         ibm: FakeIBMQuantum,
     ) -> None:
         ordeal = on_a_qpu.result()
@@ -473,17 +382,17 @@ def plain(folder: Path) -> list[str]:
 
 class TestBetweenTwoWalkers:
     def test_no_finished_walkers_or_batchs_work_is_repeated(
-        self, between_walkers: Future[Ordeal], folder: Path
+        self, between_walkers: Future[SQDOrdeal], folder: Path
     ) -> None:
         assert len(between_walkers.result().died) == len(BETWEEN)
         assert noted(folder / "between-notes") == Counter(calls(1))
 
     def test_the_state_is_that_of_a_run_that_was_never_killed(
-        self, between_walkers: Future[Ordeal], plain: list[str]
+        self, between_walkers: Future[SQDOrdeal], plain: list[str]
     ) -> None:
         assert between_walkers.result().states() == plain[:2]
 
-    def test_what_is_kept_is_not_spent_again(self, between_walkers: Future[Ordeal]) -> None:
+    def test_what_is_kept_is_not_spent_again(self, between_walkers: Future[SQDOrdeal]) -> None:
         assert between_walkers.result().answer["usage"]["shots"] == 400
 
 

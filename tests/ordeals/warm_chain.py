@@ -1,10 +1,7 @@
-"""An algorithm of many short calls, and a driver of it: MACHINE STORE RUN ITERATIONS."""
+"""An algorithm of many short calls."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import SerializeAsAny
@@ -13,9 +10,7 @@ from ordeals.rank_chain import MODULUS, link  # the folder of these tests
 from qcsc_hpc.machine import Machine, Program
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps.step import current_step
-from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.values.record import State
 
 RANKS = 2
@@ -59,15 +54,3 @@ class Chain(IterativeAlgorithm[Links, int, int]):
 
     async def converged(self, previous: Links, current: Links) -> bool:
         return False
-
-
-def main(parameters: str, store: str, run_id: str, iterations: str) -> None:
-    """Drives a run as far as it is told."""
-    chain = Chain.model_validate_json(parameters)
-    stop = MaxIterations(int(iterations))
-    options = {"store": DirectoryStore(Path(store)), "run_id": run_id, "stop": stop, "seed": 5}
-    asyncio.run(chain.run(**options, keep=None, lease_seconds=2.0))  # type: ignore[arg-type]
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

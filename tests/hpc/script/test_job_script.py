@@ -24,7 +24,7 @@ from qcsc_hpc.profiles import ExecutionProfile, HPCProfile, LauncherName
 from qcsc_hpc.script.job_folder import CLOSED, DUPLICATE_EXIT, FOLDER_EXIT, ExitRecord, JobFolder
 from qcsc_loop.concurrency import child
 from qcsc_loop.jobs.key import JobKey
-from waiting import until
+from waiting import DEADLINE_SECONDS, until
 
 GOLDEN = Path(__file__).with_name("golden")
 REWRITE = bool(os.environ.get("QCSC_LOOP_REWRITE_GOLDEN"))
@@ -235,7 +235,7 @@ class Job:
             finally:
                 if process.returncode is None:  # or leaving the block would wait for it
                     os.killpg(process.pid, signal.SIGKILL)
-            return process.wait(), output.decode(errors="replace")
+            return process.wait(DEADLINE_SECONDS), output.decode(errors="replace")
 
     def ran(self) -> int:
         """How many ranks of its program have written down what they saw."""
@@ -462,7 +462,7 @@ def test_the_record_says_under_which_id_it_ran_and_when(
 def test_on_this_machine_the_id_is_the_process_s(job: Job) -> None:
     job.write()
     with job.start() as process:
-        process.communicate()
+        process.communicate(timeout=DEADLINE_SECONDS)
     assert job.record().job == str(process.pid)
 
 
@@ -705,7 +705,7 @@ def test_a_job_that_starts_again_takes_its_record_back(job: Job) -> None:
         until((job.folder / "running").exists, "the job runs again")
         assert JobFolder(job.folder).exit() is None
         held.unlink()
-        process.communicate()
+        process.communicate(timeout=DEADLINE_SECONDS)
     assert job.record().started > first.started
 
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from qcsc_hpc.machine import LocalMachine, Machine, Program
 from qcsc_loop.errors import JobFailed, JobRefused
 from qcsc_loop.steps.step import Step, stepping
-from waiting import alive, until, until_async
+from waiting import DEADLINE_SECONDS, alive, until, until_async
 
 RANKS = 3
 # the launcher of the ranks is a process of theirs too: it is written down as their parent
@@ -324,7 +324,7 @@ def test_a_driver_that_dies_leaves_no_ranks(
             until(lambda: all_started(folder), "all ranks run")
             pids.update(written_down(folder))
             driver.send_signal(number)
-            driver.wait()
+            driver.wait(DEADLINE_SECONDS)
         finally:
             driver.kill()
     assert len(pids) >= RANKS
@@ -340,7 +340,7 @@ def test_a_ctrl_c_at_the_driver_leaves_no_ranks(folder: Path, pids: set[int]) ->
             until(lambda: all_started(folder), "all ranks run")
             pids.update(written_down(folder))
             driver.send_signal(signal.SIGINT)
-            driver.wait()
+            driver.wait(DEADLINE_SECONDS)
         finally:
             driver.kill()
     assert len(pids) >= RANKS

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qcsc_hpc.testing import FakeJob, FakeSlurm, Fault
-from waiting import alive, until
+from waiting import DEADLINE_SECONDS, alive, until
 
 FIELDS = ("JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NumNodes")
 FORMAT = ",".join(f"{name}:|" for name in (*FIELDS, "NumCPUs", "Name", "Reason"))
@@ -353,7 +353,7 @@ def test_a_job_outlives_whoever_submitted_it(slurm: FakeSlurm) -> None:
     )
     until(slurm.jobs, "the job is submitted")
     os.killpg(driver.pid, signal.SIGKILL)
-    driver.wait()
+    driver.wait(DEADLINE_SECONDS)
     (slurm.folder / "go").touch()
     until((slurm.folder / "done").exists, "the job has run")
 

@@ -17,7 +17,7 @@ import pytest
 from qcsc_hpc.warm import small_records as records
 from qcsc_hpc.warm.mailbox import Ended, Mailbox, Request, outcome_in, tries
 from qcsc_hpc.warm.supervisor import BEAT, END, GONE, ORDERS, SERVER, Orders
-from waiting import until
+from waiting import DEADLINE_SECONDS, until
 
 HERE = Path(__file__).parent
 WAITS = """\
@@ -102,7 +102,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         process.kill()
-        process.wait()
+        process.wait(DEADLINE_SECONDS)
 
 
 def _below(pid: int) -> list[psutil.Process]:

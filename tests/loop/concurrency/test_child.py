@@ -15,7 +15,7 @@ import pytest
 
 from qcsc_loop.concurrency import child
 from qcsc_loop.concurrency.child import tie_to_this_process
-from waiting import alive, until
+from waiting import DEADLINE_SECONDS, alive, until
 
 PARENT = """
 import subprocess
@@ -54,7 +54,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 def test_a_child_dies_when_its_parent_is_killed(number: signal.Signals) -> None:
     with parent_and_child() as (parent, pid):
         parent.send_signal(number)
-        parent.wait()
+        parent.wait(DEADLINE_SECONDS)
 
         until(lambda: not alive(pid), "the child is gone")
 
@@ -67,7 +67,7 @@ def test_a_child_lives_as_long_as_its_parent() -> None:
 
 def test_a_child_whose_parent_is_already_dead_does_not_start(tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
-    gone.wait()
+    gone.wait(DEADLINE_SECONDS)
     mark = tmp_path / "started"
     command = [sys.executable, "-I", "-S", child.__file__, str(gone.pid), "touch", str(mark)]
 
@@ -80,7 +80,7 @@ def test_a_child_is_the_command_itself_not_a_process_around_it() -> None:
         tie_to_this_process(["sh", "-c", "echo $$"]), stdout=subprocess.PIPE, text=True
     )
 
-    assert int(process.communicate()[0]) == process.pid
+    assert int(process.communicate(timeout=DEADLINE_SECONDS)[0]) == process.pid
 
 
 @pytest.mark.parametrize("code", [0, 3, 255])

@@ -21,7 +21,7 @@ import pytest
 from qcsc_loop.concurrency.loading import load_file
 from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import QcscLoopError, WorkerDied
-from waiting import alive, until, until_async
+from waiting import DEADLINE_SECONDS, alive, until, until_async
 
 T = TypeVar("T")
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: one worker")
@@ -77,7 +77,7 @@ def driver(folder: Path, code: str, *arguments: str, **options: Any) -> Iterator
 def driven(folder: Path, code: str, *arguments: str, **options: Any) -> tuple[str, str]:
     """What a script prints, and what it says on stderr."""
     with driver(folder, code, *arguments, **options) as process:
-        printed, said = process.communicate()
+        printed, said = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0, said
     return printed, said
 
@@ -444,7 +444,7 @@ def test_a_worker_dies_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         pid = pid_in(begun)
         assert alive(pid)
         process.kill()
-        process.wait()
+        process.wait(DEADLINE_SECONDS)
 
         until(lambda: not alive(pid), "the worker is gone")
 
@@ -456,7 +456,7 @@ def test_a_ctrl_c_in_the_drivers_terminal_does_not_reach_the_work(tmp_path: Path
         os.killpg(process.pid, signal.SIGINT)
         same_session, interrupted = (process.stdout.readline() for _ in range(2))
         end.touch()
-        rest, said = process.communicate()
+        rest, said = process.communicate(timeout=DEADLINE_SECONDS)
 
     assert (same_session, interrupted, rest, said) == ("False\n", "interrupted\n", "done\n", "")
 

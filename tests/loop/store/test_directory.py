@@ -19,7 +19,7 @@ from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.record import NDArray, State
 from small_disk import small_disk
-from waiting import until
+from waiting import DEADLINE_SECONDS, until
 
 
 class Vector(State):
@@ -422,7 +422,7 @@ def killed_writer(folder: Path, *, how: str, after: int) -> DirectoryStore:
         until(lambda: len(store.lines("run/log")) >= after, f"{after} documents are written")
     finally:
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        assert process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
     return store
 
 

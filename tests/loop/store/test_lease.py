@@ -25,7 +25,7 @@ from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import EndRecord, EpochRecord, Holder, RunRecord, Settings
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.document import Document
-from waiting import line_count, until
+from waiting import DEADLINE_SECONDS, line_count, until
 
 SETTINGS = Settings(algorithm="package.module:Class")
 LONG, SHORT = 600.0, 0.05
@@ -204,7 +204,7 @@ def test_a_driver_in_another_pid_namespace_is_not_taken_for_dead(journal: Journa
 def test_a_run_is_free_at_once_when_its_driver_was_killed(on_disk: Journal, tmp_path: Path) -> None:
     with held_elsewhere(on_disk, tmp_path) as process:
         process.kill()
-        process.wait()
+        process.wait(DEADLINE_SECONDS)
     with claimed(on_disk) as lease:
         assert lease.epoch == 2
 
@@ -363,6 +363,6 @@ def test_a_hook_that_blocks_the_event_loop_does_not_stop_the_signs_of_life(tmp_p
                 until(lambda: beats(beat) > last, "there is another sign of life")  # noqa: B023
             assert line_count(trace) == 2
             release.touch()
-            assert process.wait() == 0
+            assert process.wait(DEADLINE_SECONDS) == 0
         finally:
             process.kill()
