@@ -8,6 +8,7 @@ from typing import Generic, Unpack
 
 from anyio import to_thread
 
+from qcsc_loop.concurrency.lasting_import import import_libraries_of
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, StoreError
 from qcsc_loop.events import Event, Trouble, tell
@@ -42,6 +43,7 @@ async def run_loop(algorithm: Hooks[S, M, E], **options: Unpack[RunOptions]) -> 
     """
     types = hook_types(type(algorithm))
     ready = await resolve_blocks(algorithm)
+    import_libraries_of([type(ready), *(type(value) for _, value in ready)])
     opened = await run_uncancelled(
         partial(open_run, ready, algorithm, options), undo=Opened.give_back
     )
