@@ -78,7 +78,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
 
 def test_no_recorded_step_of_a_killed_run_is_executed_again(ordeal: ToyOrdeal) -> None:
     after = executions(ordeal.trace)
-    assert len(ordeal.before) > KILLS
+    assert len(ordeal.before) >= KILLS
     assert {step: after[step] for step in ordeal.before} == ordeal.before
 
 
