@@ -33,7 +33,8 @@ from qcsc_loop.concurrency.per_event_loop import of_this_loop
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import DamagedDocument, JobFailed, LeaseLost
 from qcsc_loop.events import Trouble
-from qcsc_loop.exactly_once.run_once import JobRequest, JobResult, run_once
+from qcsc_loop.exactly_once.request import JobRequest, JobResult
+from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.entries import JobRecord, Measured
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.ledger import Ledger
