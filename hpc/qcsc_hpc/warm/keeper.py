@@ -26,9 +26,10 @@ from qcsc_hpc.script.launchers import launcher_words
 from qcsc_hpc.sites.batch import BatchSite
 from qcsc_hpc.sites.local import LocalSite
 from qcsc_hpc.warm import small_records as records
+from qcsc_hpc.warm.epoch import BEAT, SERVER
 from qcsc_hpc.warm.mailbox import Ended
+from qcsc_hpc.warm.orders import BEGAN, END, NO_RESTART, ORDERS, Orders
 from qcsc_hpc.warm.pool_place import PoolPlace
-from qcsc_hpc.warm.supervisor import BEAT, BEGAN, END, NO_RESTART, ORDERS, SERVER, Orders
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import DamagedDocument, JobFailed, LeaseLost
