@@ -103,7 +103,7 @@ class WarmSite(JobSite):
                     ended = await to_thread.run_sync(withdraw)
                     break
             await anyio.sleep(min(max(SHORT_LOOK, (now - began) / 50), LONG_LOOK))
-        await keeper.served(ended)
+        await keeper.note_served(ended)
         text, _ = await to_thread.run_sync(_results(job.folder, ended).written_since, 0, LOG_BYTES)
         waiting.output(text)
         outcome = await to_thread.run_sync(_job_outcome, job.folder, ended)
