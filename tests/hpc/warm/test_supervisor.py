@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from qcsc_hpc.warm import small_records as records
+from qcsc_hpc.warm.epoch import BEAT, GONE, SERVER
 from qcsc_hpc.warm.mailbox import Ended, Mailbox, Request, outcome_in, tries
-from qcsc_hpc.warm.supervisor import BEAT, END, GONE, ORDERS, SERVER, Orders
+from qcsc_hpc.warm.orders import END, ORDERS, Orders
 from waiting import DEADLINE_SECONDS, until
 
 HERE = Path(__file__).parent

@@ -32,7 +32,9 @@ from qcsc_loop.errors import (
     SubmissionUnclear,
 )
 from qcsc_loop.events import Trouble
-from qcsc_loop.exactly_once.run_once import SUBMIT_TRIES, JobRequest, run_once
+from qcsc_loop.exactly_once.request import JobRequest
+from qcsc_loop.exactly_once.run_once import run_once
+from qcsc_loop.exactly_once.submission import SUBMIT_TRIES
 from qcsc_loop.jobs.entries import Intent
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.key import JobKey

@@ -23,7 +23,8 @@ from loop.exactly_once.toy_site import (
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import HookFailed, JobFailed
 from qcsc_loop.events import Event
-from qcsc_loop.exactly_once.run_once import JobRequest, run_once
+from qcsc_loop.exactly_once.request import JobRequest
+from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.outcome import JobOutcome, JobState

@@ -21,7 +21,8 @@ import pytest
 
 from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
 from qcsc_loop.events import Event
-from qcsc_loop.exactly_once.run_once import JobRequest, JobResult, run_once
+from qcsc_loop.exactly_once.request import JobRequest, JobResult
+from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.ledger import Ledger, job_records
@@ -208,7 +209,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the waiting out of the protocol, but not what it waits for."""
     clock = Ticking()
     for module in (
-        "exactly_once.run_once",
+        "exactly_once.submission",
+        "exactly_once.following",
         "exactly_once.ending",
         "exactly_once.patience",
         "jobs.ledger",
