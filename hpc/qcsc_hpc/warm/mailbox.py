@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from qcsc_hpc.warm import small_records as records
+from qcsc_loop.concurrency.whole_file import fill_room, link_once, make_room, sync_folder
 from qcsc_loop.errors import DamagedDocument, JobInputChanged
 
 REQUEST, OUTCOME, ROOM, BROKE = "request.json", "outcome.json", "outcome.room", "broke"
@@ -163,7 +164,7 @@ class Mailbox:
             number = self.newest_epoch() + 1
             with suppress(FileExistsError):
                 self.epoch(number).mkdir()
-                records.synced(self.root / "epochs")
+                sync_folder(self.root / "epochs")
                 return number
 
     def newest_epoch(self) -> int:
@@ -198,7 +199,7 @@ class Mailbox:
             raise
 
     def _claimed(self, own: Try) -> Try | None:
-        records.make_room(own.path / ROOM)
+        make_room(own.path / ROOM, records.ROOM_BYTES)
         others = [other for other in tries(own.folder) if other != own]
         if any(other.epoch > own.epoch for other in others):
             raise Superseded
@@ -218,8 +219,8 @@ class Mailbox:
         """Whether this is the request's outcome now; not if there is one, or the try is void."""
         end = replace(end, place=own.path.name, reason=end.reason[:REASON_LETTERS])
         try:
-            records.fill_room(own.path / ROOM, asdict(end))
-            done = records.linked(own.path / ROOM, own.folder / OUTCOME)
+            fill_room(own.path / ROOM, records.encoded(asdict(end)))
+            done = link_once(own.path / ROOM, own.folder / OUTCOME)
         except FileNotFoundError:
             return False
         # last: until now a successor would have found the request
