@@ -10,7 +10,7 @@ from anyio import to_thread
 from pydantic import Field
 
 from qcsc_loop.catalog import find_algorithm
-from qcsc_loop.errors import DamagedDocument, SamplingFailed
+from qcsc_loop.errors import DamagedDocument, NewerDocument, SamplingFailed
 from qcsc_loop.loop.hooks import hook_types
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.sampling.sampler import Sampler
@@ -57,7 +57,7 @@ class ReplaySampler(Sampler):
         settings = journal.record().settings
         try:
             found = journal.step(iteration, step.name)
-        except DamagedDocument as error:
+        except (DamagedDocument, NewerDocument) as error:
             raise SamplingFailed("replay", str(error)) from error
         if found is None:
             why = (
