@@ -20,7 +20,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, model_validator
@@ -80,6 +80,8 @@ def from_json(raw: bytes, name: str) -> tuple[Document, str]:
 
 def _format_1(text: str, start: int) -> tuple[Document, str]:
     """`"arrays":…,"meta":…,"value":…}` after the hash."""
+    if not text.startswith('"arrays":', start):
+        raise ValueError("its arrays are not named")
     decoder = json.JSONDecoder()
     arrays, end = decoder.raw_decode(text, start + len('"arrays":'))
     start = end + len(',"meta":')
@@ -224,6 +226,7 @@ def _read_array(content: bytes) -> Array:
         return freeze(np.load(io.BytesIO(content), allow_pickle=False))
     read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
     shape, fortran, dtype = read_header(file)
-    if fortran:
-        return np.ndarray(shape, dtype, buffer=content, offset=file.tell(), order="F")
-    return np.ndarray(shape, dtype, buffer=content, offset=file.tell())
+    if dtype.hasobject:  # its bytes would be taken for addresses
+        raise ValueError("arrays of Python objects are never read")
+    order: Literal["F", "C"] = "F" if fortran else "C"
+    return np.ndarray(shape, dtype, buffer=content, offset=file.tell(), order=order)
