@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from qcsc_loop.plain import Json
 from qcsc_loop.reports.run import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 from qcsc_loop.values.document import Document
@@ -156,7 +157,7 @@ class RunArtifacts:
         # newest first, so that the last one of an epoch came first
         return max(reversed(found), key=lambda driver: driver.epoch.epoch, default=None)
 
-    async def _pages(self, key: str) -> AsyncIterator[tuple[list[dict[str, Any]], datetime]]:
+    async def _pages(self, key: str) -> AsyncIterator[tuple[list[Json], datetime]]:
         """A key's artifacts, newest first by the server's clock, which may have stepped back.
 
         Within a page the caller orders them by what they hold.
@@ -182,7 +183,7 @@ class RunArtifacts:
             offset += PAGE
 
 
-def _valid(rows: list[dict[str, Any]], read: Callable[[dict[str, Any]], T]) -> list[T]:
+def _valid(rows: list[Json], read: Callable[[Json], T]) -> list[T]:
     """What the rows hold, but for those that are damaged, or someone else's under this key."""
     found: list[T] = []
     for row in rows:
@@ -191,7 +192,7 @@ def _valid(rows: list[dict[str, Any]], read: Callable[[dict[str, Any]], T]) -> l
     return found
 
 
-def _driver_of(row: dict[str, Any], now: datetime) -> RemoteDriver:
+def _driver_of(row: Json, now: datetime) -> RemoteDriver:
     driver = _Driver.model_validate_json(str(row["data"]))
     return RemoteDriver(
         UUID(row["id"]),

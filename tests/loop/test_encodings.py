@@ -20,11 +20,11 @@ from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import FORMAT, Packed, from_json, read_in_one, to_json, write_in_one
 from qcsc_loop.values.record import NDArray, State
 
-STORES = Path(__file__).parents[1] / "fixtures" / "stores"
+OLD_STORE = DirectoryStore(Path(__file__).parents[1] / "fixtures" / "stores" / "0.1.0")
 OLD_DOCUMENTS = sorted(
-    str(path.relative_to(STORES / "0.1.0")).removesuffix(".json")
-    for folder in ("*/run.json", "*/epochs/*.json", "*/steps/*.json", "*/checkpoints/*.json")
-    for path in (STORES / "0.1.0").glob(folder)
+    str(path.relative_to(OLD_STORE.root)).removesuffix(".json")
+    for path in OLD_STORE.root.rglob("*.json")
+    if path.read_bytes().startswith(b'{"sha256":"')
 )
 
 
@@ -87,8 +87,9 @@ def in_one_with_number(document: Document, folder: Path, number: int | None) -> 
     in_one(document, folder)
     with np.load(folder / "one.npz", allow_pickle=False) as found:
         arrays: dict[str, Any] = {name: found[name] for name in found.files if name != "format"}
-    numbered = {} if number is None else {"format": np.array(number)}
-    np.savez(folder / "one.npz", **arrays, **numbered)
+    if number is not None:
+        arrays["format"] = np.array(number)
+    np.savez(folder / "one.npz", **arrays)
     return read_in_one(folder / "one.npz")
 
 
@@ -176,14 +177,15 @@ def test_value_and_notes_come_back_byte_for_byte(body: bytes, meta: bytes) -> No
 
 def test_there_are_documents_of_format_1_of_every_kind() -> None:
     kinds = {name.split("/")[1] for name in OLD_DOCUMENTS}
-    assert kinds == {"run", "epochs", "steps", "checkpoints"}
+    assert kinds == {"run", "epochs", "steps", "checkpoints", "work"}  # parts of a step
+    assert any(OLD_STORE.read(name).arrays for name in OLD_DOCUMENTS)
 
 
 @pytest.mark.parametrize("name", OLD_DOCUMENTS)
 def test_a_document_that_0_1_0_wrote_is_read_and_verifies(name: str) -> None:
-    store = DirectoryStore(STORES / "0.1.0")
-    assert b'"format"' not in (store.root / f"{name}.json").read_bytes()[:120]
-    document = store.read(name)
+    raw = (OLD_STORE.root / f"{name}.json").read_bytes()
+    assert raw[76:].startswith(b',"arrays":')
+    document = OLD_STORE.read(name)
     document.verify()
     assert json.loads(document.body)
     if "/checkpoints/" in name:
@@ -194,7 +196,7 @@ def test_a_document_that_0_1_0_wrote_is_read_and_verifies(name: str) -> None:
 def test_a_document_that_0_1_0_wrote_is_the_same_when_it_is_written_again(
     name: str, tmp_path: Path
 ) -> None:
-    document = DirectoryStore(STORES / "0.1.0").read(name)
+    document = OLD_STORE.read(name)
     again = in_folder(document, tmp_path)
     assert (again.body, again.meta) == (document.body, document.meta)
     again.verify()

@@ -25,6 +25,7 @@ from typing import Any
 from qcsc_hpc.warm import small_records as records
 from qcsc_loop.concurrency.whole_file import fill_room, link_once, make_room, sync_folder
 from qcsc_loop.errors import DamagedDocument, JobInputChanged
+from qcsc_loop.plain import Json
 
 REQUEST, OUTCOME, ROOM, BROKE = "request.json", "outcome.json", "outcome.room", "broke"
 OWN = (REQUEST, OUTCOME, "try.", "void.", ".")  # beginnings of names that a try is not given
@@ -275,5 +276,5 @@ def times_broken(folder: Path) -> int:
     return sum((own.path / BROKE).exists() for own in tries(folder))
 
 
-def _known(facts: records.Facts, kind: type[Any]) -> records.Facts:
+def _known(facts: Json, kind: type[Any]) -> Json:
     return {name: value for name, value in facts.items() if name in kind.__dataclass_fields__}

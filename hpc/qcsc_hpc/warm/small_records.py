@@ -14,10 +14,9 @@ from typing import Any
 
 from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
 from qcsc_loop.errors import DamagedDocument
+from qcsc_loop.plain import Json
 
 ROOM_BYTES = 4096  # of a record whose place on the disk is taken beforehand
-
-Facts = dict[str, Any]  # JSON
 
 
 def encoded(facts: Mapping[str, Any]) -> bytes:
@@ -26,7 +25,7 @@ def encoded(facts: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body + b"\n"
 
 
-def read(path: Path) -> Facts:
+def read(path: Path) -> Json:
     """A record's facts.
 
     Raises:
@@ -37,7 +36,7 @@ def read(path: Path) -> Facts:
     body = body.rstrip()
     if hashlib.sha256(body).hexdigest().encode() != sha256:
         raise DamagedDocument(str(path), "it does not match its sha256")
-    facts: Facts = json.loads(body)
+    facts: Json = json.loads(body)
     return facts
 
 
