@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect.context import FlowRunContext
 from prefect.flow_runs import asuspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
+from qcsc_loop.plain import Json
 from qcsc_loop.rules.limits import stop_rule
 from qcsc_loop.rules.reason import Reason, stop_message
 from qcsc_loop.rules.stop import StopRule
@@ -22,7 +21,7 @@ class Changes(RunInput):
     max_qpu_seconds: float | None = Field(default=None, gt=0)
     max_shots: float | None = Field(default=None, gt=0)
     max_node_hours: float | None = Field(default=None, gt=0)
-    algorithm: dict[str, Any] = Field(
+    algorithm: Json = Field(
         default={}, description="parameters that change no result, such as machine"
     )
 

@@ -22,10 +22,11 @@ from qcsc_loop.events import Event, Observer, Trouble
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.events import JobMeasured
 from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
-from qcsc_loop.prefect.artifacts import Packed, Published, RunArtifacts, pack
+from qcsc_loop.prefect.artifacts import Published, RunArtifacts, pack
 from qcsc_loop.reports.job import metrics_rows
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit, EndRecord
+from qcsc_loop.values.encodings import Packed
 
 AHEAD = 4  # commits the loop may be ahead of a server that answers
 STRIP_BYTES = 4096  # a smaller state costs the server less than a request to drop it
