@@ -6,17 +6,22 @@ import json
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import find_algorithm
-from qcsc_loop.cli.progress import hook_logs, progress
+from qcsc_loop.cli.driving import Driving
+from qcsc_loop.cli.progress import progress, show_hook_logs
+from qcsc_loop.cli.run_in_flow import drive_in_flow, open_api
 from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, Interrupted, Signals, leave, leave_within
+from qcsc_loop.cli.way import choose_way
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.loop.opening import new_run_id
@@ -25,38 +30,85 @@ from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.build import build, merge, parse_settings
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.parameters.saved_blocks import named_blocks
-from qcsc_loop.rules.limits import stop_rule
-from qcsc_loop.rules.retry import Retry
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
-if TYPE_CHECKING:
-    from qcsc_loop.prefect.flow import Granularity
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which run was asked for.
+
+    Attributes:
+        algorithm: finds what to run, for which the run's record may have to be read.
+        variables: parameter to the name of the Prefect variable that it comes from.
+    """
+
+    run_id: str
+    algorithm: Callable[[Journal], AnyAlgorithm]
+    seed: int | None = None
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+
+    def without_prefect(self, journal: Journal) -> AnyAlgorithm:
+        """The algorithm, if it needs nothing that only Prefect has.
+
+        Raises:
+            InvalidParameters: a parameter comes from a variable.
+            BlockNotFound: a parameter is a saved block's name.
+        """
+        if self.variables:
+            problem = "a run with --no-prefect has no variables; with --prefect it has"
+            raise InvalidParameters("--variable", [problem], [])
+        algorithm = self.algorithm(journal)
+        for name, block in named_blocks(algorithm).items():
+            why = f"--no-prefect has no saved blocks; give {name} its settings, as in --set {name}.type=..."
+            raise BlockNotFound(block, why, [])
+        return algorithm
 
 
-def run(
-    *,
+def ask_for_run(
     algorithm: str,
-    settings: tuple[str, ...],
+    *,
+    settings: Sequence[str],
     machine: str | None,
-    variables: tuple[str, ...],
+    variables: Sequence[str],
     params: Path | None,
     seed: int | None,
     run_id: str | None,
-    **driving: Any,
-) -> None:
-    """Runs an algorithm; an existing run id resumes that run."""
+) -> Asked:
+    """A run of an algorithm with these parameters; an existing run id resumes that run."""
     kind = find_algorithm(algorithm)
-    given = merge(read_toml(params) if params else {}, _given(settings, machine))
-    options = _options(**driving)
-    if seed is not None:
-        options["seed"] = seed
-    named = _variables(variables, parse_settings(settings))
+    given = merge(read_toml(params) if params else {}, _read_parameters(settings, machine))
+    named = _read_variables(variables, parse_settings(settings))
+    built = build(kind, given)
     run_id = new_run_id(kind) if run_id is None else run_id
-    _drive(build(kind, given), run_id, options, variables=named, **driving)
+    return Asked(run_id=run_id, algorithm=lambda _: built, seed=seed, variables=named)
 
 
-def _variables(words: tuple[str, ...], given: dict[str, Any]) -> dict[str, str]:
+def ask_for_resume(
+    run_id: str, named: str | None, *, settings: Sequence[str], machine: str | None
+) -> Asked:
+    """A run that its record knows, with its own parameters, seed and stop rules.
+
+    Args:
+        named: where its class is now, if it was moved.
+    """
+    changed = _read_parameters(settings, machine)
+    return Asked(run_id=run_id, algorithm=partial(_rebuild, named, changed))
+
+
+def _rebuild(named: str | None, changed: dict[str, Any], journal: Journal) -> AnyAlgorithm:
+    """The algorithm that the run's record says, with these parameters given anew."""
+    settings = journal.settings()
+    kind = find_algorithm(named or settings.algorithm)
+    return build(kind, merge(settings.parameters, changed))
+
+
+def _read_parameters(settings: Sequence[str], machine: str | None) -> dict[str, Any]:
+    given = parse_settings(settings)
+    return given if machine is None else merge(given, {"machine": machine})
+
+
+def _read_variables(words: Sequence[str], given: dict[str, Any]) -> dict[str, str]:
     """Parameter to variable's name, without those that were given a value."""
     named: dict[str, str] = {}
     for word in words:
@@ -72,37 +124,6 @@ def _variables(words: tuple[str, ...], given: dict[str, Any]) -> dict[str, str]:
     return named
 
 
-def resume(
-    *,
-    run_id: str,
-    algorithm: str | None,
-    settings: tuple[str, ...],
-    machine: str | None,
-    **driving: Any,
-) -> None:
-    """Goes on with a run, with its own parameters, seed and stop rules."""
-    changed = _given(settings, machine)
-    _drive(_Resumed(algorithm, changed), run_id, _options(**driving), **driving)
-
-
-@dataclass(frozen=True)
-class _Resumed:
-    """An algorithm that a run's record knows.
-
-    Attributes:
-        named: where its class is now, if it was moved.
-        changed: parameters given anew.
-    """
-
-    named: str | None
-    changed: dict[str, Any]
-
-
-def _given(settings: tuple[str, ...], machine: str | None) -> dict[str, Any]:
-    given = parse_settings(settings)
-    return given if machine is None else merge(given, {"machine": machine})
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """What a TOML file says.
 
@@ -115,95 +136,51 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InvalidParameters(str(path), [f"this is not TOML: {error}"], []) from error
 
 
-def _options(
-    *,
-    max_iterations: int | None,
-    max_qpu_seconds: float | None,
-    max_shots: float | None,
-    max_node_hours: float | None,
-    keep: int | None,
-    retries: int | None,
-    retry_delay: float | None,
-    retry_on: tuple[str, ...],
-    **_: Any,
-) -> RunOptions:
-    options: RunOptions = {}
-    rule = stop_rule(max_iterations, max_qpu_seconds, max_shots, max_node_hours)
-    if rule is not None:
-        options["stop"] = rule
-    if keep is not None:
-        options["keep"] = keep
-    if retries is not None:
-        delay = Retry().delay if retry_delay is None else retry_delay
-        options["retry"] = Retry(times=retries, on=retry_on, delay=delay)
-    return options
-
-
-def _drive(
-    algorithm: AnyAlgorithm | _Resumed,
-    run_id: str,
-    options: RunOptions,
-    *,
-    store: Path | None,
-    no_prefect: bool,
-    as_json: bool,
-    tasks: Granularity,
-    variables: dict[str, str] | None = None,
-    **_: Any,
-) -> None:
-    console = Console(stderr=as_json, soft_wrap=False)
-    journal = Journal(DirectoryStore(store or environment().store), run_id)
+def drive(asked: Asked, driving: Driving) -> None:
+    """Drives a run to its end, and says how it went."""
+    console = Console(stderr=driving.as_json, soft_wrap=False)
+    journal = Journal(DirectoryStore(driving.store or environment().store), asked.run_id)
     signals, began = Signals(), time.monotonic()
-    options |= {"store": journal.store, "run_id": run_id, "leave_jobs": signals.leaves_jobs}
     try:
-        with progress(console) as shown, hook_logs(shown):
-            options["observers"] = [shown]
-            if no_prefect and variables:
-                raise InvalidParameters("--variable", ["--no-prefect has no variables"], [])
-            if no_prefect:
-                chosen = _without_blocks(_chosen(algorithm, journal))
-                outcome, told = signals.run(chosen.run(**options)), True
-            else:
-                outcome, told = _drive_in_flow(
-                    algorithm, journal, options, tasks, signals, variables or {}
+        way = choose_way(driving, journal)
+        with (
+            progress(console) as shown,
+            show_hook_logs(shown),
+            open_api(shown) if way.prefect else nullcontext(),
+        ):
+            options = _options(asked, driving, journal, signals) | {"observers": [shown]}
+            if way.prefect:
+                run = drive_in_flow(
+                    asked.algorithm,
+                    partial(choose_way, driving),
+                    journal,
+                    options,
+                    asked.variables,
+                    signals,
                 )
+                outcome, told = signals.run(run)
+            else:
+                options["facts"] = way.facts()
+                algorithm = asked.without_prefect(journal)
+                outcome, told = signals.run(algorithm.run(**options)), True
     except Interrupted as interrupted:
-        _say_interrupted(interrupted, journal, as_json)
+        _say_interrupted(interrupted, journal, driving.as_json)
     else:
-        _say_end(outcome, time.monotonic() - began, console, as_json)
+        _say_end(outcome, time.monotonic() - began, console, driving.as_json)
         # Prefect's last words, which nobody may be there to hear
         leave_within(LAST_WORDS_SECONDS if told else 1.0, 0)
 
 
-def _chosen(algorithm: AnyAlgorithm | _Resumed, journal: Journal) -> AnyAlgorithm:
-    """The algorithm to run; for a resume, as the run's record says."""
-    if not isinstance(algorithm, _Resumed):
-        return algorithm
-    settings = journal.settings()
-    kind = find_algorithm(algorithm.named or settings.algorithm)
-    return build(kind, merge(settings.parameters, algorithm.changed))
-
-
-def _without_blocks(algorithm: AnyAlgorithm) -> AnyAlgorithm:
-    for field, name in named_blocks(algorithm).items():
-        why = f"--no-prefect has no saved blocks; give {field} its settings, as in --set {field}.type=..."
-        raise BlockNotFound(name, why, [])
-    return algorithm
-
-
-def _drive_in_flow(
-    algorithm: AnyAlgorithm | _Resumed,
-    journal: Journal,
-    options: RunOptions,
-    tasks: Granularity,
-    signals: Signals,
-    variables: dict[str, str],
-) -> tuple[Outcome[Any], bool]:
-    # Prefect takes seconds to import, and --no-prefect must not pay them
-    from qcsc_loop.cli.run_in_flow import drive_in_flow
-
-    choose = partial(_chosen, algorithm)
-    return drive_in_flow(choose, journal, options, tasks, signals, variables)
+def _options(asked: Asked, driving: Driving, journal: Journal, signals: Signals) -> RunOptions:
+    options = driving.options()
+    options |= {
+        "store": journal.store,
+        "run_id": journal.run_id,
+        "leave_jobs": signals.leaves_jobs,
+    }
+    if asked.seed is not None:
+        options["seed"] = asked.seed
+    return options
 
 
 def _say_end(outcome: Outcome[Any], seconds: float, console: Console, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import anyio
 from anyio import to_thread
@@ -24,6 +24,7 @@ from qcsc_loop.loop.options import Call, RunOptions, directly
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.prefect.artifacts import RunArtifacts
+from qcsc_loop.prefect.driver_facts import Granularity
 from qcsc_loop.prefect.emitting import emitting
 from qcsc_loop.prefect.mirror import Mirror, mirroring
 from qcsc_loop.prefect.restore import restore
@@ -33,7 +34,6 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
 T = TypeVar("T")
-Granularity = Literal["step", "iteration", "none"]
 
 _AS_TASKS: dict[Granularity, frozenset[str]] = {
     "step": frozenset({"initialize", "sample", "evaluate", "update"}),
