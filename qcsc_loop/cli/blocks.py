@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
-from qcsc_loop.cli.run import read_toml
+from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.reports.tables import wide_console
 
 

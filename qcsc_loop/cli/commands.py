@@ -139,9 +139,10 @@ def run(
     driving: Driving,
 ) -> None:
     """Run ALGORITHM: a known name, file.py:Class or module:Class."""
-    from qcsc_loop.cli.run import ask_for_run, drive
+    from qcsc_loop.cli.run import drive
+    from qcsc_loop.cli.run_request import request_run
 
-    asked = ask_for_run(
+    request = request_run(
         algorithm,
         settings=settings,
         machine=machine,
@@ -150,7 +151,7 @@ def run(
         seed=seed,
         run_id=run_id,
     )
-    drive(asked, driving)
+    drive(request, driving)
 
 
 @commands.command(cls=DrivingCommand)
@@ -169,9 +170,10 @@ def resume(
 
     --set and --machine change what does not change results.
     """
-    from qcsc_loop.cli.run import ask_for_resume, drive
+    from qcsc_loop.cli.run import drive
+    from qcsc_loop.cli.run_request import request_resume
 
-    drive(ask_for_resume(run_id, algorithm, settings=settings, machine=machine), driving)
+    drive(request_resume(run_id, algorithm, settings=settings, machine=machine), driving)
 
 
 @commands.command(name="list")

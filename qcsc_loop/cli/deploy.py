@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
-from qcsc_loop.cli.run import read_toml
+from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.deployments.description import Deployment, read_description
 from qcsc_loop.errors import InvalidParameters, PrefectUnreachable, QcscLoopError
 from qcsc_loop.parameters.environment import environment

@@ -12,7 +12,9 @@ def main() -> None:
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         from qcsc_loop.cli.overview import overview
 
-        print(overview())
+        # somebody's docstring may have letters that the terminal lacks
+        coding = sys.stdout.encoding
+        print(overview().encode(coding, "replace").decode(coding))
         return
     import click
 

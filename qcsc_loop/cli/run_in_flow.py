@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qcsc_loop.algorithm import AnyAlgorithm
+from qcsc_loop.cli.driving import Driving
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
+from qcsc_loop.cli.run_request import RunRequest
 from qcsc_loop.cli.signals import Signals
-from qcsc_loop.cli.way import Way
+from qcsc_loop.cli.way import choose_way
 from qcsc_loop.events import Observer, Trouble, tell
 from qcsc_loop.loop.events import Preparing
 from qcsc_loop.loop.options import RunOptions
@@ -38,14 +39,9 @@ def open_api(told: Observer) -> Iterator[None]:
 
 
 async def drive_in_flow(
-    choose: Callable[[Journal], AnyAlgorithm],
-    choose_way: Callable[[Journal], Way],
-    journal: Journal,
-    options: RunOptions,
-    variables: dict[str, str],
-    signals: Signals,
+    request: RunRequest, driving: Driving, journal: Journal, options: RunOptions, signals: Signals
 ) -> tuple[Outcome[Any], bool]:
-    """Runs the algorithm that `choose` finds, in a flow, on the API that is open.
+    """Drives the run in a flow, on the API that is open.
 
     Returns:
         The outcome, and whether the server was told that the flow run has ended.
@@ -60,17 +56,18 @@ async def drive_in_flow(
     async with get_client() as client:
         # which algorithm a run is, and how it was driven, may be known to the API alone
         await restore(RunArtifacts(client, journal.run_id), journal)
-    chosen, way = choose(journal), choose_way(journal)
+    chosen, way = request.algorithm(journal), choose_way(driving, journal)
     options["facts"] = way.facts()
     ended: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
 
     async def body(algorithm: dict[str, Any], run_id: str) -> None:
         signals.hold()  # Prefect has just installed a handler of its own
-        ended.set_result(await run_in_flow(chosen, tasks=way.tasks, variables=variables, **options))
+        ended.set_result(
+            await run_in_flow(chosen, tasks=way.tasks, variables=request.variables, **options)
+        )
 
-    name = type(chosen).__name__.lower()
-    run = flow(name=name, validate_parameters=False, persist_result=False)(body)
-    flow_run = asyncio.ensure_future(run(to_plain(chosen), journal.run_id))
+    run = flow(name=type(chosen).__name__.lower(), validate_parameters=False, persist_result=False)
+    flow_run = asyncio.ensure_future(run(body)(to_plain(chosen), journal.run_id))
     try:
         both: list[asyncio.Future[Any]] = [flow_run, ended]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

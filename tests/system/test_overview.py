@@ -135,6 +135,14 @@ class TestACommandOfAnotherDistribution:
         result = qcsc_loop("--help", env=plugin.environment)
         assert (listed(result)["greet"], result.err) == ("A command of greeter.", "")
 
+    def test_letters_that_the_terminal_lacks_do_no_harm(
+        self, qcsc_loop: CommandLine, plugin: Plugin
+    ) -> None:
+        plugin.module.write_text(COMMAND.replace("hello", "\u3053\u3093"))
+        ascii_ = plugin.environment | {"PYTHONIOENCODING": "ascii"}
+        assert listed(qcsc_loop(env=ascii_))["greet"] == "Say ??."
+        assert listed(qcsc_loop(env=plugin.environment))["greet"] == "Say \u3053\u3093."
+
     def test_without_its_source_it_is_listed_too(
         self, qcsc_loop: CommandLine, plugin: Plugin
     ) -> None:
