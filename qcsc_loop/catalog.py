@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.loading import load_file
 from qcsc_loop.errors import UnknownAlgorithm
+from qcsc_loop.plugins import distribution, offered
 
 GROUP = "qcsc_loop.algorithms"
 
@@ -23,7 +24,7 @@ AlgorithmType = type[IterativeAlgorithm[Any, Any, Any]]
 
 def installed_algorithms() -> dict[str, EntryPoint]:
     """The algorithms that installed distributions offer by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return offered(GROUP)
 
 
 def find_algorithm(name: str) -> AlgorithmType:
@@ -33,7 +34,7 @@ def find_algorithm(name: str) -> AlgorithmType:
         UnknownAlgorithm: there is none; says what was missing.
     """
     if (point := installed_algorithms().get(name)) is not None:
-        return find_algorithm(point.value)
+        return _offered_class(name, point)
     place, colon, class_name = name.rpartition(":")
     if not colon or not place:
         raise UnknownAlgorithm(
@@ -47,6 +48,15 @@ def find_algorithm(name: str) -> AlgorithmType:
             raise
         return find_algorithm(moved)
     return _class(name, module, class_name)
+
+
+def _offered_class(name: str, point: EntryPoint) -> AlgorithmType:
+    try:
+        return find_algorithm(point.value)
+    except UnknownAlgorithm as error:
+        why = f"distribution {distribution(point)} offers it as {point.value}, and {error.why}"
+        others = [known for known in error.known if known != name]
+        raise UnknownAlgorithm(name, why, others) from error
 
 
 def _is_missing(place: str, error: BaseException | None) -> bool:

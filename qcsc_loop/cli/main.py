@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import click
 
+from qcsc_loop.cli.offered_commands import offered_command, offered_names
 from qcsc_loop.errors import QcscLoopError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,18 +64,10 @@ class _Commands(click.Group):
     """Our commands, and those that installed distributions offer under `qcsc_loop.commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(_offered())]
+        return [*super().list_commands(ctx), *offered_names()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        known = super().get_command(ctx, cmd_name)
-        if known is not None:
-            return known
-        point = _offered().get(cmd_name)
-        return None if point is None else cast("click.Command", point.load())
-
-
-def _offered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="qcsc_loop.commands")}
+        return super().get_command(ctx, cmd_name) or offered_command(cmd_name)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -167,7 +167,7 @@ def _print_drivers(journal: Journal, console: Console) -> None:
 
 def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
     """The last jobs that were somebody's queue's, and all that may be alive."""
-    remote = [job for job in jobs if site_from(job.intent.site).remote]
+    remote = [job for job in jobs if _is_remote(job)]
     shown = [job for job in remote[:-LAST] if not job.over] + remote[-LAST:]
     if not shown:
         return
@@ -181,6 +181,13 @@ def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
         table.add_row(str(job.key), job.job_id or "", job.state, *seconds, nodes)
     console.print()
     console.print(table)
+
+
+def _is_remote(job: JobRecord) -> bool:
+    try:
+        return site_from(job.intent.site).remote
+    except QcscLoopError:  # of a distribution that is not here: it was no child of this driver
+        return True
 
 
 def _print_history(history: list[Commit], console: Console) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 from prefect import Flow
@@ -32,6 +32,7 @@ from qcsc_loop.deployments.triggers import Parameters, schedule, trigger
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import build
 from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.plugins import distribution, offered
 
 GROUP = "qcsc_loop.flows"
 _FORM = "form"
@@ -127,7 +128,7 @@ def _options(wanted: Deployment) -> ConcurrencyOptions | None:
 
 def _flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
     """A flow, and as what a worker imports it."""
-    known = {point.name: point for point in entry_points(group=GROUP)}
+    known = offered(GROUP)
     place = known[name].value if name in known else name
     module_name, colon, attribute = place.partition(":")
     if not colon:
@@ -138,6 +139,8 @@ def _flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
         found = getattr(importlib.import_module(module_name), attribute, None)
     except (Exception, SystemExit) as error:  # whatever the user's module does when imported
         problem = f"flow: importing {module_name} raised {type(error).__name__}: {error}"
+        if name in known:
+            problem += f" (it is offered by distribution {distribution(known[name])})"
         raise InvalidParameters(file, [problem], _names(known)) from error
     if not isinstance(found, Flow):
         problem = f"flow: {attribute} in {module_name} is no Prefect flow"
