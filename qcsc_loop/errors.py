@@ -125,9 +125,8 @@ class UnknownRule(InputError):
     def __init__(self, run_id: str, rule: str, whose: str, why: str) -> None:
         self.rule = rule
         super().__init__(
-            f"run {run_id!r} stops by the rule {rule!r}, which is not known here: it was written by "
-            f"{whose}, or it is defined neither in the algorithm's file nor in what that imports "
-            f"({why})"
+            f"run {run_id!r} stops by the rule {rule!r}, which cannot be read here: it was written "
+            f"by {whose}, and neither the algorithm's file nor what that imports defines it ({why})"
         )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.catalog import find_algorithm
+from qcsc_loop.catalog import find_algorithm, recorded_algorithm
 from qcsc_loop.cli.progress import hook_logs, progress
 from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, Interrupted, Signals, leave, leave_within
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
@@ -179,9 +179,7 @@ def _chosen(algorithm: AnyAlgorithm | _Resumed, journal: Journal) -> AnyAlgorith
     """The algorithm to run; for a resume, as the run's record says."""
     if not isinstance(algorithm, _Resumed):
         return algorithm
-    settings = journal.settings()
-    kind = find_algorithm(algorithm.named or settings.algorithm)
-    return build(kind, merge(settings.parameters, algorithm.changed))
+    return recorded_algorithm(journal, named=algorithm.named, changed=algorithm.changed)
 
 
 def _without_blocks(algorithm: AnyAlgorithm) -> AnyAlgorithm:

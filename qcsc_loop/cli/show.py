@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.errors import NewerDocument, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.site import site_from
@@ -59,7 +59,8 @@ def _row(journal: Journal) -> dict[str, Any]:
             "created": record.created.isoformat(),
         }
     except QcscLoopError as error:
-        return {"run_id": journal.run_id, "algorithm": "?", "status": f"damaged: {error}",
+        how = "newer" if isinstance(error, NewerDocument) else "damaged"
+        return {"run_id": journal.run_id, "algorithm": "?", "status": f"{how}: {error}",
                 "iteration": 0, "scalars": {}, "created": ""}  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def _print(journal: Journal, console: Console) -> None:
         "status": _status_line(journal),
         "seed": record.seed,
         "created": f"{record.created.astimezone():%Y-%m-%d %H:%M:%S}",
-        "stop": json.dumps(settings.stop.model_dump(mode="json")),
+        "stop": json.dumps(settings.stop),
         "parameters": json.dumps(settings.parameters),
         "folder": f"{journal.store.place}/{journal.run_id}",
     }

@@ -75,7 +75,7 @@ def build_deployment(wanted: Deployment, file: str) -> RunnerDeployment:
     Raises:
         InvalidParameters: a flow that cannot be deployed, or a parameter that it does not take.
     """
-    entrypoint, flow = _flow(wanted.flow, file)
+    entrypoint, flow = find_flow(wanted.flow, file)
     kind = _algorithm_type(flow, wanted.flow, file)
     base: Parameters = {
         "algorithm": to_plain(build(kind, wanted.algorithm)),
@@ -126,8 +126,12 @@ def _options(wanted: Deployment) -> ConcurrencyOptions | None:
     return ConcurrencyOptions(collision_strategy=strategies[wanted.collisions])
 
 
-def _flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
-    """A flow, and as what a worker imports it."""
+def find_flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
+    """A flow, and as what a worker imports it.
+
+    Raises:
+        InvalidParameters: there is none.
+    """
     known = offered(GROUP)
     place = known[name].value if name in known else name
     module_name, colon, attribute = place.partition(":")

@@ -106,7 +106,7 @@ class _Drive(Generic[S, M, E]):
             around=self._around,
             tell=self._tell,
         )
-        self._rule = with_convergence(opened.settings.stop)
+        self._rule = with_convergence(opened.rule)
         self._recent: deque[Committed] = deque(maxlen=max(1, self._rule.lookback))
         self._seconds: dict[str, float] = {}
         self._usage: Counter[str] = Counter()

@@ -28,8 +28,10 @@ from qcsc_loop.errors import (
     JobRefused,
     JobRejected,
     LeaseLost,
+    NewerDocument,
     NoGoodCheckpoint,
     ParametersChanged,
+    PluginFailed,
     PrefectRefused,
     PrefectUnreachable,
     QcscLoopError,
@@ -40,6 +42,7 @@ from qcsc_loop.errors import (
     StoreError,
     SubmissionUnclear,
     UnknownAlgorithm,
+    UnknownRule,
     WorkerDied,
     WrongHookType,
 )
@@ -126,6 +129,18 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     (
         WrongHookType("BitCount", "update", "Histogram", "dict", ""),
         ["BitCount.update must return Histogram, but returned dict."],
+    ),
+    (
+        PluginFailed("qcsc_loop.resources", "lab", "lab-tools", "ImportError: no libqpu.so"),
+        ["the plug-in 'lab' of distribution lab-tools failed to load", "ImportError: no libqpu.so"],
+    ),
+    (
+        UnknownRule("h2o", "lab-hours", "qcsc-loop 9.1", "type must be one of all, any"),
+        ["run 'h2o' stops by the rule 'lab-hours'", "written by qcsc-loop 9.1", "one of all, any"],
+    ),
+    (
+        NewerDocument("h2o", "9.1", "0.1.0", "input should be 'failed'"),
+        ["h2o was written by qcsc-loop 9.1, and this is 0.1.0", "pip install 'qcsc-loop>=9.1'"],
     ),
     (EncodingError("Histogram", "object dtype"), ["Histogram cannot be stored: object dtype"]),
     (
