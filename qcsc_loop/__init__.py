@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qcsc_loop.errors import QcscLoopError
     from qcsc_loop.events import Event, Observer, Trouble
     from qcsc_loop.jobs.events import JobChanged, JobMeasured
-    from qcsc_loop.jobs.outcome import JobState
+    from qcsc_loop.jobs.outcome import JobMetrics, JobState
     from qcsc_loop.loop.driver import run_loop
     from qcsc_loop.loop.events import (
         IterationCommitted,
@@ -85,6 +85,7 @@ __all__ = [
     "IterativeAlgorithm",
     "JobChanged",
     "JobMeasured",
+    "JobMetrics",
     "JobState",
     "MaxIterations",
     "MemoryStore",
@@ -147,6 +148,7 @@ __getattr__, __dir__ = lazy_face(
         "IterativeAlgorithm": "algorithm",
         "JobChanged": "jobs.events",
         "JobMeasured": "jobs.events",
+        "JobMetrics": "jobs.outcome",
         "JobState": "jobs.outcome",
         "MaxIterations": "rules.stop",
         "MemoryStore": "store.memory",
