@@ -14,10 +14,10 @@ Nothing here imports a plug-in before it is needed: names alone are in the distr
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, distributions, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from qcsc_loop.errors import PluginFailed
@@ -88,19 +88,7 @@ def distribution(point: EntryPoint) -> str:
 # what is installed on a path does not change while a process runs; the path may
 @lru_cache(maxsize=64)
 def _installed(group: str, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    try:
-        return tuple(entry_points(group=group))
-    except Exception:  # one distribution's metadata is damaged: the others' are not
-        return tuple(point for point in _readable() if point.group == group)
-
-
-def _readable() -> Iterator[EntryPoint]:
-    for dist in distributions():
-        try:
-            found = tuple(dist.entry_points)
-        except Exception:
-            continue
-        yield from found
+    return tuple(entry_points(group=group))
 
 
 @lru_cache(maxsize=64)
