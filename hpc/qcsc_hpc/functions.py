@@ -44,8 +44,8 @@ async def run_function(
     """What a function returns on rank 0 of several that all call it, now or earlier.
 
     It is a job of the current step like any other, or a request to the machine's warm one. The
-    ranks' communicator is `qcsc_hpc.mpi.world.world()`. Arguments and result go through files, as
-    the function's annotations say: anything that a state may hold.
+    ranks' communicator is `qcsc_hpc.world()`. Arguments and result go through files, as the
+    function's annotations say: anything that a state may hold.
 
     Args:
         function: of a module that the machine's Python finds, or of a file that was loaded as an

@@ -27,7 +27,8 @@ from qcsc_hpc.warm.settings import Placement, Warm
 from qcsc_hpc.warm.warm_site import results_in
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import JobRefused
-from qcsc_loop.exactly_once.run_once import JobRequest, JobResult, run_once
+from qcsc_loop.exactly_once.request import JobRequest, JobResult
+from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.parameters.resource import Resource
 from qcsc_loop.steps.step import JOB_SUFFIX

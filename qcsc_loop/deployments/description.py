@@ -7,7 +7,7 @@ work_pool = "login"                # empty: `qcsc-loop serve` runs it
 [algorithm]                        # the flow's first parameter, as `--set` has it
 max_strings = 300
 
-[run]                              # its second: qcsc_loop.deployments.run_settings.RunSettings
+[run]                              # its second: qcsc_loop.deployments.RunSettings
 max_iterations = 20
 drive = "chain"
 

@@ -1,11 +1,11 @@
-"""The body of a deployed flow: `return await driven(algorithm, run)`.
+"""The body of a deployed flow: `return await drive(algorithm, run)`.
 
 A flow that is deployed stands in a module, under a name, with these two typed parameters, so that
 the API checks them and shows them as a form:
 
     @flow(persist_result=False)
     async def bitcount(algorithm: BitCount = BitCount(), run: RunSettings = RunSettings()) -> ...:
-        return await driven(algorithm, run)
+        return await drive(algorithm, run)
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def trigger(table: TriggerTable, name: str, base: Parameters) -> DeploymentEvent
     changed = _changed(base, table.algorithm, table.run)
     parameters: dict[str, Any] = {key: _templates(value) for key, value in changed.items()}
     if table.payload:
-        over = json.dumps(merge(base["algorithm"], table.algorithm))
-        parameters["algorithm"] = _json(f"dict({over}, **event.payload)")
+        under = _expression(merge(base["algorithm"], table.algorithm))
+        parameters["algorithm"] = _json(f"dict({under}, **event.payload)")
     return DeploymentEventTrigger(
         name=name,
         enabled=table.active,
@@ -87,6 +87,18 @@ def _templates(value: Any) -> Any:
     if whole := _TEMPLATE.fullmatch(value.strip()):
         return _json(whole["what"].strip())  # as a number stays a number
     return {"__prefect_kind": "jinja", "template": value}
+
+
+def _expression(value: Any) -> str:
+    """Plain JSON as Jinja has it, which knows none, true and false."""
+    if isinstance(value, dict):
+        inner: dict[str, Any] = value
+        pairs = (f"{json.dumps(name)}: {_expression(each)}" for name, each in inner.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        each_of: list[Any] = value
+        return f"[{', '.join(map(_expression, each_of))}]"
+    return "none" if value is None else json.dumps(value)
 
 
 def _json(expression: str) -> dict[str, Any]:

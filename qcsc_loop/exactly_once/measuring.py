@@ -83,13 +83,13 @@ async def measuring(ledger: Ledger) -> AsyncIterator[None]:
     task = asyncio.ensure_future(behind.forever())
     try:
         yield
-        await _ended(task)
+        await _end(task)
         with anyio.move_on_after(END_SECONDS):
             await behind.rest()
     finally:
         ledger.measure = None
         with anyio.CancelScope(shield=True):
-            await _ended(task)
+            await _end(task)
         for end in ledger.endings.values():
             with (
                 suppress(Exception),
@@ -98,6 +98,6 @@ async def measuring(ledger: Ledger) -> AsyncIterator[None]:
                 await end()
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])

@@ -1,4 +1,4 @@
-"""Where remote jobs run, as the protocol in once.py needs it."""
+"""Where remote jobs run, as the protocol in exactly_once/ needs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An algorithm's parameters: read from the command line or a file, compared between runs."""
+"""An algorithm's parameters, read from the command line or a file."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from qcsc_loop.errors import InputError
 from qcsc_loop.events import Observer, Trouble, tell
 from qcsc_loop.loop.driver import run_loop
 from qcsc_loop.loop.hooks import E, M, S
-from qcsc_loop.loop.options import Call, RunOptions, directly
+from qcsc_loop.loop.options import Call, RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.prefect.artifacts import RunArtifacts
@@ -126,7 +126,7 @@ class _Around:
         if step == "iteration":
             await self._mirror.keep_up()
         as_task = self._tasks.get(step)
-        return await (directly if as_task is None else as_task)(step, iteration, call)
+        return await (call() if as_task is None else as_task(step, iteration, call))
 
 
 class _StepTask:

@@ -24,7 +24,7 @@ from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
 from qcsc_hpc.testing import FakeBatchSystem, Fault
 from qcsc_loop.errors import JobFailed
 from qcsc_loop.events import Event, Trouble
-from qcsc_loop.exactly_once.run_once import JobResult
+from qcsc_loop.exactly_once.request import JobResult
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.key import DIGEST_LENGTH, JobKey

@@ -4,7 +4,7 @@
 
 MODULE is a module's name or the path of a .py file, NAME the function's in it; "-" and "-" for one
 that is in the arguments' file, pickled. RESULT.npz gets what rank 0's call returned; it appears by
-rename, whole or not at all. The function reaches its communicator by `qcsc_hpc.mpi.world.world()`.
+rename, whole or not at all. The function reaches its communicator by `qcsc_hpc.world()`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from qcsc_hpc.warm.settings import Warm
 from qcsc_hpc.warm.warm_site import WarmSite, request_name, results_in
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import JobRefused
-from qcsc_loop.exactly_once.run_once import JobRequest
+from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.steps.step import JOB_SUFFIX, current_step

@@ -15,12 +15,11 @@ from anyio import to_thread
 
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.script.job_folder import JobFolder
-from qcsc_hpc.warm import small_records as records
+from qcsc_hpc.warm.epoch import newest_epoch
 from qcsc_hpc.warm.keeper import keeper_of
 from qcsc_hpc.warm.mailbox import OUTCOME, Ended, Mailbox, outcome_in, request_in, set_aside, tries
 from qcsc_hpc.warm.pool_place import PoolPlace
 from qcsc_hpc.warm.settings import Warm
-from qcsc_hpc.warm.supervisor import SERVER
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
@@ -104,7 +103,7 @@ class WarmSite(JobSite):
                     ended = await to_thread.run_sync(withdraw)
                     break
             await anyio.sleep(min(max(SHORT_LOOK, (now - began) / 50), LONG_LOOK))
-        await keeper.served(ended)
+        await keeper.note_served(ended)
         text, _ = await to_thread.run_sync(_results(job.folder, ended).written_since, 0, LOG_BYTES)
         waiting.output(text)
         outcome = await to_thread.run_sync(_job_outcome, job.folder, ended)
@@ -124,8 +123,7 @@ class WarmSite(JobSite):
     def _ring(self) -> None:
         """Wakes the supervisor, if this machine reaches it; it looks by itself a moment later."""
         with suppress(OSError, DamagedDocument, KeyError):
-            box = self.box
-            server = records.read(box.epoch(box.newest_epoch()) / SERVER)
+            server = newest_epoch(self.box).server()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
                 bell.setblocking(False)
                 bell.sendto(b"!", (server["hosts"][0], server["port"]))

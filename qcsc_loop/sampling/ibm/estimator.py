@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from anyio import to_thread
 
-from qcsc_loop.exactly_once.run_once import JobRequest, run_once
+from qcsc_loop.exactly_once.request import JobRequest
+from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.payload import read_facts
 from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.estimator import Estimates, Estimator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from anyio import to_thread
 
-from qcsc_loop.exactly_once.run_once import JobRequest, run_once
+from qcsc_loop.exactly_once.request import JobRequest
+from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.payload import read_facts
 from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.ibm.settings import IBMRuntime, job_facts, nothing_to_prepare

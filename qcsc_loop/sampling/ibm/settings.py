@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from qcsc_loop.exactly_once.run_once import JobResult
+from qcsc_loop.exactly_once.request import JobResult
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.compiling import PassManagerReference

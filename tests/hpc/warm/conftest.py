@@ -14,7 +14,7 @@ from hpc.places import Hook  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.machine import Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_loop.errors import JobFailed
-from qcsc_loop.exactly_once.run_once import JobResult
+from qcsc_loop.exactly_once.request import JobResult
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.steps.step import Step
 

@@ -1,0 +1,110 @@
+"""Submitting a job that certainly was not submitted before, and doubts whether it was."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from anyio import to_thread
+
+from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
+from qcsc_loop.events import Trouble
+from qcsc_loop.exactly_once.call import JobCall
+from qcsc_loop.exactly_once.ending import end_job, find_until
+from qcsc_loop.exactly_once.patience import Patience
+from qcsc_loop.jobs.entries import Finished, Intent, JobRecord, Submitted
+from qcsc_loop.jobs.events import JobChange
+from qcsc_loop.jobs.outcome import JobOutcome, JobState
+from qcsc_loop.steps.step import JOB_SUFFIX
+
+T = TypeVar("T")
+
+SUBMIT_TRIES = 3  # whatever a site's patience
+
+
+async def begin(call: JobCall[T], attempt: int) -> JobRecord:
+    """A new job: its folder, its intent in the ledger, and only then its submission."""
+    key = call.key(attempt)
+    folder = call.step.work_dir / f"{key.name}.{key.attempt}{JOB_SUFFIX}"
+    # somebody was here, who may have submitted: a driver that had lost its lease, a run that
+    # was brought back without its ledger
+    made = await to_thread.run_sync(_make, folder)
+    strange = not made or not call.ledger.complete
+    try:
+        await to_thread.run_sync(call.request.prepare, key, folder)
+    except Exception:
+        if made:
+            await to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+        raise
+    sha256 = call.request.input_sha256
+    record = await call.write(Intent, key, site=call.here, folder=str(folder), input_sha256=sha256)
+    if not strange:
+        return await _submit(call, record)
+    return await resolve_doubt(call, record, since=call.ledger.loaded)
+
+
+async def resolve_doubt(call: JobCall[T], record: JobRecord, since: float) -> JobRecord:
+    """An intent without an id: the job is found, or it certainly is not there.
+
+    Args:
+        since: when it was submitted at the latest, by the monotonic clock.
+    """
+    found = await _find(call, record, since)
+    if found is not None:
+        return await _adopt(call, record, found)
+    if record.intent.site == call.here:
+        return await _submit(call, record)
+    # it was meant for another machine than the one that this driver submits to
+    return await end_job(call.ledger, record, call.site_of(record))
+
+
+async def _submit(call: JobCall[T], record: JobRecord) -> JobRecord:
+    """Submits it, as often as it certainly was not accepted before."""
+    tries, key, folder = 0, record.key, Path(record.intent.folder)
+    patience = Patience(call.request.site.patience_seconds)
+    while True:
+        call.ledger.check()
+        tries += 1
+        try:
+            job_id = await call.request.submit(key, folder)
+        except JobRejected as error:
+            if tries > 1 and (found := await _find(call, record, time.monotonic())):
+                return await _adopt(call, record, found)
+            outcome = JobOutcome(state=JobState.REJECTED, reason=error.reason)
+            return await call.write(Finished, key, outcome=outcome)
+        except (SubmissionUnclear, SiteUnreachable) as error:
+            call.ledger.observe(Trouble(str(error)))
+            unclear = isinstance(error, SubmissionUnclear)
+            if unclear and (found := await _find(call, record, time.monotonic())) is not None:
+                return await _adopt(call, record, found)
+            if tries >= SUBMIT_TRIES and not patience.left:
+                raise
+            await patience.pause()
+        else:
+            record = await call.write(Submitted, key, job_id=job_id)
+            call.tell(record, JobState.PENDING, "", JobChange.SUBMITTED)
+            return record
+
+
+async def _find(call: JobCall[T], record: JobRecord, since: float) -> str | None:
+    """The job, if it turns up until one submitted at `since` would have been seen."""
+    site = call.site_of(record)
+    return await find_until(call.ledger, record, site, since + site.settle_seconds)
+
+
+async def _adopt(call: JobCall[T], record: JobRecord, job_id: str) -> JobRecord:
+    record = await call.write(Submitted, record.key, job_id=job_id)
+    call.tell(record, JobState.PENDING, "found again", JobChange.REATTACHED)
+    return record
+
+
+def _make(folder: Path) -> bool:
+    """Makes a folder; whether there was none."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
