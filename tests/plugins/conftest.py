@@ -23,7 +23,7 @@ def anyio_backend() -> str:
 def all_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for `sys.path` with every distribution that works."""
     site = tmp_path_factory.mktemp("site-packages")
-    for name in ("qcsc_flux", "qcsc_biased", "qcsc_campus", "qcsc_lab"):
+    for name in ("flux_scheduler", "biased_sampler", "campus_machine", "lab_tools"):
         install(name, site)
     return site
 

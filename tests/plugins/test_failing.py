@@ -20,7 +20,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     folder = tmp_path_factory.mktemp("broken")
     site = folder / "site-packages"
     site.mkdir()
-    install("qcsc_broken", site)
+    install("broken_tools", site)
     with command_line(folder / "line", folder / "prefect", PYTHONPATH=str(site)) as line:
         words = ("run", "bitcount", "--no-prefect", "--max-iterations", "1", "--run-id", "whole")
         line(*words, *SMALL).well()
@@ -33,7 +33,7 @@ COMMANDS = ("broken-attribute", "broken-command", "broken-panics", "broken-text"
 def test_help_lists_what_fails_and_says_whose_it_is(line: CommandLine) -> None:
     said = line("--help").well().out
     assert all(command in said for command in COMMANDS)
-    assert said.count("(Does not load: a plug-in of qcsc-broken.") == len(COMMANDS)
+    assert said.count("(Does not load: a plug-in of broken-tools.") == len(COMMANDS)
 
 
 @pytest.mark.parametrize("words", [("list",), ("show", "whole"), ("reap", "whole")], ids=str)
@@ -57,13 +57,13 @@ WHY = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_fails_says_why(line: CommandLine, command: str) -> None:
     said = line(command, "word", "--option", "--help").refusal
-    assert f"the plug-in {command!r} of distribution qcsc-broken failed to load" in said
+    assert f"the plug-in {command!r} of distribution broken-tools failed to load" in said
     assert WHY[command] in said
 
 
 def test_an_algorithm_that_fails_says_whose_it_is(line: CommandLine) -> None:
     said = line("run", "broken-algorithm", "--no-prefect").refusal
-    assert "distribution qcsc-broken offers it" in said
+    assert "distribution broken-tools offers it" in said
     assert "RuntimeError: the licence server is away" in said
 
 
@@ -78,7 +78,7 @@ def test_a_type_that_nobody_knows_may_be_of_one_that_fails(line: CommandLine) ->
         "broken-missing": "ModuleNotFoundError",
         "broken-raises": "RuntimeError: the licence server is away",
     }.items():
-        assert f"{name!r} of distribution qcsc-broken failed to load" in f"the plug-in{failed}"
+        assert f"{name!r} of distribution broken-tools failed to load" in f"the plug-in{failed}"
         assert why in failed
 
 
@@ -89,7 +89,7 @@ def test_a_type_that_nobody_knows_may_be_of_one_that_fails(line: CommandLine) ->
 def test_a_scheduler_that_fails_says_why(line: CommandLine, name: str, why: str) -> None:
     profile = {"type": "hpc", "hpc_profile": {"scheduler": name}}
     said = line("run", "bitcount", "--no-prefect", *SMALL, *setting(machine=profile)).refusal
-    assert f"the plug-in {name!r} of distribution qcsc-broken failed to load" in said
+    assert f"the plug-in {name!r} of distribution broken-tools failed to load" in said
     assert why in said
 
 
@@ -100,7 +100,7 @@ def test_doctor_has_each_of_them(line: CommandLine) -> None:
     ill = [
         f["fact"]
         for f in answer["findings"]
-        if f["what"] == "plug-ins of qcsc-broken" and not f["well"]
+        if f["what"] == "plug-ins of broken-tools" and not f["well"]
     ]
     named = {fact.partition("'")[2].partition("'")[0] for fact in ill}
     assert named >= {

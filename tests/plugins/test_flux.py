@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("flux")]
 
 
 def where(**more: Any) -> HPCProfile:
-    given = {"scheduler": "flux", "poll_seconds": 0.2, "settle_seconds": 1.0}
+    given: dict[str, Any] = {"scheduler": "flux", "poll_seconds": 0.2, "settle_seconds": 1.0}
     return HPCProfile.model_validate(given | more)
 
 
@@ -36,7 +36,7 @@ def machine(how: dict[str, Any] | None = None, **more: Any) -> HPCMachine:
 
 
 def scheduler() -> Scheduler:
-    kind: type[Scheduler] = importlib.import_module("qcsc_flux").Flux
+    kind: type[Scheduler] = importlib.import_module("flux_scheduler").Flux
     return kind(where())
 
 
@@ -161,7 +161,7 @@ def test_what_it_refuses_it_says_in_its_words(settings: dict[str, Any], why: str
     [("gfscache", "/vol"), ("history_flag", "-H"), ("mpi_options_for_pjm", ["a=1"]),
      ("reservation", "r"), ("resources", ["a=1"])],
 )  # fmt: skip
-def test_what_it_has_never_heard_of_is_refused_by_its_name(field: str, value: object) -> None:
+def test_what_it_has_never_heard_of_is_refused_by_its_name(field: str, value: Any) -> None:
     with pytest.raises(JobRefused, match=f"Flux cannot run this job: {field}: Flux makes nothing"):
         machine(**{field: value}).shaped(None)
 

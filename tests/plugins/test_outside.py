@@ -31,7 +31,7 @@ SMALL = setting(num_qubits=3, shots=20)
 
 
 def test_a_sampler_is_chosen_by_its_type(line_with: LineWith) -> None:
-    line = line_with("qcsc_biased")
+    line = line_with("biased_sampler")
     words = (*SMALL, *setting(**{"sampler.type": "biased", "sampler.ones": 1.0}))
     line(*BITCOUNT, *words, "--run-id", "coins").well()
     shown = line("show", "coins", "--json").well().answer
@@ -41,7 +41,7 @@ def test_a_sampler_is_chosen_by_its_type(line_with: LineWith) -> None:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(("ones", "byte"), [(0.0, [0, 0]), (1.0, [0b11, 0xFF])])
 def test_its_bits_are_packed_as_everybody_s(ones: float, byte: list[int]) -> None:
-    kind: Any = importlib.import_module("qcsc_biased").BiasedSampler
+    kind: Any = importlib.import_module("biased_sampler").BiasedSampler
     circuit = QuantumCircuit(10, 10)
 
     async def sampled() -> Any:
@@ -65,7 +65,7 @@ def test_one_that_is_not_installed_is_answered_with_those_that_are(line_with: Li
 def test_a_scheduler_renders_runs_and_shows(
     line_with: LineWith, flux: FluxInstance, tmp_path: Path
 ) -> None:
-    line = line_with("qcsc_flux")
+    line = line_with("flux_scheduler")
     profile = {"scheduler": "flux", "poll_seconds": 0.2}
     words = setting(**{"machine": {"type": "hpc", "hpc_profile": profile,
                        "execution_profile": {"launcher": "single"}}, "ranks": 1})  # fmt: skip
@@ -78,7 +78,7 @@ def test_a_scheduler_renders_runs_and_shows(
 def test_a_run_whose_scheduler_was_removed_is_listed_and_shown(
     line_with: LineWith, flux: FluxInstance, tmp_path: Path
 ) -> None:
-    line = line_with("qcsc_flux")
+    line = line_with("flux_scheduler")
     profile = {"scheduler": "flux", "poll_seconds": 0.2}
     words = setting(machine={"type": "hpc", "hpc_profile": profile}, ranks=1)
     line(*BITCOUNT, *SMALL, *words, "--run-id", "on-flux", env=flux.environment).well()
@@ -104,7 +104,7 @@ exec "$@"
 async def test_a_machine_runs_jobs_as_it_says(
     hook: Hook, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind: Any = importlib.import_module("qcsc_campus").CampusMachine
+    kind: Any = importlib.import_module("campus_machine").CampusMachine
     with FakeSlurm(tmp_path / "slurm") as slurm:
         for name, value in slurm.environment.items():
             monkeypatch.setenv(name, value)
@@ -119,7 +119,7 @@ async def test_a_machine_runs_jobs_as_it_says(
 
 
 def test_a_machine_is_chosen_by_its_type(line_with: LineWith) -> None:
-    line = line_with("qcsc_campus")
+    line = line_with("campus_machine")
     said = line(*BITCOUNT, *setting(**{"machine.type": "campus", "machine.nodes": 40})).refusal
     assert "machine.group is required" in said
     assert "machine.nodes: input should be less than or equal to 16" in said
@@ -141,11 +141,11 @@ def test_a_solver_is_chosen_by_its_type() -> None:
 
 
 def test_an_algorithm_is_known_by_name_and_a_stop_rule_survives(line_with: LineWith) -> None:
-    line = line_with("qcsc_lab")
+    line = line_with("lab_tools")
     program = (
-        "import anyio, qcsc_lab\n"
-        "rule = qcsc_lab.Far(enough=3.0)\n"
-        "print(anyio.run(lambda: qcsc_lab.Walk().run(run_id='walk', stop=rule)).message)\n"
+        "import anyio, lab_tools\n"
+        "rule = lab_tools.Far(enough=3.0)\n"
+        "print(anyio.run(lambda: lab_tools.Walk().run(run_id='walk', stop=rule)).message)\n"
     )
     done = line.start("-c", program, program=Path(sys.executable)).result().well()
     assert done.out.strip() == "stopped after 3 iterations (3 is far enough)"
@@ -157,21 +157,21 @@ def test_an_algorithm_is_known_by_name_and_a_stop_rule_survives(line_with: LineW
 
 
 def test_a_command_is_listed_and_called(line_with: LineWith) -> None:
-    line = line_with("qcsc_lab")
+    line = line_with("lab_tools")
     assert "Greet NAME." in line("--help").well().out
     assert line("lab-greet", "Ada").well().out == "hello Ada\n"
 
 
 def test_doctor_lists_who_offers_what(line_with: LineWith, tmp_path: Path) -> None:
-    line = line_with("qcsc_lab", "qcsc_flux")
+    line = line_with("lab_tools", "flux_scheduler")
     nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
     result = line("doctor", "--json", env=nowhere)
     found = {
         (f["what"], f["fact"]): f["well"]
         for f in json.loads(result.out.splitlines()[-1])["findings"]
     }
-    assert found[("plug-ins of qcsc-flux", "qcsc_hpc.schedulers: flux")]
-    assert found[("plug-ins of qcsc-lab", "qcsc_loop.resources: lab-rules, lab-solver")]
+    assert found[("plug-ins of flux-scheduler", "qcsc_hpc.schedulers: flux")]
+    assert found[("plug-ins of lab-tools", "qcsc_loop.resources: lab-rules, lab-solver")]
     assert found[("the lab's fridge", "12 mK")]
     assert not [what for what, _ in found if what.startswith("plug-ins of qcsc-loop")]
 
