@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qcsc_loop.errors import JobFailed, QcscLoopError
     from qcsc_loop.events import Event, Observer, Trouble
     from qcsc_loop.jobs.events import JobChanged, JobMeasured
-    from qcsc_loop.jobs.outcome import JobState
+    from qcsc_loop.jobs.outcome import JobMetrics, JobState
     from qcsc_loop.loop.driver import run_loop
     from qcsc_loop.loop.events import (
         IterationCommitted,
@@ -86,6 +86,7 @@ __all__ = [
     "JobChanged",
     "JobFailed",
     "JobMeasured",
+    "JobMetrics",
     "JobState",
     "MaxIterations",
     "MemoryStore",
@@ -149,6 +150,7 @@ __getattr__, __dir__ = lazy_face(
         "JobChanged": "jobs.events",
         "JobFailed": "errors",
         "JobMeasured": "jobs.events",
+        "JobMetrics": "jobs.outcome",
         "JobState": "jobs.outcome",
         "MaxIterations": "rules.stop",
         "MemoryStore": "store.memory",

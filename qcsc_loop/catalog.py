@@ -7,14 +7,19 @@ import importlib.util
 import inspect
 import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.algorithm import AnyAlgorithm, IterativeAlgorithm
 from qcsc_loop.concurrency.loading import load_file
-from qcsc_loop.errors import UnknownAlgorithm
+from qcsc_loop.errors import InvalidParameters, NewerDocument, UnknownAlgorithm
+from qcsc_loop.parameters.build import build, merge
+from qcsc_loop.plugins import distribution, offered
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.versions import this_version
 
 GROUP = "qcsc_loop.algorithms"
 
@@ -23,7 +28,7 @@ AlgorithmType = type[IterativeAlgorithm[Any, Any, Any]]
 
 def installed_algorithms() -> dict[str, EntryPoint]:
     """The algorithms that installed distributions offer by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return offered(GROUP)
 
 
 def find_algorithm(name: str) -> AlgorithmType:
@@ -33,7 +38,7 @@ def find_algorithm(name: str) -> AlgorithmType:
         UnknownAlgorithm: there is none; says what was missing.
     """
     if (point := installed_algorithms().get(name)) is not None:
-        return find_algorithm(point.value)
+        return _offered_class(name, point)
     place, colon, class_name = name.rpartition(":")
     if not colon or not place:
         raise UnknownAlgorithm(
@@ -47,6 +52,42 @@ def find_algorithm(name: str) -> AlgorithmType:
             raise
         return find_algorithm(moved)
     return _class(name, module, class_name)
+
+
+def recorded_algorithm(
+    journal: Journal, *, named: str | None = None, changed: Mapping[str, Any] | None = None
+) -> AnyAlgorithm:
+    """The algorithm as a run's newest driver had it. Imports its file.
+
+    Args:
+        named: where its class is now, if it was moved.
+        changed: parameters given anew.
+
+    Raises:
+        UnknownAlgorithm: its class is not found.
+        InvalidParameters: it does not take what is given anew.
+        NewerDocument: it needs what a newer version has.
+    """
+    settings = journal.settings()
+    try:
+        kind = find_algorithm(named or settings.algorithm)
+        algorithm = build(kind, settings.parameters)
+    except (UnknownAlgorithm, InvalidParameters) as error:
+        if (newer := journal.newer_version()) is not None:
+            raise NewerDocument(journal.run_id, newer, this_version(), str(error)) from error
+        if isinstance(error, UnknownAlgorithm) or not changed:
+            raise
+        return build(kind, merge(settings.parameters, changed))  # what is changed may mend it
+    return build(kind, merge(settings.parameters, changed)) if changed else algorithm
+
+
+def _offered_class(name: str, point: EntryPoint) -> AlgorithmType:
+    try:
+        return find_algorithm(point.value)
+    except UnknownAlgorithm as error:
+        why = f"distribution {distribution(point)} offers it as {point.value}, and {error.why}"
+        others = [known for known in error.known if known != name]
+        raise UnknownAlgorithm(name, why, others) from error
 
 
 def _is_missing(place: str, error: BaseException | None) -> bool:

@@ -10,11 +10,11 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 
-from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.errors import PluginFailed, QcscLoopError
 from qcsc_loop.loop.provenance import PACKAGES, installed_version
+from qcsc_loop.plugins import GROUPS, OURS, distribution, load, load_all, offered
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.values.document import Document
 
@@ -54,12 +54,29 @@ Check = Callable[[Request], Iterable[Finding]]
 
 def findings(request: Request) -> Iterator[Finding]:
     """What every installed check finds; a check that itself fails is a finding."""
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in offered(GROUP).values():
         try:
-            check: Check = point.load()
+            check: Check = load(point)
             yield from check(request)
+        except PluginFailed:  # the check of plug-ins has it
+            continue
         except Exception as error:  # a doctor must not fall ill
             yield Finding(point.name, False, f"{type(error).__name__}: {error}", "report this")
+
+
+def plug_ins(_: Request) -> Iterator[Finding]:
+    """What other distributions offer, and what of it, or of ours, cannot be imported."""
+    for group in GROUPS:
+        loaded = load_all(group)
+        names: dict[str, list[str]] = {}
+        for point, _offer in loaded.objects:
+            names.setdefault(distribution(point), []).append(point.name)
+        for whose, its in sorted(names.items()):
+            if whose != OURS:
+                yield Finding(f"plug-ins of {whose}", True, f"{group}: {', '.join(sorted(its))}")
+        for failure in loaded.failures:
+            cure = f"mend or remove it: pip uninstall {failure.distribution}"
+            yield Finding(f"plug-ins of {failure.distribution}", False, str(failure), cure)
 
 
 def versions(_: Request) -> Iterator[Finding]:

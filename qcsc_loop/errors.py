@@ -6,6 +6,8 @@
     │   ├── BadAlgorithm            the class does not keep the contract of IterativeAlgorithm
     │   ├── InvalidParameters       unknown, mistyped or out of range
     │   ├── BlockNotFound           a saved block's name that nothing answers to
+    │   ├── PluginFailed            what another distribution offers cannot be imported
+    │   ├── UnknownRule             a run stops by a rule that nothing here knows
     │   ├── InvalidRunId            not usable as a folder's name and an artifact's key
     │   ├── RunNotFound             no such run in this store
     │   ├── JobRefused              a job that its machine cannot run as asked for
@@ -19,7 +21,8 @@
     ├── EncodingError               a value that cannot be stored exactly
     ├── StoreError                  the disk said no
     │   ├── DamagedDocument         a stored file that does not verify
-    │   ├── NewerDocument           a stored file of a format that this version does not know
+    │   ├── NewerDocument           a stored file that a newer version wrote
+    │   │   └── NewerFormat         of a format that this version does not know
     │   └── NoGoodCheckpoint        a run of which no checkpoint verifies
     ├── SamplingFailed              a quantum source gave no samples
     ├── WorkerDied                  a process of this driver's own ended in mid-work
@@ -69,7 +72,7 @@ class UnknownAlgorithm(InputError):
     """No algorithm answers to this name."""
 
     def __init__(self, name: str, why: str, known: Iterable[str]) -> None:
-        self.name, self.known = name, sorted(known)
+        self.name, self.why, self.known = name, why, sorted(known)
         super().__init__(
             f"there is no algorithm {name!r}: {why}. Known by name: {', '.join(self.known) or 'none'}; "
             "or give path/to/file.py:Class or package.module:Class."
@@ -100,6 +103,32 @@ class BlockNotFound(InputError):
         names = ", ".join(sorted(known))
         saved = f" Saved blocks: {names}." if names else ""
         super().__init__(f"the block {name!r} cannot be used: {why}.{saved}")
+
+
+class PluginFailed(InputError):
+    """A plug-in that cannot be imported.
+
+    Attributes:
+        group, name: the entry point.
+        distribution: whose it is.
+    """
+
+    def __init__(self, group: str, name: str, distribution: str, why: str) -> None:
+        self.group, self.name, self.distribution, self.why = group, name, distribution, why
+        super().__init__(
+            f"the plug-in {name!r} of distribution {distribution} failed to load ({group}): {why}"
+        )
+
+
+class UnknownRule(InputError):
+    """A run stops by a rule that nothing here knows."""
+
+    def __init__(self, run_id: str, rule: str, whose: str, why: str) -> None:
+        self.rule = rule
+        super().__init__(
+            f"run {run_id!r} stops by the rule {rule!r}, which cannot be read here: it was written "
+            f"by {whose}, and neither the algorithm's file nor what that imports defines it ({why})"
+        )
 
 
 class InvalidRunId(InputError):
@@ -236,13 +265,29 @@ class DamagedDocument(StoreError):
 
 
 class NewerDocument(StoreError):
+    """A stored document of a version that knows more than this one.
+
+    Attributes:
+        written_by: that version.
+    """
+
+    transient = False
+
+    def __init__(self, name: str, written_by: str, ours: str, why: str) -> None:
+        self.name, self.written_by, self.why = name, written_by, why
+        QcscLoopError.__init__(
+            self,
+            f"{name} was written by qcsc-loop {written_by}, and this is {ours}, which cannot read "
+            f"it ({why}). It is not damaged: pip install 'qcsc-loop>={written_by}'",
+        )
+
+
+class NewerFormat(NewerDocument):
     """A stored document of a format that this version does not know: whole, and not for it.
 
     Attributes:
         format, newest: its number, and the newest that can be read.
     """
-
-    transient = False
 
     def __init__(self, name: str, format: int, newest: int) -> None:
         self.name, self.format, self.newest = name, format, newest

@@ -11,17 +11,33 @@ if TYPE_CHECKING:
     from qcsc_hpc.mpi.world import world
     from qcsc_hpc.prefect.run_job import FinishedJob, run_job_from_blocks
     from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
+    from qcsc_hpc.schedulers.scheduler import (
+        Answer,
+        Argv,
+        Dialect,
+        NotUnderstood,
+        Placement,
+        Scheduler,
+        Status,
+    )
     from qcsc_hpc.warm.settings import Warm
 
 __all__ = [
+    "Answer",
+    "Argv",
     "Command",
+    "Dialect",
     "ExecutionProfile",
     "FinishedJob",
     "HPCMachine",
     "HPCProfile",
     "LocalMachine",
     "Machine",
+    "NotUnderstood",
+    "Placement",
     "Program",
+    "Scheduler",
+    "Status",
     "Warm",
     "run_function",
     "run_job_from_blocks",
@@ -31,14 +47,21 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "Answer": "schedulers.scheduler",
+        "Argv": "schedulers.scheduler",
         "Command": "profiles",
+        "Dialect": "schedulers.scheduler",
         "ExecutionProfile": "profiles",
         "FinishedJob": "prefect.run_job",
         "HPCMachine": "machine",
         "HPCProfile": "profiles",
         "LocalMachine": "machine",
         "Machine": "machine",
+        "NotUnderstood": "schedulers.scheduler",
+        "Placement": "schedulers.scheduler",
         "Program": "machine",
+        "Scheduler": "schedulers.scheduler",
+        "Status": "schedulers.scheduler",
         "Warm": "warm.settings",
         "run_function": "functions",
         "run_job_from_blocks": "prefect.run_job",

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, TypeVar
 from anyio import to_thread
 from pydantic import Field
 
-from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
+from qcsc_hpc.profiles import LAUNCHERS, Command, ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers import dialect_for
 from qcsc_hpc.schedulers.scheduler import Dialect, refusals
 from qcsc_hpc.script.job_folder import JobFolder
@@ -175,17 +175,18 @@ class Machine(Resource, ABC):
         Raises:
             JobRefused: they cannot be spread over its nodes, or it asks for what is not there.
         """
-        how, title = self.how, self.site().title
-        for field, why in refusals(self.dialect(), how).items():
+        how, dialect = self.how, self.dialect()
+        title = dialect.title
+        for field, why in refusals(dialect, how).items():
             raise JobRefused(title, field, why)
         if ranks is not None and ranks < 1:
             raise JobRefused(title, "ranks", f"a program needs at least 1, not {ranks}")
         if ranks is None or ranks == how.ranks:
-            return _launchable(title, how)
+            return _launchable(dialect, how)
         if ranks % how.num_nodes:
             why = f"{ranks} do not divide evenly over {how.num_nodes} nodes"
             raise JobRefused(title, "ranks", why)
-        return _launchable(title, how.model_copy(update={"mpiprocs": ranks // how.num_nodes}))
+        return _launchable(dialect, how.model_copy(update={"mpiprocs": ranks // how.num_nodes}))
 
     def script(
         self,
@@ -287,9 +288,14 @@ def command_line(
     return [python, *through, "-m", program.module, *arguments]
 
 
-def _launchable(title: str, how: ExecutionProfile) -> ExecutionProfile:
+def _launchable(dialect: Dialect, how: ExecutionProfile) -> ExecutionProfile:
+    title, own = dialect.title, list(dialect.launchers)
+    others = ", ".join([*own, "srun", "mpiexec", "mpiexec.hydra"]) + " or mpirun"
+    if how.launcher not in (*LAUNCHERS, *own):
+        why = f"{how.launcher!r} is another scheduler's; take {others}"
+        raise JobRefused(title, "launcher", why)
     if how.launcher == "single" and how.ranks > 1:
-        why = f"'single' starts one rank, not {how.ranks}; take srun, mpiexec, mpiexec.hydra or mpirun"
+        why = f"'single' starts one rank, not {how.ranks}; take {others}"
         raise JobRefused(title, "launcher", why)
     if how.launcher == "single" and how.mpi_options:
         why = "'single' starts no launcher that could take them; leave them out, or take another"

@@ -5,6 +5,7 @@ Plain settings; the Prefect blocks of the same names hold the same fields (`pref
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -22,9 +23,10 @@ from pydantic import (
 )
 
 from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.plugins import failures_said, load_all, offered
 
-SchedulerName = Literal["local", "slurm", "pbs", "pjm"]
-LauncherName = Literal["single", "srun", "mpirun", "mpiexec", "mpiexec.hydra"]
+SCHEDULERS = "qcsc_hpc.schedulers"
+LAUNCHERS = ("single", "srun", "mpirun", "mpiexec", "mpiexec.hydra")
 
 _WALLTIME = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d{1,2}):(\d{2})")
 _MEMORY = re.compile(r"[1-9]\d*(K|M|G|T)B?", re.IGNORECASE)
@@ -59,6 +61,44 @@ def _memory(text: str) -> str:
     if text and _MEMORY.fullmatch(text) is None:
         raise ValueError(f"memory is a whole number with K, M, G or T, such as 16G, not {text!r}")
     return text.upper().removesuffix("B")
+
+
+def scheduler_names() -> list[str]:
+    """Every scheduler that is installed, and `local`. Imports none."""
+    return ["local", *offered(SCHEDULERS)]
+
+
+def launcher_names() -> list[str]:
+    """Every launcher: those of all machines, and those that schedulers bring."""
+    own = (kind for _, kind in load_all(SCHEDULERS).objects)
+    brought = {name for kind in own for name in getattr(kind, "launchers", {})}
+    return [*LAUNCHERS, *sorted(brought - set(LAUNCHERS))]
+
+
+def _known(kind: str, name: str, names: list[str]) -> str:
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    failed = failures_said(SCHEDULERS)
+    raise ValueError(f"there is no {kind} {name!r}; there are {', '.join(names)}{hint}{failed}")
+
+
+def _scheduler(name: str) -> str:
+    return _known("scheduler", name, scheduler_names())
+
+
+def _launcher(name: str) -> str:
+    # only for one that is none of ours need schedulers be imported
+    return name if name in LAUNCHERS else _known("launcher", name, launcher_names())
+
+
+def _scheduler_choices(schema: dict[str, Any]) -> None:
+    schema["enum"] = scheduler_names()
+
+
+def _launcher_choices(schema: dict[str, Any]) -> None:
+    schema["enum"] = launcher_names()
 
 
 def _without_nul(text: str) -> str:
@@ -136,7 +176,11 @@ class ExecutionProfileFields(BaseModel):
     walltime: Annotated[str, AfterValidator(_walltime)] = Field(
         default="", title="Walltime", description="HH:MM:SS; empty: the queue's default"
     )
-    launcher: LauncherName = Field(default="single", description="what starts the ranks")
+    launcher: Annotated[str, AfterValidator(_launcher)] = Field(
+        default="single",
+        description="what starts the ranks",
+        json_schema_extra=_launcher_choices,
+    )
     mpi_options: list[str] = Field(
         default=[], title="MPI options", description="arguments of the launcher"
     )
@@ -191,7 +235,9 @@ class HPCProfileFields(BaseModel):
     _from_a_form: ClassVar[bool] = False
 
     preset: str = Field(default="", description="a known site to start from: miyabi, fugaku")
-    scheduler: SchedulerName
+    scheduler: Annotated[str, AfterValidator(_scheduler)] = Field(
+        json_schema_extra=_scheduler_choices
+    )
     queue_cpu: Word = Field(default="", title="Queue")
     queue_gpu: Word = Field(default="", title="Queue for GPU jobs")
     project_cpu: Word = Field(default="", title="Project or account")

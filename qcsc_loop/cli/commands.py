@@ -12,10 +12,10 @@ import click
 from qcsc_loop.cli.driving import JSON, STORE, Driving, DrivingCommand
 from qcsc_loop.cli.overview import overview
 from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
-from qcsc_loop.errors import InputError
+from qcsc_loop.errors import PluginFailed
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    pass
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a command takes
 
@@ -70,32 +70,22 @@ class _Commands(click.Group):
         return [*super().list_commands(ctx), *offered]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        known = super().get_command(ctx, cmd_name)
-        if known is not None:
-            return known
-        from importlib.metadata import entry_points
-
-        offered = entry_points(group=GROUP, name=cmd_name)
-        return _load(next(iter(offered))) if offered else None
+        return super().get_command(ctx, cmd_name) or _load(cmd_name)
 
 
-def _load(point: EntryPoint) -> click.Command:
-    """The command of another distribution.
+def _load(name: str) -> click.Command | None:
+    """The command of another distribution; None if nobody offers it.
 
     Raises:
-        InputError: it cannot be imported, or is none.
+        PluginFailed: it cannot be imported, or is none.
     """
-    whose = point.dist.name if point.dist is not None else point.module
-    try:
-        command = point.load()
-    except (Exception, SystemExit) as error:  # whatever somebody's module does when imported
-        why = f"importing {point.value} raised {type(error).__name__}: {error}"
-        raise InputError(
-            f"{point.name} is a command of {whose}, and does not work: {why}"
-        ) from error
+    from qcsc_loop.plugins import distribution, load, offered
+
+    if (point := offered(GROUP).get(name)) is None:
+        return None
+    command = load(point)
     if not isinstance(command, click.Command):
-        why = f"{point.value} is no click command"
-        raise InputError(f"{point.name} is a command of {whose}, and does not work: {why}")
+        raise PluginFailed(GROUP, name, distribution(point), f"{point.value} is no click command")
     return command
 
 

@@ -79,9 +79,19 @@ def supervise(*, store: Path | None, every: float, once: bool, as_json: bool) ->
 
 
 def _read(files: Sequence[Path]) -> dict[str, Deployment]:
-    wanted = {str(file): read_description(read_toml(file), str(file)) for file in files}
+    wanted = {str(file): _described(read_toml(file), str(file)) for file in files}
     require_server()
     return wanted
+
+
+def _described(content: dict[str, Any], file: str) -> Deployment:
+    run, flow = content.get("run"), content.get("flow")
+    if isinstance(run, dict) and run.get("stop") and isinstance(flow, str):
+        import qcsc_loop.cli.run_in_flow  # noqa: F401  # Prefect's console, before it is imported
+        from qcsc_loop.deployments.deploying import find_flow
+
+        find_flow(flow, file)  # the rules may be of its algorithm's file
+    return read_description(content, file)
 
 
 def require_server() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.catalog import find_algorithm
+from qcsc_loop.catalog import find_algorithm, recorded_algorithm
 from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.loop.opening import new_run_id
@@ -77,14 +77,8 @@ def request_resume(
         named: where its class is now, if it was moved.
     """
     changed = _read_parameters(settings, machine)
-    return RunRequest(run_id=run_id, algorithm=partial(_rebuild, named, changed))
-
-
-def _rebuild(named: str | None, changed: dict[str, Any], journal: Journal) -> AnyAlgorithm:
-    """The algorithm that the run's record says, with these parameters given anew."""
-    settings = journal.settings()
-    kind = find_algorithm(named or settings.algorithm)
-    return build(kind, merge(settings.parameters, changed))
+    algorithm = partial(recorded_algorithm, named=named, changed=changed)
+    return RunRequest(run_id=run_id, algorithm=algorithm)
 
 
 def _read_parameters(settings: Sequence[str], machine: str | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.errors import NewerDocument, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.site import site_from
@@ -59,10 +59,11 @@ def _row(journal: Journal) -> dict[str, Any]:
             "created": record.created.isoformat(),
         }
     except QcscLoopError as error:
+        how = "newer" if isinstance(error, NewerDocument) else "damaged"
         return {
             "run_id": journal.run_id,
             "algorithm": "?",
-            "status": f"damaged: {error}",
+            "status": f"{how}: {error}",
             "iteration": 0,
             "scalars": {},
             "created": "",
@@ -128,7 +129,7 @@ def _print(journal: Journal, console: Console) -> None:
         "status": _status_line(journal),
         "seed": record.seed,
         "created": f"{record.created.astimezone():%Y-%m-%d %H:%M:%S}",
-        "stop": json.dumps(settings.stop.model_dump(mode="json")),
+        "stop": json.dumps(settings.stop),
         "parameters": json.dumps(settings.parameters),
         "folder": f"{journal.store.place}/{journal.run_id}",
     }
@@ -173,7 +174,7 @@ def _print_drivers(journal: Journal, console: Console) -> None:
 
 def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
     """The last jobs that were somebody's queue's, and all that may be alive."""
-    remote = [job for job in jobs if site_from(job.intent.site).remote]
+    remote = [job for job in jobs if _is_remote(job)]
     shown = [job for job in remote[:-LAST] if not job.over] + remote[-LAST:]
     if not shown:
         return
@@ -187,6 +188,13 @@ def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
         table.add_row(str(job.key), job.job_id or "", job.state, *seconds, nodes)
     console.print()
     console.print(table)
+
+
+def _is_remote(job: JobRecord) -> bool:
+    try:
+        return site_from(job.intent.site).remote
+    except QcscLoopError:  # of a distribution that is not here: it was no child of this driver
+        return True
 
 
 def _print_history(history: list[Commit], console: Console) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 from prefect import Flow
@@ -33,6 +33,7 @@ from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import build
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
+from qcsc_loop.plugins import distribution, offered
 
 GROUP = "qcsc_loop.flows"
 _FORM = "form"
@@ -75,7 +76,7 @@ def build_deployment(wanted: Deployment, file: str) -> RunnerDeployment:
     Raises:
         InvalidParameters: a flow that cannot be deployed, or a parameter that it does not take.
     """
-    entrypoint, flow = _flow(wanted.flow, file)
+    entrypoint, flow = find_flow(wanted.flow, file)
     kind = _algorithm_type(flow, wanted.flow, file)
     base: Parameters = {
         "algorithm": to_plain(build(kind, wanted.algorithm)),
@@ -126,9 +127,13 @@ def _options(wanted: Deployment) -> ConcurrencyOptions | None:
     return ConcurrencyOptions(collision_strategy=strategies[wanted.collisions])
 
 
-def _flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
-    """A flow, and as what a worker imports it."""
-    known = {point.name: point for point in entry_points(group=GROUP)}
+def find_flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
+    """A flow, and as what a worker imports it.
+
+    Raises:
+        InvalidParameters: there is none.
+    """
+    known = offered(GROUP)
     place = known[name].value if name in known else name
     module_name, colon, attribute = place.partition(":")
     if not colon:
@@ -139,6 +144,8 @@ def _flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
         found = getattr(importlib.import_module(module_name), attribute, None)
     except (Exception, SystemExit) as error:  # whatever the user's module does when imported
         problem = f"flow: importing {module_name} raised {type(error).__name__}: {error}"
+        if name in known:
+            problem += f" (it is offered by distribution {distribution(known[name])})"
         raise InvalidParameters(file, [problem], _names(known)) from error
     if not isinstance(found, Flow):
         problem = f"flow: {attribute} in {module_name} is no Prefect flow"

@@ -24,14 +24,13 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed
 
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.catalog import find_algorithm
+from qcsc_loop.catalog import recorded_algorithm
 from qcsc_loop.deployments.attempts import start
 from qcsc_loop.deployments.pausing import Changes, answer, wait_for_a_person
 from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.deployments.sigterm import ended_by_sigterm
 from qcsc_loop.errors import InputError, LeaseLost, RunLocked
 from qcsc_loop.loop.options import RunOptions
-from qcsc_loop.parameters.build import build, merge
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS
@@ -104,9 +103,7 @@ def _to_drive(
     options = run.options()
     begun = journal.exists()
     if run.after is not None or (changes is not None and begun):
-        settings = journal.settings()
-        given = merge(settings.parameters, changes.algorithm if changes else {})
-        algorithm = build(find_algorithm(settings.algorithm), given)
+        algorithm = recorded_algorithm(journal, changed=changes.algorithm if changes else None)
         options = RunOptions(store=journal.store)
         if changes is not None and (rule := changes.stop_rule()) is not None:
             options["stop"] = rule

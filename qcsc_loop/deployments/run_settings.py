@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
@@ -99,6 +100,15 @@ class RunSettings(Limits, _WhichRun):
                 "stop: wall-time is a driver's, and a chain has many; limit its iterations or costs"
             )
         return self
+
+    @classmethod
+    def without_rules(cls, written: Mapping[str, Any]) -> RunSettings:
+        """As a driver wrote them, but for its stop rules: only the algorithm's module knows those.
+
+        Raises:
+            ValueError: a newer version wrote them.
+        """
+        return cls.model_validate({**written, "stop": ()})
 
     def place(self) -> DirectoryStore:
         """Where the run is kept."""

@@ -66,6 +66,7 @@ class _Gone:
     Attributes:
         after: its last committed iteration; -1 before there is one.
         handed_over: whether a driver ended there on purpose, for the next flow run to go on.
+        settings: without its stop rules, which are the next driver's to read.
     """
 
     journal: Journal
@@ -73,6 +74,7 @@ class _Gone:
     end: EndRecord | None
     after: int
     handed_over: bool
+    settings: RunSettings
 
     @property
     def deployment(self) -> UUID:
@@ -82,10 +84,6 @@ class _Gone:
     def driver(self) -> UUID:
         """The last driver's flow run."""
         return UUID(self.epoch.provenance[FLOW_RUN])
-
-    @property
-    def settings(self) -> RunSettings:
-        return RunSettings.model_validate(self.epoch.provenance[SETTINGS])
 
     @property
     def why(self) -> str:
@@ -127,8 +125,9 @@ def _look(journal: Journal) -> _Gone | None:
             return None
         history = journal.history()
         after = history[-1].iteration if history else -1
-        return _Gone(journal, epoch, end, after, _handed_over(journal, after))
-    except QcscLoopError:  # a damaged record is for a person
+        settings = RunSettings.without_rules(epoch.provenance[SETTINGS])
+        return _Gone(journal, epoch, end, after, _handed_over(journal, after), settings)
+    except (QcscLoopError, ValueError):  # a damaged or newer record is for a person
         return None
 
 
@@ -223,7 +222,7 @@ async def _begin_again(client: PrefectClient, store: DirectoryStore) -> AsyncIte
 
 def _settings_of(flow_run: FlowRun) -> RunSettings | None:
     try:
-        return RunSettings.model_validate(flow_run.parameters.get("run") or {})
+        return RunSettings.without_rules(flow_run.parameters.get("run") or {})
     except ValueError:
         return None
 

@@ -140,9 +140,11 @@ def site_from(settings: Json) -> JobSite:
     """
     try:
         return JobSite.model_validate(settings)
-    except (ValidationError, ImportError, AttributeError) as error:
-        kind = settings.get("type")
+    except ValidationError as error:
+        kind, problem = settings.get("type"), error.errors(include_url=False)[0]
+        why = problem["msg"].removeprefix("Value error, ")
         raise JobError(
             f"a job went to a site of type {kind!r}, which this installation does not know; "
-            "install the distribution that it came from, or the version that started the run"
+            "install the distribution that it came from, or the version that started the run "
+            f"({why})"
         ) from error

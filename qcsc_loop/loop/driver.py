@@ -83,7 +83,7 @@ class Run(Generic[S, M, E]):
             around=self._around,
             tell=self._tell,
         )
-        self._stopping = Stopping(opened.settings.stop, self._ledger, options.get("hand_over_at"))
+        self._stopping = Stopping(opened.rule, self._ledger, options.get("hand_over_at"))
         self._recorded_through = 0  # the newest iteration that an earlier driver has steps of
 
     async def drive(self) -> Outcome[S]:

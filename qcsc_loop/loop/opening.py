@@ -5,20 +5,23 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
 from qcsc_loop.concurrency.loading import class_reference
-from qcsc_loop.errors import InvalidParameters, InvalidRunId, ParametersChanged
+from qcsc_loop.errors import InvalidParameters, InvalidRunId, ParametersChanged, UnknownRule
 from qcsc_loop.loop.hooks import AnyHooks
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.provenance import describe_driver
 from qcsc_loop.parameters.compare import find_differences, to_plain
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.records import EndRecord, RunRecord, Settings
+from qcsc_loop.store.versions import this_version
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Opened:
     """A run that this process drives.
 
     Attributes:
+        rule: that of the settings.
         source_changed: the algorithm's file is not the one the run was started with.
     """
 
@@ -33,6 +37,7 @@ class Opened:
     lease: Lease
     record: RunRecord
     settings: Settings
+    rule: StopRule
     source_changed: bool
 
     def give_back(self) -> None:
@@ -57,6 +62,7 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
     Raises:
         InvalidRunId, InvalidParameters: an option is out of range.
         ParametersChanged: the run exists and was started for other results.
+        UnknownRule: it stops by a rule that nothing here defines.
         RunLocked: another driver holds it.
     """
     defaults = environment()
@@ -79,9 +85,10 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
         before = journal.settings()
         _refuse_other_results(algorithm, record, before, options)
         settings = _settings(algorithm, given, options, before)
+    rule = options["stop"] if "stop" in options else _rule(journal, settings)
     lease = journal.claim(settings, facts, lease_seconds)
     changed = record.provenance.get("source_sha256") != facts["source_sha256"]
-    return Opened(journal, lease, record, settings, changed)
+    return Opened(journal, lease, record, settings, rule, changed)
 
 
 def new_run_id(algorithm: type) -> str:
@@ -100,6 +107,24 @@ def _settings(
         "resolved": to_plain(algorithm),
     }
     return Settings.model_validate((dict(before) if before else {}) | facts | asked)
+
+
+def _rule(journal: Journal, settings: Settings) -> StopRule:
+    """The rule that the run has, now that the algorithm's file is imported, which may define it."""
+    try:
+        return settings.rule()
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        given: Any = problem["input"]
+        innermost = given if isinstance(given, dict) and "type" in given else settings.stop
+        newer = journal.newer_version()
+        whose = (
+            f"qcsc-loop {newer}, which is newer than this one ({this_version()})"
+            if newer
+            else "a plug-in that is not installed, or another file"
+        )
+        why = problem["msg"].removeprefix("Value error, ")
+        raise UnknownRule(journal.run_id, str(innermost.get("type")), whose, why) from error
 
 
 def _refuse_other_results(

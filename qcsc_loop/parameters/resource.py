@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABC
 from collections.abc import Iterator
 from contextvars import ContextVar
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Annotated, Any, ClassVar, Self, cast, get_args
 
 from pydantic import (
@@ -22,6 +21,7 @@ from pydantic_core import CoreSchema
 
 from qcsc_loop.parameters.forms import in_short
 from qcsc_loop.plain import Json
+from qcsc_loop.plugins import failures_said, load_all
 
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 """The name of a saved block, `block-type/name`; resolved once, when the run starts."""
@@ -57,7 +57,9 @@ class Resource(BaseModel, ABC):
         settings: Json = value
         tag = settings.get("type")
         if not isinstance(tag, str) or (chosen := known.get(tag)) is None:
-            raise ValueError(f"type must be one of {', '.join(sorted(known))}")
+            raise ValueError(
+                f"type must be one of {', '.join(sorted(known))}{failures_said(GROUP)}"
+            )
         return cast("Self", chosen.model_validate(settings))  # a subclass of cls
 
     @classmethod
@@ -78,17 +80,15 @@ def _tag(cls: type[Resource]) -> object:
     return cls.model_fields["type"].default
 
 
-@cache
-def load_kinds() -> None:
-    """Imports the modules that installed distributions name under `qcsc_loop.resources`."""
-    for point in entry_points(group=GROUP):
-        point.load()
-
-
 def concrete(cls: type[Resource]) -> Iterator[type[Resource]]:
-    """The concrete classes below `cls`: those of installed distributions, and imported ones."""
-    load_kinds()
+    """The concrete classes below `cls`: those of installed distributions, and imported ones.
+
+    A plug-in that fails to load is left out.
+    """
+    failures = load_all(GROUP).failures
     for sub in cls.__subclasses__():
+        if failures and sub.__module__ not in sys.modules:
+            continue  # of a module that failed half-way: nobody may use it
         if not inspect.isabstract(sub):
             yield sub
         yield from concrete(sub)

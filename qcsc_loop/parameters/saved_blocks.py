@@ -5,13 +5,13 @@ Who keeps them is a plug-in: Prefect's blocks are one, under the entry point `qc
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
 from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.parameters.resource import Resource, takes_resource
+from qcsc_loop.plugins import load_all
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -71,6 +71,8 @@ async def load_secret(name: str) -> str:
 
 def _keeper(name: str) -> SavedBlocks:
     # late: only runs that name a block need it, and importing Prefect takes seconds
-    for point in entry_points(group=GROUP):
-        return cast("SavedBlocks", point.load())
-    raise BlockNotFound(name, f"nothing that is installed keeps blocks ({GROUP})", [])
+    found = load_all(GROUP)
+    for _, keeper in found.objects:
+        return cast("SavedBlocks", keeper)
+    why = "; ".join(map(str, found.failures)) or f"nothing that is installed keeps blocks ({GROUP})"
+    raise BlockNotFound(name, why, [])

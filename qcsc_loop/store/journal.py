@@ -15,6 +15,7 @@ the newer.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +23,19 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from qcsc_loop.errors import DamagedDocument, LeaseLost, RunLocked, RunNotFound
+from qcsc_loop.errors import (
+    DamagedDocument,
+    LeaseLost,
+    NewerDocument,
+    RunLocked,
+    RunNotFound,
+    StoreError,
+)
 from qcsc_loop.plain import Json
 from qcsc_loop.store.lease import Heartbeat, seconds_left, this_process
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
+from qcsc_loop.store.versions import newer_version, this_version
 from qcsc_loop.values.document import Document
 
 R = TypeVar("R", bound=BaseModel)
@@ -51,7 +60,7 @@ class Journal:
             RunNotFound: the store has no such run.
         """
         try:
-            return _load(RunRecord, self.store.read(f"{self.run_id}/run").body, self.run_id)
+            return self._load(RunRecord, self.store.read(f"{self.run_id}/run").body, self.run_id)
         except KeyError:
             raise RunNotFound(self.run_id, self.store.place, run_ids(self.store)) from None
 
@@ -68,7 +77,7 @@ class Journal:
     def epoch(self, number: int) -> EpochRecord:
         """One driver."""
         name = f"{self._epochs}/{number:04d}"
-        return _load(EpochRecord, self.store.read(name).body, name)
+        return self._load(EpochRecord, self.store.read(name).body, name)
 
     def newest_epoch(self) -> int:
         """The epoch that may write; 0 if there was none."""
@@ -79,7 +88,7 @@ class Journal:
         """How an epoch ended; None while it lives, or if its driver was killed."""
         name = f"{self._epochs}/{epoch:04d}-end"
         try:
-            return _load(EndRecord, self.store.read(name).body, name)
+            return self._load(EndRecord, self.store.read(name).body, name)
         except KeyError:
             return None
 
@@ -137,7 +146,7 @@ class Journal:
         if not names:
             return None
         document = self.store.read(f"{self._steps}/{names[-1]}")
-        return _load(StepNote, document.meta, names[-1]), document
+        return self._load(StepNote, document.meta, names[-1]), document
 
     def newest_step(self) -> int:
         """The newest iteration that has a step's record; 0 if none has."""
@@ -155,7 +164,7 @@ class Journal:
             DamagedDocument: it does not verify.
         """
         document = self.store.read(f"{self._checkpoints}/{name}")
-        commit = _load(Commit, document.meta, name)
+        commit = self._load(Commit, document.meta, name)
         if document.sha256 != commit.state_sha256:
             raise DamagedDocument(name, "its state is not the one that was committed")
         return commit, document
@@ -172,6 +181,33 @@ class Journal:
             if known is None or known.epoch <= commit.epoch:
                 by_iteration[commit.iteration] = commit
         return [by_iteration[k] for k in sorted(by_iteration)]
+
+    # who wrote it
+
+    def newer_version(self) -> str | None:
+        """The version of a driver that knew more than this one; None if there was none."""
+        provenances = [self.record().provenance, *(epoch.provenance for epoch in self.epochs())]
+        newer = [version for each in provenances if (version := newer_version(each)) is not None]
+        return newer[-1] if newer else None
+
+    def _load(self, kind: type[R], content: bytes, name: str) -> R:
+        try:
+            return kind.model_validate_json(content)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+            if (theirs := newer_version(self._provenance(_object(content)))) is not None:
+                raise NewerDocument(name, theirs, this_version(), why) from error
+            raise DamagedDocument(name, why) from error
+
+    def _provenance(self, record: Json) -> object:
+        """Of a record, or of the driver that wrote it."""
+        if "provenance" in record or not isinstance(record.get("epoch"), int):
+            return record.get("provenance")
+        try:
+            driver = self.store.read(f"{self._epochs}/{record['epoch']:04d}")
+        except (KeyError, StoreError):
+            return None
+        return _object(driver.body).get("provenance")
 
     # writing without a lease: for `Lease`, and for what was made elsewhere
 
@@ -289,8 +325,9 @@ def _annotated(document: Document, note: BaseModel) -> Document:
     return replace(document, meta=note.model_dump_json().encode())
 
 
-def _load(kind: type[R], content: bytes, name: str) -> R:
+def _object(content: bytes) -> Json:
     try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        raise DamagedDocument(name, error.errors()[0]["msg"]) from error
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.retry import Retry
@@ -24,6 +26,10 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
 
+def _rule_as_json(rule: object) -> object:
+    return to_plain(rule) if isinstance(rule, StopRule) else rule
+
+
 class Settings(_Record):
     """What a driver runs a run with; a resume takes these unless it is told otherwise.
 
@@ -31,6 +37,8 @@ class Settings(_Record):
         algorithm: how its class is found again, `module:Class` or `/path/file.py:Class`.
         parameters: the algorithm's fields as they were given, as JSON.
         resolved: the same with every block's name replaced by the settings it stood for.
+        stop: the stop rule as JSON. Reading a record imports nothing: a rule may be the algorithm's
+            own, or a plug-in's, and is made of it where it is asked.
         keep: how many of the last iterations keep state, step records and work folders.
         retry: what happens when a hook raises.
     """
@@ -38,9 +46,17 @@ class Settings(_Record):
     algorithm: str
     parameters: Json = {}
     resolved: Json = {}
-    stop: SerializeAsAny[StopRule] = MaxIterations(100)
+    stop: Annotated[Json, BeforeValidator(_rule_as_json)] = to_plain(MaxIterations(100))
     keep: Annotated[int, Field(ge=2)] | None = 10
     retry: Retry = Retry()
+
+    def rule(self) -> StopRule:
+        """The stop rule.
+
+        Raises:
+            ValidationError: nothing that is imported defines it.
+        """
+        return StopRule.model_validate_json(json.dumps(self.stop))
 
 
 class RunRecord(_Record):

@@ -25,7 +25,7 @@ from typing import IO, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, model_validator
 
-from qcsc_loop.errors import DamagedDocument, NewerDocument
+from qcsc_loop.errors import DamagedDocument, NewerFormat
 from qcsc_loop.values.arrays import Array, freeze
 from qcsc_loop.values.document import Document
 
@@ -39,7 +39,7 @@ _BODY, _FORMAT = "document", "format"  # arrays beside the document's own, which
 
 def _refuse_newer(number: int, name: str) -> None:
     if number > FORMAT:
-        raise NewerDocument(name, number, FORMAT)
+        raise NewerFormat(name, number, FORMAT)
 
 
 # in a store's folder
@@ -62,7 +62,7 @@ def from_json(raw: bytes, name: str) -> tuple[Document, str]:
 
     Raises:
         DamagedDocument: it does not verify.
-        NewerDocument: it does, and is of a format that this version does not know.
+        NewerFormat: it does, and is of a format that this version does not know.
     """
     head = _HEAD.match(raw)
     if head is None:
@@ -159,7 +159,7 @@ class Packed(BaseModel):
 
         Raises:
             DamagedDocument: it is not what was packed.
-            NewerDocument: it is of a format that this version does not know.
+            NewerFormat: it is of a format that this version does not know.
         """
         _refuse_newer(self.format, "an artifact's state")
         try:
@@ -194,7 +194,7 @@ def read_in_one(path: Path) -> Document:
     """What was written.
 
     Raises:
-        NewerDocument: it is of a format that this version does not know.
+        NewerFormat: it is of a format that this version does not know.
         Exception: what reading a bad file raises: whose it was decides what that means.
     """
     with path.open("rb") as file:

@@ -18,7 +18,7 @@ from hpc.places import (  # noqa: TID251  # the folder of these tests
     Queue,
     RealSlurm,
 )
-from qcsc_hpc.profiles import HPCProfile, LauncherName
+from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.testing import FakeBatchSystem, FakePBS, FakePJM, FakeSlurm
 
 MPIEXEC = str(Path(sys.prefix) / "bin" / "mpiexec")
@@ -51,7 +51,7 @@ def place(
         for variable, value in cluster.environment.items():
             monkeypatch.setenv(variable, value)
         queue = RealSlurm(cluster)
-        started_by: LauncherName = "mpiexec" if launcher == "mpiexec" else "srun"
+        started_by: str = "mpiexec" if launcher == "mpiexec" else "srun"
         yield from _ended(_place("slurm", queue, "slurm", launcher=started_by))
         cluster.start()  # whatever a test has stopped or broken
     else:
@@ -67,7 +67,7 @@ def _place(
     queue: Queue,
     scheduler: str,
     *,
-    launcher: LauncherName = "mpiexec",
+    launcher: str = "mpiexec",
     options: tuple[str, ...] = (),
 ) -> Place:
     where = HPCProfile.model_validate(

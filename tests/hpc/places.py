@@ -20,7 +20,7 @@ import pytest
 
 from cluster.slurm import SlurmCluster
 from qcsc_hpc.machine import HPCMachine, Machine, Program
-from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile, LauncherName
+from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
 from qcsc_hpc.testing import FakeBatchSystem, Fault
 from qcsc_loop.errors import JobFailed
 from qcsc_loop.events import Event, Trouble
@@ -225,7 +225,7 @@ class Place:
     name: str
     where: HPCProfile
     queue: Queue
-    launcher: LauncherName
+    launcher: str
     mpi_options: Sequence[str] = ()
     once: Sequence[str] = ()
 

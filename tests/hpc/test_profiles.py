@@ -166,12 +166,12 @@ def test_a_bad_end_that_there_is_not_is_answered_with_those_there_are() -> None:
 
 def test_a_scheduler_that_is_not_known_is_answered_with_those_that_are() -> None:
     said = problems(HPCProfile, scheduler="sge")
-    assert "'local', 'slurm', 'pbs' or 'pjm'" in said
+    assert "there is no scheduler 'sge'; there are local, pbs, pjm" in said
 
 
 def test_a_launcher_that_is_not_known_is_answered_with_those_that_are() -> None:
     said = problems(ExecutionProfile, launcher="aprun")
-    assert "'single', 'srun', 'mpirun', 'mpiexec' or 'mpiexec.hydra'" in said
+    assert "there is no launcher 'aprun'; there are single" in said
 
 
 @pytest.mark.parametrize("kind", [Command, ExecutionProfile, HPCProfile])

@@ -29,8 +29,10 @@ from qcsc_loop.errors import (
     JobRejected,
     LeaseLost,
     NewerDocument,
+    NewerFormat,
     NoGoodCheckpoint,
     ParametersChanged,
+    PluginFailed,
     PrefectRefused,
     PrefectUnreachable,
     QcscLoopError,
@@ -41,6 +43,7 @@ from qcsc_loop.errors import (
     StoreError,
     SubmissionUnclear,
     UnknownAlgorithm,
+    UnknownRule,
     WorkerDied,
     WrongHookType,
 )
@@ -128,6 +131,18 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         WrongHookType("BitCount", "update", "Histogram", "dict", ""),
         ["BitCount.update must return Histogram, but returned dict."],
     ),
+    (
+        PluginFailed("qcsc_loop.resources", "lab", "lab-tools", "ImportError: no libqpu.so"),
+        ["the plug-in 'lab' of distribution lab-tools failed to load", "ImportError: no libqpu.so"],
+    ),
+    (
+        UnknownRule("h2o", "lab-hours", "qcsc-loop 9.1", "type must be one of all, any"),
+        ["run 'h2o' stops by the rule 'lab-hours'", "written by qcsc-loop 9.1", "one of all, any"],
+    ),
+    (
+        NewerDocument("h2o", "9.1", "0.1.0", "input should be 'failed'"),
+        ["h2o was written by qcsc-loop 9.1, and this is 0.1.0", "pip install 'qcsc-loop>=9.1'"],
+    ),
     (EncodingError("Histogram", "object dtype"), ["Histogram cannot be stored: object dtype"]),
     (
         StoreError("write", "/runs/h2o/run.json", "No space left on device"),
@@ -139,7 +154,7 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     ),
     (DamagedDocument("00000007.e0001", "cut off"), ["00000007.e0001 is damaged: cut off"]),
     (
-        NewerDocument("h2o/run", 3, 2),
+        NewerFormat("h2o/run", 3, 2),
         [
             "h2o/run was written by a newer version of qcsc-loop (format 3; this one reads up to 2).",
             "update qcsc-loop, or go on with the one that wrote it",

@@ -1,4 +1,4 @@
-"""Batch systems, each a class of pure functions."""
+"""Batch systems, each a class of pure functions; others join by the entry point `qcsc_hpc.schedulers`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,31 @@ if TYPE_CHECKING:
 
 
 def scheduler_for(where: HPCProfile) -> Scheduler:
-    """The scheduler of a site that has one."""
-    from qcsc_hpc.schedulers.pbs import PBS
-    from qcsc_hpc.schedulers.pjm import PJM
-    from qcsc_hpc.schedulers.slurm import Slurm
+    """The scheduler of a site that has one.
 
-    kinds: dict[str, type[Scheduler]] = {kind.name: kind for kind in (Slurm, PBS, PJM)}
-    return kinds[where.scheduler](where)
+    Raises:
+        PluginFailed: it is another distribution's, and cannot be used.
+    """
+    return scheduler_named(where.scheduler)(where)
+
+
+def scheduler_named(name: str) -> type[Scheduler]:
+    """The class that profiles mean by a name, which they have checked. Imports no other.
+
+    Raises:
+        PluginFailed: it cannot be imported, or is no scheduler.
+    """
+    from qcsc_hpc.profiles import SCHEDULERS
+    from qcsc_hpc.schedulers.scheduler import Scheduler
+    from qcsc_loop.errors import PluginFailed
+    from qcsc_loop.plugins import distribution, load, offered
+
+    point = offered(SCHEDULERS)[name]
+    kind = load(point)
+    if not (isinstance(kind, type) and issubclass(kind, Scheduler)) or kind.name != name:
+        why = f"{point.value} is no Scheduler whose name is {name!r}"
+        raise PluginFailed(SCHEDULERS, name, distribution(point), why)
+    return kind
 
 
 def dialect_for(where: HPCProfile) -> Dialect:

@@ -18,10 +18,12 @@ class Local(Dialect):
     """This machine: no head, and the driver's own environment."""
 
     name: ClassVar[str] = "local"
+    title: ClassVar[str] = "this machine"
     prefix: ClassVar[str] = "#"
     own_id: ClassVar[str] = "$$"
     shebang: ClassVar[str] = "#!/bin/bash"
     writes_output: ClassVar[bool] = True
+    honoured: ClassVar[frozenset[str]] = frozenset({"walltime"})  # the driver ends it
     refused: ClassVar[Mapping[str, str]] = {
         "queue_cpu": _NO_QUEUE, "queue_gpu": _NO_QUEUE,
         "project_cpu": _NO_QUEUE, "project_gpu": _NO_QUEUE, "project_directive": _NO_QUEUE,

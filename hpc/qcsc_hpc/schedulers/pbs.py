@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from qcsc_hpc.schedulers.scheduler import Answer, Argv, NotUnderstood, Placement, Scheduler, Status
+from qcsc_hpc.schedulers.scheduler import (
+    HYDRA_PER_NODE,
+    Answer,
+    Argv,
+    NotUnderstood,
+    Placement,
+    Scheduler,
+    Status,
+)
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
 _S = JobState
@@ -40,14 +48,22 @@ class PBS(Scheduler):
     """OpenPBS 20 and newer, and PBS Professional: qstat speaks JSON."""
 
     name: ClassVar[str] = "pbs"
+    title: ClassVar[str] = "PBS"
     prefix: ClassVar[str] = "#PBS"
     own_id: ClassVar[str] = '"$PBS_JOBID"'
+    honoured: ClassVar[frozenset[str]] = frozenset({
+        "queue_cpu", "queue_gpu", "project_cpu", "project_gpu", "qpu", "num_nodes", "walltime",
+        "extra_directives", "resources", "exclusive", "queue_timeout", "memory",
+        "gpus_per_node", "history_flag",
+    })  # fmt: skip
     refused: ClassVar[Mapping[str, str]] = {
         "gfscache": "PBS has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
         "reservation": "a PBS reservation is a queue; give its name as queue_cpu or queue_gpu",
         "constraint": "name the chunk's features as resources, such as model=a100",
     }
+    passed: ClassVar[Sequence[str]] = ("PBS_SERVER", "PBS_CONF_FILE")
+    per_node_options: ClassVar[Mapping[str, str]] = HYDRA_PER_NODE
 
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how

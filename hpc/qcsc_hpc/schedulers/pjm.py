@@ -36,8 +36,15 @@ class PJM(Scheduler):
     """Fujitsu Technical Computing Suite."""
 
     name: ClassVar[str] = "pjm"
+    title: ClassVar[str] = "PJM"
     prefix: ClassVar[str] = "#PJM"
     own_id: ClassVar[str] = '"$PJM_JOBID"'
+    # its own launcher is told the ranks of a node by --mpi
+    honoured: ClassVar[frozenset[str]] = frozenset({
+        "queue_cpu", "queue_gpu", "project_cpu", "project_gpu", "qpu", "num_nodes", "walltime",
+        "extra_directives", "resources", "exclusive", "queue_timeout", "gfscache",
+        "mpi_options_for_pjm",
+    })  # fmt: skip
     refused: ClassVar[Mapping[str, str]] = {
         "memory": "PJM gives whole nodes; leave it out, or give node-mem=… as one of the resources",
         "gpus_per_node": "PJM has no GPUs to ask for; leave it out",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,6 +11,20 @@ from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
 Argv = list[str]
+LauncherWords = Callable[[ExecutionProfile], list[str]]
+"""The words between a launcher's program and what every rank runs, without `mpi_options`."""
+
+# mpirun may be Open MPI's, which has another option
+HYDRA_PER_NODE = {"mpiexec": "-ppn", "mpiexec.hydra": "-ppn"}
+
+# settings that every machine honours, for the script and the site do it, not the scheduler
+EVERYWHERE = frozenset({
+    "profile_name", "command_name", "resource_class", "mpiprocs", "ompthreads", "launcher",
+    "mpi_options", "modules", "pre_commands", "environments", "run_timeout", "resubmit",
+    "preset", "scheduler", "executable_map", "spack_setup", "spack_modules", "poll_seconds",
+    "command_timeout", "settle_seconds", "patience_seconds", "lost_seconds",
+    "project_directive", "qpu_directive",  # only say how another one is asked for
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,20 +88,38 @@ class Dialect(ABC):
 
     Attributes:
         where: the site's settings.
+        name: as profiles and entry points have it.
+        title: as people call it.
+        prefix: of a directive.
+        own_id: in the script, the id of the job it runs in.
+        own_restarts: in the script, how often the scheduler has started it again, where a job is
+            told.
+        honoured: settings that the directives or the commands make something of.
+        refused: settings that it cannot be asked for, and what to give instead. One that is in
+            neither is refused, too: nothing that was asked for is left out in silence.
+        shebang: by default that of a login shell: its environment, whoever submits.
+        writes_output: the scheduler puts the output where the script is to have it, its own
+            messages among it.
+        passed: variables that a submission gets of the driver's environment, beside those that say
+            who the user is; `SBATCH_*` stands for all that begin so.
+        per_node_options: a launcher's option for the ranks of a node, where there are several.
+        launchers: launchers of its own, by the name that profiles have.
     """
 
     where: HPCProfile
 
     name: ClassVar[str]
-    prefix: ClassVar[str]  # of a directive
-    own_id: ClassVar[str]  # in the script: the id of the job it runs in
-    # in the script: how often the scheduler has started it again, where a job is told
+    title: ClassVar[str]
+    prefix: ClassVar[str]
+    own_id: ClassVar[str]
     own_restarts: ClassVar[str] = "null"
-    # what it cannot be asked for, and what to give instead
-    refused: ClassVar[Mapping[str, str]]
-    shebang: ClassVar[str] = "#!/bin/bash -l"  # a login's environment, whoever submits
-    # the scheduler puts the output where the script is to have it, its own messages among it
+    honoured: ClassVar[frozenset[str]] = frozenset()
+    refused: ClassVar[Mapping[str, str]] = {}
+    shebang: ClassVar[str] = "#!/bin/bash -l"
     writes_output: ClassVar[bool] = False
+    passed: ClassVar[Sequence[str]] = ()
+    per_node_options: ClassVar[Mapping[str, str]] = {}
+    launchers: ClassVar[Mapping[str, LauncherWords]] = {}
 
     @property
     def before_launcher(self) -> str:
@@ -186,4 +218,10 @@ def asked_for(where: HPCProfile, how: ExecutionProfile) -> list[str]:
 def refusals(dialect: Dialect, how: ExecutionProfile) -> dict[str, str]:
     """Settings that were asked for and cannot be honoured there, each with what to do instead."""
     asked = asked_for(dialect.where, how)
-    return {name: why for name, why in dialect.refused.items() if name in asked}
+    said = {name: why for name, why in dialect.refused.items() if name in asked}
+    silent = set(asked) - EVERYWHERE - dialect.honoured - said.keys()
+    return said | {name: _not_honoured(dialect) for name in asked if name in silent}
+
+
+def _not_honoured(dialect: Dialect) -> str:
+    return f"{dialect.title} makes nothing of it; leave it out, or say it in extra_directives"

@@ -10,7 +10,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from qcsc_hpc.schedulers.scheduler import Answer, Argv, NotUnderstood, Placement, Scheduler, Status
+from qcsc_hpc.schedulers.scheduler import (
+    HYDRA_PER_NODE,
+    Answer,
+    Argv,
+    NotUnderstood,
+    Placement,
+    Scheduler,
+    Status,
+)
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
 _S = JobState
@@ -56,15 +64,23 @@ class Slurm(Scheduler):
     """Slurm 20.11 and newer; accounting where there is any."""
 
     name: ClassVar[str] = "slurm"
+    title: ClassVar[str] = "Slurm"
     prefix: ClassVar[str] = "#SBATCH"
     own_id: ClassVar[str] = '"$SLURM_JOB_ID"'
     own_restarts: ClassVar[str] = '"${SLURM_RESTART_COUNT:-0}"'
     writes_output: ClassVar[bool] = True
+    honoured: ClassVar[frozenset[str]] = frozenset({
+        "queue_cpu", "queue_gpu", "project_cpu", "project_gpu", "qpu", "num_nodes", "walltime",
+        "extra_directives", "resources", "exclusive", "queue_timeout", "memory",
+        "gpus_per_node", "reservation", "constraint",
+    })  # fmt: skip
     refused: ClassVar[Mapping[str, str]] = {
         "history_flag": "it is a setting for PBS; leave it out",
         "gfscache": "Slurm has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
     }
+    passed: ClassVar[Sequence[str]] = ("SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_*")
+    per_node_options: ClassVar[Mapping[str, str]] = HYDRA_PER_NODE
 
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how

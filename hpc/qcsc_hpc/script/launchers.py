@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
+from qcsc_hpc.schedulers import dialect_for
 
 OURS = ("mpiexec", "mpiexec.hydra", "mpirun")  # names under which the `mpich` wheel has its own
 
@@ -14,17 +15,25 @@ def launcher_words(where: HPCProfile, how: ExecutionProfile) -> list[str]:
     """The words before the program; none where it is started once, by itself."""
     if how.launcher == "single":
         return []
-    program = launcher_path(where, how.launcher)
-    count = ["-n", str(how.ranks)]
-    if how.launcher == "srun":
-        count = [
-            f"--nodes={how.num_nodes}", f"--ntasks={how.ranks}", f"--ntasks-per-node={how.mpiprocs}",
-            f"--cpus-per-task={how.ompthreads}",
-        ]  # fmt: skip
-    elif where.scheduler in ("slurm", "pbs") and how.num_nodes > 1 and how.launcher != "mpirun":
-        # Hydra's option. PJM's own launcher was told by --mpi; mpirun may be Open MPI's
-        count += ["-ppn", str(how.mpiprocs)]
-    return [program, *count, *how.mpi_options]
+    dialect = dialect_for(where)
+    if how.launcher in dialect.launchers:
+        words = dialect.launchers[how.launcher](how)
+    elif how.launcher == "srun":
+        words = _srun(how)
+    else:
+        words = ["-n", str(how.ranks)]
+        if how.num_nodes > 1 and how.launcher in dialect.per_node_options:
+            words += [dialect.per_node_options[how.launcher], str(how.mpiprocs)]
+    return [launcher_path(where, how.launcher), *words, *how.mpi_options]
+
+
+def _srun(how: ExecutionProfile) -> list[str]:
+    return [
+        f"--nodes={how.num_nodes}",
+        f"--ntasks={how.ranks}",
+        f"--ntasks-per-node={how.mpiprocs}",
+        f"--cpus-per-task={how.ompthreads}",
+    ]
 
 
 def launcher_path(where: HPCProfile, name: str) -> str:

@@ -15,7 +15,7 @@ from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from qcsc_hpc.profiles import HPCProfile
-from qcsc_hpc.schedulers import scheduler_for
+from qcsc_hpc.schedulers import scheduler_for, scheduler_named
 from qcsc_hpc.schedulers.scheduler import NotUnderstood, Scheduler
 from qcsc_hpc.script.job_folder import CLOSED, JobFolder
 from qcsc_hpc.sites.commands import Commands, program_path
@@ -45,14 +45,14 @@ _runtimes: RunVar[dict[str, _Runtime]] = RunVar("qcsc_hpc_runtimes")
 
 
 class BatchSite(JobSite):
-    """Slurm, PBS or PJM, as an HPC profile describes it."""
+    """A scheduler's machine, as an HPC profile describes it."""
 
     type: Literal["batch"] = "batch"
     where: HPCProfile
 
     @property
     def title(self) -> str:
-        return {"slurm": "Slurm", "pbs": "PBS", "pjm": "PJM"}[self.where.scheduler]
+        return scheduler_named(self.where.scheduler).title
 
     @property
     def accounts(self) -> bool:
@@ -245,7 +245,7 @@ class BatchSite(JobSite):
         known, name = of_this_loop(_runtimes), self.model_dump_json()
         if name not in known:
             scheduler = scheduler_for(self.where)
-            commands = Commands(self.title, self.where.command_timeout)
+            commands = Commands(self.title, self.where.command_timeout, scheduler.passed)
             known[name] = _Runtime(scheduler, commands, Watch(scheduler, commands))
         return known[name]
 

@@ -29,10 +29,10 @@ LATE_SECONDS = 5.0  # for a command that was killed to be gone
 
 Kind = Literal["ask", "submit", "measure"]
 
-# what a job may get of the submitter's environment: who it is, and which scheduler; the rest comes
-# from the site's login scripts. (Slurm's own --export=NONE costs a login by `su` on each job.)
-_PASSED = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "SLURM_CONF", "SLURM_CLUSTERS", "PBS_SERVER",
-           "PBS_CONF_FILE")  # fmt: skip
+# what a job may get of the submitter's environment: who it is, and, from the scheduler's class, which
+# scheduler; the rest comes from the site's login scripts. (Slurm's own --export=NONE costs a login
+# by `su` on each job.)
+_PASSED = ("HOME", "USER", "LOGNAME", "SHELL", "LANG")
 _PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -42,10 +42,11 @@ class Commands:
     Args:
         title: the site, for messages.
         timeout: seconds after which a command counts as unanswered.
+        passed: variables that a submission gets, as `Dialect.passed`.
     """
 
-    def __init__(self, title: str, timeout: float) -> None:
-        self._title, self._timeout = title, timeout
+    def __init__(self, title: str, timeout: float, passed: Sequence[str] = ()) -> None:
+        self._title, self._timeout, self._passed = title, timeout, (*_PASSED, *passed)
         self._starts: deque[float] = deque(maxlen=max(SLOTS.values()))
         self._turns: dict[str, anyio.Lock] = {kind: anyio.Lock() for kind in SLOTS}
 
@@ -68,7 +69,9 @@ class Commands:
         await self._pause(kind)
         submits = kind == "submit"
         words = _tied([found, *argv[1:]]) if submits else [*argv]
-        environment = _plain_environment() if submits else {**os.environ, "LC_ALL": "C.UTF-8"}
+        environment = (
+            _plain_environment(self._passed) if submits else {**os.environ, "LC_ALL": "C.UTF-8"}
+        )
         running: list[subprocess.Popen[bytes]] = []
         try:
             # in a thread, which reaps the child whatever becomes of the event loop meanwhile
@@ -143,10 +146,14 @@ def _text(output: bytes) -> str:
     return output.decode(errors="replace")
 
 
-def _plain_environment() -> dict[str, str]:
-    passed = {name: value for name, value in os.environ.items() if name.startswith("SBATCH_")}
-    passed |= {name: os.environ[name] for name in _PASSED if name in os.environ}
-    return {"PATH": _PLAIN_PATH, **passed}
+def _plain_environment(passed: Sequence[str]) -> dict[str, str]:
+    names = {name for name in passed if not name.endswith("*")}
+    heads = tuple(name.removesuffix("*") for name in passed if name.endswith("*"))
+    return {"PATH": _PLAIN_PATH} | {
+        name: value
+        for name, value in os.environ.items()
+        if name in names or (heads and name.startswith(heads))
+    }
 
 
 def _tied(command: list[str]) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import anyio
 import pytest
 
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Program, command_line
-from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile, SchedulerName
+from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers.pbs import PBS
 from qcsc_hpc.schedulers.pjm import PJM
 from qcsc_hpc.schedulers.scheduler import refusals
@@ -19,7 +19,7 @@ from qcsc_loop.errors import JobFailed, JobRefused
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.steps.step import Step, stepping
 
-SCHEDULERS: tuple[SchedulerName, ...] = get_args(SchedulerName)
+SCHEDULERS = ("local", "slurm", "pbs", "pjm")
 KEY = JobKey(run_id="h2o", run_uid="u", iteration=3, step="evaluate", name="count")
 COUNT = Command(command_name="count", executable_key="count")
 HOW, WHERE = ExecutionProfile.model_fields, HPCProfile.model_fields

@@ -20,7 +20,7 @@ from textwrap import dedent
 import pytest
 
 from qcsc_hpc.machine import HPCMachine
-from qcsc_hpc.profiles import ExecutionProfile, HPCProfile, LauncherName
+from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.script.job_folder import CLOSED, DUPLICATE_EXIT, FOLDER_EXIT, ExitRecord, JobFolder
 from qcsc_loop.concurrency import child
 from qcsc_loop.jobs.key import JobKey
@@ -48,7 +48,7 @@ SPACK = {"spack_setup": "/opt/spack/share/setup-env.sh", "spack_modules": ["hdf5
 PYTHON = {"python": "/work/gz00/user/venv/bin/python"}
 
 
-def how(launcher: LauncherName, *options: str, **more: object) -> ExecutionProfile:
+def how(launcher: str, *options: str, **more: object) -> ExecutionProfile:
     changed = {"launcher": launcher, "mpi_options": list(options), **more}
     return ExecutionProfile.model_validate(RICH.model_dump() | changed)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from qcsc_loop.errors import DamagedDocument, LeaseLost, RunNotFound
+from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import AnyOf, Converged, MaxIterations, Plateau
@@ -26,7 +27,7 @@ LEASE_SECONDS = 600.0
 SETTINGS = Settings(
     algorithm="package.module:Class",
     parameters={"width": 3, "nested": {"type": "aer", "rates": [0.5, None]}},
-    stop=MaxIterations(7) | (Converged(times=2) & Plateau(3, 0.1, scalar="energy")),
+    stop=to_plain(MaxIterations(7) | (Converged(times=2) & Plateau(3, 0.1, scalar="energy"))),
     keep=None,
     retry=Retry(times=2, on=("OSError",)),
 )
@@ -103,9 +104,9 @@ def test_the_time_in_a_record_comes_back_exactly() -> None:
 
 
 def test_composed_stop_rules_come_back_as_their_classes(journal: Journal) -> None:
-    stop = journal.record().settings.stop
+    stop = journal.record().settings.rule()
     assert isinstance(stop, AnyOf)
-    assert stop == SETTINGS.stop
+    assert stop == SETTINGS.rule()
 
 
 def test_a_record_with_fields_of_a_later_version_can_be_read(journal: Journal) -> None:
@@ -176,10 +177,10 @@ def test_a_driver_that_has_not_ended_has_no_end(journal: Journal, lease: Lease) 
 
 def test_settings_are_those_of_the_newest_driver(journal: Journal) -> None:
     for iterations in (5, 6):
-        settings = Settings(algorithm="a:B", stop=MaxIterations(iterations))
+        settings = Settings(algorithm="a:B", stop=to_plain(MaxIterations(iterations)))
         lease = journal.claim(settings, {}, LEASE_SECONDS)
         lease.release(ended(lease))
-    assert journal.settings().stop == MaxIterations(6)
+    assert journal.settings().rule() == MaxIterations(6)
 
 
 def test_settings_before_the_first_driver_are_those_of_the_run(journal: Journal) -> None:

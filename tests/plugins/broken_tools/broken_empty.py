@@ -1,0 +1,1 @@
+TEXT = "no command, and no scheduler"
