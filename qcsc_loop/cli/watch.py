@@ -81,7 +81,7 @@ def _require(watch: Watch) -> None:
 
 
 async def _tell(watcher: Watcher, watch: Watch, looks: int | None, first: bool) -> None:
-    """Posts and prints what is seen; see `qcsc_loop.deployments.watching.watch`."""
+    """Posts and prints what is seen; see `watching.watch`."""
     from qcsc_loop.deployments import watching
     from qcsc_loop.prefect.emitting import external_id, post_event
 

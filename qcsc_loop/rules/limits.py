@@ -40,7 +40,7 @@ NodeTime = Annotated[
 class Limits(BaseModel):
     """What a run may do and spend; the first limit that is reached stops it. None: no limit.
 
-    A new budget is a field here, and its rule in `qcsc_loop.rules.stop`.
+    A new budget is a field here, and its rule in `rules.stop`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
