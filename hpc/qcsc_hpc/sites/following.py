@@ -32,6 +32,7 @@ MANY = 4
 CLEARING_SECONDS = 0.05  # from a script's end until the scheduler has heard of it
 LOOK_SECONDS = 0.02  # between looks at a young job's folder; later a fiftieth of its age
 LONGEST_LOOK_SECONDS = 1.0
+GLANCE_SECONDS = 0.5  # between looks at the clock, for limits and graces
 LOG_BYTES = 64 * 1024  # shown of a log at one look
 IDS_A_QUESTION = 200
 
