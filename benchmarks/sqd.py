@@ -51,6 +51,7 @@ from qcsc_algorithms.sqd.solvers.selected_ci import lowest_state
 from qcsc_algorithms.sqd.solvers.solver import by_weight
 from qcsc_algorithms.sqd.sqd import Walkers
 from qcsc_loop import DirectoryStore, MaxIterations, WallTime
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.concurrency import worker
 from qcsc_loop.events import Event
 from qcsc_loop.loop.events import IterationCommitted
@@ -418,8 +419,7 @@ def in_flow(pool: Executor) -> Turns:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ["PREFECT_HOME"] = folder
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
-        # silences Prefect's console lines, and like the home has to come before its import
-        import qcsc_loop.cli.run_in_flow  # noqa: F401
+        quiet_prefect()  # like the home, before Prefect is imported
         from qcsc_loop.prefect.server import prefect_api
 
         turns = Turns(pool, FLOW_BLOCK, _until_children_rest)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qcsc_loop.algorithm import IterativeAlgorithm
     from qcsc_loop.concurrency.whole_file import write_whole
     from qcsc_loop.concurrency.worker import in_worker
-    from qcsc_loop.errors import QcscLoopError
+    from qcsc_loop.errors import JobFailed, QcscLoopError
     from qcsc_loop.events import Event, Observer, Trouble
     from qcsc_loop.jobs.events import JobChanged, JobMeasured
     from qcsc_loop.jobs.outcome import JobState
@@ -84,6 +84,7 @@ __all__ = [
     "IterationCommitted",
     "IterativeAlgorithm",
     "JobChanged",
+    "JobFailed",
     "JobMeasured",
     "JobState",
     "MaxIterations",
@@ -146,6 +147,7 @@ __getattr__, __dir__ = lazy_face(
         "IterationCommitted": "loop.events",
         "IterativeAlgorithm": "algorithm",
         "JobChanged": "jobs.events",
+        "JobFailed": "errors",
         "JobMeasured": "jobs.events",
         "JobState": "jobs.outcome",
         "MaxIterations": "rules.stop",

@@ -19,6 +19,7 @@
     ├── EncodingError               a value that cannot be stored exactly
     ├── StoreError                  the disk said no
     │   ├── DamagedDocument         a stored file that does not verify
+    │   ├── NewerDocument           a stored file of a format that this version does not know
     │   └── NoGoodCheckpoint        a run of which no checkpoint verifies
     ├── SamplingFailed              a quantum source gave no samples
     ├── WorkerDied                  a process of this driver's own ended in mid-work
@@ -232,6 +233,24 @@ class DamagedDocument(StoreError):
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
         QcscLoopError.__init__(self, f"{name} is damaged: {why}")
+
+
+class NewerDocument(StoreError):
+    """A stored document of a format that this version does not know: whole, and not for it.
+
+    Attributes:
+        format, newest: its number, and the newest that can be read.
+    """
+
+    transient = False
+
+    def __init__(self, name: str, format: int, newest: int) -> None:
+        self.name, self.format, self.newest = name, format, newest
+        QcscLoopError.__init__(
+            self,
+            f"{name} was written by a newer version of qcsc-loop (format {format}; this one reads "
+            f"up to {newest}). Nothing is lost: update qcsc-loop, or go on with the one that wrote it.",
+        )
 
 
 class NoGoodCheckpoint(StoreError):

@@ -14,7 +14,8 @@ def lazy_face(
     """The `__getattr__` and the `__dir__` of a package's file; `__version__` is the distribution's.
 
     Args:
-        homes: public name to the module below the package that defines it.
+        homes: public name to the module that defines it, as seen from inside the package: `a.b`
+            is below it, `.a.b` beside it.
     """
 
     def find(name: str) -> Any:  # whatever is exported
@@ -26,6 +27,6 @@ def lazy_face(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         from importlib import import_module
 
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(f".{homes[name]}", package), name)
 
     return find, lambda: sorted(homes)

@@ -40,17 +40,30 @@ import numpy as np
 from pydantic import Field
 from qiskit import QuantumCircuit
 
-from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.chemistry.system import Molecule, System
-from qcsc_algorithms.sqd.determinants.configurations import as_integers, from_samples
-from qcsc_algorithms.sqd.determinants.recovery import recover
-from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
-from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
-from qcsc_hpc.machine import LocalMachine
-from qcsc_loop import OPERATIONAL, IterativeAlgorithm, NDArray, Samples, State, Table, current_step
-from qcsc_loop.concurrency.worker import in_worker
-from qcsc_loop.sampling.random_bits import RandomSampler
-from qcsc_loop.values.record import Record
+from qcsc_algorithms.sqd import (
+    Hamiltonian,
+    Molecule,
+    PyscfSolver,
+    Subspace,
+    System,
+    as_integers,
+    from_samples,
+    recover,
+    subsample,
+)
+from qcsc_hpc import LocalMachine
+from qcsc_loop import (
+    OPERATIONAL,
+    IterativeAlgorithm,
+    NDArray,
+    RandomSampler,
+    Record,
+    Samples,
+    State,
+    Table,
+    current_step,
+    in_worker,
+)
 
 NITROGEN = Molecule(geometry="N 0 0 0; N 0 0 1", basis="6-31g", frozen_core=2)
 PUBLISHED = [-108.98452447, -108.99981993, -109.00585329, -109.00816569, -109.00936616,

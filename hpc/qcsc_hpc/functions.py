@@ -15,7 +15,6 @@ from qcsc_hpc.machine import Machine, Program
 from qcsc_hpc.mpi.function import (
     PICKLED,
     argument_codec,
-    read_document,
     read_pickled,
     result_codec,
     write_document,
@@ -26,6 +25,7 @@ from qcsc_loop.errors import BadFunction
 from qcsc_loop.jobs.key import checked_name
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.document import Document
+from qcsc_loop.values.encodings import read_in_one
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -44,8 +44,8 @@ async def run_function(
     """What a function returns on rank 0 of several that all call it, now or earlier.
 
     It is a job of the current step like any other, or a request to the machine's warm one. The
-    ranks' communicator is `qcsc_hpc.mpi.world.world()`. Arguments and result go through files, as
-    the function's annotations say: anything that a state may hold.
+    ranks' communicator is `qcsc_hpc.world()`. Arguments and result go through files, as the
+    function's annotations say: anything that a state may hold.
 
     Args:
         function: of a module that the machine's Python finds, or of a file that was loaded as an
@@ -118,7 +118,7 @@ def _prepared(
 
 
 def _read(decode: Callable[[Document], T], folder: Path) -> T:
-    return decode(read_document(folder / RESULT))
+    return decode(read_in_one(folder / RESULT))
 
 
 def _pickled(folder: Path) -> Any:

@@ -1,6 +1,6 @@
 """WHAT, HOW and WHERE: a command, the shape it runs in, and the machine it runs on.
 
-Plain settings; the Prefect blocks of the same names hold the same fields (blocks.py).
+Plain settings; the Prefect blocks of the same names hold the same fields (`prefect/blocks.py`).
 """
 
 from __future__ import annotations

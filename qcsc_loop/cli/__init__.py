@@ -1,0 +1,1 @@
+"""The terminal: commands, live progress, signals. Heavy things are imported in functions only."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from qcsc_loop.cli.run import read_toml
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
+from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.deployments.description import Deployment, read_description
 from qcsc_loop.errors import InvalidParameters, PrefectUnreachable, QcscLoopError
 from qcsc_loop.parameters.environment import environment
@@ -84,9 +85,13 @@ def _read(files: Sequence[Path]) -> dict[str, Deployment]:
 
 
 def require_server() -> None:
-    from prefect.settings import PREFECT_API_URL
+    """Refuses to go on without a configured server.
 
-    import qcsc_loop.cli.run_in_flow  # noqa: F401  # Prefect's console, before it is imported
+    Raises:
+        PrefectUnreachable: none is configured.
+    """
+    quiet_prefect()
+    from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
         raise PrefectUnreachable("PREFECT_API_URL", "it is not set, and only a server starts runs")

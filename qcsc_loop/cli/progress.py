@@ -65,7 +65,7 @@ def progress(console: Console) -> Iterator[Progress]:
 
 
 @contextmanager
-def hook_logs(shown: Progress) -> Iterator[None]:
+def show_hook_logs(shown: Progress) -> Iterator[None]:
     """Shows what hooks say through `current_step().logger`."""
     logger, handler = logging.getLogger("qcsc_loop.hooks"), _HookLog(shown)
     logger.addHandler(handler)

@@ -59,8 +59,14 @@ def _row(journal: Journal) -> dict[str, Any]:
             "created": record.created.isoformat(),
         }
     except QcscLoopError as error:
-        return {"run_id": journal.run_id, "algorithm": "?", "status": f"damaged: {error}",
-                "iteration": 0, "scalars": {}, "created": ""}  # fmt: skip
+        return {
+            "run_id": journal.run_id,
+            "algorithm": "?",
+            "status": f"damaged: {error}",
+            "iteration": 0,
+            "scalars": {},
+            "created": "",
+        }
 
 
 def run_status(journal: Journal) -> str:

@@ -1,0 +1,1 @@
+"""Threads, processes and files: deadlines, workers, children that die with their driver."""

@@ -1,4 +1,4 @@
-"""Runs that nobody starts by hand: the flow that is deployed, and how it drives a run."""
+"""Runs as Prefect flows: in a flow of your own, and in one that is deployed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qcsc_loop.deployments.flow_body import Driven, drive
     from qcsc_loop.deployments.run_settings import AutoResume, RunSettings
+    from qcsc_loop.prefect.flow import run_in_flow
 
 __all__ = [
     "AutoResume",
     "Driven",
     "RunSettings",
     "drive",
+    "run_in_flow",
 ]
 
 __getattr__, __dir__ = lazy_face(
@@ -23,5 +25,6 @@ __getattr__, __dir__ = lazy_face(
         "Driven": "flow_body",
         "RunSettings": "run_settings",
         "drive": "flow_body",
+        "run_in_flow": ".prefect.flow",
     },
 )

@@ -1,11 +1,11 @@
-"""The body of a deployed flow: `return await driven(algorithm, run)`.
+"""The body of a deployed flow: `return await drive(algorithm, run)`.
 
 A flow that is deployed stands in a module, under a name, with these two typed parameters, so that
 the API checks them and shows them as a form:
 
     @flow(persist_result=False)
     async def bitcount(algorithm: BitCount = BitCount(), run: RunSettings = RunSettings()) -> ...:
-        return await driven(algorithm, run)
+        return await drive(algorithm, run)
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from qcsc_loop.deployments.sigterm import ended_by_sigterm
 from qcsc_loop.errors import InputError, LeaseLost, RunLocked
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.parameters.build import build, merge
+from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS
 from qcsc_loop.prefect.flow import current_flow_run, run_in_flow
@@ -39,7 +40,7 @@ from qcsc_loop.prefect.restore import restore
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
 
-Driven = dict[str, Any] | State[Any]
+Driven = Json | State[Any]
 
 ANSWER_SECONDS = 5.0  # for a server to say what a SIGTERM was meant to be
 

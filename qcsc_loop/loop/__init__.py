@@ -1,0 +1,1 @@
+"""The loop: hooks, a run and its iterations, and how it is driven."""

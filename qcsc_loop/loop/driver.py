@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import time
 import traceback
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar, Unpack
+from typing import Generic, Unpack
 
 from anyio import to_thread
 
+from qcsc_loop.concurrency.lasting_import import import_libraries_of
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
-from qcsc_loop.errors import DamagedDocument, HookError, LeaseLost, QcscLoopError, StoreError
+from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, StoreError
 from qcsc_loop.events import Event, Trouble, tell
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.ledger import Ledger
-from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped, StepReused
+from qcsc_loop.loop.events import RunStarted, RunStopped
 from qcsc_loop.loop.hook_caller import HookCaller
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S, hook_types
+from qcsc_loop.loop.iteration import Iteration, Point
 from qcsc_loop.loop.opening import Opened, open_run
-from qcsc_loop.loop.options import Around, Call, RunOptions, directly
+from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
-from qcsc_loop.loop.spending import Spending
+from qcsc_loop.loop.stopping import Stopping
 from qcsc_loop.parameters.saved_blocks import resolve_blocks
 from qcsc_loop.rules.reason import Reason
-from qcsc_loop.rules.stop import Committed, Progress, Stop, with_convergence
+from qcsc_loop.rules.stop import Stop
 from qcsc_loop.steps.run_cache import CompiledCircuits
 from qcsc_loop.steps.step import loop_running
-from qcsc_loop.store.records import Commit, EndRecord, StepNote
+from qcsc_loop.store.records import EndRecord
 from qcsc_loop.store.recovery import last_good
-from qcsc_loop.values.codec import Codec
-from qcsc_loop.values.document import Document
-
-T = TypeVar("T")
 
 
 async def run_loop(algorithm: Hooks[S, M, E], **options: Unpack[RunOptions]) -> Outcome[S]:
@@ -49,31 +43,16 @@ async def run_loop(algorithm: Hooks[S, M, E], **options: Unpack[RunOptions]) -> 
     """
     types = hook_types(type(algorithm))
     ready = await resolve_blocks(algorithm)
+    import_libraries_of([type(ready), *(type(value) for _, value in ready)])
     opened = await run_uncancelled(
         partial(open_run, ready, algorithm, options), undo=Opened.give_back
     )
     with loop_running():
-        return await _Drive(ready, types, opened, options).to_the_end()
+        return await Run(ready, types, opened, options).drive()
 
 
-@dataclass(frozen=True)
-class _At(Generic[S]):
-    """A committed point of a run."""
-
-    state: S
-    commit: Commit
-
-
-@dataclass(frozen=True)
-class _Recorded(Generic[T]):
-    """A step's value from its record, and what it cost then; None may be a value."""
-
-    value: T
-    usage: dict[str, float]
-
-
-class _Drive(Generic[S, M, E]):
-    """One driver on its way through one run."""
+class Run(Generic[S, M, E]):
+    """A run on its way through one driver, from its claim to its end."""
 
     def __init__(
         self,
@@ -83,9 +62,7 @@ class _Drive(Generic[S, M, E]):
         options: RunOptions,
     ) -> None:
         self._algorithm, self._types, self._opened = algorithm, types, opened
-        self._journal, self._lease = opened.journal, opened.lease
-        self._around: Around = options.get("around", directly)
-        self._hand_over_at = options.get("hand_over_at")
+        self._around = options.get("around")
         self._observers = tuple(options.get("observers", ()))
         self._ledger = Ledger(
             run_id=opened.record.run_id,
@@ -96,7 +73,7 @@ class _Drive(Generic[S, M, E]):
             observe=self._tell,
             leave_jobs=options.get("leave_jobs", _cancel_them),
         )
-        self._call_hook = HookCaller(
+        self._hooks = HookCaller(
             algorithm=type(algorithm),
             journal=opened.journal,
             ledger=self._ledger,
@@ -106,25 +83,21 @@ class _Drive(Generic[S, M, E]):
             around=self._around,
             tell=self._tell,
         )
-        self._rule = with_convergence(opened.settings.stop)
-        self._recent: deque[Committed] = deque(maxlen=max(1, self._rule.lookback))
-        self._seconds: dict[str, float] = {}
-        self._usage: Counter[str] = Counter()
-        self._spending = Spending(self._ledger)
-        self._started = time.monotonic()
-        self._iteration = self._recorded_through = 0
+        self._stopping = Stopping(opened.settings.stop, self._ledger, options.get("hand_over_at"))
+        self._recorded_through = 0  # the newest iteration that an earlier driver has steps of
 
-    # the whole run
-
-    async def to_the_end(self) -> Outcome[S]:
-        """Runs until a rule says stop; whatever else happens is recorded and raised."""
+    async def drive(self) -> Outcome[S]:
+        """Goes on until a rule says stop; whatever else happens is recorded and raised."""
         end: EndRecord | None = None
         try:
             async with measuring(self._ledger):
                 resumed_from, at = await self._begin()
-                while (stop := self._stop()) is None:
+                while (stop := self._stopping.check()) is None:
                     k = at.commit.iteration + 1
-                    at = await self._around("iteration", k, partial(self._iterate, at))
+                    call = partial(self._iteration(k).go_on, at)
+                    at = await (
+                        call() if self._around is None else self._around("iteration", k, call)
+                    )
                 if stop.reason is Reason.HANDED_OVER:
                     self._ledger.leave_jobs = _leave_them
             end = self._end(stop.reason, stop.because)
@@ -135,42 +108,40 @@ class _Drive(Generic[S, M, E]):
         finally:
             self._give_back(end)
 
-    async def _begin(self) -> tuple[int | None, _At[S]]:
-        found = await to_thread.run_sync(last_good, self._journal, self._types.state)
+    async def _begin(self) -> tuple[int | None, Point[S]]:
+        journal, lease = self._opened.journal, self._opened.lease
+        found = await to_thread.run_sync(last_good, journal, self._types.state)
         resumed_from = None if found is None else found.commit.iteration
         await to_thread.run_sync(self._ledger.load)
-        self._recorded_through = await to_thread.run_sync(self._journal.newest_step)
-        self._tell(RunStarted(self._opened.record, self._lease.record, resumed_from))
+        self._recorded_through = await to_thread.run_sync(journal.newest_step)
+        self._tell(RunStarted(self._opened.record, lease.record, resumed_from))
         if self._opened.source_changed:
             self._tell(Trouble("the algorithm's file has changed since this run was started"))
         if found is None:
-            return None, await self._initialize()
+            return None, await self._iteration(0).initialize()
         if found.loss:
             self._tell(Trouble(found.loss))
-        self._iteration = found.commit.iteration
-        self._recent.extend(commit.seen_by_rules() for commit in found.history)
-        self._spending.add(found.history)
-        await self._prune()
-        return resumed_from, _At(found.state, found.commit)
+        self._stopping.add(found.history)
+        keep = self._opened.settings.keep
+        if keep is not None and found.commit.iteration >= keep:
+            await to_thread.run_sync(lease.prune, found.commit.iteration - keep)
+        return resumed_from, Point(found.state, found.commit)
 
-    def _stop(self) -> Stop | None:
-        stop = self._rule.check(self._progress())
-        if (
-            stop is None
-            and self._hand_over_at is not None
-            and self._iteration >= self._hand_over_at
-        ):
-            return Stop(Reason.HANDED_OVER, "another driver goes on")
-        return stop
+    def _iteration(self, number: int) -> Iteration[S, M, E]:
+        return Iteration(
+            number=number,
+            algorithm=self._algorithm,
+            types=self._types,
+            hooks=self._hooks,
+            lease=self._opened.lease,
+            recorded=number <= self._recorded_through,
+            tell=self._tell,
+            count=self._stopping.add,
+        )
 
-    def _progress(self) -> Progress:
-        spent = self._spending
-        seconds = time.monotonic() - self._started
-        return Progress(tuple(self._recent), seconds, used=spent.total, next_use=spent.next)
-
-    def _outcome(self, at: _At[S], stop: Stop, resumed_from: int | None) -> Outcome[S]:
+    def _outcome(self, at: Point[S], stop: Stop, resumed_from: int | None) -> Outcome[S]:
         return Outcome(
-            run_id=self._journal.run_id,
+            run_id=self._opened.record.run_id,
             state=at.state,
             iteration=at.commit.iteration,
             reason=stop.reason,
@@ -178,16 +149,16 @@ class _Drive(Generic[S, M, E]):
             resumed_from=resumed_from,
             state_sha256=at.commit.state_sha256,
             scalars=at.commit.scalars,
-            usage=self._spending.total,
-            seconds=time.monotonic() - self._started,
+            usage=self._stopping.spent,
+            seconds=self._stopping.seconds,
         )
 
     def _end(self, reason: Reason, because: str, error: str = "", trace: str = "") -> EndRecord:
         return EndRecord(
-            epoch=self._lease.epoch,
+            epoch=self._opened.lease.epoch,
             reason=reason,
             because=because,
-            iteration=self._iteration,
+            iteration=self._stopping.iteration,
             error=error,
             traceback=trace,
         )
@@ -203,117 +174,11 @@ class _Drive(Generic[S, M, E]):
     def _give_back(self, end: EndRecord | None) -> None:
         """Frees the run; without an await, so that a second Ctrl-C cannot come between."""
         try:
-            self._lease.release(end)
+            self._opened.lease.release(end)
         except StoreError as error:  # must not take the place of what ended the run
             self._tell(Trouble(f"how the run ended could not be written: {error}"))
         if end is not None:
-            self._tell(RunStopped(self._journal.run_id, end))
-
-    # one iteration
-
-    async def _initialize(self) -> _At[S]:
-        first = await self._call("initialize", 0, self._types.state, self._algorithm.initialize)
-        document, state = await to_thread.run_sync(self._types.state.keep, first)
-        return await self._commit(0, document, state, converged=False)
-
-    async def _iterate(self, before: _At[S]) -> _At[S]:
-        k, state = before.commit.iteration + 1, before.state
-        algorithm, types = self._algorithm, self._types
-        origin = before.commit.state_sha256
-        samples = await self._step(
-            "sample", k, types.samples, origin, lambda: algorithm.sample(state)
-        )
-        evaluation = await self._step(
-            "evaluate", k, types.evaluation, origin, lambda: algorithm.evaluate(state, samples)
-        )
-        new = await self._call(
-            "update", k, types.state, lambda: algorithm.update(state, evaluation)
-        )
-        document, after = await to_thread.run_sync(types.state.keep, new)
-        converged = await self._call(
-            "converged", k, _BOOL, lambda: algorithm.converged(state, after)
-        )
-        return await self._commit(k, document, after, converged=converged)
-
-    async def _step(
-        self, step: str, iteration: int, codec: Codec[T], origin: str, call: Call[T]
-    ) -> T:
-        """A hook's result: from the record of an earlier driver, or called and recorded."""
-        known = await self._recorded(step, iteration, codec, origin)
-        if known is not None:
-            self._tell(StepReused(iteration, step))
-            self._usage.update(known.usage)
-            return known.value
-        before = Counter(self._usage)
-        value = await self._call(step, iteration, codec, call)
-        note = StepNote(
-            iteration=iteration,
-            step=step,
-            epoch=self._lease.epoch,
-            state_sha256=origin,
-            seconds=self._seconds[step],
-            usage=dict(self._usage - before),
-        )
-        # the loop goes on with what was written: a resumed run sees the same values
-        return await run_uncancelled(self._keep, codec, value, partial(self._lease.save_step, note))
-
-    async def _recorded(
-        self, step: str, iteration: int, codec: Codec[T], origin: str
-    ) -> _Recorded[T] | None:
-        if iteration > self._recorded_through:
-            return None  # no earlier driver came this far
-        try:
-            return await to_thread.run_sync(self._read, step, iteration, codec, origin)
-        except DamagedDocument as error:
-            self._tell(Trouble(f"the record of {step} in iteration {iteration} is lost: {error}"))
-            return None
-
-    def _read(self, step: str, iteration: int, codec: Codec[T], origin: str) -> _Recorded[T] | None:
-        found = self._journal.step(iteration, step)
-        if found is None or found[0].state_sha256 != origin:
-            return None
-        return _Recorded(codec.decode(found[1]), found[0].usage)
-
-    @staticmethod
-    def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> T:
-        document, read = codec.keep(value)
-        write(document)
-        return read
-
-    async def _call(self, hook: str, iteration: int, codec: Codec[T], call: Call[T]) -> T:
-        returned = await self._call_hook(hook, iteration, codec, call)
-        self._seconds[hook] = returned.seconds
-        self._usage.update(returned.usage)
-        return returned.value
-
-    async def _commit(
-        self, iteration: int, document: Document, state: S, *, converged: bool
-    ) -> _At[S]:
-        commit = Commit(
-            iteration=iteration,
-            epoch=self._lease.epoch,
-            converged=converged,
-            scalars=state.scalars(),
-            seconds=self._seconds,
-            usage=dict(self._usage),
-            state_sha256=document.sha256,
-        )
-        await run_uncancelled(self._write, commit, document)
-        self._seconds, self._usage = {}, Counter()
-        self._spending.add([commit])
-        self._recent.append(commit.seen_by_rules())
-        self._tell(IterationCommitted(commit, document))
-        await self._prune()
-        return _At(state, commit)
-
-    def _write(self, commit: Commit, state: Document) -> None:
-        self._lease.commit(commit, state)
-        self._iteration = commit.iteration  # here: a cancellation may come right after it
-
-    async def _prune(self) -> None:
-        keep = self._opened.settings.keep
-        if keep is not None and self._iteration >= keep:
-            await to_thread.run_sync(self._lease.prune, self._iteration - keep)
+            self._tell(RunStopped(self._opened.record.run_id, end))
 
     def _tell(self, event: Event) -> None:
         tell(self._observers, event)
@@ -325,6 +190,3 @@ def _cancel_them() -> bool:
 
 def _leave_them() -> bool:
     return True
-
-
-_BOOL: Codec[bool] = Codec(bool)

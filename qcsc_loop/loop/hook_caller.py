@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import traceback
 from collections import Counter
@@ -35,12 +36,12 @@ class Returned(Generic[T]):
     """What a hook gave.
 
     Attributes:
-        seconds: its last attempt took.
+        seconds: its last attempt took; None where an earlier driver's record was read.
         usage: all its attempts cost, by name.
     """
 
     value: T
-    seconds: float
+    seconds: float | None
     usage: Counter[str]
 
 
@@ -54,12 +55,10 @@ class HookCaller:
     compiled: CompiledCircuits
     run_seed: int
     retry: Retry
-    around: Around
+    around: Around | None
     tell: Callable[[Event], None]
 
-    async def __call__(
-        self, hook: str, iteration: int, codec: Codec[T], call: Call[T]
-    ) -> Returned[T]:
+    async def call(self, hook: str, iteration: int, codec: Codec[T], call: Call[T]) -> Returned[T]:
         """What the hook returns, checked, and what it took.
 
         Raises:
@@ -67,11 +66,16 @@ class HookCaller:
             LeaseLost: another driver has the run.
             WrongHookType: it returned something else than its class declares.
         """
-        attempt = 0
         usage: Counter[str] = Counter()
-        while True:
+        for attempt in itertools.count():
             try:
-                value, seconds = await self._attempt(hook, iteration, attempt, usage, call)
+                self.tell(StepStarted(iteration, hook, attempt))
+                began = time.perf_counter()
+                with stepping(self._step(hook, iteration, attempt, usage)):
+                    value = await (
+                        call() if self.around is None else self.around(hook, iteration, call)
+                    )
+                seconds = time.perf_counter() - began
                 return Returned(self._checked(hook, codec, value), seconds, usage)
             except LeaseLost:  # nothing that the hook did
                 raise
@@ -81,12 +85,10 @@ class HookCaller:
                     raise self._failure(hook, iteration, error) from error
                 self.tell(StepRetried(iteration, hook, f"{type(error).__name__}: {error}", wait))
                 await anyio.sleep(wait)
-                attempt += 1
+        raise AssertionError("count() has no end")
 
-    async def _attempt(
-        self, hook: str, iteration: int, attempt: int, usage: Counter[str], call: Call[T]
-    ) -> tuple[T, float]:
-        step = Step(
+    def _step(self, hook: str, iteration: int, attempt: int, usage: Counter[str]) -> Step:
+        return Step(
             run_id=self.journal.run_id,
             run_seed=self.run_seed,
             iteration=iteration,
@@ -97,11 +99,6 @@ class HookCaller:
             compiled=self.compiled,
             make_folder=partial(self.journal.work_folder, iteration, hook),
         )
-        self.tell(StepStarted(iteration, hook, attempt))
-        started = time.perf_counter()
-        with stepping(step):
-            value = await self.around(hook, iteration, call)
-        return value, time.perf_counter() - started
 
     def _checked(self, hook: str, codec: Codec[T], value: object) -> T:
         try:

@@ -17,14 +17,9 @@ Call = Callable[[], Awaitable[T]]
 class Around(Protocol):
     """What is put around each hook's call, and around each iteration (as the step "iteration")."""
 
-    async def __call__(self, step: str, iteration: int, call: Call[T]) -> T:
-        """Calls `call`, once, and returns what it returns."""
+    def __call__(self, step: str, iteration: int, call: Call[T]) -> Awaitable[T]:
+        """Calls `call`, once, and gives what it gives."""
         ...
-
-
-async def directly(step: str, iteration: int, call: Call[T]) -> T:
-    """Nothing around the call."""
-    return await call()
 
 
 class RunOptions(TypedDict, total=False):
@@ -40,7 +35,7 @@ class RunOptions(TypedDict, total=False):
         keep: how many of the last iterations keep their state, steps and files (at least 2);
             None keeps all. Scalars are kept for ever.
         retry: what happens when a hook raises; by default the run stops, resumable.
-        around: what is put around hooks' calls; Prefect tasks in a flow.
+        around: what is put around hooks' calls; Prefect tasks in a flow; by default nothing.
         observers: told what happens; what they raise is not caught.
         leave_jobs: asked when the driver is cancelled: True leaves running remote jobs to the
             driver that resumes the run; by default they are cancelled.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from qcsc_loop.jobs.ledger import Ledger
-    from qcsc_loop.store.records import Commit
+from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.store.records import Commit
 
 LAST = 3  # iterations from which the next one's cost is foretold
 
@@ -21,11 +19,10 @@ class Spending:
         self._steps: Counter[str] = Counter()
         self._recent: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=LAST)
 
-    def add(self, commits: Iterable[Commit]) -> None:
-        """Counts committed iterations."""
-        for commit in commits:
-            self._steps.update(commit.usage)
-            self._recent.append((commit.iteration, commit.usage))
+    def add(self, commit: Commit) -> None:
+        """Counts a committed iteration."""
+        self._steps.update(commit.usage)
+        self._recent.append((commit.iteration, commit.usage))
 
     @property
     def total(self) -> dict[str, float]:

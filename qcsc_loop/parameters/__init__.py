@@ -1,0 +1,1 @@
+"""Parameters: read, compared, resolved; what the environment says."""

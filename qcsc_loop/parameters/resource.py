@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from qcsc_loop.parameters.forms import in_short
+from qcsc_loop.plain import Json
 
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 """The name of a saved block, `block-type/name`; resolved once, when the run starts."""
@@ -53,16 +54,14 @@ class Resource(BaseModel, ABC):
         if not (isinstance(value, dict) and inspect.isabstract(cls)):
             return handler(value)
         known = {name: sub for sub in concrete(cls) if isinstance(name := _tag(sub), str)}
-        settings: dict[str, Any] = value
+        settings: Json = value
         tag = settings.get("type")
         if not isinstance(tag, str) or (chosen := known.get(tag)) is None:
             raise ValueError(f"type must be one of {', '.join(sorted(known))}")
         return cast("Self", chosen.model_validate(settings))  # a subclass of cls
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
         if not inspect.isabstract(cls):
             return handler(core)
         if cls in _forms_begun.get():  # a rule made of rules: spelt out, its form has no end

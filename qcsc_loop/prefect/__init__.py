@@ -1,1 +1,1 @@
-"""The binding to Prefect: server, artifacts, blocks. Only this room and flows.py import Prefect."""
+"""The binding to Prefect: flows and tasks, artifacts, events, blocks, a server. Nothing below knows it."""

@@ -8,10 +8,11 @@ from collections import deque
 from uuid import UUID
 
 from qcsc_loop.errors import DamagedDocument
-from qcsc_loop.prefect.artifacts import Packed, Published, RunArtifacts, pack
+from qcsc_loop.prefect.artifacts import Published, RunArtifacts, pack
 from qcsc_loop.prefect.outage import OUTAGE
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
+from qcsc_loop.values.encodings import Packed
 
 STRIP_BYTES = 4096  # a smaller state costs the server less than a request to drop it
 

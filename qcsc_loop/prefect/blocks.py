@@ -1,4 +1,4 @@
-"""Saved settings as Prefect blocks, and how a name becomes settings again."""
+"""Saved settings as Prefect blocks."""
 
 from __future__ import annotations
 

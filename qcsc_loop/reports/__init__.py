@@ -1,0 +1,1 @@
+"""Runs and jobs in words and tables, for people."""

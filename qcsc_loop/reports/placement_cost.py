@@ -9,10 +9,10 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.outcome import JobMetrics
+from qcsc_loop.plain import Json
 
 WARM = "warm"  # the type of a warm job's site, and the step of the key of a warm job
 
@@ -68,7 +68,7 @@ class PlacementCost:
             f"waiting; {other}, by the same times: about {node_seconds:.1f} and {wait:.1f} s"
         )
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Json:
         """As plain data."""
         return {**asdict(self), "idle_node_seconds": self.idle_node_seconds, "words": self.words()}
 

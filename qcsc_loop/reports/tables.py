@@ -1,4 +1,4 @@
-"""Tables as this command line prints them."""
+"""Tables for a terminal, and for programs that read what is printed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""When a run stops or tries again, and why."""

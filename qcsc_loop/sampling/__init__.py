@@ -1,0 +1,1 @@
+"""Quantum sources: samplers and estimators, and how circuits are compiled for them."""

@@ -1,0 +1,1 @@
+"""A step of an iteration: its context, its randomness, its concurrent parts."""

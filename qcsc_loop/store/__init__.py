@@ -1,0 +1,1 @@
+"""What survives: documents under names, the journal of a run, its lease."""

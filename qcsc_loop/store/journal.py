@@ -18,11 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from qcsc_loop.errors import DamagedDocument, LeaseLost, RunLocked, RunNotFound
+from qcsc_loop.plain import Json
 from qcsc_loop.store.lease import Heartbeat, seconds_left, this_process
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
@@ -91,7 +92,7 @@ class Journal:
         newest = self.newest_epoch()
         return self.epoch(newest).settings if newest else self.record().settings
 
-    def claim(self, settings: Settings, provenance: dict[str, Any], lease_seconds: float) -> Lease:
+    def claim(self, settings: Settings, provenance: Json, lease_seconds: float) -> Lease:
         """Makes this process the run's one driver.
 
         Raises:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints
 
+from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import Committed, MaxIterations, StopRule
@@ -35,8 +36,8 @@ class Settings(_Record):
     """
 
     algorithm: str
-    parameters: dict[str, Any] = {}
-    resolved: dict[str, Any] = {}
+    parameters: Json = {}
+    resolved: Json = {}
     stop: SerializeAsAny[StopRule] = MaxIterations(100)
     keep: Annotated[int, Field(ge=2)] | None = 10
     retry: Retry = Retry()
@@ -55,7 +56,7 @@ class RunRecord(_Record):
     seed: int = Field(ge=0)
     settings: Settings
     created: datetime = Field(default_factory=now)
-    provenance: dict[str, Any] = {}
+    provenance: Json = {}
 
 
 class Holder(_Record):
@@ -75,7 +76,7 @@ class EpochRecord(_Record):
     since: datetime = Field(default_factory=now)
     lease_seconds: float
     settings: Settings
-    provenance: dict[str, Any] = {}
+    provenance: Json = {}
 
 
 class EndRecord(_Record):

@@ -1,6 +1,6 @@
 """What a store has to provide: durable documents under names.
 
-Everything a run keeps (journal.py) is built from these few operations, so that a new backend is
+Everything a run keeps (`journal.py`) is built from these few operations, so that a new backend is
 one small class and the promises are proved once.
 """
 
@@ -40,6 +40,7 @@ class Store(ABC):
         Raises:
             KeyError: no such name.
             DamagedDocument: it is there and does not verify.
+            NewerDocument: it does, and this version cannot read it.
         """
 
     @abstractmethod

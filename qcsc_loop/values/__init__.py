@@ -1,0 +1,1 @@
+"""Values as documents and back, exactly and without pickle."""

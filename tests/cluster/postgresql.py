@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from waiting import until
+from waiting import DEADLINE_SECONDS, until
 
 USER = "postgres"  # neither initdb nor the server runs as root
 START_SECONDS = 60.0
@@ -59,7 +59,7 @@ class PostgreSQL:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait()
+            self._process.wait(DEADLINE_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property

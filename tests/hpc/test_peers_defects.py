@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 from hpc.places import Hook, Place, Programs  # noqa: TID251  # the folder of these tests
+from ordeals.mortal_driver import Orders
 from qcsc_algorithms.bitcount.bitcount import COUNTS, PROGRAM
 from qcsc_hpc.machine import HPCMachine, LocalMachine
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
@@ -41,13 +42,12 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps.step import stepping
 from qcsc_loop.store.directory import DirectoryStore
 from system.job_toys import Chain
-from system.mortal_driver import Orders
 from waiting import line_count, until, until_async
 
 pytestmark = pytest.mark.anyio
 
-SYSTEM = Path(__file__).parents[1] / "system"
-TRANSCRIPTS = Path(__file__).with_name("pbs_transcripts")
+TESTS = Path(__file__).parents[1]
+TRANSCRIPTS = Path(__file__).with_name("schedulers") / "pbs_transcripts"
 SLURM, PBS, PJM = (
     scheduler_for(HPCProfile.model_validate({"scheduler": name}))
     for name in ("slurm", "pbs", "pjm")
@@ -157,11 +157,11 @@ def test_defect_03_a_signal_ends_the_driver_and_the_next_one_finds_its_job(
 ) -> None:
     files = {"trace": str(tmp_path / "trace"), "gate": str(tmp_path / "gate")}
     parameters = {**files, "machine": place.machine().model_dump(mode="json")}
-    chain = f"{SYSTEM / 'job_toys.py'}:Chain"
+    chain = f"{TESTS / 'system' / 'job_toys.py'}:Chain"
     orders = Orders(str(tmp_path / "store"), "killed", chain, parameters, limit=1)
     words = [
         sys.executable,
-        str(SYSTEM / "mortal_driver.py"),
+        str(TESTS / "ordeals" / "mortal_driver.py"),
         json.dumps(dataclasses.asdict(orders)),
     ]
     with subprocess.Popen(words) as first:

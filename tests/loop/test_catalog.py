@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loop.other_process import printed_by
+from other_process import printed_by
 from qcsc_algorithms.bitcount import BitCount
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.catalog import find_algorithm, installed_algorithms

@@ -28,6 +28,7 @@ from qcsc_loop.errors import (
     JobRefused,
     JobRejected,
     LeaseLost,
+    NewerDocument,
     NoGoodCheckpoint,
     ParametersChanged,
     PrefectRefused,
@@ -137,6 +138,13 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ],
     ),
     (DamagedDocument("00000007.e0001", "cut off"), ["00000007.e0001 is damaged: cut off"]),
+    (
+        NewerDocument("h2o/run", 3, 2),
+        [
+            "h2o/run was written by a newer version of qcsc-loop (format 3; this one reads up to 2).",
+            "update qcsc-loop, or go on with the one that wrote it",
+        ],
+    ),
     (
         NoGoodCheckpoint("h2o", ["checkpoint 7: cut off", "checkpoint 6: gone"]),
         [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import qcsc_loop
-from loop.other_process import printed_by
+from other_process import printed_by
 
 HEAVY = ("numpy", "pydantic", "qiskit", "prefect", "mpi4py", "scipy", "anyio")
 

@@ -18,7 +18,7 @@ import psutil
 
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
-from waiting import alive, until
+from waiting import DEADLINE_SECONDS, alive, until
 
 SCRIPT = Path(sys.prefix) / "bin" / "qcsc-loop"
 TOYS = Path(__file__).with_name("toys.py")
@@ -101,7 +101,7 @@ class Background:
         """Kills the process alone; returns those that were below it."""
         below = self.children()
         self.process.kill()
-        self.process.wait()
+        self.process.wait(DEADLINE_SECONDS)
         return below
 
     def end(self) -> None:
@@ -109,7 +109,7 @@ class Background:
         for child in self.children():
             child.kill()
         self.process.kill()
-        self.process.wait()
+        self.process.wait(DEADLINE_SECONDS)
 
 
 def until_gone(processes: list[psutil.Process]) -> None:

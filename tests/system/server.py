@@ -93,7 +93,7 @@ class PrefectServer:
         """As a machine that loses its power."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(30)
             self._process = None
 
     def stop(self) -> None:

@@ -79,10 +79,10 @@ def on_a_terminal(words: Sequence[str], environment: dict[str, str]) -> Shown:
     )
     try:
         os.close(theirs)
-        return Shown(written=_read(ours), code=process.wait())
+        return Shown(written=_read(ours), code=process.wait(30))
     finally:
         process.kill()
-        process.wait()
+        process.wait(30)
         os.close(ours)
 
 

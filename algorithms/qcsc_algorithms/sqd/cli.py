@@ -27,7 +27,7 @@ def sqd_compare(
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Run SQD's optimiser and its controls, and tabulate them at one subspace dimension.
+    """Compare SQD's optimiser with its controls at one subspace size.
 
     An interrupted comparison goes on where it was when it is called again.
     """

@@ -1,0 +1,1 @@
+"""Commands and checks that machines add to the terminal."""

@@ -1,0 +1,1 @@
+"""Machines as Prefect blocks, and one job from three of them."""

@@ -1,0 +1,1 @@
+"""A job's folder, its script, and what starts its ranks."""

@@ -11,8 +11,8 @@ class FakePJM(FakeBatchSystem):
     """pjsub, pjstat and pjdel of Fujitsu's Technical Computing Suite, as on Fugaku.
 
     Resource groups: small (the default; 72 hours), large (24 hours) and int (6 hours). A node
-    belongs to one job. No real PJM was at hand: `qcsc_hpc.testing.executables.pjm` says what is
-    known of it and what is assumed.
+    belongs to one job. No real PJM was at hand: the executables (`testing/executables/pjm`)
+    say what is known of it and what is assumed.
 
     Example:
         A submitted job, from a test::

@@ -1,0 +1,1 @@
+"""A warm job: ranks that wait for a run's next request."""

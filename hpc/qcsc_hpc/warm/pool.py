@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from qcsc_hpc.warm import small_records as records
 from qcsc_loop.concurrency.child import tie_to_this_process
+from qcsc_loop.plain import Json
 
 GRACE_SECONDS = 2.0  # for the other ranks, after one has failed
 END_SECONDS = 2.0  # for a step to end before it is killed
@@ -174,7 +174,7 @@ class Pool:
                 self._break(number, f"{which} is gone")
                 self._started.set()
 
-    def _answered(self, number: int, message: dict[str, Any]) -> None:
+    def _answered(self, number: int, message: Json) -> None:
         future = self._ranks[number].answers.pop(message["id"], None)
         if future is not None and not future.done():
             future.set_result(Answer(message["exit_code"], message["error"]))

@@ -1,0 +1,1 @@
+"""The Aer simulator, on this machine."""

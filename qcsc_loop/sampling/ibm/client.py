@@ -14,6 +14,7 @@ import anyio
 from anyio.lowlevel import RunVar
 
 from qcsc_loop.concurrency.deadline import call_with_deadline
+from qcsc_loop.concurrency.lasting_import import import_lastingly
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
 from qcsc_loop.errors import CredentialsRefused, QcscLoopError, SiteUnreachable
 from qcsc_loop.sampling.ibm.account import TITLE, IBMAccount, check
@@ -75,9 +76,7 @@ class Service:
     async def _opened(self) -> QiskitRuntimeService:
         async with self._opening:
             if self._client is None:
-                # in a thread that lasts: it crashes once the one is gone that imported it first
-                import qiskit  # noqa: F401
-
+                import_lastingly("qiskit")
                 self._key = await self._account.key()
                 await check(self._account, self._key)
                 try:

@@ -1,0 +1,1 @@
+"""Molecules, their Hamiltonians and reference energies, and circuits for them."""

@@ -1,0 +1,1 @@
+"""Electron configurations: counted, recovered, drawn into subspaces."""

@@ -1,0 +1,1 @@
+"""Diagonalisation in a subspace, by pyscf or by sbd."""

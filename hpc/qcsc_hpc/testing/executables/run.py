@@ -10,8 +10,10 @@ import time
 def main() -> int:
     """Does what the command line says; the exit code."""
     folder, command, *arguments = sys.argv[1:]
-    # nothing else is found there before the standard library
-    sys.path.append(os.path.abspath(os.path.join(os.path.dirname(__file__), *[".."] * 3)))
+    # nothing else is found there before the standard library; in a checkout qcsc_loop, whose faces
+    # the packages have, is in the folder above
+    packages = os.path.abspath(os.path.join(os.path.dirname(__file__), *[".."] * 3))
+    sys.path += [packages, os.path.dirname(packages)]
     from qcsc_hpc.testing.executables.state import NoMachine
 
     try:

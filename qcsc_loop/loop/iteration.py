@@ -1,0 +1,151 @@
+"""One iteration: its steps from their records or called and recorded, and its commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, TypeVar
+
+from anyio import to_thread
+
+from qcsc_loop.concurrency.uncancelled import run_uncancelled
+from qcsc_loop.errors import DamagedDocument
+from qcsc_loop.events import Observer, Trouble
+from qcsc_loop.loop.events import IterationCommitted, StepReused
+from qcsc_loop.loop.hook_caller import HookCaller, Returned
+from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S
+from qcsc_loop.loop.options import Call
+from qcsc_loop.store.journal import Lease
+from qcsc_loop.store.records import Commit, StepNote
+from qcsc_loop.values.codec import Codec
+from qcsc_loop.values.document import Document
+
+T = TypeVar("T")
+
+_BOOL: Codec[bool] = Codec(bool)
+
+
+@dataclass(frozen=True)
+class Point(Generic[S]):
+    """A committed point of a run."""
+
+    state: S
+    commit: Commit
+
+
+@dataclass
+class Iteration(Generic[S, M, E]):
+    """One iteration of a run by one driver.
+
+    Attributes:
+        number: 0 is `initialize`.
+        recorded: whether an earlier driver may have left records of its steps.
+        count: called with the commit as soon as it is durable, from the thread that wrote it.
+    """
+
+    number: int
+    algorithm: Hooks[S, M, E]
+    types: HookTypes[S, M, E]
+    hooks: HookCaller
+    lease: Lease
+    recorded: bool
+    tell: Observer
+    count: Callable[[Iterable[Commit]], None]
+    _seconds: dict[str, float] = field(default_factory=dict[str, float])
+    _usage: Counter[str] = field(default_factory=Counter[str])
+
+    async def initialize(self) -> Point[S]:
+        """The state before the first iteration, committed."""
+        types, initialize = self.types.state, self.algorithm.initialize
+        returned = await self.hooks.call("initialize", self.number, types, initialize)
+        document, state = await to_thread.run_sync(types.keep, self._noted("initialize", returned))
+        return await self._commit(document, state, converged=False)
+
+    async def go_on(self, before: Point[S]) -> Point[S]:
+        """The next state, committed.
+
+        The hooks are called in this method and in `_step` alone: whoever reads a traceback is to
+        see few lines between the run's call and the user's own.
+        """
+        algorithm, types = self.algorithm, self.types
+        state, origin = before.state, before.commit.state_sha256
+        samples = await self._step("sample", types.samples, origin, lambda: algorithm.sample(state))
+        evaluation = await self._step(
+            "evaluate", types.evaluation, origin, lambda: algorithm.evaluate(state, samples)
+        )
+        new = await self.hooks.call(
+            "update", self.number, types.state, lambda: algorithm.update(state, evaluation)
+        )
+        # the loop goes on with what was written: a resumed run sees the same values
+        document, after = await to_thread.run_sync(types.state.keep, self._noted("update", new))
+        converged = await self.hooks.call(
+            "converged", self.number, _BOOL, lambda: algorithm.converged(state, after)
+        )
+        return await self._commit(document, after, converged=self._noted("converged", converged))
+
+    async def _step(self, step: str, codec: Codec[T], origin: str, call: Call[T]) -> T:
+        """A hook's result: from the record of an earlier driver, or called and recorded."""
+        if self.recorded and (known := await self._recorded(step, codec, origin)) is not None:
+            self.tell(StepReused(self.number, step))
+            return self._noted(step, known)
+        returned = await self.hooks.call(step, self.number, codec, call)
+        note = StepNote(
+            iteration=self.number,
+            step=step,
+            epoch=self.lease.epoch,
+            state_sha256=origin,
+            seconds=returned.seconds or 0.0,
+            usage=dict(+returned.usage),
+        )
+        value = self._noted(step, returned)
+        return await run_uncancelled(_keep, codec, value, partial(self.lease.save_step, note))
+
+    async def _recorded(self, step: str, codec: Codec[T], origin: str) -> Returned[T] | None:
+        try:
+            return await to_thread.run_sync(self._read, step, codec, origin)
+        except DamagedDocument as error:
+            lost = f"the record of {step} in iteration {self.number} is lost: {error}"
+            self.tell(Trouble(lost))
+            return None
+
+    def _read(self, step: str, codec: Codec[T], origin: str) -> Returned[T] | None:
+        found = self.lease.journal.step(self.number, step)
+        if found is None or found[0].state_sha256 != origin:
+            return None
+        return Returned(codec.decode(found[1]), None, Counter(found[0].usage))
+
+    def _noted(self, hook: str, returned: Returned[T]) -> T:
+        """The value; what it took goes into the commit."""
+        if returned.seconds is not None:
+            self._seconds[hook] = returned.seconds
+        self._usage.update(returned.usage)
+        return returned.value
+
+    async def _commit(self, document: Document, state: S, *, converged: bool) -> Point[S]:
+        commit = Commit(
+            iteration=self.number,
+            epoch=self.lease.epoch,
+            converged=converged,
+            scalars=state.scalars(),
+            seconds=self._seconds,
+            usage=dict(self._usage),
+            state_sha256=document.sha256,
+        )
+        await run_uncancelled(self._write, commit, document)
+        self.tell(IterationCommitted(commit, document))
+        keep = self.lease.record.settings.keep
+        if keep is not None and self.number >= keep:
+            await to_thread.run_sync(self.lease.prune, self.number - keep)
+        return Point(state, commit)
+
+    def _write(self, commit: Commit, state: Document) -> None:
+        self.lease.commit(commit, state)
+        self.count([commit])  # here: a cancellation may come right after it
+
+
+def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> T:
+    document, read = codec.keep(value)
+    write(document)
+    return read

@@ -1,0 +1,368 @@
+"""One driver per run: claimed, refused, taken over."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loop.toys import Counting, Trap, command, environment
+from qcsc_loop.errors import RunLocked
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal, Lease
+from qcsc_loop.store.lease import Heartbeat, known_dead, this_process
+from qcsc_loop.store.memory import MemoryStore
+from qcsc_loop.store.records import EndRecord, EpochRecord, Holder, RunRecord, Settings
+from qcsc_loop.store.store import Store
+from qcsc_loop.values.document import Document
+from waiting import DEADLINE_SECONDS, line_count, until
+
+SETTINGS = Settings(algorithm="package.module:Class")
+LONG, SHORT = 600.0, 0.05
+
+HOLDER = """
+import sys
+from pathlib import Path
+from qcsc_loop.errors import RunLocked
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import Settings
+journal = Journal(DirectoryStore(sys.argv[1]), "run-1")
+print("ready", flush=True)
+while not Path(sys.argv[2]).exists():
+    pass
+try:
+    lease = journal.claim(Settings(algorithm="a:B"), {}, 600.0)
+except RunLocked:
+    print("refused", flush=True)
+else:
+    print(f"epoch {lease.epoch}", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["memory", "directory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return DirectoryStore(tmp_path / "store") if request.param == "directory" else MemoryStore()
+
+
+@pytest.fixture
+def journal(store: Store) -> Journal:
+    return created(store)
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Journal:
+    return created(DirectoryStore(tmp_path / "store"))
+
+
+def created(store: Store) -> Journal:
+    journal = Journal(store, "run-1")
+    journal.create(RunRecord(run_id="run-1", seed=0, settings=SETTINGS))
+    return journal
+
+
+@contextmanager
+def claimed(journal: Journal, lease_seconds: float = LONG) -> Iterator[Lease]:
+    lease = journal.claim(SETTINGS, {}, lease_seconds)
+    try:
+        yield lease
+    finally:
+        lease.release(None)
+
+
+@contextmanager
+def another_process(journal: Journal, go: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process, ready to claim the run as soon as the file `go` is there."""
+    arguments = [sys.executable, "-c", HOLDER, journal.store.place, str(go)]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert said(process) == "ready"
+            yield process
+        finally:
+            process.kill()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@contextmanager
+def held_elsewhere(journal: Journal, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the run."""
+    (tmp_path / "go").touch()
+    with another_process(journal, tmp_path / "go") as process:
+        assert said(process) == "epoch 1"
+        yield process
+
+
+def left_by(journal: Journal, holder: Holder, lease_seconds: float) -> EpochRecord:
+    """The first driver's record and sign of life, as that holder would have left them."""
+    record = EpochRecord(epoch=1, holder=holder, lease_seconds=lease_seconds, settings=SETTINGS)
+    journal.store.touch("run-1/epochs/0001.beat")
+    journal.store.create("run-1/epochs/0001", Document(record.model_dump_json().encode()))
+    return record
+
+
+def on_another_host() -> Holder:
+    return this_process().model_copy(update={"host": "another-host"})
+
+
+# claiming
+
+
+def test_each_driver_has_the_next_epoch(journal: Journal) -> None:
+    epochs = []
+    for _ in range(3):
+        lease = journal.claim(SETTINGS, {}, LONG)
+        epochs.append(lease.epoch)
+        lease.release(EndRecord(epoch=lease.epoch, reason=Reason.CONVERGED, iteration=1))
+    assert epochs == [1, 2, 3]
+
+
+def test_the_record_names_the_process_that_holds_the_run(journal: Journal) -> None:
+    with claimed(journal):
+        (record,) = journal.epochs()
+    assert (record.holder.host, record.holder.pid) == (socket.gethostname(), os.getpid())
+
+
+def test_a_run_that_is_held_has_seconds_left(journal: Journal) -> None:
+    with claimed(journal) as lease:
+        assert 0 < journal.driven_for(lease.record) <= LONG
+
+
+# refused
+
+
+def test_a_second_claim_in_the_same_process_is_refused(journal: Journal) -> None:
+    with claimed(journal), pytest.raises(RunLocked):
+        journal.claim(SETTINGS, {}, LONG)
+
+
+def test_a_refused_claim_leaves_no_epoch(journal: Journal) -> None:
+    with claimed(journal):
+        with pytest.raises(RunLocked):
+            journal.claim(SETTINGS, {}, LONG)
+        assert journal.newest_epoch() == 1
+
+
+def test_a_claim_while_another_process_lives_names_who_holds_the_run(
+    on_disk: Journal, tmp_path: Path
+) -> None:
+    before = datetime.now(UTC)
+    with held_elsewhere(on_disk, tmp_path) as process, pytest.raises(RunLocked) as caught:
+        on_disk.claim(SETTINGS, {}, LONG)
+    error = caught.value
+    assert (error.run_id, error.host, error.pid) == ("run-1", socket.gethostname(), process.pid)
+    assert before <= error.since <= datetime.now(UTC)
+
+
+def test_a_refusal_says_in_words_who_holds_the_run_and_what_to_do(
+    on_disk: Journal, tmp_path: Path
+) -> None:
+    with held_elsewhere(on_disk, tmp_path) as process, pytest.raises(RunLocked) as caught:
+        on_disk.claim(SETTINGS, {}, LONG)
+    since = f"{caught.value.since.astimezone():%Y-%m-%d %H:%M:%S}"
+    assert str(caught.value).startswith(
+        f"run 'run-1' is being driven by process {process.pid} on {socket.gethostname()} "
+        f"since {since}; stop that one first."
+    )
+
+
+def test_a_claim_is_refused_while_a_driver_on_another_host_gives_signs_of_life(
+    journal: Journal,
+) -> None:
+    left_by(journal, on_another_host(), LONG)
+    with pytest.raises(RunLocked, match="on another-host since") as caught:
+        journal.claim(SETTINGS, {}, LONG)
+    assert 0 < caught.value.free_in <= LONG
+
+
+def test_a_driver_in_another_pid_namespace_is_not_taken_for_dead(journal: Journal) -> None:
+    gone = Holder(host=socket.gethostname(), pid=2**22 + 1, pid_started=0, pid_namespace="pid:[1]")
+    left_by(journal, gone, LONG)
+    with pytest.raises(RunLocked):
+        journal.claim(SETTINGS, {}, LONG)
+
+
+# taken over
+
+
+def test_a_run_is_free_at_once_when_its_driver_was_killed(on_disk: Journal, tmp_path: Path) -> None:
+    with held_elsewhere(on_disk, tmp_path) as process:
+        process.kill()
+        process.wait(DEADLINE_SECONDS)
+    with claimed(on_disk) as lease:
+        assert lease.epoch == 2
+
+
+def test_a_run_is_free_at_once_when_its_driver_is_a_zombie(
+    on_disk: Journal, tmp_path: Path
+) -> None:
+    with held_elsewhere(on_disk, tmp_path) as process:
+        process.kill()
+        child = psutil.Process(process.pid)
+        until(lambda: child.status() == psutil.STATUS_ZOMBIE, "the killed driver is a zombie")
+        with claimed(on_disk) as lease:
+            assert lease.epoch == 2
+
+
+def test_a_run_is_free_when_its_driver_has_ended(journal: Journal) -> None:
+    left_by(journal, on_another_host(), LONG)
+    end = EndRecord(epoch=1, reason=Reason.MAX_ITERATIONS, iteration=5)
+    journal.store.write("run-1/epochs/0001-end", Document(end.model_dump_json().encode()))
+    with claimed(journal) as lease:
+        assert lease.epoch == 2
+
+
+def test_a_run_is_free_when_the_lease_of_a_driver_on_another_host_has_run_out(
+    journal: Journal,
+) -> None:
+    record = left_by(journal, on_another_host(), SHORT)
+    until(lambda: (journal.store.age("run-1/epochs/0001.beat") or 0) > SHORT, "the lease is over")
+    assert journal.driven_for(record) == 0
+    with claimed(journal) as lease:
+        assert lease.epoch == 2
+
+
+def test_a_new_sign_of_life_makes_the_lease_whole_again(journal: Journal) -> None:
+    record = left_by(journal, on_another_host(), LONG)
+    before = journal.driven_for(record)
+    until(lambda: journal.driven_for(record) < before, "the lease runs down")
+    lower = journal.driven_for(record)
+    journal.store.touch("run-1/epochs/0001.beat")
+    assert journal.driven_for(record) > lower
+
+
+def test_a_process_with_the_pid_of_a_dead_driver_is_not_the_driver(journal: Journal) -> None:
+    here = this_process()
+    reused = here.model_copy(update={"pid_started": here.pid_started - 1000})
+    left_by(journal, reused, LONG)
+    with claimed(journal) as lease:
+        assert lease.epoch == 2
+
+
+def test_this_process_is_not_dead() -> None:
+    assert not known_dead(this_process())
+
+
+def test_a_process_that_has_ended_is_dead() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        started = psutil.Process(process.pid).create_time()
+        update = {"pid": process.pid, "pid_started": started}
+        holder = this_process().model_copy(update=update)
+        assert not known_dead(holder)
+    assert known_dead(holder)
+
+
+def test_a_process_on_another_host_is_not_known_to_be_dead() -> None:
+    update = {"host": "another-host", "pid": 2**22 + 1}
+    assert not known_dead(this_process().model_copy(update=update))
+
+
+@pytest.mark.parametrize("repetition", range(3))
+def test_of_processes_that_claim_at_once_one_wins(
+    on_disk: Journal, tmp_path: Path, repetition: int
+) -> None:
+    go = tmp_path / "go"
+    with another_process(on_disk, go) as one, another_process(on_disk, go) as other:
+        go.touch()
+        assert sorted([said(one), said(other)]) == ["epoch 1", "refused"]
+
+
+def test_of_processes_that_take_over_at_once_one_wins(on_disk: Journal, tmp_path: Path) -> None:
+    here = this_process()
+    left_by(on_disk, here.model_copy(update={"pid_started": 0.0}), LONG)
+    go = tmp_path / "go"
+    with another_process(on_disk, go) as one, another_process(on_disk, go) as other:
+        go.touch()
+        assert sorted([said(one), said(other)]) == ["epoch 2", "refused"]
+
+
+# signs of life
+
+
+def beats(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def beating() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "qcsc-loop-lease"]
+
+
+def test_a_driver_gives_signs_of_life_until_it_is_stopped(tmp_path: Path) -> None:
+    others = beating()
+    beat = Heartbeat(DirectoryStore(tmp_path), "run-1/beat", 0.01)
+    beat.start()
+    for _ in range(3):
+        last = beats(tmp_path / "run-1/beat")
+        until(lambda: beats(tmp_path / "run-1/beat") > last, "there is another sign of life")  # noqa: B023
+    beat.stop()
+    assert beating() == others
+
+
+class Counted(DirectoryStore):
+    """Counts the signs of life that did not reach the disk."""
+
+    failed = 0
+
+    def touch(self, name: str) -> None:
+        try:
+            super().touch(name)
+        except Exception:
+            self.failed += 1
+            raise
+
+
+@pytest.mark.parametrize("in_the_way", ["store", "store/run-1"])
+def test_a_driver_gives_signs_of_life_again_after_its_disk_was_away(
+    tmp_path: Path, in_the_way: str
+) -> None:
+    others = beating()
+    store = Counted(tmp_path / "store")
+    beat = Heartbeat(store, "run-1/beat", 0.01)
+    beat.start()
+    (tmp_path / in_the_way).rename(tmp_path / "away")
+    (tmp_path / in_the_way).write_text("no folder")
+    try:
+        until(lambda: store.failed >= 2 or beating() == others, "two signs of life have failed")
+        assert store.failed >= 2
+        (tmp_path / in_the_way).unlink()
+        until(lambda: beats(tmp_path / "store/run-1/beat"), "there is a sign of life again")
+    finally:
+        beat.stop()
+
+
+def test_a_hook_that_blocks_the_event_loop_does_not_stop_the_signs_of_life(tmp_path: Path) -> None:
+    trace, release = tmp_path / "trace", tmp_path / "release"
+    trap = Trap(hook="sample", iteration=1, does="block", until=str(release))
+    toy = Counting(trace=str(trace), trap=trap)
+    beat = tmp_path / "store" / "run-1" / "epochs" / "0001.beat"
+    with subprocess.Popen(
+        command(tmp_path / "store", "run-1", 2, toy),
+        env={**environment(), "QCSC_LOOP_LEASE_SECONDS": "0.1"},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            until(lambda: line_count(trace) == 2, "the hook blocks")
+            for _ in range(3):
+                last = beats(beat)
+                until(lambda: beats(beat) > last, "there is another sign of life")  # noqa: B023
+            assert line_count(trace) == 2
+            release.touch()
+            assert process.wait(DEADLINE_SECONDS) == 0
+        finally:
+            process.kill()

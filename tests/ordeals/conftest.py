@@ -1,0 +1,7 @@
+"""Ordeals of the command line have the fixtures of its tests."""
+
+from __future__ import annotations
+
+from system.conftest import fragile_server, prefect_home, qcsc_loop, run_id, supervisor, worker
+
+__all__ = ["fragile_server", "prefect_home", "qcsc_loop", "run_id", "supervisor", "worker"]

@@ -1,0 +1,56 @@
+"""What stands beside the code says the same as it: versions, files, forms, workflows."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+VERSION: str = PROJECT["project"]["version"]
+STORES = ROOT / "tests" / "fixtures" / "stores"
+YAML = [ROOT / "CITATION.cff", *sorted((ROOT / ".github").rglob("*.yml"))]
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+@pytest.mark.parametrize("path", YAML, ids=lambda path: path.name)
+def test_files_for_other_programs_can_be_read(path: Path) -> None:
+    assert read(path)
+
+
+def test_the_citation_is_of_this_version_and_licence() -> None:
+    citation = read(ROOT / "CITATION.cff")
+    assert (citation["version"], citation["license"]) == (VERSION, PROJECT["project"]["license"])
+    assert citation["authors"] == PROJECT["project"]["authors"]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    heads = re.findall(r"^## \[(\S+)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert next(head for head in heads if head != "Unreleased") == VERSION
+
+
+def test_a_source_distribution_has_all_that_is_named() -> None:
+    named = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_ci_runs_what_is_there() -> None:
+    jobs = read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
+    steps = [step.get("run", "").strip() for job in jobs.values() for step in job["steps"]]
+    assert steps.count(".ci/run") == 2  # by day, and by night with many kills
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_stores_of_older_versions_are_kept() -> None:
+    kept = {path.name for path in STORES.iterdir() if path.is_dir()}
+    assert kept == set(tomllib.loads((STORES / "expected.toml").read_text()))
