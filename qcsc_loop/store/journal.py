@@ -41,6 +41,7 @@ from qcsc_loop.values.document import Document
 R = TypeVar("R", bound=BaseModel)
 
 
+# Many short methods: one for each record of a run, and only here are the records' names known.
 class Journal:
     """A run's records. Reading needs no lease; writing goes through `claim`."""
 

@@ -189,7 +189,7 @@ class Mailbox:
         own = Try(folder, epoch, len(list(tries(folder))) + 1)
         own.path.mkdir()
         try:
-            return self._claimed(own)
+            return self._take_over(own)
         except Superseded:
             shutil.rmtree(own.path, ignore_errors=True)
             raise
@@ -199,7 +199,7 @@ class Mailbox:
             shutil.rmtree(own.path, ignore_errors=True)
             raise
 
-    def _claimed(self, own: Try) -> Try | None:
+    def _take_over(self, own: Try) -> Try | None:
         make_room(own.path / ROOM, records.ROOM_BYTES)
         others = [other for other in tries(own.folder) if other != own]
         if any(other.epoch > own.epoch for other in others):

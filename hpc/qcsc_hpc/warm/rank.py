@@ -57,7 +57,7 @@ class Communicators:
 def main(pool: str) -> None:
     """Serves until the supervisor goes."""
     facts = records.read(Path(pool))
-    connection = _connected(facts["hosts"], facts["port"])
+    connection = _connect(facts["hosts"], facts["port"])
     # before MPI starts: a rank that dies of that is known to have been there
     who = {"token": facts["token"], "pid": os.getpid(), "host": socket.gethostname()}
     _send(connection, who)
@@ -73,7 +73,7 @@ def main(pool: str) -> None:
         _send(connection, {"id": work["id"], **_answer(work, communicators)})
 
 
-def _connected(hosts: list[str], port: int) -> socket.socket:
+def _connect(hosts: list[str], port: int) -> socket.socket:
     """The supervisor, under the first of its names that works from here."""
     for host in hosts:
         with suppress(OSError):
