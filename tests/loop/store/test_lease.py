@@ -38,7 +38,6 @@ from qcsc_loop.errors import RunLocked
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Settings
-from thorough import first
 journal = Journal(DirectoryStore(sys.argv[1]), "run-1")
 print("ready", flush=True)
 while not Path(sys.argv[2]).exists():
