@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from system.command_line import (
-    SCRIPT,
     TOYS,
     WANDER,
     CommandLine,
@@ -19,6 +18,7 @@ from system.command_line import (
     environment,
     setting,
 )
+from system.interpreter import SCRIPT
 from system.server import PrefectServer
 from system.terminal import Shown, on_a_terminal
 
