@@ -102,9 +102,15 @@ def main() -> None:
                     took.append(first_step(store, number, anyio.run(told, number)))
                     floor.append(imported())
     figures = [
-        Figure(f"event to first step ({min(took):.1f}-{max(took):.1f})", statistics.median(took),
-               "s", "imports", statistics.median(floor), at_most(LIMIT, max(took), " s, the slowest"))
-    ]  # fmt: skip
+        Figure(
+            f"event to first step ({min(took):.1f}-{max(took):.1f})",
+            statistics.median(took),
+            "s",
+            "imports",
+            statistics.median(floor),
+            at_most(LIMIT, max(took), " s, the slowest"),
+        )
+    ]
     show(f"{TIMES} events, qcsc-loop serve with its default polling", figures)
 
 

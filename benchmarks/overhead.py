@@ -51,10 +51,14 @@ def without_server() -> list[Figure]:
     return [
         Figure("MemoryStore", ms["memory"], "ms", beside, ms["floor"]),
         Figure(
-            "DirectoryStore", ms["directory"], "ms", beside, ms["floor"],
+            "DirectoryStore",
+            ms["directory"],
+            "ms",
+            beside,
+            ms["floor"],
             at_most(5, ms["directory"], " ms on a quiet machine"),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _per_iteration(store: Store) -> float:

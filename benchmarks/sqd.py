@@ -467,28 +467,56 @@ def beside(turns: Turns, hashed: float) -> list[Figure]:
         more = [a - b for a, b in zip(ours, script, strict=True)]
         whole = statistics.median(ours)
         figures += [
-            Figure(f"iteration ({_range(ours)})", whole, unit,
-                   f"script ({_range(script)})", statistics.median(script)),
-            Figure("what the run took more", statistics.median(more), unit, "iteration", whole,
-                   _share(more, whole)),
-        ]  # fmt: skip
+            Figure(
+                f"iteration ({_range(ours)})",
+                whole,
+                unit,
+                f"script ({_range(script)})",
+                statistics.median(script),
+            ),
+            Figure(
+                "what the run took more",
+                statistics.median(more),
+                unit,
+                "iteration",
+                whole,
+                _share(more, whole),
+            ),
+        ]
     extra = [each.extra + hashed for each in turns.ours]
     cpu = statistics.median(each.cpu for each in turns.ours)
     figures.append(
-        Figure("driver, server, circuits' hashes", statistics.median(extra), "s of CPU",
-               "iteration", cpu, _share(extra, cpu))
-    )  # fmt: skip
+        Figure(
+            "driver, server, circuits' hashes",
+            statistics.median(extra),
+            "s of CPU",
+            "iteration",
+            cpu,
+            _share(extra, cpu),
+        )
+    )
     idle = [profile[IDLE].wall for profile in turns.profile]
     wall = [each.wall for each in turns.ours]
     figures.append(
-        Figure(IDLE, 1e3 * statistics.median(idle), "ms", "iteration",
-               1e3 * statistics.median(wall), _share(idle, statistics.median(wall)))
-    )  # fmt: skip
+        Figure(
+            IDLE,
+            1e3 * statistics.median(idle),
+            "ms",
+            "iteration",
+            1e3 * statistics.median(wall),
+            _share(idle, statistics.median(wall)),
+        )
+    )
     ours, script = ([each.others for each in them] for them in (turns.ours, turns.script))
     figures.append(
-        Figure("other processes", statistics.median(ours), "cores",
-               "in the script's time", statistics.median(script))
-    )  # fmt: skip
+        Figure(
+            "other processes",
+            statistics.median(ours),
+            "cores",
+            "in the script's time",
+            statistics.median(script),
+        )
+    )
     return figures
 
 

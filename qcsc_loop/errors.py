@@ -92,7 +92,8 @@ class InvalidParameters(InputError):
     def __init__(self, subject: str, problems: Iterable[str], valid: Iterable[str]) -> None:
         self.problems, self.valid = tuple(problems), tuple(valid)
         super().__init__(
-            f"{subject}: {'; '.join(self.problems)}. Valid parameters: {', '.join(self.valid) or 'none'}."
+            f"{subject}: {'; '.join(self.problems)}. "
+            f"Valid parameters: {', '.join(self.valid) or 'none'}."
         )
 
 
@@ -185,8 +186,12 @@ class RunLocked(QcscLoopError):
 
     def __init__(self, run_id: str, host: str, pid: int, since: datetime, free_in: float) -> None:
         self.run_id, self.host, self.pid, self.since, self.free_in = (
-            run_id, host, pid, since, free_in,
-        )  # fmt: skip
+            run_id,
+            host,
+            pid,
+            since,
+            free_in,
+        )
         super().__init__(
             f"run {run_id!r} is being driven by process {pid} on {host} since "
             f"{since.astimezone():%Y-%m-%d %H:%M:%S}; stop that one first. If it is dead, the run is "
@@ -369,9 +374,17 @@ class JobFailed(JobError):
     """
 
     def __init__(
-        self, *, job: str, state: str, job_id: str, site: str, exit_code: int | None, reason: str,
-        tail: str, folder: str,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        job: str,
+        state: str,
+        job_id: str,
+        site: str,
+        exit_code: int | None,
+        reason: str,
+        tail: str,
+        folder: str,
+    ) -> None:
         self.state, self.job_id, self.site = state, job_id, site
         self.exit_code_of_job, self.tail = exit_code, tail
         self.transient = state in ("NODE_FAIL", "PREEMPTED")  # not the program's fault

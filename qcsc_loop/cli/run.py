@@ -74,7 +74,8 @@ def _say_interrupted(interrupted: Interrupted, journal: Journal, as_json: bool) 
     text = f"{run_id}: {interrupted}; finished steps are kept: qcsc-loop resume {run_id}"
     if alive := [job for job in job_records(journal.store, run_id) if not job.over and job.job_id]:
         ids = ", ".join(str(job.job_id) for job in alive[:5]) + (" …" if alive[5:] else "")
-        text += f". Left in the queue, and used by a resume: {ids}; to end them: qcsc-loop reap {run_id}"
+        text += f". Left in the queue, and used by a resume: {ids}"
+        text += f"; to end them: qcsc-loop reap {run_id}"
     print(text, file=sys.stderr)
     if as_json:
         print(json.dumps({"run_id": run_id, "error": text, "kind": "Interrupted"}))

@@ -44,7 +44,8 @@ class RunRequest:
             raise InvalidParameters("--variable", [problem], [])
         algorithm = self.algorithm(journal)
         for name, block in named_blocks(algorithm).items():
-            why = f"--no-prefect has no saved blocks; give {name} its settings, as in --set {name}.type=..."
+            cure = f"give {name} its settings, as in --set {name}.type=..."
+            why = f"--no-prefect has no saved blocks; {cure}"
             raise BlockNotFound(block, why, [])
         return algorithm
 

@@ -12,8 +12,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("qcsc-loop", "numpy", "scipy", "pydantic", "qiskit", "qiskit-aer",
-            "qiskit-ibm-runtime", "prefect", "mpi4py", "mpich")  # fmt: skip
+PACKAGES = (
+    "qcsc-loop",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
+    "prefect",
+    "mpi4py",
+    "mpich",
+)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -87,10 +87,12 @@ class Mirror:
             if self._is_behind and self._attempts.successes == before:
                 if not (left := len(self._backlog)):
                     return True  # figures of jobs: the ledger has them
-                self._tell(Trouble(
-                    f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
-                    f"`qcsc-loop resume {self._journal.run_id}` sends what is missing"
-                ))  # fmt: skip
+                self._tell(
+                    Trouble(
+                        f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
+                        f"`qcsc-loop resume {self._journal.run_id}` sends what is missing"
+                    )
+                )
                 return False
         return not self._broken
 

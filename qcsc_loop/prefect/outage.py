@@ -42,10 +42,12 @@ class Attempts:
             await act()
         except OUTAGE as error:
             if self.healthy:
-                self._tell(Trouble(
-                    "the Prefect server does not take checkpoints at the moment "
-                    f"({type(error).__name__}); the run goes on, they are sent later"
-                ))  # fmt: skip
+                self._tell(
+                    Trouble(
+                        "the Prefect server does not take checkpoints at the moment "
+                        f"({type(error).__name__}); the run goes on, they are sent later"
+                    )
+                )
             self.healthy = False
         else:
             self.healthy = True

@@ -117,11 +117,14 @@ def _warm(hosts: list[JobRecord], asked: list[JobRecord]) -> PlacementCost:
 def _in_jobs(jobs: list[JobRecord]) -> PlacementCost:
     calls = [
         CallCost(
-            job.key.iteration, _positive(job.metrics.queue_seconds), 0.0,
-            _positive(job.metrics.run_seconds), 0.0,
+            job.key.iteration,
+            _positive(job.metrics.queue_seconds),
+            0.0,
+            _positive(job.metrics.run_seconds),
+            0.0,
         )
         for job in jobs
-    ]  # fmt: skip
+    ]
     spans = [_span(job.metrics) or _NEVER for job in jobs]
     whole = _seconds(min(began for began, _ in spans), max(ended for _, ended in spans))
     nodes = max(job.metrics.nodes or 0 for job in jobs)

@@ -37,7 +37,8 @@ def freeze(value: object) -> Array:
     array = np.asarray(value)
     if array.dtype.hasobject:
         raise ValueError(
-            "arrays of Python objects cannot be stored exactly; use a numeric, bool or fixed-width string dtype"
+            "arrays of Python objects cannot be stored exactly; use a numeric, bool or "
+            "fixed-width string dtype"
         )
     return np.ndarray(array.shape, array.dtype, buffer=array.tobytes(order="C"))
 

@@ -119,11 +119,41 @@ async def test_a_hook_outside_of_any_loop_gets_its_job_done(
 
 NOT_UTF8 = os.fsdecode(b"\xff\xfe")
 WORDS = [
-    "", " ", "a b", "'", '"', "it's \"so\"", "$HOME", "${HOME}", "$(touch pwned)", "`touch pwned`",
-    "two\nlines\n", "\n", "\ttab\t", "\r\n", "ünïcödé ∑ 🜁", "100%", "%j %A %% %s", "-x", "--", "-rf",
-    "a,b", "a:b", "a;b & c | d", "*", "?[a]{b,c}", "~", "!!", "#no", "\\", "\\n", "a=b", "<>",
-    "\x01\x1b[0m\x7f", "x" * 5000,
-]  # fmt: skip
+    "",
+    " ",
+    "a b",
+    "'",
+    '"',
+    'it\'s "so"',
+    "$HOME",
+    "${HOME}",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "two\nlines\n",
+    "\n",
+    "\ttab\t",
+    "\r\n",
+    "ünïcödé ∑ 🜁",
+    "100%",
+    "%j %A %% %s",
+    "-x",
+    "--",
+    "-rf",
+    "a,b",
+    "a:b",
+    "a;b & c | d",
+    "*",
+    "?[a]{b,c}",
+    "~",
+    "!!",
+    "#no",
+    "\\",
+    "\\n",
+    "a=b",
+    "<>",
+    "\x01\x1b[0m\x7f",
+    "x" * 5000,
+]
 FOLDER = (
     'it\'s "$(touch pwned)" `touch pwned` $HOME\nünï% %j %A %% a,b:c;d&|*?[x]{y}~#!\\ = -rf \t '
 )

@@ -61,9 +61,15 @@ def failed(
 ) -> JobFailed:
     """A job of the name "count" that ended badly on Slurm."""
     return JobFailed(
-        job="count", state=state, job_id=job_id, site="Slurm", exit_code=exit_code,
-        reason=reason, tail=tail, folder="/runs/h2o/count.0",
-    )  # fmt: skip
+        job="count",
+        state=state,
+        job_id=job_id,
+        site="Slurm",
+        exit_code=exit_code,
+        reason=reason,
+        tail=tail,
+        folder="/runs/h2o/count.0",
+    )
 
 
 EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
@@ -417,8 +423,12 @@ def test_an_error_has_its_exit_code(kind: type[QcscLoopError], exit_code: int) -
 
 def test_the_transient_errors_are_these() -> None:
     assert {kind for kind in ALL if kind.transient} == {
-        RunLocked, StoreError, PrefectUnreachable, SubmissionUnclear, SiteUnreachable,
-    }  # fmt: skip
+        RunLocked,
+        StoreError,
+        PrefectUnreachable,
+        SubmissionUnclear,
+        SiteUnreachable,
+    }
 
 
 @pytest.mark.parametrize("state", ["NODE_FAIL", "PREEMPTED"])

@@ -44,8 +44,15 @@ def test_all_that_is_given_is_told_in_one_order(circuit: QuantumCircuit) -> None
         SOURCE, {"job_id": "7"}, circuit=circuit, seed=1, package="numpy", backend="fake_manila"
     )
     assert list(told) == [
-        "source", "settings", "backend", "version", "seed", "circuit_sha256", "circuit", "job_id",
-    ]  # fmt: skip
+        "source",
+        "settings",
+        "backend",
+        "version",
+        "seed",
+        "circuit_sha256",
+        "circuit",
+        "job_id",
+    ]
     assert told["circuit"] == {"depth": 2, "size": 2, "two_qubit_gates": 1}
 
 

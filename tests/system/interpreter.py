@@ -25,10 +25,17 @@ import psutil
 SCRIPT = Path(sys.prefix) / "bin" / "qcsc-loop"
 # not Prefect: it reads its settings when it is imported
 IMPORTED = (
-    "numpy", "scipy", "qiskit", "qiskit.circuit.library", "qiskit_aer",
-    "qcsc_loop.cli.main", "qcsc_loop.cli.run", "qcsc_loop.cli.show",
-    "qcsc_hpc.machine", "qcsc_algorithms.bitcount.bitcount",
-)  # fmt: skip
+    "numpy",
+    "scipy",
+    "qiskit",
+    "qiskit.circuit.library",
+    "qiskit_aer",
+    "qcsc_loop.cli.main",
+    "qcsc_loop.cli.run",
+    "qcsc_loop.cli.show",
+    "qcsc_hpc.machine",
+    "qcsc_algorithms.bitcount.bitcount",
+)
 # what is read when an interpreter or a library starts; of a command's own it needs a fresh one
 READ_AT_ONCE = ("LC_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "QISKIT_")
 

@@ -130,8 +130,10 @@ class BatchSite(JobSite):
             tail = await to_thread.run_sync(followed.folder.tail)
             seen = Sighting(
                 scheduler.in_the_light_of(seen.status, tail),
-                seen.record, seen.unknown_seconds, seen.final_seconds,
-            )  # fmt: skip
+                seen.record,
+                seen.unknown_seconds,
+                seen.final_seconds,
+            )
         outcome = reach_verdict(seen, self.where.lost_seconds)
         if outcome is None:
             return None

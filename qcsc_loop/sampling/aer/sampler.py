@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
 Method = Literal[
-    "automatic", "statevector", "density_matrix", "stabilizer", "matrix_product_state",
+    "automatic",
+    "statevector",
+    "density_matrix",
+    "stabilizer",
+    "matrix_product_state",
     "extended_stabilizer",
-]  # fmt: skip
+]
 
 
 class AerSampler(Sampler):

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 RAN_TOO_LONG = 1305  # reason code of a job that the service ended at its maximum time
 
 _STATES = {
-    "QUEUED": JobState.PENDING, "INITIALIZING": JobState.PENDING, "RUNNING": JobState.RUNNING,
-    "DONE": JobState.COMPLETED, "COMPLETED": JobState.COMPLETED,
-    "CANCELLED": JobState.CANCELLED, "ERROR": JobState.FAILED, "FAILED": JobState.FAILED,
-}  # fmt: skip
+    "QUEUED": JobState.PENDING,
+    "INITIALIZING": JobState.PENDING,
+    "RUNNING": JobState.RUNNING,
+    "DONE": JobState.COMPLETED,
+    "COMPLETED": JobState.COMPLETED,
+    "CANCELLED": JobState.CANCELLED,
+    "ERROR": JobState.FAILED,
+    "FAILED": JobState.FAILED,
+}
 
 
 @dataclass(frozen=True)

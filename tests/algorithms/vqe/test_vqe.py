@@ -310,8 +310,14 @@ def test_qaoa_of_depth_one_cuts_three_quarters_of_a_ring(seed: int) -> None:
 
 
 def test_qaoa_of_depth_two_finds_the_maximum_cut_of_a_square() -> None:
-    qaoa = VQE(hamiltonian=SQUARE, ansatz="qaoa", reps=2, estimator=Dense(), tolerance=0,
-               optimizer=SPSA(a=0.3))  # fmt: skip
+    qaoa = VQE(
+        hamiltonian=SQUARE,
+        ansatz="qaoa",
+        reps=2,
+        estimator=Dense(),
+        tolerance=0,
+        optimizer=SPSA(a=0.3),
+    )
     assert exact_ground_energy(SQUARE) == pytest.approx(-4)
     # of the seeds 0 to 5 this one leads to it; the others end in local minima above -3.5
     assert run(qaoa, 80, seed=4).state.energy < -3.95

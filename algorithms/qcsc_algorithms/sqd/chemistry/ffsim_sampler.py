@@ -1,4 +1,4 @@
-"""Samples from ffsim: chemistry circuits of conserved particle number, far faster than a general simulator."""
+"""Samples from ffsim: for circuits that conserve particle numbers, faster than any simulator."""
 
 from __future__ import annotations
 
