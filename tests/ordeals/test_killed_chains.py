@@ -32,6 +32,7 @@ pytestmark = pytest.mark.server
 CHAIN = "system.toy_flows:chain"
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
 KILLS, LINKS = kills(5 / 6), 4
+AT_ONCE = min(3, 1 + KILLS // 20)  # runs: a flow run takes seconds of a core to start
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +82,8 @@ class TestKilledAgainAndAgain:
         )
         while sum(ordeal.killed.values()) < KILLS:
             if ordeal.over(site):
-                ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(3)]
-                for run_id in ordeal.runs[-3:]:
+                ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(AT_ONCE)]
+                for run_id in ordeal.runs[-AT_ONCE:]:
                     settings = {
                         "drive": "chain",
                         "max_iterations": LINKS,
@@ -94,7 +95,7 @@ class TestKilledAgainAndAgain:
             if chance.random() < 1 / 2:  # else most would die while they import
                 ordeal.until_a_job_begins(site)
             time.sleep(chance.uniform(0, 2))  # waits for nothing: it makes them die anywhere
-            if chance.random() < 1 / 6:
+            if chance.random() < 1 / 6 or not ordeal.killed["worker"]:
                 worker.kill()
                 worker = site.worker()
                 ordeal.killed["worker"] += 1
@@ -110,7 +111,7 @@ class TestKilledAgainAndAgain:
 
     def test_as_many_were_killed_as_were_to(self, ordeal: Ordeal) -> None:
         assert sum(ordeal.killed.values()) >= KILLS
-        assert ordeal.killed["driver"] > 30 and ordeal.killed["worker"] > 1
+        assert ordeal.killed["driver"] > KILLS / 2 and ordeal.killed["worker"] > KILLS // 50
 
     def test_every_run_ends_where_one_that_was_never_killed_ends(
         self, site: Site, ordeal: Ordeal
