@@ -5,14 +5,26 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 SBD := $(VENV)/.sbd
 
-.PHONY: run test check bench format sbd clean
+.PHONY: run test test-all nightly check bench format sbd clean
 
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
 
 # two at a time: much of it waits for schedulers and servers
+PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: $(INSTALLED)
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# what CI runs: nothing is left out, and ten times as many drivers are killed
+test-all: export QCSC_LOOP_KILLS ?= 60
+test-all: $(INSTALLED)
+	$(PYTEST) -m '' --durations=25
+
+# hours: the ordeals alone
+nightly: export QCSC_LOOP_KILLS ?= 500
+nightly: $(INSTALLED)
+	$(PYTEST) -m '' --durations=25 tests/ordeals
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check

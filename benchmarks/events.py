@@ -18,6 +18,7 @@ from pathlib import Path
 import anyio
 
 from benchmarks.figures import Figure, at_most, show
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
@@ -88,8 +89,7 @@ def main() -> None:
         folder = Path(name)
         os.environ.update(PREFECT_HOME=name, QCSC_LOOP_STORE=str(folder / "store"))
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
-        # silences Prefect's console lines, and like the home has to come before its import
-        import qcsc_loop.cli.run_in_flow  # noqa: F401
+        quiet_prefect()  # like the home, before Prefect is imported
         from qcsc_loop.prefect.server import prefect_api
 
         store = DirectoryStore(folder / "store")
@@ -102,9 +102,15 @@ def main() -> None:
                     took.append(first_step(store, number, anyio.run(told, number)))
                     floor.append(imported())
     figures = [
-        Figure(f"event to first step ({min(took):.1f}-{max(took):.1f})", statistics.median(took),
-               "s", "imports", statistics.median(floor), at_most(LIMIT, max(took), " s, the slowest"))
-    ]  # fmt: skip
+        Figure(
+            f"event to first step ({min(took):.1f}-{max(took):.1f})",
+            statistics.median(took),
+            "s",
+            "imports",
+            statistics.median(floor),
+            at_most(LIMIT, max(took), " s, the slowest"),
+        )
+    ]
     show(f"{TIMES} events, qcsc-loop serve with its default polling", figures)
 
 

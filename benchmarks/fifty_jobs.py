@@ -141,9 +141,8 @@ def _measured(store: Path, log: Path) -> Measured:
     wall, after = time.perf_counter() - began, psutil.Process().cpu_times()
     own = after.user + after.system - before.user - before.system
     children = (
-        after.children_user + after.children_system
-        - before.children_user - before.children_system
-    )  # fmt: skip
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
     lines = [line.split() for line in log.read_text().splitlines()]
     commands = sorted((float(at), name) for at, name in lines)
     return Measured(outcome.state.results, wall, commands, own, own + children)

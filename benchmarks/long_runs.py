@@ -84,9 +84,13 @@ def _later(what: str, late: float, beside: str, early: float) -> Figure:
 def _memory(resident: list[float], iteration: int) -> Figure:
     grown = resident[iteration] - resident[20]
     return Figure(
-        f"resident memory at {iteration:,}", resident[iteration], "MB", "at 20", resident[20],
+        f"resident memory at {iteration:,}",
+        resident[iteration],
+        "MB",
+        "at 20",
+        resident[20],
         Target(f"growth < {GROWTH_MB} MB", grown < GROWTH_MB),
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import psutil
 from benchmarks.figures import Figure, at_most, medians, seconds, show
 from benchmarks.idle import Idle, Ticks
 from qcsc_loop import DirectoryStore, MaxIterations, MemoryStore, Store
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
 
 if TYPE_CHECKING:
-    from qcsc_loop.prefect.flow import Granularity
+    from qcsc_loop.prefect.driver_facts import Granularity
 
 ITERATIONS, REPEATS = 100, 7
 DOCUMENTS = 3  # one iteration keeps what `sample` and `evaluate` returned, and the checkpoint
@@ -50,10 +51,14 @@ def without_server() -> list[Figure]:
     return [
         Figure("MemoryStore", ms["memory"], "ms", beside, ms["floor"]),
         Figure(
-            "DirectoryStore", ms["directory"], "ms", beside, ms["floor"],
+            "DirectoryStore",
+            ms["directory"],
+            "ms",
+            beside,
+            ms["floor"],
             at_most(5, ms["directory"], " ms on a quiet machine"),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _per_iteration(store: Store) -> float:
@@ -91,8 +96,7 @@ def in_flow() -> list[Figure]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ["PREFECT_HOME"] = folder
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
-        # silences Prefect's console lines, and like the home has to come before its import
-        import qcsc_loop.cli.run_in_flow  # noqa: F401
+        quiet_prefect()  # like the home, before Prefect is imported
         from qcsc_loop.prefect.server import prefect_api
 
         with prefect_api():

@@ -79,8 +79,11 @@ def _installed(environment: Path) -> Path | None:
     try:
         subprocess.run(
             [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS],
-            check=True, timeout=INSTALL_SECONDS, capture_output=True, text=True,
-        )  # fmt: skip
+            check=True,
+            timeout=INSTALL_SECONDS,
+            capture_output=True,
+            text=True,
+        )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         why = str(error.stderr or error).strip().splitlines()[-1:]
         print(f"SKIPPED, NO COMPARISON WITH THE PEER: no qcsc-prefect: {why}", file=sys.stderr)

@@ -10,9 +10,19 @@ import subprocess
 import sys
 
 SUBJECTS = (
-    "overhead", "long_runs", "start_up", "counting", "codec", "samples", "slurm_jobs", "fifty_jobs",
-    "recovery", "sqd", "events", "warm",
-)  # fmt: skip
+    "overhead",
+    "long_runs",
+    "start_up",
+    "counting",
+    "codec",
+    "samples",
+    "slurm_jobs",
+    "fifty_jobs",
+    "recovery",
+    "sqd",
+    "events",
+    "warm",
+)
 
 
 def main() -> int:

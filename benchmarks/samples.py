@@ -80,11 +80,17 @@ def figures() -> list[Figure]:
         size, above = way.size / MB, _peak(way) - way.size / MB
     ratio = found["keep"] / found["copy"]
     return [
-        Figure("codec and store", found["keep"], "s", "file copy, fsync", found["copy"],
-               at_most(SLOWER, ratio, " x")),
+        Figure(
+            "codec and store",
+            found["keep"],
+            "s",
+            "file copy, fsync",
+            found["copy"],
+            at_most(SLOWER, ratio, " x"),
+        ),
         Figure("read back", found["back"], "s", "file copy, fsync", found["copy"]),
         Figure("peak above it", above, "MB", "the set", size, at_most(ABOVE, above / size, " x")),
-    ]  # fmt: skip
+    ]
 
 
 def _peak(way: Way) -> float:

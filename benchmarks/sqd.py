@@ -51,6 +51,7 @@ from qcsc_algorithms.sqd.solvers.selected_ci import lowest_state
 from qcsc_algorithms.sqd.solvers.solver import by_weight
 from qcsc_algorithms.sqd.sqd import Walkers
 from qcsc_loop import DirectoryStore, MaxIterations, WallTime
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.concurrency import worker
 from qcsc_loop.events import Event
 from qcsc_loop.loop.events import IterationCommitted
@@ -418,8 +419,7 @@ def in_flow(pool: Executor) -> Turns:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ["PREFECT_HOME"] = folder
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
-        # silences Prefect's console lines, and like the home has to come before its import
-        import qcsc_loop.cli.run_in_flow  # noqa: F401
+        quiet_prefect()  # like the home, before Prefect is imported
         from qcsc_loop.prefect.server import prefect_api
 
         turns = Turns(pool, FLOW_BLOCK, _until_children_rest)
@@ -467,28 +467,56 @@ def beside(turns: Turns, hashed: float) -> list[Figure]:
         more = [a - b for a, b in zip(ours, script, strict=True)]
         whole = statistics.median(ours)
         figures += [
-            Figure(f"iteration ({_range(ours)})", whole, unit,
-                   f"script ({_range(script)})", statistics.median(script)),
-            Figure("what the run took more", statistics.median(more), unit, "iteration", whole,
-                   _share(more, whole)),
-        ]  # fmt: skip
+            Figure(
+                f"iteration ({_range(ours)})",
+                whole,
+                unit,
+                f"script ({_range(script)})",
+                statistics.median(script),
+            ),
+            Figure(
+                "what the run took more",
+                statistics.median(more),
+                unit,
+                "iteration",
+                whole,
+                _share(more, whole),
+            ),
+        ]
     extra = [each.extra + hashed for each in turns.ours]
     cpu = statistics.median(each.cpu for each in turns.ours)
     figures.append(
-        Figure("driver, server, circuits' hashes", statistics.median(extra), "s of CPU",
-               "iteration", cpu, _share(extra, cpu))
-    )  # fmt: skip
+        Figure(
+            "driver, server, circuits' hashes",
+            statistics.median(extra),
+            "s of CPU",
+            "iteration",
+            cpu,
+            _share(extra, cpu),
+        )
+    )
     idle = [profile[IDLE].wall for profile in turns.profile]
     wall = [each.wall for each in turns.ours]
     figures.append(
-        Figure(IDLE, 1e3 * statistics.median(idle), "ms", "iteration",
-               1e3 * statistics.median(wall), _share(idle, statistics.median(wall)))
-    )  # fmt: skip
+        Figure(
+            IDLE,
+            1e3 * statistics.median(idle),
+            "ms",
+            "iteration",
+            1e3 * statistics.median(wall),
+            _share(idle, statistics.median(wall)),
+        )
+    )
     ours, script = ([each.others for each in them] for them in (turns.ours, turns.script))
     figures.append(
-        Figure("other processes", statistics.median(ours), "cores",
-               "in the script's time", statistics.median(script))
-    )  # fmt: skip
+        Figure(
+            "other processes",
+            statistics.median(ours),
+            "cores",
+            "in the script's time",
+            statistics.median(script),
+        )
+    )
     return figures
 
 

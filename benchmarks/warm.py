@@ -88,9 +88,12 @@ class Warmed:
         self._calls += 1
         name = f"warm/work/{self._calls:08d}-evaluate"
         return Step(
-            run_id="warm", iteration=self._calls, name="evaluate", ledger=self.ledger,
+            run_id="warm",
+            iteration=self._calls,
+            name="evaluate",
+            ledger=self.ledger,
             make_folder=partial(self.store.folder, name),
-        )  # fmt: skip
+        )
 
     async def count(self, shots: Rows) -> float:
         """Seconds of one call."""
@@ -176,11 +179,12 @@ def bare_steps(folder: Path, path: Path) -> list[float]:
     place.mkdir()
     step = f"{MPIEXEC} -n {RANKS} {path}"
     lines = [
-        "#!/bin/bash", f"#SBATCH --nodes=1 --ntasks={RANKS} --output=output.log",
+        "#!/bin/bash",
+        f"#SBATCH --nodes=1 --ntasks={RANKS} --output=output.log",
         f"for number in {' '.join(map(str, range(STEPS)))}; do",
         f"  began=$(date +%s%N); {step} < /dev/null; echo $(($(date +%s%N) - began))",
         "done",
-    ]  # fmt: skip
+    ]
     (place / "job.sh").write_text("\n".join(lines) + "\n")
     subprocess.run(["sbatch", "--wait", "job.sh"], cwd=place, capture_output=True, check=True)
     return [int(line) / 1e9 for line in (place / "output.log").read_text().split()]

@@ -22,6 +22,7 @@
     ├── StoreError                  the disk said no
     │   ├── DamagedDocument         a stored file that does not verify
     │   ├── NewerDocument           a stored file that a newer version wrote
+    │   │   └── NewerFormat         of a format that this version does not know
     │   └── NoGoodCheckpoint        a run of which no checkpoint verifies
     ├── SamplingFailed              a quantum source gave no samples
     ├── WorkerDied                  a process of this driver's own ended in mid-work
@@ -91,7 +92,8 @@ class InvalidParameters(InputError):
     def __init__(self, subject: str, problems: Iterable[str], valid: Iterable[str]) -> None:
         self.problems, self.valid = tuple(problems), tuple(valid)
         super().__init__(
-            f"{subject}: {'; '.join(self.problems)}. Valid parameters: {', '.join(self.valid) or 'none'}."
+            f"{subject}: {'; '.join(self.problems)}. "
+            f"Valid parameters: {', '.join(self.valid) or 'none'}."
         )
 
 
@@ -184,8 +186,12 @@ class RunLocked(QcscLoopError):
 
     def __init__(self, run_id: str, host: str, pid: int, since: datetime, free_in: float) -> None:
         self.run_id, self.host, self.pid, self.since, self.free_in = (
-            run_id, host, pid, since, free_in,
-        )  # fmt: skip
+            run_id,
+            host,
+            pid,
+            since,
+            free_in,
+        )
         super().__init__(
             f"run {run_id!r} is being driven by process {pid} on {host} since "
             f"{since.astimezone():%Y-%m-%d %H:%M:%S}; stop that one first. If it is dead, the run is "
@@ -281,6 +287,22 @@ class NewerDocument(StoreError):
         )
 
 
+class NewerFormat(NewerDocument):
+    """A stored document of a format that this version does not know: whole, and not for it.
+
+    Attributes:
+        format, newest: its number, and the newest that can be read.
+    """
+
+    def __init__(self, name: str, format: int, newest: int) -> None:
+        self.name, self.format, self.newest = name, format, newest
+        QcscLoopError.__init__(
+            self,
+            f"{name} was written by a newer version of qcsc-loop (format {format}; this one reads "
+            f"up to {newest}). Nothing is lost: update qcsc-loop, or go on with the one that wrote it.",
+        )
+
+
 class NoGoodCheckpoint(StoreError):
     """A run that has committed iterations, of which no checkpoint verifies."""
 
@@ -352,9 +374,17 @@ class JobFailed(JobError):
     """
 
     def __init__(
-        self, *, job: str, state: str, job_id: str, site: str, exit_code: int | None, reason: str,
-        tail: str, folder: str,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        job: str,
+        state: str,
+        job_id: str,
+        site: str,
+        exit_code: int | None,
+        reason: str,
+        tail: str,
+        folder: str,
+    ) -> None:
         self.state, self.job_id, self.site = state, job_id, site
         self.exit_code_of_job, self.tail = exit_code, tail
         self.transient = state in ("NODE_FAIL", "PREEMPTED")  # not the program's fault

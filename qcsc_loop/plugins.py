@@ -23,8 +23,15 @@ from typing import Any
 from qcsc_loop.errors import PluginFailed
 
 OURS = "qcsc-loop"
-GROUPS = ("qcsc_loop.algorithms", "qcsc_loop.resources", "qcsc_loop.flows", "qcsc_loop.commands",
-          "qcsc_loop.doctor", "qcsc_loop.saved_blocks", "qcsc_hpc.schedulers")  # fmt: skip
+GROUPS = (
+    "qcsc_loop.algorithms",
+    "qcsc_loop.resources",
+    "qcsc_loop.flows",
+    "qcsc_loop.commands",
+    "qcsc_loop.doctor",
+    "qcsc_loop.saved_blocks",
+    "qcsc_hpc.schedulers",
+)
 
 
 @dataclass(frozen=True)

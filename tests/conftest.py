@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -28,7 +30,28 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(tryfirst=True)  # before what -m names is chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is proved elsewhere, too, and mixes what waits with what computes."""
+    if why_no_slurm() is None:
+        proved = {proof for item in items if (proof := _proof(item, "slurm")) is not None}
+        for item in items:
+            if _proof(item, "fake-slurm") in proved:
+                item.add_marker(pytest.mark.thorough)
+    _mix(items)
+
+
+def _proof(item: pytest.Item, place: str) -> tuple[object, ...] | None:
+    """What a test shows of a machine of that name, whichever it is; None: it is another's."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return None
+    parameters = {**item.callspec.params}
+    if str(parameters.pop("place", "")).partition("/")[0] != place:  # a launcher follows
+        return None
+    return (item.path, item.originalname, repr(sorted(parameters.items())))
+
+
+def _mix(items: list[pytest.Item]) -> None:
     """A file of each folder in turn: those that wait for a scheduler run beside those that compute."""
     turn, files = dict[Path, int](), Counter[str]()
     for item in items:
@@ -39,13 +62,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: turn[item.path])
 
 
+def pytest_configure() -> None:
+    """Where SIGINT is ignored, as in a script's background, programs started here would ignore it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What programs leave behind that are killed, or have no time to clean up, goes in the end."""
+    tmp_path_factory.getbasetemp()  # pytest's own stays where it is
+    with (
+        # PostgreSQL's user may look into it, and sockets' names have 107 characters at most
+        tempfile.TemporaryDirectory(prefix="qcsc-tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        Path(folder).chmod(0o755)
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+def why_no_slurm() -> str | None:
+    """Why no real Slurm can be started here, if so."""
+    if os.geteuid() != 0:
+        return "a real Slurm needs root"
+    if missing := packages.missing():
+        return f"{missing[0]} is missing: sudo python3 tests/cluster/slurm.py install"
+    return None
+
+
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A real Slurm, started once and stopped at the end; skipped, and said so, where it cannot."""
-    if os.geteuid() != 0:
-        pytest.skip("a real Slurm needs root")
-    if missing := packages.missing():
-        pytest.skip(f"{missing[0]} is missing: sudo python3 tests/cluster/slurm.py install")
+    if why := why_no_slurm():
+        pytest.skip(why)
     cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
     cluster.start()
     yield cluster

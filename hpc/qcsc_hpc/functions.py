@@ -15,7 +15,6 @@ from qcsc_hpc.machine import Machine, Program
 from qcsc_hpc.mpi.function import (
     PICKLED,
     argument_codec,
-    read_document,
     read_pickled,
     result_codec,
     write_document,
@@ -26,6 +25,7 @@ from qcsc_loop.errors import BadFunction
 from qcsc_loop.jobs.key import checked_name
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.document import Document
+from qcsc_loop.values.encodings import read_in_one
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -118,7 +118,7 @@ def _prepared(
 
 
 def _read(decode: Callable[[Document], T], folder: Path) -> T:
-    return decode(read_document(folder / RESULT))
+    return decode(read_in_one(folder / RESULT))
 
 
 def _pickled(folder: Path) -> Any:

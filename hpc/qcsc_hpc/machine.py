@@ -110,9 +110,9 @@ class Machine(Resource, ABC):
             JobRefused: the machine cannot run it so; nothing was submitted.
             JobFailed: it ended otherwise than well.
         """
-        return (await self.run_job(
-            program, arguments, collect=collect, ranks=ranks, outputs=outputs
-        )).value  # fmt: skip
+        return (
+            await self.run_job(program, arguments, collect=collect, ranks=ranks, outputs=outputs)
+        ).value
 
     async def run_job(
         self,

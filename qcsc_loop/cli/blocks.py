@@ -7,14 +7,15 @@ from pathlib import Path
 
 import anyio
 
-from qcsc_loop.cli.run import read_toml
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
+from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.reports.tables import wide_console
 
 
 def apply_blocks(*, file: Path, dry_run: bool, as_json: bool) -> None:
     """Applies the file, and says what it did to each block."""
     wanted = read_toml(file)
-    import qcsc_loop.cli.run_in_flow  # noqa: F401  # Prefect's console, before it is imported
+    quiet_prefect()
     from qcsc_loop.prefect.block_files import apply_blocks
 
     changes = anyio.run(lambda: apply_blocks(wanted, str(file), dry_run=dry_run))

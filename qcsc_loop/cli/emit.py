@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import anyio
 
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import parse_settings
 
@@ -27,7 +28,7 @@ def emit_event(
     """
     require_name(name)
     content = parse_settings(payload)
-    import qcsc_loop.cli.run_in_flow  # noqa: F401  # Prefect's console, before it is imported
+    quiet_prefect()
     from qcsc_loop.prefect.emitting import external_id, post_event
 
     sent = uuid4() if once is None else external_id(name, once)

@@ -65,7 +65,7 @@ def progress(console: Console) -> Iterator[Progress]:
 
 
 @contextmanager
-def hook_logs(shown: Progress) -> Iterator[None]:
+def show_hook_logs(shown: Progress) -> Iterator[None]:
     """Shows what hooks say through `current_step().logger`."""
     logger, handler = logging.getLogger("qcsc_loop.hooks"), _HookLog(shown)
     logger.addHandler(handler)
@@ -113,7 +113,8 @@ class PlainProgress:
 
     def _iteration(self, commit: Commit) -> None:
         now = time.monotonic()
-        line = f"iteration {commit.iteration}: {scalars_line(commit.scalars)} ({now - self._last:.2f} s)"
+        took = f"({now - self._last:.2f} s)"
+        line = f"iteration {commit.iteration}: {scalars_line(commit.scalars)} {took}"
         self._last = now
         if now - self._last_line < 1 / LINES_A_SECOND:
             self._held_back = line
@@ -234,9 +235,10 @@ def _moved(before: Commit | None, commit: Commit, name: str) -> str:
 def _started(event: RunStarted) -> str:
     record = event.record
     name = record.settings.algorithm.rpartition(":")[2]
+    line = f"run {record.run_id}: {name}, seed {record.seed}"
     if event.resumed_from is None:
-        return f"run {record.run_id}: {name}, seed {record.seed}"
-    return f"run {record.run_id}: {name}, seed {record.seed}, resumed from iteration {event.resumed_from}"
+        return line
+    return f"{line}, resumed from iteration {event.resumed_from}"
 
 
 def _warning(event: StepRetried | Trouble) -> str:

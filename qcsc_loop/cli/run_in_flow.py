@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from qcsc_loop.algorithm import AnyAlgorithm
+from qcsc_loop.cli.driving import Driving
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
+from qcsc_loop.cli.run_request import RunRequest
 from qcsc_loop.cli.signals import Signals
-from qcsc_loop.events import Trouble, tell
+from qcsc_loop.cli.way import choose_way
+from qcsc_loop.events import Observer, Trouble, tell
 from qcsc_loop.loop.events import Preparing
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
@@ -19,51 +22,30 @@ from qcsc_loop.store.journal import Journal
 
 END_SECONDS = 5  # for Prefect to say that a flow run has ended, to a server that may be gone
 
-# before Prefect is imported, which reads them once. Its console lines repeat ours, with
-# tracebacks; its own log still has them, and whoever sets one of these gets what they set
-_CONSOLE = {
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "qcsc_loop",
-    "DO_NOT_TRACK": "1",
-}
-for _name, _value in _CONSOLE.items():
-    os.environ.setdefault(_name, _value)
 
-if TYPE_CHECKING:
-    from qcsc_loop.prefect.flow import Granularity
+@contextmanager
+def open_api(told: Observer) -> Iterator[None]:
+    """The configured Prefect API or a temporary one, for as long as the block lasts.
+
+    Raises:
+        PrefectUnreachable, PrefectRefused: there is none for us.
+    """
+    quiet_prefect()
+    from qcsc_loop.prefect.server import prefect_api
+
+    logging.raiseExceptions = False  # a log line that an absent server did not take is no news
+    with prefect_api(lambda doing: told(Preparing(doing))):
+        yield
 
 
-def drive_in_flow(
-    choose: Callable[[Journal], AnyAlgorithm],
-    journal: Journal,
-    options: RunOptions,
-    tasks: Granularity,
-    signals: Signals,
-    variables: dict[str, str],
+async def drive_in_flow(
+    request: RunRequest, driving: Driving, journal: Journal, options: RunOptions, signals: Signals
 ) -> tuple[Outcome[Any], bool]:
-    """Runs the algorithm that `choose` finds, in a flow, on the configured or a temporary API.
+    """Drives the run in a flow, on the API that is open.
 
     Returns:
         The outcome, and whether the server was told that the flow run has ended.
     """
-    from qcsc_loop.prefect.server import prefect_api
-
-    logging.raiseExceptions = False  # a log line that an absent server did not take is no news
-
-    observers = options.get("observers", ())
-    with prefect_api(lambda doing: tell(observers, Preparing(doing))):
-        return signals.run(_drive(choose, journal, options, tasks, signals, variables))
-
-
-async def _drive(
-    choose: Callable[[Journal], AnyAlgorithm],
-    journal: Journal,
-    options: RunOptions,
-    tasks: Granularity,
-    signals: Signals,
-    variables: dict[str, str],
-) -> tuple[Outcome[Any], bool]:
     from prefect import flow
     from prefect.client.orchestration import get_client
 
@@ -72,18 +54,20 @@ async def _drive(
     from qcsc_loop.prefect.restore import restore
 
     async with get_client() as client:
-        # which algorithm a run is may be known to the API alone
+        # which algorithm a run is, and how it was driven, may be known to the API alone
         await restore(RunArtifacts(client, journal.run_id), journal)
-    algorithm = choose(journal)
+    chosen, way = request.algorithm(journal), choose_way(driving, journal)
+    options["facts"] = way.facts()
     ended: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
 
     async def body(algorithm: dict[str, Any], run_id: str) -> None:
         signals.hold()  # Prefect has just installed a handler of its own
-        ended.set_result(await run_in_flow(chosen, tasks=tasks, variables=variables, **options))
+        ended.set_result(
+            await run_in_flow(chosen, tasks=way.tasks, variables=request.variables, **options)
+        )
 
-    chosen, name = algorithm, type(algorithm).__name__.lower()
-    run = flow(name=name, validate_parameters=False, persist_result=False)(body)
-    flow_run = asyncio.ensure_future(run(to_plain(algorithm), journal.run_id))
+    run = flow(name=type(chosen).__name__.lower(), validate_parameters=False, persist_result=False)
+    flow_run = asyncio.ensure_future(run(body)(to_plain(chosen), journal.run_id))
     try:
         both: list[asyncio.Future[Any]] = [flow_run, ended]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Coroutine
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -33,6 +33,9 @@ class Interrupted(Exception):
 class Signals:
     """Turns the first signal into a cancellation, and the second into an end at once.
 
+    `with signals:` around `asyncio.run(signals.supervise(main))` turns what a signal ended into
+    `Interrupted`.
+
     The handlers are plain ones that `hold` can put back: Prefect installs its own for SIGTERM
     when a flow starts, which raises wherever the event loop happens to be.
     """
@@ -42,20 +45,19 @@ class Signals:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
 
-    def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Runs `main` in an event loop of its own.
+    def __enter__(self) -> Self:
+        return self
 
-        Raises:
-            Interrupted: a signal came, and `main` was cancelled.
-        """
-        try:
-            return asyncio.run(self._supervised(main))
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            if self.received is None:
-                raise
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        """What a signal has ended is `Interrupted`."""
+        ended = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+        if ended and self.received is not None:
             raise Interrupted(self.received) from None
 
-    async def _supervised(self, main: Coroutine[Any, Any, T]) -> T:
+    async def supervise(self, main: Coroutine[Any, Any, T]) -> T:
+        """What `main` returns; the first signal cancels it."""
         task = asyncio.ensure_future(main)
         self._loop, self._task = asyncio.get_running_loop(), task
         self.hold()

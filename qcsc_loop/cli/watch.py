@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,23 @@ if TYPE_CHECKING:
     from qcsc_loop.deployments.watching import Sighting, Watcher
 
 
-def watch_files(
-    *, folder: Path, event: str, pattern: str, store: Path | None, every: float, once: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Watch:
+    """How it is watched, and what is said of it.
+
+    Attributes:
+        every: seconds between looks.
+        once: whether one round of looks is all.
+    """
+
+    event: str
+    store: Path | None
+    every: float
+    once: bool
+    as_json: bool
+
+
+def watch_files(folder: Path, pattern: str, watch: Watch) -> None:
     """Tells of every file's content that appears, until ended.
 
     Raises:
@@ -33,15 +47,14 @@ def watch_files(
     if "/" in pattern or not pattern:
         problem = f"--pattern: {pattern!r} is no pattern of names, such as '*.h5'"
         raise InvalidParameters("watch", [problem], [])
+    _require(watch)
     from qcsc_loop.deployments.watching import Files
 
-    _watch(Files(folder, pattern), event, store, every, 2 if once else None, False, as_json)
+    # a file counts once it has stayed the same from one look to the next
+    anyio.run(_tell, Files(folder, pattern), watch, 2 if watch.once else None, False)
 
 
-def watch_backend(
-    *, backend: str, event: str, credentials: str, store: Path | None, every: float, once: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+def watch_backend(backend: str, credentials: str, watch: Watch) -> None:
     """Tells of every calibration of a backend after the one that it has at first, until ended.
 
     Raises:
@@ -58,36 +71,33 @@ def watch_backend(
     except ValidationError:
         problem = f"--credentials: {credentials!r} is not of the form ibm-credentials/NAME"
         raise InvalidParameters("watch", [problem], []) from None
-    looks = 1 if once else None
-    _watch(Calibrations(account, backend), event, store, every, looks, True, as_json)
+    _require(watch)
+    anyio.run(_tell, Calibrations(account, backend), watch, 1 if watch.once else None, True)
 
 
-def _watch(
-    watcher: Watcher,
-    event: str,
-    store: Path | None,
-    every: float,
-    looks: int | None,
-    first: bool,
-    as_json: bool,
-) -> None:
-    require_name(event)
+def _require(watch: Watch) -> None:
+    require_name(watch.event)
     require_server()
-    from qcsc_loop.deployments.watching import watch
+
+
+async def _tell(watcher: Watcher, watch: Watch, looks: int | None, first: bool) -> None:
+    """Posts and prints what is seen; see `watching.watch`."""
+    from qcsc_loop.deployments import watching
     from qcsc_loop.prefect.emitting import external_id, post_event
+
+    event = watch.event
 
     async def post(seen: Sighting) -> None:
         await post_event(event, seen.about, seen.payload, external_id(event, seen.once))
 
-    async def main() -> None:
-        kept = DirectoryStore(store or environment().store)
-        say = _Sayer(event, as_json)
-        async for what in watch(watcher, kept, event, post, every=every, looks=looks, first=first):
-            say(what)
-            if looks is not None and isinstance(what, Exception):
-                raise what
-
-    anyio.run(main)
+    kept = DirectoryStore(watch.store or environment().store)
+    say = _Sayer(event, watch.as_json)
+    async for what in watching.watch(
+        watcher, kept, event, post, every=watch.every, looks=looks, first=first
+    ):
+        say(what)
+        if looks is not None and isinstance(what, Exception):
+            raise what
 
 
 class _Sayer:

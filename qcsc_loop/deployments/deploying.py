@@ -32,6 +32,7 @@ from qcsc_loop.deployments.triggers import Parameters, schedule, trigger
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import build
 from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.plain import Json
 from qcsc_loop.plugins import distribution, offered
 
 GROUP = "qcsc_loop.flows"
@@ -239,7 +240,7 @@ async def _difference(client: PrefectClient, deployment: RunnerDeployment) -> Di
     return Difference(name, "update" if changes else "keep", changes)
 
 
-def _changes(was: dict[str, Any], now: dict[str, Any], place: str = "") -> Iterator[Change]:
+def _changes(was: Json, now: Json, place: str = "") -> Iterator[Change]:
     for name in dict.fromkeys([*now, *was]):
         before, after, what = was.get(name), now.get(name), f"{place}{name}"
         if before == after:
@@ -259,7 +260,7 @@ def _text(value: Any) -> str:
     return "" if value is None else json.dumps(value)
 
 
-def _facts(wanted: RunnerDeployment) -> dict[str, Any]:
+def _facts(wanted: RunnerDeployment) -> Json:
     """What a file decides, as plain JSON."""
     return {
         "flow": wanted.entrypoint,
@@ -277,7 +278,7 @@ def _facts(wanted: RunnerDeployment) -> dict[str, Any]:
     }
 
 
-def _saved(there: DeploymentResponse) -> dict[str, Any]:
+def _saved(there: DeploymentResponse) -> Json:
     limit = there.global_concurrency_limit
     return {
         "flow": there.entrypoint,
@@ -316,7 +317,7 @@ def _plain(model: BaseModel, fields: set[str] | None = None) -> str:
 def _without_ids(value: Any) -> Any:
     """Without what the server adds."""
     if isinstance(value, dict):
-        inner: dict[str, Any] = value
+        inner: Json = value
         return {k: _without_ids(v) for k, v in inner.items() if k != "id" and v is not None}
     if isinstance(value, list):
         each_of: list[Any] = value

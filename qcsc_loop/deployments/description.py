@@ -41,6 +41,7 @@ from pydantic import (
 
 from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.plain import Json
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 _COMMIT = "qcsc-loop.iteration."
@@ -78,8 +79,8 @@ class ScheduleTable(_Table):
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     anchor: datetime | None = None
     active: bool = True
-    algorithm: dict[str, Any] = {}
-    run: dict[str, Any] = {}
+    algorithm: Json = {}
+    run: Json = {}
 
     @model_validator(mode="after")
     def _one_kind(self) -> ScheduleTable:
@@ -124,8 +125,8 @@ class TriggerTable(_Table):
     times: int = Field(default=1, ge=1)
     within: float = Field(default=0, ge=0)
     payload: bool = False
-    algorithm: dict[str, Any] = {}
-    run: dict[str, Any] = {}
+    algorithm: Json = {}
+    run: Json = {}
     active: bool = True
 
     @model_validator(mode="after")
@@ -176,11 +177,11 @@ class Deployment(_Table):
     tags: tuple[str, ...] = ()
     work_pool: str | None = None
     work_queue: str | None = None
-    job_variables: dict[str, Any] = {}
+    job_variables: Json = {}
     concurrency: int | None = Field(default=None, ge=1)
     collisions: Literal["wait", "cancel"] = "wait"
     paused: bool = False
-    algorithm: dict[str, Any] = {}
+    algorithm: Json = {}
     run: RunSettings = RunSettings()
     schedules: tuple[ScheduleTable, ...] = ()
     triggers: tuple[TriggerTable, ...] = ()

@@ -31,6 +31,7 @@ from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.deployments.sigterm import ended_by_sigterm
 from qcsc_loop.errors import InputError, LeaseLost, RunLocked
 from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS
 from qcsc_loop.prefect.flow import current_flow_run, run_in_flow
@@ -38,7 +39,7 @@ from qcsc_loop.prefect.restore import restore
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
 
-Driven = dict[str, Any] | State[Any]
+Driven = Json | State[Any]
 
 ANSWER_SECONDS = 5.0  # for a server to say what a SIGTERM was meant to be
 

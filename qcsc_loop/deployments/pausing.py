@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect.context import FlowRunContext
 from prefect.flow_runs import asuspend_flow_run
 from prefect.input import RunInput
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from qcsc_loop.rules.limits import stop_rule
+from qcsc_loop.plain import Json
+from qcsc_loop.rules.limits import Limits, limits
 from qcsc_loop.rules.reason import Reason, stop_message
-from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.journal import Journal
 
 
-class Changes(RunInput):
+def _unlike_a_new_run(schema: Json) -> None:
+    """Takes away what the limits of a new run are if they are empty: here they stay."""
+    for name, _ in limits():
+        schema["properties"][name].pop("description")
+
+
+class Changes(Limits, RunInput):
     """What may be changed before a run goes on; empty: as it was."""
 
-    max_iterations: int | None = Field(default=None, ge=0)
-    max_qpu_seconds: float | None = Field(default=None, gt=0)
-    max_shots: float | None = Field(default=None, gt=0)
-    max_node_hours: float | None = Field(default=None, gt=0)
-    algorithm: dict[str, Any] = Field(
+    model_config = ConfigDict(json_schema_extra=_unlike_a_new_run)
+
+    algorithm: Json = Field(
         default={}, description="parameters that change no result, such as machine"
     )
-
-    def stop_rule(self) -> StopRule | None:
-        """Limits in place of the run's; None: as they were."""
-        return stop_rule(
-            self.max_iterations, self.max_qpu_seconds, self.max_shots, self.max_node_hours
-        )
 
 
 async def wait_for_a_person(journal: Journal) -> None:

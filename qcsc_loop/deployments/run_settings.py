@@ -11,12 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validat
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.parameters.forms import in_short
-from qcsc_loop.rules.limits import stop_rule
+from qcsc_loop.prefect.driver_facts import Granularity
+from qcsc_loop.rules.limits import Limits
 from qcsc_loop.rules.retry import Retry
-from qcsc_loop.rules.stop import (
-    StopRule,
-    WallTime,
-)
+from qcsc_loop.rules.stop import StopRule, WallTime
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.records import RunId
 
@@ -43,15 +41,23 @@ class AutoResume(BaseModel):
         return 0.0 if attempt <= 1 else min(self.longest_delay, self.delay * 2 ** (attempt - 2))
 
 
-class RunSettings(BaseModel):
-    """How a run is driven; nothing here changes its results but the seed.
+class _WhichRun(BaseModel):
+    """Which run it is; apart, so that a form asks for it before it asks for the limits.
 
     Attributes:
         run_id: lower-case letters, digits and dashes; empty: made from the flow run's id. The id
             of an existing run resumes it.
         seed: what all randomness derives from; empty: 0, or the existing run's.
-        max_iterations, max_qpu_seconds, max_shots, max_node_hours: limits; the first one that is
-            reached stops the run.
+    """
+
+    run_id: RunId | None = Field(default=None, description="empty: from the flow run's id")
+    seed: int | None = Field(default=None, ge=0, description="of all randomness; empty: 0")
+
+
+class RunSettings(Limits, _WhichRun):
+    """How a run is driven; nothing here changes its results but the seed.
+
+    Attributes:
         stop: more stop rules, of which any stops it.
         store: the folder that holds all runs; empty: QCSC_LOOP_STORE where the flow runs.
         keep: how many of the last iterations keep their state, steps and files; empty: 10.
@@ -68,21 +74,13 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_short)
 
-    run_id: RunId | None = Field(default=None, description="empty: from the flow run's id")
-    seed: int | None = Field(default=None, ge=0, description="of all randomness; empty: 0")
-    max_iterations: int | None = Field(default=None, ge=0, description="empty: 100")
-    max_qpu_seconds: float | None = Field(default=None, gt=0, description="budget")
-    max_shots: float | None = Field(default=None, gt=0, description="budget")
-    max_node_hours: float | None = Field(default=None, gt=0, description="budget")
     stop: tuple[SerializeAsAny[StopRule], ...] = Field(
         default=(), description="more rules, of which any stops the run"
     )
     store: str | None = Field(default=None, description="folder; empty: QCSC_LOOP_STORE")
     keep: int | None = Field(default=None, ge=2, description="iterations whose files stay")
     retry: Retry | None = Field(default=None, description="when a hook raises; empty: never")
-    tasks: Literal["step", "iteration", "none"] = Field(
-        default="step", description="what becomes a Prefect task"
-    )
+    tasks: Granularity = Field(default="step", description="what becomes a Prefect task")
     drive: Literal["loop", "chain"] = Field(
         default="loop", description="one flow run, or one for every few iterations"
     )
@@ -119,13 +117,7 @@ class RunSettings(BaseModel):
     def options(self) -> RunOptions:
         """As `run_in_flow` takes them; what is not given stays as it was."""
         options: RunOptions = {"store": self.place()}
-        rule = stop_rule(
-            self.max_iterations,
-            self.max_qpu_seconds,
-            self.max_shots,
-            self.max_node_hours,
-            *self.stop,
-        )
+        rule = self.stop_rule(*self.stop)
         if rule is not None:
             options["stop"] = rule
         if self.run_id is not None:

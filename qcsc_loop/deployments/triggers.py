@@ -19,8 +19,9 @@ from prefect.events.schemas.automations import Posture
 
 from qcsc_loop.deployments.description import ScheduleTable, TriggerTable
 from qcsc_loop.parameters.build import merge
+from qcsc_loop.plain import Json
 
-Parameters = dict[str, dict[str, Any]]  # `algorithm` and `run`
+Parameters = dict[str, Json]  # `algorithm` and `run`
 _TEMPLATE = re.compile(r"\{\{(?P<what>[^{}]*)\}\}")
 
 
@@ -48,7 +49,7 @@ def trigger(table: TriggerTable, name: str, base: Parameters) -> DeploymentEvent
     """A trigger; its parameters are whole, since those of a flow run replace a deployment's."""
     match = {} if table.about is None else {"prefect.resource.id": table.about}
     changed = _changed(base, table.algorithm, table.run)
-    parameters: dict[str, Any] = {key: _templates(value) for key, value in changed.items()}
+    parameters: Json = {key: _templates(value) for key, value in changed.items()}
     if table.payload:
         under = _expression(merge(base["algorithm"], table.algorithm))
         parameters["algorithm"] = _json(f"dict({under}, **event.payload)")
@@ -77,7 +78,7 @@ def _changed(base: Parameters, algorithm: Mapping[str, Any], run: Mapping[str, A
 def _templates(value: Any) -> Any:
     """Texts with `{{ }}` as Prefect's actions take them."""
     if isinstance(value, dict):
-        inner: dict[str, Any] = value
+        inner: Json = value
         return {key: _templates(each) for key, each in inner.items()}
     if isinstance(value, list):
         each_of: list[Any] = value
@@ -92,7 +93,7 @@ def _templates(value: Any) -> Any:
 def _expression(value: Any) -> str:
     """Plain JSON as Jinja has it, which knows none, true and false."""
     if isinstance(value, dict):
-        inner: dict[str, Any] = value
+        inner: Json = value
         pairs = (f"{json.dumps(name)}: {_expression(each)}" for name, each in inner.items())
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
@@ -101,7 +102,7 @@ def _expression(value: Any) -> str:
     return "none" if value is None else json.dumps(value)
 
 
-def _json(expression: str) -> dict[str, Any]:
+def _json(expression: str) -> Json:
     template = f"{{{{ ({expression}) | tojson }}}}"
     return {
         "__prefect_kind": "json",

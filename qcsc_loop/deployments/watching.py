@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from qcsc_loop.errors import PrefectUnreachable, SiteUnreachable
+from qcsc_loop.plain import Json
 from qcsc_loop.sampling.ibm.account import IBMAccount
 from qcsc_loop.sampling.ibm.client import service_for
 from qcsc_loop.store.directory import DirectoryStore
@@ -30,7 +31,7 @@ class Sighting:
 
     about: str
     once: str
-    payload: dict[str, Any]
+    payload: Json
 
 
 class Watcher(ABC):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+from qcsc_loop.plain import Json
 from qcsc_loop.store.records import now
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Intent(_Line):
     """
 
     kind: Literal["intent"] = "intent"
-    site: dict[str, Any]
+    site: Json
     folder: str
     input_sha256: str
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.plain import Json
 
 SUBMISSION = "submission.json"
 
@@ -18,7 +19,7 @@ def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
         file.write(json.dumps(facts).encode())
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> Json:
     """What was kept. Raises FileNotFoundError where nothing was."""
-    facts: dict[str, Any] = json.loads((folder / SUBMISSION).read_bytes())
+    facts: Json = json.loads((folder / SUBMISSION).read_bytes())
     return facts

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +13,7 @@ from qcsc_loop.errors import JobError
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.parameters.resource import Resource
+from qcsc_loop.plain import Json
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class AnotherJobRuns(Exception):
         super().__init__(job_id)
 
 
-def site_from(settings: dict[str, Any]) -> JobSite:
+def site_from(settings: Json) -> JobSite:
     """A site as a ledger keeps it.
 
     Raises:

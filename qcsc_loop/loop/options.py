@@ -17,8 +17,8 @@ Call = Callable[[], Awaitable[T]]
 class Around(Protocol):
     """What is put around each hook's call, and around each iteration (as the step "iteration")."""
 
-    async def __call__(self, step: str, iteration: int, call: Call[T]) -> T:
-        """Calls `call`, once, and returns what it returns."""
+    def __call__(self, step: str, iteration: int, call: Call[T]) -> Awaitable[T]:
+        """Calls `call`, once, and gives what it gives."""
         ...
 
 

@@ -10,14 +10,25 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-PACKAGES = ("qcsc-loop", "numpy", "scipy", "pydantic", "qiskit", "qiskit-aer",
-            "qiskit-ibm-runtime", "prefect", "mpi4py", "mpich")  # fmt: skip
+from qcsc_loop.plain import Json
+
+PACKAGES = (
+    "qcsc-loop",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
+    "prefect",
+    "mpi4py",
+    "mpich",
+)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def describe_driver(algorithm: type) -> dict[str, Any]:
+def describe_driver(algorithm: type) -> Json:
     """What a driver was made of when it started, as plain JSON."""
     source = source_file(algorithm)
     return {

@@ -15,12 +15,13 @@ from pydantic_core import ErrorDetails
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.parameters.resource import Resource, concrete, takes_resource
+from qcsc_loop.plain import Json
 
 A = TypeVar("A", bound=BaseModel)
 _BARE_NAME = re.compile(r"[a-z0-9-]+")
 
 
-def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
+def parse_settings(assignments: Sequence[str]) -> Json:
     """`name=value` words as nested parameters: values are JSON where they parse, else strings.
 
     A dotted name sets one field of a nested setting: `sampler.method=stabilizer`.
@@ -28,7 +29,7 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
     Raises:
         InvalidParameters: a word without `=`.
     """
-    parameters: dict[str, Any] = {}
+    parameters: Json = {}
     for word in assignments:
         name, equals, text = word.partition("=")
         if not equals or not all(part.strip() for part in name.split(".")):
@@ -43,13 +44,13 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
     return parameters
 
 
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Json:
     """Nested parameters laid over others."""
     result = dict(under)
     for name, value in over.items():
         below = result.get(name)
         nested = isinstance(below, dict) and isinstance(value, dict)
-        result[name] = merge(cast("dict[str, Any]", below), value) if nested else value
+        result[name] = merge(cast("Json", below), value) if nested else value
     return result
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from qcsc_loop.parameters.operational import is_operational
+from qcsc_loop.plain import Json
 
 
-def to_plain(model: BaseModel) -> dict[str, Any]:
+def to_plain(model: BaseModel) -> Json:
     """The parameters as plain JSON, as a run's record keeps them."""
-    plain: dict[str, Any] = json.loads(model.model_dump_json(by_alias=True))
+    plain: Json = json.loads(model.model_dump_json(by_alias=True))
     return plain
 
 
@@ -27,8 +28,8 @@ def find_differences(now: BaseModel, was: Mapping[str, Any]) -> dict[str, tuple[
     }
 
 
-def _flat(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Json:
+    flat: Json = {}
     for name, value in parameters.items():
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{name}.")

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from qcsc_loop.parameters.forms import in_short
+from qcsc_loop.plain import Json
 from qcsc_loop.plugins import failures_said, load_all
 
 BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
@@ -53,7 +54,7 @@ class Resource(BaseModel, ABC):
         if not (isinstance(value, dict) and inspect.isabstract(cls)):
             return handler(value)
         known = {name: sub for sub in concrete(cls) if isinstance(name := _tag(sub), str)}
-        settings: dict[str, Any] = value
+        settings: Json = value
         tag = settings.get("type")
         if not isinstance(tag, str) or (chosen := known.get(tag)) is None:
             raise ValueError(
@@ -62,9 +63,7 @@ class Resource(BaseModel, ABC):
         return cast("Self", chosen.model_validate(settings))  # a subclass of cls
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
         if not inspect.isabstract(cls):
             return handler(core)
         if cls in _forms_begun.get():  # a rule made of rules: spelt out, its form has no end

@@ -1,1 +1,1 @@
-"""The binding to Prefect: flows and tasks, artifacts, events, blocks, a server. Nothing below knows it."""
+"""The binding to Prefect: flows and tasks, artifacts, events, blocks, a server."""

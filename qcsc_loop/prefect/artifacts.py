@@ -8,28 +8,25 @@ Keys, both of the run:
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
-import numpy as np
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qcsc_loop.errors import DamagedDocument
+from qcsc_loop.plain import Json
 from qcsc_loop.reports.run import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
-from qcsc_loop.values.arrays import Array, freeze
 from qcsc_loop.values.document import Document
+from qcsc_loop.values.encodings import Packed
 
 T = TypeVar("T")
 CHECKPOINT, RUN = "qcsc-loop-checkpoint", "qcsc-loop-run"
@@ -50,32 +47,6 @@ class RemoteDriver:
     epoch: EpochRecord
     end: EndRecord | None
     silent_for: float
-
-
-class Packed(BaseModel):
-    """A small document as plain JSON: the arrays as base64 of their `.npy`."""
-
-    body: str
-    arrays: dict[str, str]
-
-    @property
-    def size(self) -> int:
-        """Characters it takes."""
-        return len(self.body) + sum(map(len, self.arrays.values()))
-
-    def unpack(self) -> Document:
-        """The document, verified.
-
-        Raises:
-            DamagedDocument: it is not what was packed.
-        """
-        try:
-            arrays = {name: _array(text) for name, text in self.arrays.items()}
-        except Exception as error:  # base64 and numpy raise a dozen kinds on damaged text
-            raise DamagedDocument("an artifact's state", f"{error!r}") from error
-        document = Document(self.body.encode(), arrays)
-        document.verify()
-        return document
 
 
 class Published(BaseModel):
@@ -108,19 +79,7 @@ def pack(document: Document) -> Packed | None:
     size = len(document.body) + sum(a.nbytes * 4 // 3 for a in document.arrays.values())
     if size > INLINE_BYTES:
         return None
-    arrays = {name: _array_text(array) for name, array in document.arrays.items()}
-    return Packed(body=document.body.decode(), arrays=arrays)
-
-
-def _array_text(array: Array) -> str:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return base64.b64encode(file.getvalue()).decode("ascii")
-
-
-def _array(text: str) -> Array:
-    content = base64.b64decode(text, validate=True)
-    return freeze(np.load(io.BytesIO(content), allow_pickle=False))
+    return Packed.of(document)
 
 
 class RunArtifacts:
@@ -198,7 +157,7 @@ class RunArtifacts:
         # newest first, so that the last one of an epoch came first
         return max(reversed(found), key=lambda driver: driver.epoch.epoch, default=None)
 
-    async def _pages(self, key: str) -> AsyncIterator[tuple[list[dict[str, Any]], datetime]]:
+    async def _pages(self, key: str) -> AsyncIterator[tuple[list[Json], datetime]]:
         """A key's artifacts, newest first by the server's clock, which may have stepped back.
 
         Within a page the caller orders them by what they hold.
@@ -224,7 +183,7 @@ class RunArtifacts:
             offset += PAGE
 
 
-def _valid(rows: list[dict[str, Any]], read: Callable[[dict[str, Any]], T]) -> list[T]:
+def _valid(rows: list[Json], read: Callable[[Json], T]) -> list[T]:
     """What the rows hold, but for those that are damaged, or someone else's under this key."""
     found: list[T] = []
     for row in rows:
@@ -233,7 +192,7 @@ def _valid(rows: list[dict[str, Any]], read: Callable[[dict[str, Any]], T]) -> l
     return found
 
 
-def _driver_of(row: dict[str, Any], now: datetime) -> RemoteDriver:
+def _driver_of(row: Json, now: datetime) -> RemoteDriver:
     driver = _Driver.model_validate_json(str(row["data"]))
     return RemoteDriver(
         UUID(row["id"]),

@@ -42,6 +42,7 @@ from qcsc_loop.errors import PrefectRefused, PrefectUnreachable, StoreError
 from qcsc_loop.events import Event
 from qcsc_loop.jobs.events import JobChange, JobChanged
 from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
+from qcsc_loop.plain import Json
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT_NAME
 from qcsc_loop.prefect.server import REFUSING
 from qcsc_loop.rules.reason import Reason
@@ -247,7 +248,7 @@ def external_id(name: str, once: str) -> UUID:
     return uuid5(NAMESPACE_URL, "/".join([PREFIX, "external", name, once]))
 
 
-async def post_event(name: str, about: str, payload: dict[str, Any], sent: UUID) -> None:
+async def post_event(name: str, about: str, payload: Json, sent: UUID) -> None:
     """Sends one event; it is on the server when this returns.
 
     Raises:

@@ -65,8 +65,10 @@ async def _saved() -> list[str]:
     async with get_client() as client:
         documents = await client.read_block_documents(
             # the client's default of None is refused by the server
-            limit=200, offset=0, include_secrets=False,
-        )  # fmt: skip
+            limit=200,
+            offset=0,
+            include_secrets=False,
+        )
     return [
         f"{document.block_type.slug}/{document.name}"
         for document in documents

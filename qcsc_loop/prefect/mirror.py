@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
-from uuid import UUID
 
 import anyio
-import httpx
 from prefect.client.orchestration import PrefectClient
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.events import Event, Observer, Trouble
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.events import JobMeasured
 from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
-from qcsc_loop.prefect.artifacts import Packed, Published, RunArtifacts, pack
+from qcsc_loop.prefect.artifacts import RunArtifacts, pack
+from qcsc_loop.prefect.backlog import Backlog
+from qcsc_loop.prefect.outage import OUTAGE, Attempts
+from qcsc_loop.prefect.presence import Presence
 from qcsc_loop.reports.job import metrics_rows
 from qcsc_loop.store.journal import Journal
-from qcsc_loop.store.records import Commit, EndRecord
+from qcsc_loop.store.records import EndRecord
 
 AHEAD = 4  # commits the loop may be ahead of a server that answers
-STRIP_BYTES = 4096  # a smaller state costs the server less than a request to drop it
 FAREWELL_SECONDS = 2.0
 JOBS_KEPT = 1000  # whose metrics wait for a server that is away; the ledger has them all
-LONGEST_PAUSE = 15.0  # seconds between two attempts during an outage
-
-_Outage = (httpx.HTTPError, PrefectHTTPStatusError, OSError)
 
 
 class Mirror:
@@ -46,25 +39,27 @@ class Mirror:
         self, artifacts: RunArtifacts, client: PrefectClient, journal: Journal, tell: Observer
     ) -> None:
         self._artifacts, self._client, self._journal, self._tell = artifacts, client, journal, tell
-        self._waiting: deque[Published] = deque()
-        self._to_strip: deque[tuple[Published, UUID]] = deque()
+        self._backlog = Backlog(artifacts, journal)
         self._jobs: deque[JobRecord] = deque(maxlen=JOBS_KEPT)
-        self._started: RunStarted | None = None
-        self._driver: UUID | None = None
+        self._presence: Presence | None = None  # once the run has started
         self._end: EndRecord | None = None
-        self._beaten, self._last_published = time.monotonic(), -1
-        self._healthy, self._caught_up, self._broken, self._successes = True, False, False, 0
+        self._attempts = Attempts(tell, self._signal)
+        self._caught_up, self._broken = False, False
         self._moved = anyio.Event()  # something was added, published, or failed
+
+    def _signal(self) -> None:
+        self._moved.set()
+        self._moved = anyio.Event()
 
     # the loop's side
 
     def observe(self, event: Event) -> None:
         """An observer of the run."""
         if isinstance(event, RunStarted):
-            self._started = event
+            self._presence = Presence(self._artifacts, self._client, self._journal, event)
         elif isinstance(event, IterationCommitted):
-            self._waiting.append(self._of(event.commit, pack(event.state)))
-            self._forget_pruned()
+            keep = self._presence.keep if self._presence else None
+            self._backlog.add(event.commit, pack(event.state), keep)
         elif isinstance(event, JobMeasured):
             self._jobs.append(event.record)
         elif isinstance(event, RunStopped):
@@ -73,14 +68,9 @@ class Mirror:
             return
         self._signal()
 
-    def _forget_pruned(self) -> None:
-        keep = self._started.epoch.settings.keep if self._started else None
-        if keep is not None and len(self._waiting) > keep:
-            self._waiting[-keep - 1].state = None  # a long outage must not fill the memory
-
     async def keep_up(self) -> None:
         """Waits while the server answers and is too far behind."""
-        while self._healthy and not self._broken and len(self._waiting) > AHEAD:
+        while self._attempts.healthy and not self._broken and len(self._backlog) > AHEAD:
             await self._moved.wait()
 
     async def drain(self, seconds: float) -> bool:
@@ -89,195 +79,81 @@ class Mirror:
         Returns:
             Whether all is published.
         """
-        while self._behind:
-            before = self._successes
+        while self._is_behind:
+            before = self._attempts.successes
             with anyio.move_on_after(seconds):
-                while self._behind and self._successes == before:
+                while self._is_behind and self._attempts.successes == before:
                     await self._moved.wait()
-            if self._behind and self._successes == before:
-                if not (left := len(self._waiting)):
+            if self._is_behind and self._attempts.successes == before:
+                if not (left := len(self._backlog)):
                     return True  # figures of jobs: the ledger has them
-                self._tell(Trouble(
-                    f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
-                    f"`qcsc-loop resume {self._journal.run_id}` sends what is missing"
-                ))  # fmt: skip
+                self._tell(
+                    Trouble(
+                        f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
+                        f"`qcsc-loop resume {self._journal.run_id}` sends what is missing"
+                    )
+                )
                 return False
         return not self._broken
 
     @property
-    def _behind(self) -> bool:
-        waiting = self._waiting or self._jobs
-        return not self._broken and (not self._caught_up or bool(waiting))
+    def _is_behind(self) -> bool:
+        waits = bool(self._backlog) or bool(self._jobs)
+        return not self._broken and (not self._caught_up or waits)
 
     async def farewell(self) -> None:
         """Says on the server how the driver ended, if that can be said at once."""
         with anyio.move_on_after(FAREWELL_SECONDS):
-            while self._end is not None and self._driver is None and not self._broken:
+            while self._end is not None and not self._is_announced and not self._broken:
                 await self._moved.wait()
-            if self._end is not None and self._driver is not None:
-                with contextlib.suppress(*_Outage):
-                    await self._say(self._end)
+            if self._end is not None and self._presence is not None and self._is_announced:
+                await self._presence.say_end(self._end)
+
+    @property
+    def _is_announced(self) -> bool:
+        return self._presence is not None and self._presence.is_announced
 
     # the server's side
 
     async def follow(self) -> None:
         """Publishes for as long as it is not cancelled."""
         try:
-            await self._follow()
+            # our own patience: the client's would hold one request for a minute
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                await self._publish(await self._announce())
         except Exception as error:  # a mistake of ours must not stop a run that works
             self._broken = True
             self._tell(Trouble(f"nothing more is sent to the Prefect server: {error!r}"))
             self._signal()
 
-    async def _follow(self) -> None:
-        # our own patience: the client's would hold one request for a minute
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-            while self._started is None:
-                await self._moved.wait()
-            await self._until_done(self._announce)
-            await self._until_done(self._catch_up)
-            self._caught_up = True
-            self._signal()
-            while True:
-                if self._waiting:
-                    await self._until_done(self._publish_first)
-                    await self._strip_old()
-                elif self._jobs:
-                    await self._publish_job()
-                else:
-                    with anyio.move_on_after(self._beat_in):
-                        await self._moved.wait()
-                if self._beat_in <= 0:
-                    await self._beat()
+    async def _announce(self) -> Presence:
+        while (presence := self._presence) is None:
+            await self._moved.wait()
+        await self._attempts.until_done(presence.announce)
+        return presence
 
-    async def _publish_first(self) -> None:
-        first = self._waiting[0]
-        artifact = await self._artifacts.publish(first)
-        self._waiting.popleft()
-        if first.state is not None and first.state.size > STRIP_BYTES:
-            self._to_strip.append((first, artifact))
-        self._last_published = first.commit.iteration
+    async def _publish(self, presence: Presence) -> None:
+        await self._attempts.until_done(self._backlog.catch_up)
+        self._caught_up = True
+        self._signal()
+        while True:
+            if self._backlog:
+                await self._attempts.until_done(self._backlog.publish_first)
+                await self._backlog.strip_old(presence.keep)
+            elif self._jobs:
+                await self._publish_job()
+            else:
+                with anyio.move_on_after(presence.beat_in):
+                    await self._moved.wait()
+            if presence.beat_in <= 0:
+                await presence.beat()
 
     async def _publish_job(self) -> None:
         """A job's metrics, for people: those that the server does not take now stay in the ledger."""
         rows = metrics_rows(self._jobs.popleft())
-        with contextlib.suppress(*_Outage):
+        with contextlib.suppress(*OUTAGE):
             await self._artifacts.publish_table(f"{self._journal.run_id}-job-metrics", rows)
         self._signal()
-
-    async def _strip_old(self) -> None:
-        """Drops states that left the history; one that cannot be dropped is left."""
-        assert self._started is not None
-        keep = self._started.epoch.settings.keep
-        while keep and self._to_strip:
-            published, artifact = self._to_strip[0]
-            if published.commit.iteration > self._last_published - keep:
-                return
-            self._to_strip.popleft()
-            with contextlib.suppress(*_Outage):
-                await self._artifacts.strip(artifact, published)
-
-    def _of(self, commit: Commit, state: Packed | None) -> Published:
-        return Published(commit=commit, state=state, place=self._journal.store.place)
-
-    async def _announce(self) -> None:
-        assert self._started is not None
-        record, epoch = self._started.record, self._started.epoch
-        self._driver = self._driver or await self._artifacts.publish_driver(record, epoch)
-        await self._name_flow_run(self._started)
-        await self._step_down_if_superseded()
-
-    async def _name_flow_run(self, started: RunStarted) -> None:
-        flow_run_id = self._artifacts.flow_run_id
-        if flow_run_id is None:
-            return
-        run_id, k = started.record.run_id, started.resumed_from
-        name = run_id if k is None else f"{run_id} resumed at {k}"
-        tags = [f"run:{run_id}", *([] if k is None else ["resumed"])]
-        await self._client.update_flow_run(flow_run_id, name=name, tags=tags)
-
-    async def _catch_up(self) -> None:
-        """Puts what earlier drivers could not publish before what this one has committed."""
-        newest = -1
-        async for published in self._artifacts.checkpoints():
-            newest = max(newest, published.commit.iteration)
-            if newest > published.commit.iteration:
-                break  # published in order: what is older is there
-        queued = {waiting.commit.iteration for waiting in self._waiting}
-        missing = [
-            commit
-            for commit in self._journal.history()
-            if commit.iteration > newest and commit.iteration not in queued
-        ]
-        for commit in reversed(missing):
-            newest_one = commit is missing[-1]
-            state = self._state_left(commit) if newest_one else None
-            self._waiting.appendleft(self._of(commit, state))
-
-    def _state_left(self, commit: Commit) -> Packed | None:
-        """The state of the newest unpublished commit: what a resume from the API needs."""
-        for name in self._journal.checkpoints():
-            try:
-                found, document = self._journal.checkpoint(name)
-            except (DamagedDocument, KeyError):  # the loop's to report
-                continue
-            if found.iteration == commit.iteration:
-                return pack(document)
-        return None
-
-    @property
-    def _beat_in(self) -> float:
-        assert self._started is not None
-        return max(0.0, self._beaten + self._started.epoch.lease_seconds / 3 - time.monotonic())
-
-    async def _beat(self) -> None:
-        self._beaten = time.monotonic()  # also after a failure: the next one is soon enough
-        with contextlib.suppress(*_Outage):
-            await self._say(None)
-            await self._step_down_if_superseded()
-
-    async def _say(self, end: EndRecord | None) -> None:
-        assert self._started is not None and self._driver is not None
-        await self._artifacts.beat(self._driver, self._started.record, self._started.epoch, end)
-
-    async def _step_down_if_superseded(self) -> None:
-        """A driver on another disk took the run: written here, it fences this one's commits."""
-        assert self._started is not None
-        newest = await self._artifacts.newest_driver()
-        mine = self._started.epoch
-        if newest is None or newest.epoch.holder == mine.holder:
-            return  # also an announcement of ours that the client sent twice
-        if newest.epoch.epoch > mine.epoch or newest.end is None:
-            other = newest.epoch.model_copy(
-                update={"epoch": max(newest.epoch.epoch, mine.epoch + 1)}
-            )
-            self._journal.adopt_driver(other, newest.end)
-
-    async def _until_done(self, act: Callable[[], Any]) -> None:
-        pause = 0.5
-        while not await self._try(act):
-            await anyio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-
-    async def _try(self, act: Callable[[], Any]) -> bool:
-        try:
-            await act()
-        except _Outage as error:
-            if self._healthy:
-                self._tell(Trouble(
-                    "the Prefect server does not take checkpoints at the moment "
-                    f"({type(error).__name__}); the run goes on, they are sent later"
-                ))  # fmt: skip
-            self._healthy = False
-        else:
-            self._healthy = True
-            self._successes += 1
-        self._signal()
-        return self._healthy
-
-    def _signal(self) -> None:
-        self._moved.set()
-        self._moved = anyio.Event()
 
 
 @asynccontextmanager

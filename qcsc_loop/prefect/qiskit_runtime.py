@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from anyio import to_thread
 from pydantic import Field, StringConstraints
 
 from qcsc_loop.errors import InvalidParameters, QcscLoopError, SamplingFailed
+from qcsc_loop.plain import Json
 from qcsc_loop.sampling.compiling import (
     PassManagerReference,
-    circuit_facts,
-    circuit_sha256,
     compile_circuit,
     compiling_seed,
 )
 from qcsc_loop.sampling.packing import read_registers
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
@@ -42,7 +43,7 @@ class PrefectQiskitSampler(Sampler):
     block: RuntimeName
     optimization_level: int = Field(default=1, ge=0, le=3)
     pass_manager: str = PassManagerReference
-    options: dict[str, Any] = {}
+    options: Json = {}
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
         step, runtime = current_step(), await self._runtime()
@@ -66,13 +67,9 @@ class PrefectQiskitSampler(Sampler):
             bits=bits,
             num_bits=widths,
             shots=shots,
-            provenance={
-                "source": self.type,
-                "settings": self.model_dump(mode="json"),
-                "backend": runtime.resource_name,
-                "circuit_sha256": circuit_sha256(ready),
-                "circuit": circuit_facts(ready),
-            },
+            provenance=await to_thread.run_sync(
+                partial(sample_provenance, self, backend=runtime.resource_name, circuit=ready)
+            ),
         )
 
     async def _runtime(self) -> Any:

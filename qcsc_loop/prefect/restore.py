@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qcsc_loop.errors import DamagedDocument, NoGoodCheckpoint, RunLocked
-from qcsc_loop.prefect.artifacts import Packed, RemoteDriver, RunArtifacts
+from qcsc_loop.prefect.artifacts import RemoteDriver, RunArtifacts
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.lease import known_dead
 from qcsc_loop.store.records import Commit
+from qcsc_loop.values.encodings import Packed
 
 
 async def restore(artifacts: RunArtifacts, journal: Journal) -> bool:
@@ -17,6 +18,7 @@ async def restore(artifacts: RunArtifacts, journal: Journal) -> bool:
     Raises:
         RunLocked: a driver that works on another disk was alive less than its lease ago.
         NoGoodCheckpoint: the state is on another disk only; says on which.
+        NewerDocument: a newer version went on with it: an older state would do its work again.
     """
     driver = await artifacts.newest_driver()
     if driver is None:

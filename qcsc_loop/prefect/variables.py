@@ -12,11 +12,12 @@ from pydantic import BaseModel
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import build, merge
 from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.plain import Json
 
 A = TypeVar("A", bound=BaseModel)
 
 
-async def with_variables(algorithm: A, names: Mapping[str, str]) -> tuple[A, dict[str, Any]]:
+async def with_variables(algorithm: A, names: Mapping[str, str]) -> tuple[A, Json]:
     """The algorithm with parameters taken from variables, and what they were.
 
     Args:
@@ -48,5 +49,5 @@ async def _value(name: str) -> Any:
     return value
 
 
-def _nested(path: list[str], value: Any) -> dict[str, Any]:
+def _nested(path: list[str], value: Any) -> Json:
     return {path[0]: _nested(path[1:], value) if path[1:] else value}

@@ -9,10 +9,10 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.outcome import JobMetrics
+from qcsc_loop.plain import Json
 
 WARM = "warm"  # the type of a warm job's site, and the step of the key of a warm job
 
@@ -68,7 +68,7 @@ class PlacementCost:
             f"waiting; {other}, by the same times: about {node_seconds:.1f} and {wait:.1f} s"
         )
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Json:
         """As plain data."""
         return {**asdict(self), "idle_node_seconds": self.idle_node_seconds, "words": self.words()}
 
@@ -117,11 +117,14 @@ def _warm(hosts: list[JobRecord], asked: list[JobRecord]) -> PlacementCost:
 def _in_jobs(jobs: list[JobRecord]) -> PlacementCost:
     calls = [
         CallCost(
-            job.key.iteration, _positive(job.metrics.queue_seconds), 0.0,
-            _positive(job.metrics.run_seconds), 0.0,
+            job.key.iteration,
+            _positive(job.metrics.queue_seconds),
+            0.0,
+            _positive(job.metrics.run_seconds),
+            0.0,
         )
         for job in jobs
-    ]  # fmt: skip
+    ]
     spans = [_span(job.metrics) or _NEVER for job in jobs]
     whole = _seconds(min(began for began, _ in spans), max(ended for _, ended in spans))
     nodes = max(job.metrics.nodes or 0 for job in jobs)

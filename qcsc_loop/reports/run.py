@@ -65,14 +65,24 @@ def markdown(journal: Journal, outcome: Outcome[Any]) -> str:
     steps = phases(history)
     head = ["iteration", *columns, *(f"{step} (s)" for step in steps)]
     rows = [
-        [str(c.iteration), *(number(c.scalars.get(k, math.nan)) for k in columns),
-         *(f"{c.seconds[s]:.3f}" if s in c.seconds else "" for s in steps)]
+        [
+            str(c.iteration),
+            *(number(c.scalars.get(k, math.nan)) for k in columns),
+            *(f"{c.seconds[s]:.3f}" if s in c.seconds else "" for s in steps),
+        ]
         for c in history[-_REPORT_ROWS:]
-    ]  # fmt: skip
+    ]
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return "\n".join([
-        f"# {outcome.run_id}", "", f"{outcome.message}.", "",
-        *([f"{name}: `{curve(values)}`", ""] if curve(values) else []),
-        *lines, "", *([f"{cost.words()}.", ""] if cost else []),
-        f"State sha256 `{outcome.state_sha256}`, kept in `{journal.store.place}`.",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"# {outcome.run_id}",
+            "",
+            f"{outcome.message}.",
+            "",
+            *([f"{name}: `{curve(values)}`", ""] if curve(values) else []),
+            *lines,
+            "",
+            *([f"{cost.words()}.", ""] if cost else []),
+            f"State sha256 `{outcome.state_sha256}`, kept in `{journal.store.place}`.",
+        ]
+    )

@@ -170,7 +170,8 @@ class Converged(StopRule):
 class Plateau(StopRule):
     """Stops when a scalar has moved by at most `tolerance` over `window` iterations.
 
-    Compares the largest and the smallest of the last `window` + 1 values. `scalar` names one of `State.scalars()`; by default the first one. NaN and inf count as movement.
+    Compares the largest and the smallest of the last `window` + 1 values. `scalar` names one of
+    `State.scalars()`; by default the first one. NaN and inf count as movement.
     """
 
     type: Literal["plateau"] = "plateau"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qcsc_loop.parameters.resource import Resource
+from qcsc_loop.plain import Json
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
 
@@ -26,7 +27,7 @@ class Estimates(Record):
 
     values: NDArray
     standard_errors: NDArray
-    provenance: dict[str, Any] = {}
+    provenance: Json = {}
 
 
 class Estimator(Resource, ABC):

@@ -8,16 +8,11 @@ from anyio import to_thread
 from pydantic import Field
 
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
-from qcsc_loop.loop.provenance import installed_version
 from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.sampling.compiling import (
-    PassManagerReference,
-    circuit_facts,
-    circuit_sha256,
-    compile_once,
-)
+from qcsc_loop.sampling.compiling import PassManagerReference, compile_once
 from qcsc_loop.sampling.fake_backends import fake_backend
 from qcsc_loop.sampling.packing import read_registers
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import Step, current_step
@@ -66,13 +61,11 @@ class FakeBackendSampler(Sampler):
             bits=bits,
             num_bits=widths,
             shots=shots,
-            provenance={
-                "source": self.type,
-                "settings": self.model_dump(mode="json"),
-                "backend": self.backend,
-                "version": installed_version("qiskit-ibm-runtime"),
-                "seed": step.seed,
-                "circuit_sha256": circuit_sha256(ready),
-                "circuit": circuit_facts(ready),
-            },
+            provenance=sample_provenance(
+                self,
+                backend=self.backend,
+                package="qiskit-ibm-runtime",
+                seed=step.seed,
+                circuit=ready,
+            ),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from anyio import to_thread
 
 from qcsc_loop.sampling.packing import draw_bits, registers
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
@@ -30,5 +31,4 @@ class RandomSampler(Sampler):
             name: await to_thread.run_sync(draw_bits, rng, shots, width)
             for name, width in widths.items()
         }
-        provenance = {"source": self.type, "settings": self.model_dump(mode="json")}
-        return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)
+        return Samples(bits=bits, num_bits=widths, shots=shots, provenance=sample_provenance(self))

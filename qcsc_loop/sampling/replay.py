@@ -10,9 +10,10 @@ from anyio import to_thread
 from pydantic import Field
 
 from qcsc_loop.catalog import find_algorithm
-from qcsc_loop.errors import DamagedDocument, SamplingFailed
+from qcsc_loop.errors import DamagedDocument, NewerDocument, SamplingFailed
 from qcsc_loop.loop.hooks import hook_types
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import Step, current_step
@@ -46,8 +47,7 @@ class ReplaySampler(Sampler):
         if samples.shots != shots:
             why = f"run {self.run_id} took {samples.shots} shots, not {shots}"
             raise SamplingFailed("replay", why)
-        origin = {"source": self.type, "settings": self.model_dump(mode="json"),
-                  "original": samples.provenance}  # fmt: skip
+        origin = sample_provenance(self, {"original": samples.provenance})
         return samples.model_copy(update={"provenance": origin})
 
     def _recorded(self, step: Step) -> Samples:
@@ -57,7 +57,7 @@ class ReplaySampler(Sampler):
         settings = journal.record().settings
         try:
             found = journal.step(iteration, step.name)
-        except DamagedDocument as error:
+        except (DamagedDocument, NewerDocument) as error:
             raise SamplingFailed("replay", str(error)) from error
         if found is None:
             why = (

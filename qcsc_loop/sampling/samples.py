@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from qcsc_loop.plain import Json
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
 
@@ -23,4 +22,4 @@ class Samples(Record):
     bits: dict[str, NDArray]
     num_bits: dict[str, int]
     shots: int
-    provenance: dict[str, Any] = {}
+    provenance: Json = {}

@@ -132,7 +132,8 @@ def current_step() -> Step:
     if _loops.running:
         raise RuntimeError(
             "current_step() does not know its step here: this thread does not carry the hook's "
-            "context. Use anyio.to_thread.run_sync(f), or executor.submit(contextvars.copy_context().run, f)"
+            "context. Use anyio.to_thread.run_sync(f), or "
+            "executor.submit(contextvars.copy_context().run, f)"
         )
     alone = _alone.get() or Step()
     _alone.set(alone)

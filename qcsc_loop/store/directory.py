@@ -4,42 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
-import io
-import itertools
-import json
 import os
-import re
 import secrets
 import shutil
-import socket
 import threading
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
-from qcsc_loop.errors import DamagedDocument, StoreError
+from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
+from qcsc_loop.errors import StoreError
 from qcsc_loop.store.store import Store
-from qcsc_loop.values.arrays import Array, freeze
 from qcsc_loop.values.document import Document
+from qcsc_loop.values.encodings import from_json, read_arrays, to_json, write_arrays
 
-_HEAD = re.compile(rb'\{"sha256":"([0-9a-f]{64})",')
 _SUFFIX = ".json"
 TAIL_BYTES = 1 << 16
-_temporary = itertools.count()
 
 
 class DirectoryStore(Store):
     """One file per document, `name.json`, with its large arrays in an `.npz` beside it.
 
-    A document's file is JSON that any tool reads: `{"sha256": …, "arrays": …, "meta": …,
-    "value": …}`, the hash over all bytes after it. The arrays' file has a name of its own, which
-    the JSON gives; it is written, synced and renamed before the JSON that names it, so that
+    What is in the two is written in values/encodings.py. The arrays' file has a name of its own,
+    which the JSON gives; it is written, synced and renamed before the JSON that names it, so that
     neither a crash nor a lost race leaves a document with another one's arrays.
 
     Args:
@@ -59,7 +48,7 @@ class DirectoryStore(Store):
         target = self.root / (name + _SUFFIX)
         with _doing("write", target):
             before = _arrays_files(target) if target.exists() else []
-            self._put(target, document, os.replace)
+            self._put(target, document, once=False)
             for file in before:  # nothing names them any more
                 file.unlink(missing_ok=True)
 
@@ -67,24 +56,24 @@ class DirectoryStore(Store):
         target = self.root / (name + _SUFFIX)
         with _doing("write", target):
             try:
-                self._put(target, document, _link)
-            except _Taken:
+                self._put(target, document, once=True)
+            except NameTaken:
                 return False
         return True
 
     @staticmethod
-    def _put(target: Path, document: Document, place: Callable[[Path, Path], None]) -> None:
+    def _put(target: Path, document: Document, *, once: bool) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        arrays: Path | None = None
+        if not document.arrays:
+            _write(target, document, "", once=once)
+            return
+        arrays = target.with_suffix(f".{secrets.token_hex(6)}.npz")
         try:
-            if document.arrays:
-                arrays = target.with_suffix(f".{secrets.token_hex(6)}.npz")
-                with _written(arrays, os.replace) as file:
-                    _write_arrays(file, document.arrays)
-            with _written(target, place) as file:
-                file.write(_to_bytes(document, arrays.name if arrays else ""))
+            with write_whole(arrays, sync="name") as file:
+                write_arrays(file, document.arrays)
+            _write(target, document, arrays.name, once=once)
         except BaseException:
-            if arrays is not None:
+            if not _may_name(target, arrays):
                 with contextlib.suppress(OSError):
                     arrays.unlink(missing_ok=True)
             raise
@@ -96,9 +85,9 @@ class DirectoryStore(Store):
                 raw = target.read_bytes()
             except FileNotFoundError:
                 raise KeyError(name) from None
-            document, arrays = _from_bytes(raw, name)
+            document, arrays = from_json(raw, name)
             if arrays:
-                return replace(document, arrays=_read_arrays(target.with_name(arrays)))
+                return replace(document, arrays=read_arrays(target.with_name(arrays)))
             return document
 
     def sweep(self, folder: str) -> None:
@@ -162,7 +151,7 @@ class DirectoryStore(Store):
 
     def age(self, name: str) -> float | None:
         path = self.root / name
-        probe = path.with_name(f".{path.name}.{_unique()}.now")
+        probe = path.with_name(f".{path.name}.{secrets.token_hex(8)}.now")
         try:
             last = path.stat().st_mtime
             # both times by the file server's clock: hosts' clocks differ
@@ -182,16 +171,31 @@ class DirectoryStore(Store):
         return path
 
 
-class _Taken(Exception):
-    """The name is taken."""
-
-
 @contextmanager
 def _doing(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StoreError(action, str(path), _why(error)) from error
+
+
+def _write(target: Path, document: Document, arrays: str, *, once: bool) -> None:
+    with write_whole(target, once=once, sync="name") as file:
+        file.write(to_json(document, arrays))
+
+
+def _may_name(target: Path, arrays: Path) -> bool:
+    """Whether the document that stands names these arrays, or that cannot be told.
+
+    An error does not say that nothing was done: the folder's sync comes after the rename, and a
+    file server's answer may be lost. Arrays that nothing names cost space alone.
+    """
+    try:
+        return os.fsencode(arrays.name) in target.read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _arrays_files(target: Path) -> list[Path]:
@@ -201,44 +205,6 @@ def _arrays_files(target: Path) -> list[Path]:
 
 def _why(error: OSError) -> str:
     return error.strerror or str(error)
-
-
-def _unique() -> str:
-    return f"{socket.gethostname()}.{os.getpid()}.{next(_temporary)}"
-
-
-@contextmanager
-def _written(target: Path, place: Callable[[Path, Path], None]) -> Iterator[IO[bytes]]:
-    """A file that appears at `target` whole and durable, or not at all."""
-    temporary = target.with_name(f".{target.name}.{_unique()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        place(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _link(temporary: Path, target: Path) -> None:
-    try:
-        os.link(temporary, target)  # fails if the name is taken, which rename would not
-    except FileExistsError:
-        raise _Taken from None
-    temporary.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _whole(log: IO[bytes]) -> int:
@@ -252,67 +218,3 @@ def _whole(log: IO[bytes]) -> int:
             return start + found + 1
         end = start
     return 0
-
-
-def _to_bytes(document: Document, arrays: str) -> bytes:
-    name = json.dumps(arrays).encode()
-    rest = b'"arrays":%b,"meta":%b,"value":%b}\n' % (name, document.meta, document.body)
-    return b'{"sha256":"%b",%b' % (hashlib.sha256(rest).hexdigest().encode(), rest)
-
-
-def _from_bytes(raw: bytes, name: str) -> tuple[Document, str]:
-    """The document without its arrays, and the name of their file."""
-    head = _HEAD.match(raw)
-    if head is None:
-        raise DamagedDocument(name, "it is empty" if not raw else "it is not one of our documents")
-    if hashlib.sha256(raw[head.end() :]).hexdigest().encode() != head[1]:
-        raise DamagedDocument(name, "its bytes do not match its sha256")
-    try:
-        return _parts(raw.decode(), head.end())
-    except ValueError as error:
-        raise DamagedDocument(name, "another version of qcsc-loop may have written it") from error
-
-
-def _parts(text: str, start: int) -> tuple[Document, str]:
-    decoder = json.JSONDecoder()
-    arrays, end = decoder.raw_decode(text, start + len('"arrays":'))
-    start = end + len(',"meta":')
-    _, end = decoder.raw_decode(text, start)
-    body = text[end + len(',"value":') : -len("}\n")]
-    return Document(body.encode(), meta=text[start:end].encode()), arrays
-
-
-def _write_arrays(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
-    # what np.savez does, but for its warning about version 3.0, which names beyond latin-1 need
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for key, array in arrays.items():
-            latin = str(array.dtype).isascii()
-            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(
-                    member, array, version=None if latin else (3, 0), allow_pickle=False
-                )
-
-
-def _read_arrays(path: Path) -> dict[str, Array]:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise DamagedDocument(path.name, "it is missing") from None
-    try:
-        with file, zipfile.ZipFile(file) as archive:
-            return {n.removesuffix(".npy"): _array(archive.read(n)) for n in archive.namelist()}
-    except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes
-        raise DamagedDocument(path.name, f"{type(error).__name__}: {error}") from error
-
-
-def _array(content: bytes) -> Array:
-    """An array over the bytes just read: no copy, and read-only for good."""
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    if version > (2, 0):  # field names beyond latin-1: rare, and numpy reads it as a whole only
-        return freeze(np.load(io.BytesIO(content), allow_pickle=False))
-    read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-    shape, fortran, dtype = read_header(file)
-    if fortran:
-        return np.ndarray(shape, dtype, buffer=content, offset=file.tell(), order="F")
-    return np.ndarray(shape, dtype, buffer=content, offset=file.tell())

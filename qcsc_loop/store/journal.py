@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,6 +31,7 @@ from qcsc_loop.errors import (
     RunNotFound,
     StoreError,
 )
+from qcsc_loop.plain import Json
 from qcsc_loop.store.lease import Heartbeat, seconds_left, this_process
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
@@ -40,6 +41,7 @@ from qcsc_loop.values.document import Document
 R = TypeVar("R", bound=BaseModel)
 
 
+# Many short methods: one for each record of a run, and only here are the records' names known.
 class Journal:
     """A run's records. Reading needs no lease; writing goes through `claim`."""
 
@@ -100,7 +102,7 @@ class Journal:
         newest = self.newest_epoch()
         return self.epoch(newest).settings if newest else self.record().settings
 
-    def claim(self, settings: Settings, provenance: dict[str, Any], lease_seconds: float) -> Lease:
+    def claim(self, settings: Settings, provenance: Json, lease_seconds: float) -> Lease:
         """Makes this process the run's one driver.
 
         Raises:
@@ -198,7 +200,7 @@ class Journal:
                 raise NewerDocument(name, theirs, this_version(), why) from error
             raise DamagedDocument(name, why) from error
 
-    def _provenance(self, record: dict[str, Any]) -> object:
+    def _provenance(self, record: Json) -> object:
         """Of a record, or of the driver that wrote it."""
         if "provenance" in record or not isinstance(record.get("epoch"), int):
             return record.get("provenance")
@@ -324,7 +326,7 @@ def _annotated(document: Document, note: BaseModel) -> Document:
     return replace(document, meta=note.model_dump_json().encode())
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def _object(content: bytes) -> Json:
     try:
         found = json.loads(content)
     except ValueError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import Committed, MaxIterations, StopRule
@@ -43,9 +44,9 @@ class Settings(_Record):
     """
 
     algorithm: str
-    parameters: dict[str, Any] = {}
-    resolved: dict[str, Any] = {}
-    stop: Annotated[dict[str, Any], BeforeValidator(_rule_as_json)] = to_plain(MaxIterations(100))
+    parameters: Json = {}
+    resolved: Json = {}
+    stop: Annotated[Json, BeforeValidator(_rule_as_json)] = to_plain(MaxIterations(100))
     keep: Annotated[int, Field(ge=2)] | None = 10
     retry: Retry = Retry()
 
@@ -71,7 +72,7 @@ class RunRecord(_Record):
     seed: int = Field(ge=0)
     settings: Settings
     created: datetime = Field(default_factory=now)
-    provenance: dict[str, Any] = {}
+    provenance: Json = {}
 
 
 class Holder(_Record):
@@ -91,7 +92,7 @@ class EpochRecord(_Record):
     since: datetime = Field(default_factory=now)
     lease_seconds: float
     settings: Settings
-    provenance: dict[str, Any] = {}
+    provenance: Json = {}
 
 
 class EndRecord(_Record):

@@ -35,6 +35,7 @@ def last_good(journal: Journal, codec: Codec[S]) -> Recovered[S] | None:
 
     Raises:
         NoGoodCheckpoint: it has, and none verifies. Starting anew would pay for everything twice.
+        NewerDocument: a newer version wrote it. It is no damage: an older one is no substitute.
     """
     history = journal.history()
     passed: list[str] = []

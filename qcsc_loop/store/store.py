@@ -40,6 +40,7 @@ class Store(ABC):
         Raises:
             KeyError: no such name.
             DamagedDocument: it is there and does not verify.
+            NewerDocument: it does, and this version cannot read it.
         """
 
     @abstractmethod

@@ -16,6 +16,8 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from qcsc_loop.plain import Json
+
 Array = np.ndarray[Any, np.dtype[Any]]  # any shape, any dtype but object: both are data here
 
 INLINE_BYTES = 1024
@@ -35,7 +37,8 @@ def freeze(value: object) -> Array:
     array = np.asarray(value)
     if array.dtype.hasobject:
         raise ValueError(
-            "arrays of Python objects cannot be stored exactly; use a numeric, bool or fixed-width string dtype"
+            "arrays of Python objects cannot be stored exactly; use a numeric, bool or "
+            "fixed-width string dtype"
         )
     return np.ndarray(array.shape, array.dtype, buffer=array.tobytes(order="C"))
 
@@ -60,7 +63,7 @@ class _ArrayField:
             ),
         )
 
-    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> Json:
         return {"type": "object", "title": "array"}
 
 
@@ -68,10 +71,10 @@ NDArray = Annotated[Array, _ArrayField()]
 """A field that holds a numpy array: copied and read-only, exact through a checkpoint."""
 
 
-def _array_to(array: Array, info: SerializationInfo) -> dict[str, Any]:
+def _array_to(array: Array, info: SerializationInfo) -> Json:
     if array.dtype.hasobject:  # reached only where validation was bypassed
         raise ValueError("arrays of Python objects cannot be stored exactly")
-    form: dict[str, Any] = {
+    form: Json = {
         "dtype": np.lib.format.dtype_to_descr(array.dtype),
         "shape": list(array.shape),
     }
@@ -96,7 +99,7 @@ def _array_from(value: object, info: ValidationInfo) -> Array:
         raise ValueError(f"not an array's form: {error!r}") from error
 
 
-def _array_of_form(form: dict[str, Any], context: Mapping[str, Any]) -> Array:
+def _array_of_form(form: Json, context: Mapping[str, Any]) -> Array:
     dtype, shape = _dtype_of(form["dtype"]), tuple(form["shape"])
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"{shape} is no shape")

@@ -33,7 +33,7 @@ from qcsc_algorithms.bitcount import BitCount
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_hpc.sites.batch import BatchSite
-from qcsc_hpc.testing import Fault
+from qcsc_hpc.testing import FakeBatchSystem, Fault
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.exactly_once.reap import reap
@@ -119,11 +119,41 @@ async def test_a_hook_outside_of_any_loop_gets_its_job_done(
 
 NOT_UTF8 = os.fsdecode(b"\xff\xfe")
 WORDS = [
-    "", " ", "a b", "'", '"', "it's \"so\"", "$HOME", "${HOME}", "$(touch pwned)", "`touch pwned`",
-    "two\nlines\n", "\n", "\ttab\t", "\r\n", "ünïcödé ∑ 🜁", "100%", "%j %A %% %s", "-x", "--", "-rf",
-    "a,b", "a:b", "a;b & c | d", "*", "?[a]{b,c}", "~", "!!", "#no", "\\", "\\n", "a=b", "<>",
-    "\x01\x1b[0m\x7f", "x" * 5000,
-]  # fmt: skip
+    "",
+    " ",
+    "a b",
+    "'",
+    '"',
+    'it\'s "so"',
+    "$HOME",
+    "${HOME}",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "two\nlines\n",
+    "\n",
+    "\ttab\t",
+    "\r\n",
+    "ünïcödé ∑ 🜁",
+    "100%",
+    "%j %A %% %s",
+    "-x",
+    "--",
+    "-rf",
+    "a,b",
+    "a:b",
+    "a;b & c | d",
+    "*",
+    "?[a]{b,c}",
+    "~",
+    "!!",
+    "#no",
+    "\\",
+    "\\n",
+    "a=b",
+    "<>",
+    "\x01\x1b[0m\x7f",
+    "x" * 5000,
+]
 FOLDER = (
     'it\'s "$(touch pwned)" `touch pwned` $HOME\nünï% %j %A %% a,b:c;d&|*?[x]{y}~#!\\ = -rf \t '
 )
@@ -966,16 +996,24 @@ async def test_a_job_that_is_accepted_after_its_run_was_cancelled_stops_itself(
     assert hook.record.state == "CANCELLED"
 
 
+BEFALLS = [FakeBatchSystem.fail_node, FakeBatchSystem.preempt, FakeBatchSystem.requeue]
+
+
 @on_fakes
-@pytest.mark.parametrize("fault", [Fault.NODE_FAILS, Fault.PREEMPTED, Fault.REQUEUED])
+@pytest.mark.parametrize("befalls", BEFALLS, ids=lambda befalls: befalls.__name__)
 async def test_whatever_befalls_a_running_job_the_work_is_done(
-    place: Place, hook: Hook, programs: Programs, fault: Fault
+    place: Place,
+    hook: Hook,
+    programs: Programs,
+    befalls: Callable[[FakeBatchSystem, str], None],
 ) -> None:
-    place.fake.inject(fault, seconds=0.3)
     slow_at_first = programs.command(
         '[ -e "$flags/again" ] || { touch "$flags/again"; sleep 60; }; echo done > out'
     )
-    done = await hook.run(place.machine(), slow_at_first, outputs=["out"])
+    async with hook.asking(place.machine(), slow_at_first, outputs=["out"]) as job:
+        await until_async((programs.folder / "again").exists, "the work has begun")
+        await anyio.to_thread.run_sync(befalls, place.fake, await job.until_id())
+        done = await job.result()
     assert (done.value / "out").read_text() == "done\n"
 
 

@@ -98,8 +98,19 @@ async def test_defect_01_a_job_that_timed_out_is_not_a_success_though_its_exit_c
     until(lambda: place.fake.run(*words).stdout == "TIMEOUT|0:0\n", "accounting says TIMEOUT, 0")
 
 
-@pytest.mark.parametrize("words", ["TIMEOUT", "CANCELLED by 1000", "CANCELLED", "OUT_OF_MEMORY",
-                                   "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE"])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        "TIMEOUT",
+        "CANCELLED by 1000",
+        "CANCELLED",
+        "OUT_OF_MEMORY",
+        "NODE_FAIL",
+        "PREEMPTED",
+        "BOOT_FAIL",
+        "DEADLINE",
+    ],
+)
 @pytest.mark.parametrize("record", [None, ExitRecord(job="12", exit_code=0)], ids=["", "with 0"])
 def test_defect_01_no_other_end_is_a_success_either(words: str, record: ExitRecord | None) -> None:
     outcome = reach_verdict(Sighting(accounted(words), record), lost_seconds=60)
@@ -227,8 +238,19 @@ def test_defect_05_a_pbs_id_may_have_dashes_dots_and_brackets(job_id: str) -> No
     assert PBS.statuses(renamed)[job_id].state is JobState.COMPLETED
 
 
-@pytest.mark.parametrize("words", ["CANCELLED by 1000", "OUT_OF_MEMORY", "PREEMPTED", "BOOT_FAIL",
-                                   "DEADLINE", "NODE_FAIL", "TIMEOUT", "FAILED"])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CANCELLED by 1000",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "BOOT_FAIL",
+        "DEADLINE",
+        "NODE_FAIL",
+        "TIMEOUT",
+        "FAILED",
+    ],
+)
 def test_defect_05_every_way_to_end_is_an_end(words: str) -> None:
     assert accounted(words).state.final
 
@@ -300,8 +322,19 @@ def test_defect_07_a_later_failure_is_not_ignored(words: str) -> None:
 
 # 8: words that the shell takes apart
 
-NASTY = ["two words", "$(touch hacked)", "`touch hacked`", "; touch hacked", "$HOME", 'a"b', "it's",
-         "*", "", "back\\slash", "-n"]  # fmt: skip
+NASTY = [
+    "two words",
+    "$(touch hacked)",
+    "`touch hacked`",
+    "; touch hacked",
+    "$HOME",
+    'a"b',
+    "it's",
+    "*",
+    "",
+    "back\\slash",
+    "-n",
+]
 
 
 @anywhere
@@ -320,7 +353,8 @@ async def test_defect_08_values_of_the_environment_are_not_expanded(
 ) -> None:
     values = {f"VALUE{number}": word for number, word in enumerate(NASTY)}
     shows = programs.command(
-        f"for n in $(seq 0 {len(NASTY) - 1}); do name=VALUE$n; printf '%s\\0' \"${{!name}}\"; done > out"
+        f"for n in $(seq 0 {len(NASTY) - 1}); do "
+        "name=VALUE$n; printf '%s\\0' \"${!name}\"; done > out"
     )
     done = await hook.run(place.machine(environments=values), shows, outputs=["out"])
     assert (done.value / "out").read_text().split("\0")[:-1] == NASTY
@@ -338,31 +372,69 @@ async def test_defect_08_a_folder_may_have_blanks_and_quotes(
 # 9: settings that are ignored without a word
 
 HOW = {
-    "num_nodes": 3, "mpiprocs": 5, "ompthreads": 7, "walltime": "01:02:03", "launcher": "mpirun",
-    "mpi_options": ["--one-option"], "modules": ["one-module"], "pre_commands": ["one-command"],
-    "environments": {"ONE_NAME": "one-value"}, "memory": "11G", "gpus_per_node": 2, "exclusive": True,
-}  # fmt: skip
+    "num_nodes": 3,
+    "mpiprocs": 5,
+    "ompthreads": 7,
+    "walltime": "01:02:03",
+    "launcher": "mpirun",
+    "mpi_options": ["--one-option"],
+    "modules": ["one-module"],
+    "pre_commands": ["one-command"],
+    "environments": {"ONE_NAME": "one-value"},
+    "memory": "11G",
+    "gpus_per_node": 2,
+    "exclusive": True,
+}
 WHERE = {
-    "queue_cpu": "one-queue", "project_cpu": "one-project", "qpu": "one-qpu",
-    "resources": ["one-resource"], "reservation": "one-reservation", "constraint": "one-constraint",
-    "extra_directives": ["--one-directive"], "gfscache": "/one-cache",
-    "spack_modules": ["one-package"], "spack_setup": "/one/setup.sh",
-    "mpi_options_for_pjm": ["one=option"], "executable_map": {"mpiexec": "/one/mpiexec"},
-}  # fmt: skip
+    "queue_cpu": "one-queue",
+    "project_cpu": "one-project",
+    "qpu": "one-qpu",
+    "resources": ["one-resource"],
+    "reservation": "one-reservation",
+    "constraint": "one-constraint",
+    "extra_directives": ["--one-directive"],
+    "gfscache": "/one-cache",
+    "spack_modules": ["one-package"],
+    "spack_setup": "/one/setup.sh",
+    "mpi_options_for_pjm": ["one=option"],
+    "executable_map": {"mpiexec": "/one/mpiexec"},
+}
 # what the driver itself minds, what only names something, and what stands for other settings
 OF_THE_DRIVER = {
-    "profile_name", "command_name", "queue_timeout", "run_timeout", "resubmit", "poll_seconds",
-    "command_timeout", "settle_seconds", "patience_seconds", "lost_seconds", "preset", "scheduler",
+    "profile_name",
+    "command_name",
+    "queue_timeout",
+    "run_timeout",
+    "resubmit",
+    "poll_seconds",
+    "command_timeout",
+    "settle_seconds",
+    "patience_seconds",
+    "lost_seconds",
+    "preset",
+    "scheduler",
     "history_flag",
-}  # fmt: skip
+}
 REFUSED = {
-    "local": {"num_nodes", "memory", "gpus_per_node", "exclusive", "mpi_options_for_pjm", "gfscache",
-              "queue_cpu", "project_cpu", "qpu", "resources", "reservation", "constraint",
-              "extra_directives"},
+    "local": {
+        "num_nodes",
+        "memory",
+        "gpus_per_node",
+        "exclusive",
+        "mpi_options_for_pjm",
+        "gfscache",
+        "queue_cpu",
+        "project_cpu",
+        "qpu",
+        "resources",
+        "reservation",
+        "constraint",
+        "extra_directives",
+    },
     "slurm": {"gfscache", "mpi_options_for_pjm"},
     "pbs": {"gfscache", "mpi_options_for_pjm", "reservation", "constraint"},
     "pjm": {"memory", "gpus_per_node", "reservation", "constraint"},
-}  # fmt: skip
+}
 # what needs no words in a script: the driver ends a job there, nobody shares a node there
 WITHOUT_WORDS = {("walltime", "local"), ("exclusive", "pjm")}
 # words about another setting, or its counterpart for the other resource class

@@ -96,9 +96,22 @@ def test_a_time_on_the_clock_is_read_back_as_the_same_seconds(seconds: int) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["30", "1h", "90:00", "00:60:00", "00:00:60", "-00:30:00", "00:30:00 ", "00:30:00\n", "1-0:30",
-     "00:30:0", "1:2:3:4", "1.5:00:00", "unlimited"],
-)  # fmt: skip
+    [
+        "30",
+        "1h",
+        "90:00",
+        "00:60:00",
+        "00:00:60",
+        "-00:30:00",
+        "00:30:00 ",
+        "00:30:00\n",
+        "1-0:30",
+        "00:30:0",
+        "1:2:3:4",
+        "1.5:00:00",
+        "unlimited",
+    ],
+)
 def test_another_walltime_is_answered_with_the_form(text: str) -> None:
     said = problems(ExecutionProfile, walltime=text)
     assert f"a walltime is written HH:MM:SS, such as 00:30:00, not {text!r}" in said

@@ -220,14 +220,16 @@ def test_a_class_from_a_file_is_found_by_its_reference_from_another_folder(
 ) -> None:
     named = class_reference(find_algorithm("walks.py:Descent"))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    code = "import sys; from qcsc_loop.catalog import find_algorithm; print(find_algorithm(sys.argv[1]).__name__)"
+    find = "from qcsc_loop.catalog import find_algorithm"
+    code = f"import sys; {find}; print(find_algorithm(sys.argv[1]).__name__)"
 
     assert printed_by(code, named) == "Descent"
 
 
 def test_a_class_of_a_script_is_found_by_its_reference(file: Path) -> None:
     file.write_text(
-        f"{SOURCE}\nfrom qcsc_loop.concurrency.loading import class_reference\nprint(class_reference(Descent))\n"
+        f"{SOURCE}\nfrom qcsc_loop.concurrency.loading import class_reference\n"
+        "print(class_reference(Descent))\n"
     )
     as_a_script = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 

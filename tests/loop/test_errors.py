@@ -29,6 +29,7 @@ from qcsc_loop.errors import (
     JobRejected,
     LeaseLost,
     NewerDocument,
+    NewerFormat,
     NoGoodCheckpoint,
     ParametersChanged,
     PluginFailed,
@@ -60,9 +61,15 @@ def failed(
 ) -> JobFailed:
     """A job of the name "count" that ended badly on Slurm."""
     return JobFailed(
-        job="count", state=state, job_id=job_id, site="Slurm", exit_code=exit_code,
-        reason=reason, tail=tail, folder="/runs/h2o/count.0",
-    )  # fmt: skip
+        job="count",
+        state=state,
+        job_id=job_id,
+        site="Slurm",
+        exit_code=exit_code,
+        reason=reason,
+        tail=tail,
+        folder="/runs/h2o/count.0",
+    )
 
 
 EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
@@ -152,6 +159,13 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ],
     ),
     (DamagedDocument("00000007.e0001", "cut off"), ["00000007.e0001 is damaged: cut off"]),
+    (
+        NewerFormat("h2o/run", 3, 2),
+        [
+            "h2o/run was written by a newer version of qcsc-loop (format 3; this one reads up to 2).",
+            "update qcsc-loop, or go on with the one that wrote it",
+        ],
+    ),
     (
         NoGoodCheckpoint("h2o", ["checkpoint 7: cut off", "checkpoint 6: gone"]),
         [
@@ -409,8 +423,12 @@ def test_an_error_has_its_exit_code(kind: type[QcscLoopError], exit_code: int) -
 
 def test_the_transient_errors_are_these() -> None:
     assert {kind for kind in ALL if kind.transient} == {
-        RunLocked, StoreError, PrefectUnreachable, SubmissionUnclear, SiteUnreachable,
-    }  # fmt: skip
+        RunLocked,
+        StoreError,
+        PrefectUnreachable,
+        SubmissionUnclear,
+        SiteUnreachable,
+    }
 
 
 @pytest.mark.parametrize("state", ["NODE_FAIL", "PREEMPTED"])

@@ -213,8 +213,10 @@ def test_a_class_of_a_newer_version_is_told_as_one(store: DirectoryStore) -> Non
 
 
 def test_a_machine_of_a_newer_version_is_told_as_one(store: DirectoryStore) -> None:
-    settings = {"algorithm": "qcsc_algorithms.bitcount:BitCount",
-                "parameters": {"machine": {"type": "abacus"}}}  # fmt: skip
+    settings = {
+        "algorithm": "qcsc_algorithms.bitcount:BitCount",
+        "parameters": {"machine": {"type": "abacus"}},
+    }
     rewrite(store, "epochs/0001", of_version(NEWER))
     rewrite(store, "epochs/0001", lambda c: c["settings"].update(settings))
     with pytest.raises(NewerDocument, match="machine: type must be one of"):

@@ -114,7 +114,7 @@ class Fate:
         self.marks(Ledger, "_write", lambda _ledger, line: line.kind)
         self.marks(BatchSite, "submit", lambda *_: "submit")
         self.marks(subprocess.Popen, "__init__", _submitting)  # asyncio's children, too
-        self.marks(Followed, "found", lambda _job, record, *_: record and "end seen")
+        self.marks(Followed, "note_folder", lambda _job, record, *_: record and "end seen")
         self.marks(qcsc_hpc.machine, "_collected", lambda *_: "collect")
         self.marks(algorithm, "update", lambda *_: "update")
         for hook in HOOKS:

@@ -74,15 +74,22 @@ class TestKilledAgainAndAgain:
         ordeal = Ordeal(tmp_path_factory.mktemp("killed") / "trace")
         algorithm = {"machine": SLURM, "trace": str(ordeal.trace)}
         name = site.deploy(
-            name="harried", flow=CHAIN, algorithm=algorithm,
+            name="harried",
+            flow=CHAIN,
+            algorithm=algorithm,
             run={"drive": "chain", "max_iterations": LINKS, "resume": SOON},
-        )  # fmt: skip
+        )
         while sum(ordeal.killed.values()) < KILLS:
             if ordeal.over(site):
                 ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(3)]
                 for run_id in ordeal.runs[-3:]:
-                    settings = {"drive": "chain", "max_iterations": LINKS, "resume": SOON,
-                                "run_id": run_id, "seed": int(run_id[8:])}  # fmt: skip
+                    settings = {
+                        "drive": "chain",
+                        "max_iterations": LINKS,
+                        "resume": SOON,
+                        "run_id": run_id,
+                        "seed": int(run_id[8:]),
+                    }
                     site.start(name, run=settings)
             if chance.random() < 1 / 2:  # else most would die while they import
                 ordeal.until_a_job_begins(site)

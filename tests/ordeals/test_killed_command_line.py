@@ -159,8 +159,15 @@ def test_a_driver_killed_while_it_starts_is_started_again(
 
 
 class TestBitCount:
-    WORDS = ("run", "bitcount", "--no-prefect", "--max-iterations", "3", "--json",
-             *setting(num_qubits=4, shots=3000, tolerance=0))  # fmt: skip
+    WORDS = (
+        "run",
+        "bitcount",
+        "--no-prefect",
+        "--max-iterations",
+        "3",
+        "--json",
+        *setting(num_qubits=4, shots=3000, tolerance=0),
+    )
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -36,18 +36,36 @@ LOST_LEASE = 3
 
 MARKS = (
     Mark("", 2.5, from_outside=True),
-    *map(Mark, (
-        "before intent", "after intent", "before submit", "before command",
-    )),
+    *map(
+        Mark,
+        (
+            "before intent",
+            "after intent",
+            "before submit",
+            "before command",
+        ),
+    ),
     Mark("after command", 0.06),  # what a command takes
     *map(Mark, ("after submit", "after submitted")),
     Mark("PENDING seen", 0.5),  # what a job takes
-    *map(Mark, (
-        "before end seen", "after end seen", "before finished", "after finished",
-        "before collect", "after collect", "after collected", "before keep evaluate",
-        "after keep evaluate", "before update", "before commit", "after commit",
-    )),
-)  # fmt: skip
+    *map(
+        Mark,
+        (
+            "before end seen",
+            "after end seen",
+            "before finished",
+            "after finished",
+            "before collect",
+            "after collect",
+            "after collected",
+            "before keep evaluate",
+            "after keep evaluate",
+            "before update",
+            "before commit",
+            "after commit",
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,36 @@ MARKS = (
     Mark(READY, 2.5, 1, from_outside=True),
     *map(Mark, ("before intent", "after intent", "before submit")),
     Mark("before request", 0.08),  # what a request takes
-    *map(Mark, (
-        "after request", "before find", "after find", "after submit", "before submitted",
-        "after submitted",
-    )),
+    *map(
+        Mark,
+        (
+            "after request",
+            "before find",
+            "after find",
+            "after submit",
+            "before submitted",
+            "after submitted",
+        ),
+    ),
     Mark("PENDING seen", 0.5),  # what a job takes
     Mark("before question", most=8),
     Mark("after question", most=8),
-    *map(Mark, (
-        "before save", "after save", "before finished", "after finished", "after collected",
-        "before keep sample", "after keep sample", "before update", "before commit",
-        "after commit",
-    )),
-)  # fmt: skip
+    *map(
+        Mark,
+        (
+            "before save",
+            "after save",
+            "before finished",
+            "after finished",
+            "after collected",
+            "before keep sample",
+            "after keep sample",
+            "before update",
+            "before commit",
+            "after commit",
+        ),
+    ),
+)
 SAMPLER = {
     "type": "ibm-runtime",
     "backend": "ibm_manila",

@@ -1,4 +1,4 @@
-"""A remote job whose driver dies at every instant there is: it is done once, and its result is right."""
+"""A remote job whose driver dies at every instant there is: done once, with the right result."""
 
 from __future__ import annotations
 

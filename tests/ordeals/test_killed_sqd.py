@@ -43,8 +43,11 @@ BOUND_SECONDS = 5.0  # from a signal to the end of the driver and of all its chi
 
 CHAIN = {
     "system": {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "sto-3g"},
-    "shots": 100, "walkers": 4, "max_strings": 4, "tolerance": 0,
-}  # fmt: skip
+    "shots": 100,
+    "walkers": 4,
+    "max_strings": 4,
+    "tolerance": 0,
+}
 AS_JOBS = {"solver": {"type": "pyscf", "as_job": True}}
 BLAS = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
 ON_SLURM = {
@@ -67,16 +70,28 @@ ON_A_QPU = {
 # in the order in which an iteration comes to them, and at any instant before the next
 ANYWHERE = Mark(READY, 1.0, 1, from_outside=True)
 JOB_MARKS = (
-    ANYWHERE, Mark("after walker of sample", 0.5), ANYWHERE, Mark("before keep sample", 0.5, 1),
-    Mark("after intent", 0.5), Mark("after submitted", 0.5), ANYWHERE,
-    Mark("after finished", 0.5), Mark("after collected", 0.5),
-    Mark("after walker of evaluate", 0.5), Mark("before keep evaluate", 0.5, 1),
-)  # fmt: skip
-QPU_MARKS = (
-    ANYWHERE, Mark("after intent", 0.5), Mark("after submitted", 0.5), Mark("after finished", 0.5),
-    Mark("after walker of sample", 0.5), Mark("before keep sample", 0.5, 1), ANYWHERE,
+    ANYWHERE,
+    Mark("after walker of sample", 0.5),
+    ANYWHERE,
+    Mark("before keep sample", 0.5, 1),
+    Mark("after intent", 0.5),
+    Mark("after submitted", 0.5),
+    ANYWHERE,
+    Mark("after finished", 0.5),
+    Mark("after collected", 0.5),
     Mark("after walker of evaluate", 0.5),
-)  # fmt: skip
+    Mark("before keep evaluate", 0.5, 1),
+)
+QPU_MARKS = (
+    ANYWHERE,
+    Mark("after intent", 0.5),
+    Mark("after submitted", 0.5),
+    Mark("after finished", 0.5),
+    Mark("after walker of sample", 0.5),
+    Mark("before keep sample", 0.5, 1),
+    ANYWHERE,
+    Mark("after walker of evaluate", 0.5),
+)
 
 WORKER = "qcsc_loop.concurrency.worker"
 PYSCF = "qcsc_algorithms.sqd.solvers.selected_ci"
@@ -439,7 +454,8 @@ class TestOneWalkerFails:
 
     def test_its_job_is_done_again_as_another_one(self, tmp_path: Path) -> None:
         failing = f"""case $folder in
-            */00000001-evaluate/walker-2/*) [ -e {tmp_path}/failed ] || {{ touch {tmp_path}/failed; false; }};;
+            */00000001-evaluate/walker-2/*)
+                [ -e {tmp_path}/failed ] || {{ touch {tmp_path}/failed; false; }};;
         esac"""
         machine = {
             "type": "hpc",

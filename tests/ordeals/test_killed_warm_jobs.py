@@ -1,4 +1,4 @@
-"""Drivers, supervisors, ranks and whole jobs are killed on a real Slurm: the bits are right, and each key has one outcome."""
+"""Drivers, supervisors, ranks and whole jobs are killed on a real Slurm: same bits, one outcome."""
 
 from __future__ import annotations
 
@@ -39,17 +39,23 @@ LONGEST_WAIT = 0.6  # before a kill: several requests
 
 
 def machine(launcher: str) -> HPCMachine:
-    how = {"mpiprocs": 2, "launcher": launcher, "walltime": "00:30:00",
-           "environments": {"PYTHONPATH": str(HERE)}}  # fmt: skip
+    how = {
+        "mpiprocs": 2,
+        "launcher": launcher,
+        "walltime": "00:30:00",
+        "environments": {"PYTHONPATH": str(HERE)},
+    }
     return HPCMachine(
         hpc_profile=HPCProfile(
-            scheduler="slurm", poll_seconds=0.5, settle_seconds=2.0,
+            scheduler="slurm",
+            poll_seconds=0.5,
+            settle_seconds=2.0,
             executable_map={"mpiexec": str(Path(sys.prefix) / "bin" / "mpiexec")},
         ),
         execution_profile=ExecutionProfile.model_validate(how),
         placement="warm",
         warm=Warm(tries=1000),
-    )  # fmt: skip
+    )
 
 
 @dataclass

@@ -45,9 +45,12 @@ class Chain(IterativeAlgorithm[Links, int, int]):
             return sum(link(state.number, samples, rank) for rank in range(RANKS)) % MODULUS
         pause = f"{self.pause * current_step().rng.random():.3f}"
         return await self.machine.run(
-            CHAIN, [str(state.number), str(samples), pause], ranks=RANKS, outputs=["number"],
+            CHAIN,
+            [str(state.number), str(samples), pause],
+            ranks=RANKS,
+            outputs=["number"],
             collect=lambda folder: int((folder / "number").read_text()),
-        )  # fmt: skip
+        )
 
     async def update(self, state: Links, evaluation: int) -> Links:
         return Links(number=evaluation)

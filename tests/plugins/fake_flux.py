@@ -55,17 +55,31 @@ def batch(folder: Path, words: list[str]) -> int:
     number = (len(list((folder / "jobs").glob("*.json"))) + 1) << 24
     copy = folder / "jobs" / f"{number}.sh"
     copy.write_text(script.read_text())  # Flux runs a copy
-    write(folder, {
-        "id": number, "name": options["--job-name"], "state": "SCHED", "result": "",
-        "returncode": "", "t_submit": time.time(), "t_run": 0.0, "t_cleanup": 0.0,
-        "nnodes": options["--nodes"], "exception.type": "", "exception.note": "",
-        "options": options, "cwd": os.getcwd(),
-    })  # fmt: skip
+    write(
+        folder,
+        {
+            "id": number,
+            "name": options["--job-name"],
+            "state": "SCHED",
+            "result": "",
+            "returncode": "",
+            "t_submit": time.time(),
+            "t_run": 0.0,
+            "t_cleanup": 0.0,
+            "nnodes": options["--nodes"],
+            "exception.type": "",
+            "exception.note": "",
+            "options": options,
+            "cwd": os.getcwd(),
+        },
+    )
     subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, "--look-after", str(folder), str(number)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )  # fmt: skip
+    )
     print(f58(number))
     return 0
 
@@ -94,9 +108,13 @@ def look_after(folder: Path, number: str) -> int:
     environment = {**os.environ, "HOME": str(folder), "FAKE_FLUX_JOB": number}
     process = subprocess.Popen(
         ["/bin/bash", "-l", str(folder / "jobs" / f"{number}.sh")],
-        cwd=job["cwd"], env=environment, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=job["cwd"],
+        env=environment,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     result, kind, note = "", "", ""
     while process.poll() is None:
         time.sleep(LOOK_SECONDS)
@@ -113,10 +131,18 @@ def look_after(folder: Path, number: str) -> int:
 
 
 def over(folder: Path, job: Job, result: str, code: int, kind: str, note: str) -> int:
-    write(folder, job | {
-        "state": "INACTIVE", "result": result, "returncode": code, "t_cleanup": time.time(),
-        "exception.type": kind, "exception.note": note,
-    })  # fmt: skip
+    write(
+        folder,
+        job
+        | {
+            "state": "INACTIVE",
+            "result": result,
+            "returncode": code,
+            "t_cleanup": time.time(),
+            "exception.type": kind,
+            "exception.note": note,
+        },
+    )
     return 0
 
 

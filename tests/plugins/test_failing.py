@@ -104,10 +104,19 @@ def test_doctor_has_each_of_them(line: CommandLine) -> None:
     ]
     named = {fact.partition("'")[2].partition("'")[0] for fact in ill}
     assert named >= {
-        "broken-algorithm", "broken-half", "broken-leaves", "broken-missing", "broken-raises",
-        "broken-flow", "broken-attribute", "broken-command", "broken-panics", "broken-check",
-        "broken-blocks", "broken-scheduler",
-    }  # fmt: skip
+        "broken-algorithm",
+        "broken-half",
+        "broken-leaves",
+        "broken-missing",
+        "broken-raises",
+        "broken-flow",
+        "broken-attribute",
+        "broken-command",
+        "broken-panics",
+        "broken-check",
+        "broken-blocks",
+        "broken-scheduler",
+    }
     assert result.code == 1
 
 

@@ -76,8 +76,12 @@ async def test_ranks_are_started_by_the_scheduler_s_own_launcher(
     assert {path.name for path in done.value.glob("rank*")} == {f"rank{n}.3" for n in range(4)}
     (run,) = flux.calls("run")
     assert run["words"][:5] == [
-        "run", "--nodes=2", "--ntasks=4", "--cores-per-task=3", "bash",
-    ]  # fmt: skip
+        "run",
+        "--nodes=2",
+        "--ntasks=4",
+        "--cores-per-task=3",
+        "bash",
+    ]
 
 
 async def test_a_job_that_fails_says_how(hook: Hook, programs: Programs) -> None:
@@ -158,9 +162,14 @@ def test_what_it_refuses_it_says_in_its_words(settings: dict[str, Any], why: str
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("gfscache", "/vol"), ("history_flag", "-H"), ("mpi_options_for_pjm", ["a=1"]),
-     ("reservation", "r"), ("resources", ["a=1"])],
-)  # fmt: skip
+    [
+        ("gfscache", "/vol"),
+        ("history_flag", "-H"),
+        ("mpi_options_for_pjm", ["a=1"]),
+        ("reservation", "r"),
+        ("resources", ["a=1"]),
+    ],
+)
 def test_what_it_has_never_heard_of_is_refused_by_its_name(field: str, value: Any) -> None:
     with pytest.raises(JobRefused, match=f"Flux cannot run this job: {field}: Flux makes nothing"):
         machine(**{field: value}).shaped(None)
@@ -196,10 +205,18 @@ def test_what_is_asked_for_stands_in_the_script_s_head() -> None:
     )
     site = where(queue_cpu="batch", project_cpu="gz00", constraint="icelake|rome", qpu="heron")
     assert scheduler().directives(Placement("name", "key", site, how)) == [
-        "--job-name=name", "--output=/dev/null", "--nodes=2", "--nslots=6", "--cores-per-slot=4",
-        "--queue=batch", "--bank=gz00", "--time-limit=3600s", "--requires='icelake|rome'",
-        "--exclusive", "--qpu=heron",
-    ]  # fmt: skip
+        "--job-name=name",
+        "--output=/dev/null",
+        "--nodes=2",
+        "--nslots=6",
+        "--cores-per-slot=4",
+        "--queue=batch",
+        "--bank=gz00",
+        "--time-limit=3600s",
+        "--requires='icelake|rome'",
+        "--exclusive",
+        "--qpu=heron",
+    ]
 
 
 # answers

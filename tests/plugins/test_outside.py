@@ -67,8 +67,16 @@ def test_a_scheduler_renders_runs_and_shows(
 ) -> None:
     line = line_with("flux_scheduler")
     profile = {"scheduler": "flux", "poll_seconds": 0.2}
-    words = setting(**{"machine": {"type": "hpc", "hpc_profile": profile,
-                       "execution_profile": {"launcher": "single"}}, "ranks": 1})  # fmt: skip
+    words = setting(
+        **{
+            "machine": {
+                "type": "hpc",
+                "hpc_profile": profile,
+                "execution_profile": {"launcher": "single"},
+            },
+            "ranks": 1,
+        }
+    )
     line(*BITCOUNT, *SMALL, *words, "--run-id", "on-flux", env=flux.environment).well()
     (job,) = line("show", "on-flux", "--json").well().answer["jobs"]
     assert (job["state"], flux.job(job["job_id"])["result"]) == ("COMPLETED", "COMPLETED")
@@ -150,8 +158,9 @@ def test_an_algorithm_is_known_by_name_and_a_stop_rule_survives(line_with: LineW
     done = line.start("-c", program, program=Path(sys.executable)).result().well()
     assert done.out.strip() == "stopped after 3 iterations (3 is far enough)"
     assert line("show", "walk", "--json").well().answer["settings"]["stop"] == {
-        "type": "lab-far", "enough": 3.0,
-    }  # fmt: skip
+        "type": "lab-far",
+        "enough": 3.0,
+    }
     assert line("resume", "walk", "--no-prefect").well()
     line("run", "lab-walk", "--no-prefect", "--max-iterations", "2", "--run-id", "again").well()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,9 +18,9 @@ import psutil
 
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from system.interpreter import SCRIPT, interpreter
 from waiting import DEADLINE_SECONDS, alive, until
 
-SCRIPT = Path(sys.prefix) / "bin" / "qcsc-loop"
 TOYS = Path(__file__).with_name("toys.py")
 WANDER = f"{TOYS}:Wander"
 LONGEST_SECONDS = 120.0
@@ -134,6 +134,7 @@ class CommandLine:
     folder: Path
     environment: dict[str, str]
     _started: list[Background] = field(default_factory=list[Background])
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def store(self) -> Path:
@@ -146,7 +147,20 @@ class CommandLine:
     def __call__(
         self, *words: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> Result:
-        return self.start(*words, env=env, cwd=cwd).result()
+        """A command, to its end."""
+        environment, place = {**self.environment, **(env or {})}, cwd or self.folder
+        if not interpreter().can_run(environment):
+            return self.start(*words, env=env, cwd=cwd).result()
+        out, err = self._streams()
+        code = interpreter().run(
+            [*map(str, words)],
+            environment=environment,
+            folder=place,
+            out=out,
+            err=err,
+            seconds=LONGEST_SECONDS,
+        )
+        return Result(code, out.read_text(), err.read_text())
 
     def start(
         self,
@@ -155,9 +169,8 @@ class CommandLine:
         cwd: Path | None = None,
         program: Path = SCRIPT,
     ) -> Background:
-        """The same in the background; or another program."""
-        number = len(self._started)
-        out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
+        """The same in the background, as a person starts it; or another program."""
+        out, err = self._streams()
         with out.open("w") as stdout, err.open("w") as stderr:
             process = subprocess.Popen(
                 [str(program), *map(str, words)],
@@ -170,6 +183,14 @@ class CommandLine:
             )
         self._started.append(Background(process, out, err))
         return self._started[-1]
+
+    def _streams(self) -> tuple[Path, Path]:
+        """Two files that are empty, for what the next command says."""
+        out = self.folder / f"{next(self._numbers)}.out"
+        err = out.with_suffix(".err")
+        out.touch()
+        err.touch()
+        return out, err
 
     def close(self) -> None:
         for background in self._started:

@@ -116,9 +116,13 @@ class PrefectServer:
         while True:
             page = self.post(
                 "/artifacts/filter",
-                {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC",
-                 "limit": 200, "offset": len(found)},
-            )  # fmt: skip
+                {
+                    "artifacts": {"key": {"any_": [key]}},
+                    "sort": "CREATED_DESC",
+                    "limit": 200,
+                    "offset": len(found),
+                },
+            )
             found += page
             if len(page) < 200:
                 return sorted(found[::-1], key=_number)
@@ -132,9 +136,13 @@ class PrefectServer:
         """The flow runs of a run, oldest first."""
         rows: list[dict[str, Any]] = self.post(
             "/flow_runs/filter",
-            {"flow_runs": {"tags": {"all_": [f"run:{run_id}"]}}, "sort": "START_TIME_ASC",
-             "limit": 200, "offset": 0},
-        )  # fmt: skip
+            {
+                "flow_runs": {"tags": {"all_": [f"run:{run_id}"]}},
+                "sort": "START_TIME_ASC",
+                "limit": 200,
+                "offset": 0,
+            },
+        )
         return rows
 
     def task_runs(self, flow_run: str) -> list[str]:

@@ -58,8 +58,13 @@ class TestChained:
     def test_it_is_the_run_of_one_driver_in_several_flow_runs(
         self, site: Site, iterations: int, drivers_of: int, tmp_path: Path
     ) -> None:
-        run = {"run_id": f"by-{iterations}", "drive": "chain", "iterations": iterations,
-               "max_iterations": 4, "seed": 3}  # fmt: skip
+        run = {
+            "run_id": f"by-{iterations}",
+            "drive": "chain",
+            "iterations": iterations,
+            "max_iterations": 4,
+            "seed": 3,
+        }
         trace = tmp_path / "trace"
         name = site.deploy(
             name=f"by-{iterations}", flow=WANDER, run=run, algorithm={"trace": str(trace)}
@@ -76,9 +81,11 @@ class TestChained:
     def test_one_warm_job_serves_all_its_flow_runs_and_ends_with_the_last(self, site: Site) -> None:
         machine = {**SLURM, "placement": "warm", "execution_profile": {"walltime": "00:10:00"}}
         name = site.deploy(
-            name="warm", flow=CHAIN, algorithm={"machine": machine},
+            name="warm",
+            flow=CHAIN,
+            algorithm={"machine": machine},
             run={"run_id": "warm", "drive": "chain", "max_iterations": 3},
-        )  # fmt: skip
+        )
         site.start(name)
         site.until_status("warm", "max_iterations")
         assert drivers(site, "warm") == ["handed_over", "handed_over", "max_iterations"]
@@ -142,9 +149,11 @@ class TestSupervised:
         gate, trace = tmp_path, tmp_path / "trace"
         algorithm = {"gate": str(gate), "gates": [2], "trace": str(trace)}
         name = site.deploy(
-            name="killed", flow=WANDER, algorithm=algorithm,
+            name="killed",
+            flow=WANDER,
+            algorithm=algorithm,
             run={"run_id": "killed", "max_iterations": 3, "resume": SOON},
-        )  # fmt: skip
+        )
         first = site.start(name)
         until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
         assert "killed" not in {action["run_id"] for action in supervised(site)}
@@ -161,9 +170,11 @@ class TestSupervised:
     ) -> None:
         resume = {"times": 2, "delay": 0.0, "start_within": 60.0}
         name = site.deploy(
-            name="doomed", flow=DIES, algorithm={"at": 2},
+            name="doomed",
+            flow=DIES,
+            algorithm={"at": 2},
             run={"run_id": "doomed", "max_iterations": 3, "resume": resume},
-        )  # fmt: skip
+        )
         site.start(name)
         until(lambda: "gave up  doomed" in supervisor.said, "it gives up", START_SECONDS)
         assert drivers(site, "doomed") == ["", "", ""]
@@ -174,15 +185,18 @@ class TestSupervised:
     ) -> None:
         algorithm = {"machine": SLURM, "gate": str(tmp_path / "never")}
         name = site.deploy(
-            name="cancelled", flow=CHAIN, algorithm=algorithm,
+            name="cancelled",
+            flow=CHAIN,
+            algorithm=algorithm,
             run={"run_id": "cancelled", "resume": SOON},
-        )  # fmt: skip
+        )
         flow_run = site.start(name)
         store = site.journal("cancelled").store
         until(
             lambda: any(job.job_id for job in job_records(store, "cancelled")),
-            "its job is in the queue", START_SECONDS,
-        )  # fmt: skip
+            "its job is in the queue",
+            START_SECONDS,
+        )
         site.cancel(flow_run)
         until(lambda: "ended    cancelled" in supervisor.said, "its jobs are ended", START_SECONDS)
         assert all(job.over for job in job_records(store, "cancelled"))

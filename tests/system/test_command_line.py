@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from system.command_line import (
-    SCRIPT,
     TOYS,
     WANDER,
     CommandLine,
@@ -19,6 +18,7 @@ from system.command_line import (
     environment,
     setting,
 )
+from system.interpreter import SCRIPT
 from system.server import PrefectServer
 from system.terminal import Shown, on_a_terminal
 
@@ -168,8 +168,17 @@ class TestResume:
         self, qcsc_loop: CommandLine, tmp_path: Path, run_id: str
     ) -> None:
         (tmp_path / "trace.bad").touch()
-        words = ("run", f"{TOYS}:Raises", "--no-prefect", "--seed", "7", "--max-iterations", "4",
-                 *setting(size=3, trace=str(tmp_path / "trace")), "--json")  # fmt: skip
+        words = (
+            "run",
+            f"{TOYS}:Raises",
+            "--no-prefect",
+            "--seed",
+            "7",
+            "--max-iterations",
+            "4",
+            *setting(size=3, trace=str(tmp_path / "trace")),
+            "--json",
+        )
         assert qcsc_loop(*words, "--run-id", run_id).refusal
         (tmp_path / "trace.bad").unlink()
         resumed = qcsc_loop("resume", run_id, "--no-prefect", "--json").well().answer
@@ -284,8 +293,10 @@ class TestLinesWithoutATerminal:
         lines = result.out.splitlines()
         assert lines[0] == f"run {run_id}: Wander, seed 0"
         assert [line.partition(":")[0] for line in lines[1:-1]] == [
-            "iteration 1", "iteration 2", "iteration 3",
-        ]  # fmt: skip
+            "iteration 1",
+            "iteration 2",
+            "iteration 3",
+        ]
         assert (result.err, "\x1b" in result.out) == ("", False)
 
     def test_the_last_line_says_why_it_stopped_and_what_to_do(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from qcsc_loop.cli import main
+from qcsc_loop.cli import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.toml")]
@@ -33,7 +33,7 @@ def shown() -> Iterator[str]:
 def test_the_command_line_takes_it(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     words = ["1" if word == "..." else word for word in shlex.split(written)][1:]
-    command: click.Command = main.commands
+    command: click.Command = commands.commands
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         _, found, words = command.resolve_command(click.Context(command), words)
         assert found is not None

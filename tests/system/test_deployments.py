@@ -53,13 +53,20 @@ class TestDeploy:
     def test_what_changed_in_the_file_is_named_and_changed(self, site: Site) -> None:
         served = Site(site.line, site.server)
         before: dict[str, Any] = {
-            "name": "changed", "flow": WANDER, "concurrency": 2,
+            "name": "changed",
+            "flow": WANDER,
+            "concurrency": 2,
             "schedules": [{"cron": "0 3 * * *", "timezone": "Asia/Tokyo"}, {"interval": 60}],
             "triggers": [{"event": "lab.opened"}],
-        }  # fmt: skip
+        }
         served.deploy(**before)
-        after = {**before, "algorithm": {"size": 9}, "schedules": [], "concurrency": 1,
-                 "triggers": [{"event": "lab.opened", "algorithm": {"size": 4}}]}  # fmt: skip
+        after = {
+            **before,
+            "algorithm": {"size": 9},
+            "schedules": [],
+            "concurrency": 1,
+            "triggers": [{"event": "lab.opened", "algorithm": {"size": 4}}],
+        }
         (said,) = site.line("deploy", served.file(**after), "--json").well().answer
         changes = [(each["what"], each["was"], each["now"]) for each in said["changes"]]
         assert changes[:2] == [("parameters.algorithm.size", "8", "9"), ("concurrency", "2", "1")]
@@ -110,7 +117,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a flow that nobody offers": ({"flow": "quantum"}, "there is no flow 'quantum'"),
     "a module that is not there": ({"flow": "no.module:f"}, "No module named"),
     "a flow of other parameters": (
-        {"flow": "system.toy_flows:untyped"}, "must take (algorithm: YourAlgorithm, run: Run",
+        {"flow": "system.toy_flows:untyped"},
+        "must take (algorithm: YourAlgorithm, run: Run",
     ),
     "what is no flow": ({"flow": "system.toys:Wander"}, "is no Prefect flow"),
     "an unknown parameter": ({"algorithm": {"sise": 1}}, "did you mean 'size'?"),
@@ -123,25 +131,36 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no cron": ({"schedules": [{"cron": "at noon"}]}, "schedules"),
     "two kinds of schedule": ({"schedules": [{"cron": "* * * * *", "interval": 5}]}, "give one"),
     "no time zone": (
-        {"schedules": [{"cron": "* * * * *", "timezone": "Asia/Tokio"}]}, "did you mean Asia/Tokyo?",
+        {"schedules": [{"cron": "* * * * *", "timezone": "Asia/Tokio"}]},
+        "did you mean Asia/Tokyo?",
     ),
     "a trigger that feeds on commits": (
-        {"triggers": [{"event": "qcsc-loop.iteration.committed"}]}, "would fire at every iteration",
+        {"triggers": [{"event": "qcsc-loop.iteration.committed"}]},
+        "would fire at every iteration",
     ),
     "a trigger that feeds on artifacts": (
-        {"triggers": [{"event": "prefect.artifact.*"}]}, "would fire at every iteration",
+        {"triggers": [{"event": "prefect.artifact.*"}]},
+        "would fire at every iteration",
     ),
     "a trigger that feeds on everything": ({"triggers": [{"event": "*"}]}, "would fire at every"),
     "a trigger that feeds on its own runs": (
-        {"triggers": [{"event": "qcsc-loop.run.converged"}]}, "would include those that this starts",
+        {"triggers": [{"event": "qcsc-loop.run.converged"}]},
+        "would include those that this starts",
     ),
     "a trigger on its own deployment": (
-        {"triggers": [{"event": "qcsc-loop.run.converged",
-                       "labels": {"qcsc-loop.deployment": "wander/bad"}}]},
+        {
+            "triggers": [
+                {
+                    "event": "qcsc-loop.run.converged",
+                    "labels": {"qcsc-loop.deployment": "wander/bad"},
+                }
+            ]
+        },
         "would be started by its own runs",
     ),
     "one run id for every start": (
-        {"schedules": [{"interval": 60}], "run": {"run_id": "same"}}, "would be the same run",
+        {"schedules": [{"interval": 60}], "run": {"run_id": "same"}},
+        "would be the same run",
     ),
     "wall time in a chain": (
         {"run": {"drive": "chain", "stop": [{"type": "wall-time", "seconds": 60}]}},
@@ -149,7 +168,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a pool that is not there": ({"work_pool": "nowhere"}, "there is no work pool 'nowhere'"),
     "job variables without a pool": ({"job_variables": {"env": {}}}, "belong to a work_pool"),
-}  # fmt: skip
+}
 
 
 class TestRefused:
@@ -225,7 +244,9 @@ class TestStarts:
         self, site: Site
     ) -> None:
         site.deploy(
-            name="told", flow=WANDER, algorithm={"says": "hello"},
+            name="told",
+            flow=WANDER,
+            algorithm={"says": "hello"},
             run=TWO,
             triggers=[
                 {
@@ -235,7 +256,7 @@ class TestStarts:
                 },
                 {"event": "lab.asked", "payload": True, "run": {"seed": 4}},
             ],
-        )  # fmt: skip
+        )
         site.line("emit", "lab.calibrated", "--payload", "bits=21", "--payload", "day=7").well()
         site.line("emit", "lab.asked", "--payload", "size=22", "--payload", "goal=1").well()
         told, asked = site.until_run(size=21), site.until_run(size=22)
@@ -249,10 +270,16 @@ class TestStarts:
         self, site: Site, tmp_path: Path
     ) -> None:
         site.deploy(
-            name="file", flow=WANDER, run=TWO,
-            triggers=[{"event": "data.arrived", "algorithm": {"says": "{{ event.payload.path }}",
-                                                              "size": 31}}],
-        )  # fmt: skip
+            name="file",
+            flow=WANDER,
+            run=TWO,
+            triggers=[
+                {
+                    "event": "data.arrived",
+                    "algorithm": {"says": "{{ event.payload.path }}", "size": 31},
+                }
+            ],
+        )
         words = ("watch", "files", tmp_path, "--event", "data.arrived", "--pattern", "*.dat")
         watcher = site.line.start(*words, "--every", "0.1")
         (tmp_path / "a.dat").write_text("one")
@@ -270,12 +297,18 @@ class TestStarts:
 
     def test_another_runs_convergence_starts_one(self, site: Site) -> None:
         site.deploy(
-            name="after", flow=WANDER, run=TWO, algorithm={"size": 41},
-            triggers=[{
-                "event": "qcsc-loop.run.converged", "about": "qcsc-loop.run.source",
-                "run": {"run_id": "after-{{ event.payload.run_id }}"},
-            }],
-        )  # fmt: skip
+            name="after",
+            flow=WANDER,
+            run=TWO,
+            algorithm={"size": 41},
+            triggers=[
+                {
+                    "event": "qcsc-loop.run.converged",
+                    "about": "qcsc-loop.run.source",
+                    "run": {"run_id": "after-{{ event.payload.run_id }}"},
+                }
+            ],
+        )
         words = ("--run-id", "source", "--set", "goal=2")
         site.line("run", "system.toys:Wander", *words).well()
         run = site.until_run(size=41)
@@ -284,29 +317,44 @@ class TestStarts:
 
     def test_a_failed_job_starts_one(self, site: Site) -> None:
         site.deploy(
-            name="repair", flow=WANDER, run=TWO, algorithm={"size": 51},
-            triggers=[{
-                "event": "qcsc-loop.job.finished",
-                "labels": {"qcsc-loop.state": "FAILED", "qcsc-loop.deployment": "chain/fails"},
-                "algorithm": {"says": "job {{ event.payload.job }} of {{ event.payload.run_id }}"},
-            }],
-        )  # fmt: skip
+            name="repair",
+            flow=WANDER,
+            run=TWO,
+            algorithm={"size": 51},
+            triggers=[
+                {
+                    "event": "qcsc-loop.job.finished",
+                    "labels": {"qcsc-loop.state": "FAILED", "qcsc-loop.deployment": "chain/fails"},
+                    "algorithm": {
+                        "says": "job {{ event.payload.job }} of {{ event.payload.run_id }}"
+                    },
+                }
+            ],
+        )
         name = site.deploy(
-            name="fails", flow=CHAIN, run={"run_id": "failing"},
+            name="fails",
+            flow=CHAIN,
+            run={"run_id": "failing"},
             algorithm={"exit_code": 3, "machine": SLURM},
-        )  # fmt: skip
+        )
         site.start(name)
         run = site.until_run(size=51)
         assert run.settings().parameters["says"].endswith("of failing")
 
     def test_a_new_calibration_of_a_backend_starts_one(self, site: Site) -> None:
         site.deploy(
-            name="calibrated", flow=WANDER, run=TWO, algorithm={"size": 61},
-            triggers=[{
-                "event": "backend.calibrated", "about": "backend.ibm_manila",
-                "algorithm": {"says": "{{ event.payload.last_update_date }}"},
-            }],
-        )  # fmt: skip
+            name="calibrated",
+            flow=WANDER,
+            run=TWO,
+            algorithm={"size": 61},
+            triggers=[
+                {
+                    "event": "backend.calibrated",
+                    "about": "backend.ibm_manila",
+                    "algorithm": {"says": "{{ event.payload.last_update_date }}"},
+                }
+            ],
+        )
         with FakeIBMQuantum() as ibm:
             words = ("watch", "backend", "ibm_manila", "--once")
             assert site.line(*words, env=ibm.environment).well().out == ""  # that one is no news

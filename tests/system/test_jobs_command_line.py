@@ -196,9 +196,17 @@ class TestApplyingBlocks:
             ('"normal"', '"normal\\n#SBATCH --x"', ("queue_cpu",)),
             ("num_nodes = 2", "num_nodes = ", ("this is not TOML",)),
         ],
-        ids=["a type", "a field", "a choice", "nothing given", "a number", "a walltime",
-             "a word of two lines", "no TOML"],
-    )  # fmt: skip
+        ids=[
+            "a type",
+            "a field",
+            "a choice",
+            "nothing given",
+            "a number",
+            "a walltime",
+            "a word of two lines",
+            "no TOML",
+        ],
+    )
     def test_a_mistake_is_one_sentence_and_nothing_is_saved(
         self,
         with_server: CommandLine,
@@ -520,8 +528,9 @@ class TestReap:
         left.open()
         assert left.resumed("--no-prefect")["iteration"] == 1
         assert [(job.key.attempt, job.state) for job in jobs(alone, run_id)] == [
-            (0, "CANCELLED"), (1, "COMPLETED"),
-        ]  # fmt: skip
+            (0, "CANCELLED"),
+            (1, "COMPLETED"),
+        ]
 
     def test_it_does_not_change_how_the_run_stands(
         self, alone: CommandLine, run_id: str, tmp_path: Path
@@ -596,9 +605,7 @@ REFUSED = {
     "an unknown partition": Refused(
         ("REJECTED", "invalid partition name"), {"queue_cpu": "nowhere"}, {}
     ),
-    "an unknown account": Refused(
-        ("REJECTED", "Invalid account"), {"project_cpu": "nobody"}, {}
-    ),
+    "an unknown account": Refused(("REJECTED", "Invalid account"), {"project_cpu": "nobody"}, {}),
     "a partition whose nodes are too few": Refused(
         ("REJECTED", "can never start: Partition"),
         {},
@@ -625,7 +632,7 @@ REFUSED = {
     "a setting that the scheduler does not have": Refused(
         ("gfscache", "LLIO", "Nothing was submitted"), {"gfscache": "/vol0004"}, {}, code=2
     ),
-}  # fmt: skip
+}
 
 
 class TestRefused:

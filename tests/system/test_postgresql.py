@@ -56,8 +56,12 @@ def test_a_chain_whose_driver_is_killed_ends_with_the_same_bits(
 ) -> None:
     supervisor, gate = site.supervisor(), tmp_path
     algorithm = {"gate": str(gate), "gates": [2]}
-    run = {"run_id": "chained", "drive": "chain", "max_iterations": 3,
-           "resume": {"times": 5, "delay": 0.0}}  # fmt: skip
+    run = {
+        "run_id": "chained",
+        "drive": "chain",
+        "max_iterations": 3,
+        "resume": {"times": 5, "delay": 0.0},
+    }
     site.start(site.deploy(name="chained", flow=WANDER, run=run, algorithm=algorithm))
     until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
     psutil.Process(site.journal("chained").epochs()[-1].holder.pid).kill()

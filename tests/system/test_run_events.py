@@ -63,7 +63,7 @@ def test_a_run_tells_what_happens_in_order(told: Any) -> None:
     assert [event["event"] for event in found] == [
         *(STARTED, COMMITTED, COMMITTED, COMMITTED, STOPPED),
         *(RESUMED, COMMITTED, COMMITTED, "qcsc-loop.run.converged"),
-    ]  # fmt: skip
+    ]
 
 
 def test_each_says_which_run_and_iteration_it_is_about(told: Any) -> None:

@@ -120,9 +120,16 @@ def key(
 
 def started(line: CommandLine, run_id: str, key: dict[str, Any]) -> Background:
     words = setting(
-        num_qubits=3, shots=20, **{"sampler.type": "ibm-runtime", "sampler.poll_seconds": 0.1,
-        "sampler.settle_seconds": 0.5, "sampler.patience_seconds": 5}, **key
-    )  # fmt: skip
+        num_qubits=3,
+        shots=20,
+        **{
+            "sampler.type": "ibm-runtime",
+            "sampler.poll_seconds": 0.1,
+            "sampler.settle_seconds": 0.5,
+            "sampler.patience_seconds": 5,
+        },
+        **key,
+    )
     return line.start("run", "bitcount", "--run-id", run_id, "--max-iterations", "1", *words)
 
 

@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 from system.command_line import (
-    SCRIPT,
     WANDER,
     Background,
     CommandLine,
     command_line,
     setting,
 )
+from system.interpreter import SCRIPT
 from waiting import alive, until
 
 BOUND_SECONDS = 5.0  # from the signal to the end of the driver and of all its children

@@ -8,15 +8,25 @@ import click
 
 
 @click.command("sqd-compare")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
-              help="A parameter of sqd; repeatable.")  # fmt: skip
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of sqd; repeatable."
+)
 @click.option("--machine", metavar="NAME", help="Where diagonalisations go.")
-@click.option("--arms", default="de,perturb,random,fixed", show_default=True, metavar="LIST",
-              help="The first one is what the others are compared with.")  # fmt: skip
+@click.option(
+    "--arms",
+    default="de,perturb,random,fixed",
+    show_default=True,
+    metavar="LIST",
+    help="The first one is what the others are compared with.",
+)
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, metavar="N")
 @click.option("--iterations", type=click.IntRange(1), default=4, show_default=True, metavar="N")
-@click.option("--store", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Folder that holds all runs.  [default: $QCSC_LOOP_STORE or ~/.qcsc-loop]")  # fmt: skip
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder that holds all runs.  [default: $QCSC_LOOP_STORE or ~/.qcsc-loop]",
+)
 @click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON object.")
 def sqd_compare(
     settings: tuple[str, ...],
@@ -27,7 +37,7 @@ def sqd_compare(
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Run SQD's optimiser and its controls, and tabulate them at one subspace dimension.
+    """Compare SQD's optimiser with its controls at one subspace size.
 
     An interrupted comparison goes on where it was when it is called again.
     """

@@ -86,12 +86,23 @@ def _print(found: Comparison, arms: list[str], iterations: int) -> None:
 
 def _table(rows: list[Row]) -> Table:
     table = plain_table(
-        "arm", "energy (hartree)", "lowest", "highest", "above FCI (mHa)", "strings", "shots",
+        "arm",
+        "energy (hartree)",
+        "lowest",
+        "highest",
+        "above FCI (mHa)",
+        "strings",
+        "shots",
         left={"arm"},
-    )  # fmt: skip
+    )
     for row in rows:
         table.add_row(
-            row.arm, f"{row.median:.6f}", f"{row.lowest:.6f}", f"{row.highest:.6f}",
-            f"{1e3 * row.above_exact:.3f}", f"{row.strings:g}", f"{row.shots:g}",
-        )  # fmt: skip
+            row.arm,
+            f"{row.median:.6f}",
+            f"{row.lowest:.6f}",
+            f"{row.highest:.6f}",
+            f"{1e3 * row.above_exact:.3f}",
+            f"{row.strings:g}",
+            f"{row.shots:g}",
+        )
     return table

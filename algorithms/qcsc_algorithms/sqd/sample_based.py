@@ -324,8 +324,13 @@ def has_settled(energies: NDArray, error: float, tolerance: float, patience: int
 
 def energy_table(method: str, energy: float, references: Energies) -> Table:
     """Energies by method, the highest first, with their distance from the exact one."""
-    known = {"HF": references.hf, "MP2": references.mp2, "CCSD": references.ccsd,
-             "FCI": references.fci, method: energy}  # fmt: skip
+    known = {
+        "HF": references.hf,
+        "MP2": references.mp2,
+        "CCSD": references.ccsd,
+        "FCI": references.fci,
+        method: energy,
+    }
     return [
         {"method": name, "energy (hartree)": value, "above FCI": value - references.fci}
         for name, value in sorted(known.items(), key=lambda item: -item[1])

@@ -54,6 +54,8 @@ async def _start(machine: Machine, ranks: int, folder: Path) -> None:
 
 def _cure(machine: str) -> str:
     if machine != "local":
-        return "look at the job's files while --store names a folder that the nodes see, and at its profiles"
+        return (
+            "look at its profiles, and at the job's files; --store is a folder that the nodes see"
+        )
     launcher = launcher_path(LocalMachine().where, "mpiexec")
     return f"reinstall the MPI beside this Python: pip install --force-reinstall mpich ({launcher})"

@@ -10,7 +10,6 @@ Started through mpi4py, an error on one rank ends all of them.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qcsc_hpc.mpi.world import world
+from qcsc_loop.concurrency.whole_file import write_whole
 
 Rows = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
@@ -126,12 +126,8 @@ def main(arguments: list[str]) -> int:
     if int(counts.sum()) != len(shots):
         print(f"counted {counts.sum()} of {len(shots)} shots", file=sys.stderr)
         return 4
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with write_whole(target) as file:
         np.savez(file, bitstrings=rows, counts=counts)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
     return 0
 
 

@@ -18,15 +18,13 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
-import numpy as np
-
 from qcsc_hpc.mpi.world import world
 from qcsc_loop.concurrency.loading import load_file
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document
+from qcsc_loop.values.encodings import read_in_one, write_in_one
 
-BODY = "document"  # the array with the document's JSON; its own arrays are called a0, a1, …
 PICKLED = "-"
 
 
@@ -60,17 +58,9 @@ def result_codec(function: Callable[..., object]) -> Codec[Any]:
 
 
 def write_document(path: Path, document: Document) -> None:
-    """Keeps a document in one file; the same document gives the same bytes."""
-    arrays: dict[str, Any] = {BODY: np.frombuffer(document.body, np.uint8), **document.arrays}
+    """Keeps a document in one file."""
     with write_whole(path) as file:
-        np.savez(file, **arrays)
-
-
-def read_document(path: Path) -> Document:
-    """What was kept. Raises what reading a bad file raises."""
-    with np.load(path, allow_pickle=False) as found:
-        arrays = {name: found[name] for name in found.files if name != BODY}
-        return Document(found[BODY].tobytes(), arrays)
+        write_in_one(file, document)
 
 
 def write_pickled(path: Path, value: object) -> None:
@@ -108,7 +98,7 @@ def main(arguments: list[str]) -> None:
             write_pickled(target, result)
         return
     function = found(module, name)
-    result = function(*argument_codec(function).decode(read_document(source)))
+    result = function(*argument_codec(function).decode(read_in_one(source)))
     if comm.rank == 0:
         codec = result_codec(function)
         write_document(target, codec.encode(codec.check(result)))

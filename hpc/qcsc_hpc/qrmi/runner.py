@@ -20,6 +20,7 @@ from typing import Any
 
 from qcsc_hpc.script.job_folder import JobFolder
 from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.plain import Json
 
 TASK = "task.json"
 FIRST_SECONDS, LONGEST_SECONDS = 0.5, 10.0  # between two questions
@@ -69,7 +70,7 @@ def _known_task() -> str | None:
     return str(known["id"])
 
 
-def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> str:
+def _started(resource: Any, name: str, asked: Json, circuit: Path) -> str:
     from qiskit import qpy
     from qiskit_ibm_runtime import RuntimeEncoder
 
@@ -96,7 +97,7 @@ def _started(resource: Any, name: str, asked: dict[str, Any], circuit: Path) -> 
     return task
 
 
-def sampler_parameters(circuit: Any, shots: int, options: dict[str, Any]) -> dict[str, Any]:
+def sampler_parameters(circuit: Any, shots: int, options: Json) -> Json:
     """What the service's sampler program is given, for its own encoder."""
     return {
         "pubs": [[circuit, None, shots]],

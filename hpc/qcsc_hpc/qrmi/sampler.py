@@ -21,6 +21,7 @@ from qcsc_loop.jobs.payload import SUBMISSION, read_facts
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.parameters.resource import BlockName
 from qcsc_loop.parameters.saved_blocks import load_settings
+from qcsc_loop.plain import Json
 from qcsc_loop.sampling.compiling import (
     PassManagerReference,
     bare,
@@ -29,6 +30,7 @@ from qcsc_loop.sampling.compiling import (
     compiling_seed,
 )
 from qcsc_loop.sampling.fake_backends import fake_backend
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.result_files import RESULT, load_bits, save_result
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -64,7 +66,7 @@ class QRMISampler(Sampler):
     target: str = ""
     optimization_level: int = Field(default=1, ge=0, le=3)
     pass_manager: str = PassManagerReference
-    options: dict[str, Any] = {}
+    options: Json = {}
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
         step, machine = current_step(), await self._machine()
@@ -146,7 +148,7 @@ class QRMISampler(Sampler):
             save_result(folder, json.loads(text, cls=RuntimeDecoder)[0])
         bits, widths = load_bits(folder, shots)
         facts = read_facts(folder) if self.runner == "own" else {}
-        provenance = {"source": self.type, "settings": self.model_dump(mode="json"), **facts}
+        provenance = sample_provenance(self, facts)
         return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)
 
 

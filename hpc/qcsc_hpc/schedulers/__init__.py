@@ -1,4 +1,4 @@
-"""Batch systems, each a class of pure functions; others join by the entry point `qcsc_hpc.schedulers`."""
+"""Batch systems, each a class of pure functions; others join by an entry point."""
 
 from __future__ import annotations
 

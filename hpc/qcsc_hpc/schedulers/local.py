@@ -25,18 +25,25 @@ class Local(Dialect):
     writes_output: ClassVar[bool] = True
     honoured: ClassVar[frozenset[str]] = frozenset({"walltime"})  # the driver ends it
     refused: ClassVar[Mapping[str, str]] = {
-        "queue_cpu": _NO_QUEUE, "queue_gpu": _NO_QUEUE,
-        "project_cpu": _NO_QUEUE, "project_gpu": _NO_QUEUE, "project_directive": _NO_QUEUE,
+        "queue_cpu": _NO_QUEUE,
+        "queue_gpu": _NO_QUEUE,
+        "project_cpu": _NO_QUEUE,
+        "project_gpu": _NO_QUEUE,
+        "project_directive": _NO_QUEUE,
         "qpu": "no QPU belongs to this machine; take a scheduler that has one",
-        "resources": _NO_SHARE, "reservation": _NO_QUEUE, "constraint": _NO_QUEUE,
+        "resources": _NO_SHARE,
+        "reservation": _NO_QUEUE,
+        "constraint": _NO_QUEUE,
         "history_flag": "it is a setting for PBS; leave it out",
         "extra_directives": "this machine reads no directives",
         "gfscache": "this machine has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
         "num_nodes": "this machine is one node; give the ranks as mpiprocs",
-        "memory": _NO_SHARE, "gpus_per_node": _NO_SHARE, "exclusive": _NO_SHARE,
+        "memory": _NO_SHARE,
+        "gpus_per_node": _NO_SHARE,
+        "exclusive": _NO_SHARE,
         "queue_timeout": _NO_QUEUE,
-    }  # fmt: skip
+    }
 
     @property
     def before_launcher(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
@@ -17,24 +17,37 @@ from qcsc_hpc.schedulers.scheduler import (
     Status,
 )
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
+from qcsc_loop.plain import Json
 
 _S = JobState
 # qstat(1B), "Job States"; F is read from substate and Exit_status
 _STATES = {
-    "Q": _S.PENDING, "H": _S.PENDING, "W": _S.PENDING, "T": _S.PENDING, "M": _S.PENDING,
-    "B": _S.RUNNING, "R": _S.RUNNING, "S": _S.RUNNING, "U": _S.RUNNING, "E": _S.ENDING,
+    "Q": _S.PENDING,
+    "H": _S.PENDING,
+    "W": _S.PENDING,
+    "T": _S.PENDING,
+    "M": _S.PENDING,
+    "B": _S.RUNNING,
+    "R": _S.RUNNING,
+    "S": _S.RUNNING,
+    "U": _S.RUNNING,
+    "E": _S.ENDING,
     "X": _S.ENDING,
-}  # fmt: skip
+}
 _ENDED_WELL = (
     92  # substate: finished; 91 is terminated, 93 failed (Reference Guide, "Job Substates")
 )
 _RERUN = range(60, 64)  # substates of a job that is cleared away to be queued again (the same)
 # Exit_status below 0 is PBS's own word (OpenPBS, src/include/job.h)
 _OWN_WORDS = {
-    -29: _S.TIMEOUT, -28: _S.TIMEOUT,  # walltime, CPU time
-    -27: _S.OUT_OF_MEMORY, -26: _S.OUT_OF_MEMORY,  # memory, virtual memory
-    -20: _S.NODE_FAIL, -14: _S.NODE_FAIL, -4: _S.NODE_FAIL,  # a MOM failed, or was started anew
-}  # fmt: skip
+    -29: _S.TIMEOUT,
+    -28: _S.TIMEOUT,  # walltime, CPU time
+    -27: _S.OUT_OF_MEMORY,
+    -26: _S.OUT_OF_MEMORY,  # memory, virtual memory
+    -20: _S.NODE_FAIL,
+    -14: _S.NODE_FAIL,
+    -4: _S.NODE_FAIL,  # a MOM failed, or was started anew
+}
 _KILLED = 256  # added to a signal's number
 
 _UNKNOWN, _FINISHED = 153, 35  # exit codes of qstat and qdel
@@ -51,11 +64,24 @@ class PBS(Scheduler):
     title: ClassVar[str] = "PBS"
     prefix: ClassVar[str] = "#PBS"
     own_id: ClassVar[str] = '"$PBS_JOBID"'
-    honoured: ClassVar[frozenset[str]] = frozenset({
-        "queue_cpu", "queue_gpu", "project_cpu", "project_gpu", "qpu", "num_nodes", "walltime",
-        "extra_directives", "resources", "exclusive", "queue_timeout", "memory",
-        "gpus_per_node", "history_flag",
-    })  # fmt: skip
+    honoured: ClassVar[frozenset[str]] = frozenset(
+        {
+            "queue_cpu",
+            "queue_gpu",
+            "project_cpu",
+            "project_gpu",
+            "qpu",
+            "num_nodes",
+            "walltime",
+            "extra_directives",
+            "resources",
+            "exclusive",
+            "queue_timeout",
+            "memory",
+            "gpus_per_node",
+            "history_flag",
+        }
+    )
     refused: ClassVar[Mapping[str, str]] = {
         "gfscache": "PBS has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
@@ -68,8 +94,12 @@ class PBS(Scheduler):
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how
         project = (where.project_directive or "-A {project}").format(project=where.project(how))
-        chunk = [str(how.num_nodes), f"ncpus={how.mpiprocs * how.ompthreads}",
-                 f"mpiprocs={how.mpiprocs}", f"ompthreads={how.ompthreads}"]  # fmt: skip
+        chunk = [
+            str(how.num_nodes),
+            f"ncpus={how.mpiprocs * how.ompthreads}",
+            f"mpiprocs={how.mpiprocs}",
+            f"ompthreads={how.ompthreads}",
+        ]
         chunk += [f"mem={how.memory}B"] if how.memory else []
         chunk += [f"ngpus={how.gpus_per_node}"] if how.gpus_per_node else []
         chunk += where.resources
@@ -77,10 +107,11 @@ class PBS(Scheduler):
         lines = [
             f"-N {job.job_name}",
             # PBS would keep the output to itself until the end: the script writes its own
-            "-j oe", "-o /dev/null",
+            "-j oe",
+            "-o /dev/null",
             f"-l select={':'.join(chunk)}",
             f"-l place={place}",
-        ]  # fmt: skip
+        ]
         optional = {
             f"-q {where.queue(how)}": where.queue(how),
             project: where.project(how),
@@ -136,17 +167,17 @@ def _number(job_id: str) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _jobs(answer: Answer) -> dict[str, dict[str, Any]]:
+def _jobs(answer: Answer) -> dict[str, Json]:
     try:
         # a value with a control character is written as it stands
         found = json.loads(answer.out, strict=False)
-        jobs: dict[str, dict[str, Any]] = found.get("Jobs", {})
+        jobs: dict[str, Json] = found.get("Jobs", {})
         return dict(jobs.items())
     except (ValueError, AttributeError) as error:
         raise NotUnderstood(f"its JSON is cut off or damaged ({error})") from error
 
 
-def _status(job: dict[str, Any]) -> Status:
+def _status(job: Json) -> Status:
     letter, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
     if letter != "F":
         if letter not in _STATES:
@@ -173,7 +204,7 @@ def _final(substate: int, code: int | None) -> JobState:
     return JobState.CANCELLED if substate == 91 else JobState.FAILED
 
 
-def _metrics(job: dict[str, Any], *, ended: bool) -> JobMetrics:
+def _metrics(job: Json, *, ended: bool) -> JobMetrics:
     used, asked = job.get("resources_used", {}), job.get("Resource_List", {})
     started = _time(job.get("stime"))
     run = _span(used.get("walltime"))

@@ -1,4 +1,7 @@
-"""PJM, the job manager of Fugaku: pjsub, pjstat, pjdel (Fujitsu, "Job Operation Software End-user's Guide")."""
+"""PJM, the job manager of Fugaku: pjsub, pjstat, pjdel.
+
+Fujitsu, "Job Operation Software End-user's Guide".
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,38 @@ from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
 _S = JobState
 _STATES = {
-    "ACC": _S.PENDING, "QUE": _S.PENDING, "HLD": _S.PENDING, "RNA": _S.PENDING, "RNP": _S.PENDING,
-    "RUN": _S.RUNNING, "SPP": _S.RUNNING, "SPD": _S.RUNNING, "RSM": _S.RUNNING,
-    "RNE": _S.ENDING, "RNO": _S.ENDING,
-    "EXT": _S.COMPLETED, "CCL": _S.CANCELLED, "RJT": _S.REJECTED, "ERR": _S.FAILED,
-}  # fmt: skip
+    "ACC": _S.PENDING,
+    "QUE": _S.PENDING,
+    "HLD": _S.PENDING,
+    "RNA": _S.PENDING,
+    "RNP": _S.PENDING,
+    "RUN": _S.RUNNING,
+    "SPP": _S.RUNNING,
+    "SPD": _S.RUNNING,
+    "RSM": _S.RUNNING,
+    "RNE": _S.ENDING,
+    "RNO": _S.ENDING,
+    "EXT": _S.COMPLETED,
+    "CCL": _S.CANCELLED,
+    "RJT": _S.REJECTED,
+    "ERR": _S.FAILED,
+}
 # PJM codes, the column PC (Fugaku Users Guide 5.16.1): what ended a job that did not end by itself
 _CODES = {
-    "1": _S.CANCELLED, "2": _S.REJECTED, "3": _S.REJECTED, "7": _S.TIMEOUT, "8": _S.CANCELLED,
-    "10": _S.TIMEOUT, "11": _S.TIMEOUT, "12": _S.OUT_OF_MEMORY, "18": _S.PREEMPTED,
-    "20": _S.NODE_FAIL, "25": _S.NODE_FAIL, "22": _S.NODE_FAIL, "23": _S.OUT_OF_MEMORY,
-}  # fmt: skip
+    "1": _S.CANCELLED,
+    "2": _S.REJECTED,
+    "3": _S.REJECTED,
+    "7": _S.TIMEOUT,
+    "8": _S.CANCELLED,
+    "10": _S.TIMEOUT,
+    "11": _S.TIMEOUT,
+    "12": _S.OUT_OF_MEMORY,
+    "18": _S.PREEMPTED,
+    "20": _S.NODE_FAIL,
+    "25": _S.NODE_FAIL,
+    "22": _S.NODE_FAIL,
+    "23": _S.OUT_OF_MEMORY,
+}
 
 NAME_SHOWN = 10
 _NEEDED = {"JOB_ID", "JOB_NAME", "ST", "EC", "PC", "SN", "REASON"}
@@ -40,11 +64,23 @@ class PJM(Scheduler):
     prefix: ClassVar[str] = "#PJM"
     own_id: ClassVar[str] = '"$PJM_JOBID"'
     # its own launcher is told the ranks of a node by --mpi
-    honoured: ClassVar[frozenset[str]] = frozenset({
-        "queue_cpu", "queue_gpu", "project_cpu", "project_gpu", "qpu", "num_nodes", "walltime",
-        "extra_directives", "resources", "exclusive", "queue_timeout", "gfscache",
-        "mpi_options_for_pjm",
-    })  # fmt: skip
+    honoured: ClassVar[frozenset[str]] = frozenset(
+        {
+            "queue_cpu",
+            "queue_gpu",
+            "project_cpu",
+            "project_gpu",
+            "qpu",
+            "num_nodes",
+            "walltime",
+            "extra_directives",
+            "resources",
+            "exclusive",
+            "queue_timeout",
+            "gfscache",
+            "mpi_options_for_pjm",
+        }
+    )
     refused: ClassVar[Mapping[str, str]] = {
         "memory": "PJM gives whole nodes; leave it out, or give node-mem=… as one of the resources",
         "gpus_per_node": "PJM has no GPUs to ask for; leave it out",
@@ -60,10 +96,11 @@ class PJM(Scheduler):
         lines = [
             f"--name {_short(job.job_name)}",
             # its own files would appear at the end: the script writes its own
-            "-j", "-o /dev/null",
+            "-j",
+            "-o /dev/null",
             f'-L "node={how.num_nodes}"',
             f'--mpi "{",".join(mpi)}"',
-        ]  # fmt: skip
+        ]
         optional = {
             f'-L "rscgrp={where.queue(how)}"': where.queue(how),
             project: where.project(how),

@@ -18,13 +18,34 @@ LauncherWords = Callable[[ExecutionProfile], list[str]]
 HYDRA_PER_NODE = {"mpiexec": "-ppn", "mpiexec.hydra": "-ppn"}
 
 # settings that every machine honours, for the script and the site do it, not the scheduler
-EVERYWHERE = frozenset({
-    "profile_name", "command_name", "resource_class", "mpiprocs", "ompthreads", "launcher",
-    "mpi_options", "modules", "pre_commands", "environments", "run_timeout", "resubmit",
-    "preset", "scheduler", "executable_map", "spack_setup", "spack_modules", "poll_seconds",
-    "command_timeout", "settle_seconds", "patience_seconds", "lost_seconds",
-    "project_directive", "qpu_directive",  # only say how another one is asked for
-})  # fmt: skip
+EVERYWHERE = frozenset(
+    {
+        "profile_name",
+        "command_name",
+        "resource_class",
+        "mpiprocs",
+        "ompthreads",
+        "launcher",
+        "mpi_options",
+        "modules",
+        "pre_commands",
+        "environments",
+        "run_timeout",
+        "resubmit",
+        "preset",
+        "scheduler",
+        "executable_map",
+        "spack_setup",
+        "spack_modules",
+        "poll_seconds",
+        "command_timeout",
+        "settle_seconds",
+        "patience_seconds",
+        "lost_seconds",
+        "project_directive",
+        "qpu_directive",  # only say how another one is asked for
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,31 @@ from qcsc_loop.jobs.outcome import JobMetrics, JobState
 _S = JobState
 # squeue(1) and sacct(1), JOB STATE CODES; requeued and suspended jobs come back
 _STATES = {
-    "PENDING": _S.PENDING, "CONFIGURING": _S.PENDING, "REQUEUED": _S.PENDING,
-    "REQUEUE_FED": _S.PENDING, "REQUEUE_HOLD": _S.PENDING, "SPECIAL_EXIT": _S.PENDING,
-    "RESV_DEL_HOLD": _S.PENDING, "REVOKED": _S.CANCELLED,
-    "RUNNING": _S.RUNNING, "SUSPENDED": _S.RUNNING, "STOPPED": _S.RUNNING,
-    "RESIZING": _S.RUNNING, "SIGNALING": _S.RUNNING,
-    "COMPLETING": _S.ENDING, "STAGE_OUT": _S.ENDING,
-    "COMPLETED": _S.COMPLETED, "FAILED": _S.FAILED, "TIMEOUT": _S.TIMEOUT,
-    "DEADLINE": _S.TIMEOUT, "OUT_OF_MEMORY": _S.OUT_OF_MEMORY, "NODE_FAIL": _S.NODE_FAIL,
-    "BOOT_FAIL": _S.NODE_FAIL, "PREEMPTED": _S.PREEMPTED, "CANCELLED": _S.CANCELLED,
-}  # fmt: skip
+    "PENDING": _S.PENDING,
+    "CONFIGURING": _S.PENDING,
+    "REQUEUED": _S.PENDING,
+    "REQUEUE_FED": _S.PENDING,
+    "REQUEUE_HOLD": _S.PENDING,
+    "SPECIAL_EXIT": _S.PENDING,
+    "RESV_DEL_HOLD": _S.PENDING,
+    "REVOKED": _S.CANCELLED,
+    "RUNNING": _S.RUNNING,
+    "SUSPENDED": _S.RUNNING,
+    "STOPPED": _S.RUNNING,
+    "RESIZING": _S.RUNNING,
+    "SIGNALING": _S.RUNNING,
+    "COMPLETING": _S.ENDING,
+    "STAGE_OUT": _S.ENDING,
+    "COMPLETED": _S.COMPLETED,
+    "FAILED": _S.FAILED,
+    "TIMEOUT": _S.TIMEOUT,
+    "DEADLINE": _S.TIMEOUT,
+    "OUT_OF_MEMORY": _S.OUT_OF_MEMORY,
+    "NODE_FAIL": _S.NODE_FAIL,
+    "BOOT_FAIL": _S.NODE_FAIL,
+    "PREEMPTED": _S.PREEMPTED,
+    "CANCELLED": _S.CANCELLED,
+}
 
 # sbatch(1), "JOB REASON CODES": those that no waiting cures
 _NEVER = re.compile(
@@ -43,18 +58,37 @@ _NEVER = re.compile(
 )
 
 _OF_THE_CONTROLLER = (
-    "unable to contact slurm controller", "socket timed out", "connection refused",
-    "connect failure", "slurm temporarily", "unexpected message received", "resource temporarily",
-    "transport endpoint", "zero bytes were transmitted", "not responding", "in standby",
-    "slurmdbd", "munge", "authentication",
-)  # fmt: skip
+    "unable to contact slurm controller",
+    "socket timed out",
+    "connection refused",
+    "connect failure",
+    "slurm temporarily",
+    "unexpected message received",
+    "resource temporarily",
+    "transport endpoint",
+    "zero bytes were transmitted",
+    "not responding",
+    "in standby",
+    "slurmdbd",
+    "munge",
+    "authentication",
+)
 
 _KILLED_FOR_MEMORY = ("memory limit", "oom-kill", "oom_kill")
 
 _COLUMNS = (
-    "JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NumNodes", "NumCPUs",
-    "Name", "RestartCnt", "Reason",
-)  # fmt: skip
+    "JobID",
+    "State",
+    "exit_code",
+    "SubmitTime",
+    "StartTime",
+    "EndTime",
+    "NumNodes",
+    "NumCPUs",
+    "Name",
+    "RestartCnt",
+    "Reason",
+)
 _ACCOUNTED = "JobID,State,ExitCode,Submit,Start,End,NNodes,NCPUS,JobName"
 _MEASURED = "JobID,Submit,Start,End,NNodes,NCPUS,MaxRSS"
 _FIRST_DAY = "--starttime=now-30days"  # sacct looks at today only
@@ -69,11 +103,25 @@ class Slurm(Scheduler):
     own_id: ClassVar[str] = '"$SLURM_JOB_ID"'
     own_restarts: ClassVar[str] = '"${SLURM_RESTART_COUNT:-0}"'
     writes_output: ClassVar[bool] = True
-    honoured: ClassVar[frozenset[str]] = frozenset({
-        "queue_cpu", "queue_gpu", "project_cpu", "project_gpu", "qpu", "num_nodes", "walltime",
-        "extra_directives", "resources", "exclusive", "queue_timeout", "memory",
-        "gpus_per_node", "reservation", "constraint",
-    })  # fmt: skip
+    honoured: ClassVar[frozenset[str]] = frozenset(
+        {
+            "queue_cpu",
+            "queue_gpu",
+            "project_cpu",
+            "project_gpu",
+            "qpu",
+            "num_nodes",
+            "walltime",
+            "extra_directives",
+            "resources",
+            "exclusive",
+            "queue_timeout",
+            "memory",
+            "gpus_per_node",
+            "reservation",
+            "constraint",
+        }
+    )
     refused: ClassVar[Mapping[str, str]] = {
         "history_flag": "it is a setting for PBS; leave it out",
         "gfscache": "Slurm has no LLIO cache; leave it out",
@@ -127,9 +175,14 @@ class Slurm(Scheduler):
     def status(self, ids: Sequence[str]) -> Argv:
         columns = ",".join(f"{name}:|" for name in _COLUMNS)
         return [
-            "env", "SLURM_TIME_FORMAT=%s",
-            "squeue", "--states=all", "--noheader", f"--jobs={','.join(ids)}", f"--Format={columns}",
-        ]  # fmt: skip
+            "env",
+            "SLURM_TIME_FORMAT=%s",
+            "squeue",
+            "--states=all",
+            "--noheader",
+            f"--jobs={','.join(ids)}",
+            f"--Format={columns}",
+        ]
 
     def statuses(self, answer: Answer) -> dict[str, Status]:
         if answer.code != 0:
@@ -140,10 +193,16 @@ class Slurm(Scheduler):
 
     def history(self, ids: Sequence[str]) -> Argv | None:
         return [
-            "env", "SLURM_TIME_FORMAT=%s",
-            "sacct", "-X", "--noheader", "--parsable2", f"--jobs={','.join(ids)}", _FIRST_DAY,
+            "env",
+            "SLURM_TIME_FORMAT=%s",
+            "sacct",
+            "-X",
+            "--noheader",
+            "--parsable2",
+            f"--jobs={','.join(ids)}",
+            _FIRST_DAY,
             f"--format={_ACCOUNTED}",
-        ]  # fmt: skip
+        ]
 
     def histories(self, answer: Answer) -> dict[str, Status]:
         if answer.code != 0 and _no_accounting(answer):
@@ -155,10 +214,23 @@ class Slurm(Scheduler):
     def find(self, job_name: str) -> list[Argv]:
         """Both: squeue forgets old jobs, and sacct does not know the name of a very new one."""
         return [
-            ["squeue", "--states=all", "--noheader", f"--name={job_name}", "--Format=JobID:|,Name:|"],
-            ["sacct", "-X", "--noheader", "--parsable2", f"--name={job_name}", _FIRST_DAY,
-             "--format=JobID,JobName"],
-        ]  # fmt: skip
+            [
+                "squeue",
+                "--states=all",
+                "--noheader",
+                f"--name={job_name}",
+                "--Format=JobID:|,Name:|",
+            ],
+            [
+                "sacct",
+                "-X",
+                "--noheader",
+                "--parsable2",
+                f"--name={job_name}",
+                _FIRST_DAY,
+                "--format=JobID,JobName",
+            ],
+        ]
 
     def found(self, answer: Answer, job_name: str) -> list[str]:
         if answer.code != 0 and answer.argv[0] == "sacct" and _no_accounting(answer):
@@ -176,10 +248,15 @@ class Slurm(Scheduler):
 
     def measure(self, ids: Sequence[str]) -> Argv | None:
         return [
-            "env", "SLURM_TIME_FORMAT=%s",
-            "sacct", "--noheader", "--parsable2", f"--jobs={','.join(ids)}", _FIRST_DAY,
+            "env",
+            "SLURM_TIME_FORMAT=%s",
+            "sacct",
+            "--noheader",
+            "--parsable2",
+            f"--jobs={','.join(ids)}",
+            _FIRST_DAY,
             f"--format={_MEASURED}",
-        ]  # fmt: skip
+        ]
 
     def measured(self, answer: Answer) -> dict[str, JobMetrics]:
         if answer.code != 0 and _no_accounting(answer):  # nothing more will ever be known
@@ -191,9 +268,12 @@ class Slurm(Scheduler):
             whole, _, step = job_id.partition(".")
             if not step:
                 found[whole] = JobMetrics(
-                    submitted=_time(submit), started=_time(start), ended=_time(end),
-                    nodes=_number(nodes), cpus=_number(cpus),
-                )  # fmt: skip
+                    submitted=_time(submit),
+                    started=_time(start),
+                    ended=_time(end),
+                    nodes=_number(nodes),
+                    cpus=_number(cpus),
+                )
             elif whole in found and (size := _bytes(rss)) is not None:
                 largest = max(size, found[whole].max_rss_bytes or 0)
                 found[whole] = found[whole].model_copy(update={"max_rss_bytes": largest})

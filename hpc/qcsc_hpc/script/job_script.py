@@ -100,7 +100,8 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield "began=$(date +%s.%N)"
     yield "finish() {"
     yield (
-        '  printf \'{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","started":%s,"ended":%s}\\n\' '
+        '  printf \'{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s",'
+        '"started":%s,"ended":%s}\\n\' '
         f'"$me" {dialect.own_restarts} "$1" "${{2-}}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"'
     )
     yield '  mv -f "$folder/.exit.$me" "$folder/exit.json"'

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers import scheduler_for, scheduler_named
-from qcsc_hpc.schedulers.scheduler import NotUnderstood, Scheduler
+from qcsc_hpc.schedulers.scheduler import NotUnderstood
 from qcsc_hpc.script.job_folder import CLOSED, JobFolder
+from qcsc_hpc.sites.cancelling import cancel_job
 from qcsc_hpc.sites.commands import Commands, program_path
-from qcsc_hpc.sites.following import Followed, Watch
+from qcsc_hpc.sites.following import GLANCE_SECONDS, Followed, Watch
+from qcsc_hpc.sites.limits import reason_to_cancel
+from qcsc_hpc.sites.runtime import Runtime
 from qcsc_hpc.sites.verdict import Sighting, reach_verdict
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
 from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
@@ -27,21 +25,7 @@ from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
 
-GLANCE_SECONDS = 0.5  # between looks at the clock, for limits and graces
-CANCEL_PAUSE_SECONDS = 1.0
-CANCEL_SECONDS = 60.0  # for a cancelled job to leave its nodes
-
-
-@dataclass(frozen=True)
-class _Runtime:
-    """What one site has in one event loop: all its jobs share it."""
-
-    scheduler: Scheduler
-    commands: Commands
-    watch: Watch
-
-
-_runtimes: RunVar[dict[str, _Runtime]] = RunVar("qcsc_hpc_runtimes")
+_runtimes: RunVar[dict[str, Runtime]] = RunVar("qcsc_hpc_runtimes")
 
 
 class BatchSite(JobSite):
@@ -99,7 +83,7 @@ class BatchSite(JobSite):
             return owner
         for question in runtime.scheduler.find(name):
             answer = await runtime.commands.ask(question)
-            with self._reading():
+            with runtime.reading():
                 if ids := runtime.scheduler.found(answer, name):
                     return ids[0]
         return None
@@ -107,25 +91,27 @@ class BatchSite(JobSite):
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
         watch = self._runtime().watch
         async with watch.following(job, waiting.output, waiting.trouble) as followed:
-            outcome = await self._followed(followed, waiting)
+            outcome = await self._wait_for_outcome(followed, waiting)
             return outcome.model_copy(
                 update={"tail": await to_thread.run_sync(followed.folder.tail)}
             )
 
-    async def _followed(self, followed: Followed, waiting: Waiting) -> JobOutcome:
+    async def _wait_for_outcome(self, followed: Followed, waiting: Waiting) -> JobOutcome:
         told = (JobState.PENDING, "")  # which its submission said
         while True:
             seen = await followed.look(GLANCE_SECONDS)
             if seen is None:
                 continue
-            if (outcome := await self._verdict(followed, seen)) is not None:
+            if (outcome := await self._reach_verdict(followed, seen)) is not None:
                 return outcome
             if seen.status is None:
                 continue
             if (now := (seen.status.state, seen.status.reason)) != told:
                 waiting.tell(*now)
                 told = now
-            if (limit := self._beyond(seen, waiting)) is not None:
+            scheduler = self._runtime().scheduler
+            limit = reason_to_cancel(seen.status, scheduler, self.where, waiting)
+            if limit is not None:
                 waiting.check()
                 try:
                     ended = await self.cancel(followed.job)
@@ -138,14 +124,16 @@ class BatchSite(JobSite):
                     return ended
                 return limit.model_copy(update={"metrics": ended.metrics})
 
-    async def _verdict(self, followed: Followed, seen: Sighting) -> JobOutcome | None:
+    async def _reach_verdict(self, followed: Followed, seen: Sighting) -> JobOutcome | None:
         scheduler = self._runtime().scheduler
         if seen.status is not None and seen.status.state is JobState.FAILED:
             tail = await to_thread.run_sync(followed.folder.tail)
             seen = Sighting(
                 scheduler.in_the_light_of(seen.status, tail),
-                seen.record, seen.unknown_seconds, seen.final_seconds,
-            )  # fmt: skip
+                seen.record,
+                seen.unknown_seconds,
+                seen.final_seconds,
+            )
         outcome = reach_verdict(seen, self.where.lost_seconds)
         if outcome is None:
             return None
@@ -156,67 +144,14 @@ class BatchSite(JobSite):
                 raise AnotherJobRuns(owner)
         return outcome
 
-    def _beyond(self, seen: Sighting, waiting: Waiting) -> JobOutcome | None:
-        """The outcome of a job that is to be cancelled now."""
-        status = seen.status
-        assert status is not None
-        now = datetime.now(UTC)
-        if self._runtime().scheduler.never_starts(status):
-            where = self.where
-            queue = where.queue_cpu or where.queue_gpu or "the default queue"
-            why = (
-                f"it was accepted, but can never start: {status.reason}; look at nodes, memory and "
-                f"walltime, and at what {queue} allows"
-            )
-            return JobOutcome(state=JobState.REJECTED, reason=why)
-        if status.state is JobState.PENDING:
-            since, limit, what = status.metrics.submitted, waiting.queue_seconds, "waited"
-        else:
-            since, limit, what = status.metrics.started, waiting.run_seconds, "ran"
-        if since is None or limit is None or (now - since).total_seconds() < limit:
-            return None
-        why = f"it {what} longer than {limit:g} s and was cancelled"
-        return JobOutcome(state=JobState.TIMEOUT, reason=why)
-
     async def cancel(self, job: PlacedJob) -> JobOutcome:
         runtime = self._runtime()
         await to_thread.run_sync(JobFolder(job.folder).cancel)
         owner = await to_thread.run_sync(JobFolder(job.folder).close)
-        ended = await self._cancelled(runtime, job)
+        ended = await cancel_job(runtime, job)
         if owner is not None and owner != job.job_id:
             raise AnotherJobRuns(owner)
         return ended
-
-    async def _cancelled(self, runtime: _Runtime, job: PlacedJob) -> JobOutcome:
-        await self._told_to_end(runtime, job.job_id)
-        with anyio.move_on_after(CANCEL_SECONDS):
-            async with runtime.watch.following(job, _unheard, _unheard) as followed:
-                return await self._ended(followed)
-        why = f"job {job.job_id} was cancelled and is not over after {CANCEL_SECONDS:g} s"
-        raise SiteUnreachable(self.title, why)
-
-    async def _told_to_end(self, runtime: _Runtime, job_id: str) -> None:
-        """Repeats the cancelling command: an answer that was lost must not leave the job running."""
-        end = time.monotonic() + CANCEL_SECONDS
-        while True:
-            try:
-                answer = await runtime.commands.ask(runtime.scheduler.cancel(job_id))
-                with self._reading():
-                    return runtime.scheduler.cancelled(answer)
-            except SiteUnreachable:
-                if time.monotonic() > end:
-                    raise
-            await anyio.sleep(CANCEL_PAUSE_SECONDS)
-
-    async def _ended(self, followed: Followed) -> JobOutcome:
-        while True:
-            seen = await followed.look(GLANCE_SECONDS)
-            if seen is None:
-                continue
-            if seen.status is None and seen.record is None:
-                return JobOutcome(state=JobState.CANCELLED, reason="the scheduler does not know it")
-            if (outcome := reach_verdict(seen, self.where.lost_seconds)) is not None:
-                return outcome
 
     @property
     def fences(self) -> bool:
@@ -231,24 +166,15 @@ class BatchSite(JobSite):
         if question is None:
             return {}
         answer = await runtime.commands.ask(question, kind="measure")
-        with self._reading():
+        with runtime.reading():
             return runtime.scheduler.measured(answer)
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except NotUnderstood as error:
-            raise SiteUnreachable(self.title, str(error)) from error
-
-    def _runtime(self) -> _Runtime:
+    def _runtime(self) -> Runtime:
         known, name = of_this_loop(_runtimes), self.model_dump_json()
         if name not in known:
             scheduler = scheduler_for(self.where)
             commands = Commands(self.title, self.where.command_timeout, scheduler.passed)
-            known[name] = _Runtime(scheduler, commands, Watch(scheduler, commands))
+            watch = Watch(scheduler, commands)
+            lost_seconds = self.where.lost_seconds
+            known[name] = Runtime(self.title, lost_seconds, scheduler, commands, watch)
         return known[name]
-
-
-def _unheard(_text: str) -> None:
-    pass

@@ -32,6 +32,7 @@ MANY = 4
 CLEARING_SECONDS = 0.05  # from a script's end until the scheduler has heard of it
 LOOK_SECONDS = 0.02  # between looks at a young job's folder; later a fiftieth of its age
 LONGEST_LOOK_SECONDS = 1.0
+GLANCE_SECONDS = 0.5  # between looks at the clock, for limits and graces
 LOG_BYTES = 64 * 1024  # shown of a log at one look
 IDS_A_QUESTION = 200
 
@@ -85,7 +86,7 @@ class Followed:
 
     # for the watch
 
-    def told(self, status: Status | None, longest: float) -> None:
+    def note_status(self, status: Status | None, longest: float) -> None:
         now = time.monotonic()
         before = self.status.state if self.status else None
         if status is None:
@@ -111,7 +112,7 @@ class Followed:
         since = self.unknown_since or self.final_since or self.changed
         return min(max(FIRST_ASK_SECONDS, (now - since) / 4), longest)
 
-    def found(self, record: ExitRecord | None, text: str, position: int) -> None:
+    def note_folder(self, record: ExitRecord | None, text: str, position: int) -> None:
         now = time.monotonic()
         if text:
             self.output(text)
@@ -183,7 +184,7 @@ class Watch:
         seen = await to_thread.run_sync(_looked_at, [(f.folder, f.log_position) for f in some])
         for followed, (record, text, position) in zip(some, seen, strict=True):
             own = record if record is not None and record.job == followed.job.job_id else None
-            followed.found(own, text, position)
+            followed.note_folder(own, text, position)
 
     async def _ask(self) -> None:
         longest = self._scheduler.where.poll_seconds
@@ -206,7 +207,7 @@ class Watch:
         if over:
             await self._look_at(over)
         for followed in asked:
-            followed.told(statuses.get(followed.job.job_id), longest)
+            followed.note_status(statuses.get(followed.job.job_id), longest)
 
     async def _statuses(self, ids: list[str]) -> dict[str, Status]:
         found: dict[str, Status] = {}

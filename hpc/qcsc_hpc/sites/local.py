@@ -71,7 +71,7 @@ class LocalSite(JobSite):
         folder = JobFolder(job.folder)
         started = time.time()
         with anyio.move_on_after(waiting.run_seconds) as limit:
-            await self._ended(job, folder, waiting)
+            await self._wait_for_end(job, folder, waiting)
         if limit.cancelled_caught:
             await self._end(job)
             why = f"it ran longer than {waiting.run_seconds:g} s and was killed"
@@ -85,7 +85,7 @@ class LocalSite(JobSite):
         metrics = JobMetrics(submitted=begun, started=begun, ended=over)
         return outcome.model_copy(update={"tail": folder.tail(), "metrics": metrics})
 
-    async def _ended(self, job: PlacedJob, folder: JobFolder, waiting: Waiting) -> None:
+    async def _wait_for_end(self, job: PlacedJob, folder: JobFolder, waiting: Waiting) -> None:
         process, position = of_this_loop(_children).get(job.job_id), 0
         over = False
         while not over:

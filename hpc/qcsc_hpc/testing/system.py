@@ -62,6 +62,7 @@ class FakeCommand:
     rc: int | None
 
 
+# Large as a face is: a method for each thing that a test may do or see; the state is a file's.
 class FakeBatchSystem(ABC):
     """A batch system of real executables, on this machine and without any rights.
 

@@ -23,7 +23,7 @@ def hosts(*, alone: bool) -> list[str]:
 
 
 class Bell(asyncio.DatagramProtocol):
-    """A packet of any content wakes the supervisor: that it comes is worth little, and told by nobody."""
+    """A packet of any content wakes the supervisor: that it comes is worth little."""
 
     def __init__(self) -> None:
         self._rang = asyncio.Event()

@@ -13,6 +13,7 @@ from pathlib import Path
 from qcsc_hpc.warm import small_records as records
 from qcsc_hpc.warm.mailbox import Mailbox
 from qcsc_loop.errors import DamagedDocument
+from qcsc_loop.plain import Json
 
 SERVER, BEAT, GONE, RELIEVED = "server.json", "beat.json", "gone", "relieved"
 BEAT_SECONDS = 1.0
@@ -32,11 +33,11 @@ class Epoch:
 
     # as its own supervisor writes it
 
-    def announce(self, server: records.Facts) -> None:
+    def announce(self, server: Json) -> None:
         """Says where the supervisor is."""
         records.write_once(self.path / SERVER, server)
 
-    async def beat(self, signs: Callable[[], records.Facts]) -> None:
+    async def beat(self, signs: Callable[[], Json]) -> None:
         """Shows signs of life for as long as it is not cancelled."""
         number = 0
         while True:
@@ -57,7 +58,7 @@ class Epoch:
 
     # as others see it
 
-    def server(self) -> records.Facts:
+    def server(self) -> Json:
         """Where the supervisor is. Raises OSError, DamagedDocument."""
         return records.read(self.path / SERVER)
 
@@ -65,7 +66,7 @@ class Epoch:
         """The last sign of life, of which counts whether it changes. Raises OSError."""
         return (self.path / BEAT).read_bytes()
 
-    def last_signs(self) -> records.Facts:
+    def last_signs(self) -> Json:
         """What the last sign of life says. Raises OSError, DamagedDocument."""
         return records.read(self.path / BEAT)
 

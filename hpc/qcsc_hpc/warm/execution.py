@@ -103,7 +103,7 @@ class Execution:
         return Ended("FAILED", reason=f"{error}, {broken} times in the middle of it")
 
     async def kill(self, request: Request) -> None:
-        """Ends the ranks that do it: they cannot be interrupted. A step of its own ends with its task."""
+        """Ends the ranks that do it, which cannot be interrupted; a step ends with its task."""
         if not request.step:
             await self.pool.stop()
 

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from qcsc_hpc.warm import small_records as records
+from qcsc_loop.concurrency.whole_file import fill_room, link_once, make_room, sync_folder
 from qcsc_loop.errors import DamagedDocument, JobInputChanged
+from qcsc_loop.plain import Json
 
 REQUEST, OUTCOME, ROOM, BROKE = "request.json", "outcome.json", "outcome.room", "broke"
 OWN = (REQUEST, OUTCOME, "try.", "void.", ".")  # beginnings of names that a try is not given
@@ -163,7 +165,7 @@ class Mailbox:
             number = self.newest_epoch() + 1
             with suppress(FileExistsError):
                 self.epoch(number).mkdir()
-                records.synced(self.root / "epochs")
+                sync_folder(self.root / "epochs")
                 return number
 
     def newest_epoch(self) -> int:
@@ -187,7 +189,7 @@ class Mailbox:
         own = Try(folder, epoch, len(list(tries(folder))) + 1)
         own.path.mkdir()
         try:
-            return self._claimed(own)
+            return self._take_over(own)
         except Superseded:
             shutil.rmtree(own.path, ignore_errors=True)
             raise
@@ -197,8 +199,8 @@ class Mailbox:
             shutil.rmtree(own.path, ignore_errors=True)
             raise
 
-    def _claimed(self, own: Try) -> Try | None:
-        records.make_room(own.path / ROOM)
+    def _take_over(self, own: Try) -> Try | None:
+        make_room(own.path / ROOM, records.ROOM_BYTES)
         others = [other for other in tries(own.folder) if other != own]
         if any(other.epoch > own.epoch for other in others):
             raise Superseded
@@ -218,8 +220,8 @@ class Mailbox:
         """Whether this is the request's outcome now; not if there is one, or the try is void."""
         end = replace(end, place=own.path.name, reason=end.reason[:REASON_LETTERS])
         try:
-            records.fill_room(own.path / ROOM, asdict(end))
-            done = records.linked(own.path / ROOM, own.folder / OUTCOME)
+            fill_room(own.path / ROOM, records.encoded(asdict(end)))
+            done = link_once(own.path / ROOM, own.folder / OUTCOME)
         except FileNotFoundError:
             return False
         # last: until now a successor would have found the request
@@ -274,5 +276,5 @@ def times_broken(folder: Path) -> int:
     return sum((own.path / BROKE).exists() for own in tries(folder))
 
 
-def _known(facts: records.Facts, kind: type[Any]) -> records.Facts:
+def _known(facts: Json, kind: type[Any]) -> Json:
     return {name: value for name, value in facts.items() if name in kind.__dataclass_fields__}

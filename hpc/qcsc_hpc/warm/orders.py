@@ -1,4 +1,4 @@
-"""What a warm job is told, through files in its folder: written by the driver, read by the supervisor."""
+"""What a warm job is told, through files in its folder: by the driver, to the supervisor."""
 
 from __future__ import annotations
 

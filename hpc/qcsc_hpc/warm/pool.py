@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from qcsc_hpc.warm import small_records as records
 from qcsc_loop.concurrency.child import tie_to_this_process
+from qcsc_loop.plain import Json
 
 GRACE_SECONDS = 2.0  # for the other ranks, after one has failed
 END_SECONDS = 2.0  # for a step to end before it is killed
@@ -116,7 +116,7 @@ class Pool:
         """
         alone = self._hosts == ["127.0.0.1"]
         own = "127.0.0.1" if alone else "0.0.0.0"
-        self._server = await asyncio.start_server(self._connected, own, 0, limit=LINE_BYTES)
+        self._server = await asyncio.start_server(self._serve_rank, own, 0, limit=LINE_BYTES)
         port = self._server.sockets[0].getsockname()[1]
         facts = folder / f"pool.{secrets.token_hex(4)}.json"
         secret = {"hosts": self._hosts, "port": port, "token": self._token}
@@ -142,7 +142,7 @@ class Pool:
             raise PoolBroken(None, f"{len(self._ranks)} of {self.size} ranks in {seconds:g} s")
         ended.add_done_callback(lambda _: self._break(None, "the ranks' launcher has ended"))
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_rank(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One rank, from its first word to its end."""
         known, number = False, None
         try:
@@ -164,7 +164,7 @@ class Pool:
             if len(self._ranks) == self.size:
                 self._started.set()
             while line := await reader.readline():
-                self._answered(number, json.loads(line))
+                self._take_answer(number, json.loads(line))
         except (OSError, ValueError, KeyError, TypeError, asyncio.CancelledError):
             pass
         finally:
@@ -174,7 +174,7 @@ class Pool:
                 self._break(number, f"{which} is gone")
                 self._started.set()
 
-    def _answered(self, number: int, message: dict[str, Any]) -> None:
+    def _take_answer(self, number: int, message: Json) -> None:
         future = self._ranks[number].answers.pop(message["id"], None)
         if future is not None and not future.done():
             future.set_result(Answer(message["exit_code"], message["error"]))
@@ -215,9 +215,11 @@ class Pool:
             self._ranks[number].answers[name] = future
             self._ranks[number].writer.write(line)
             futures.append(future)
-        return await self._over(ranks, futures)
+        return await self._wait_for_answers(ranks, futures)
 
-    async def _over(self, ranks: tuple[int, ...], futures: list[asyncio.Future[Answer]]) -> Answer:
+    async def _wait_for_answers(
+        self, ranks: tuple[int, ...], futures: list[asyncio.Future[Answer]]
+    ) -> Answer:
         pending: set[asyncio.Future[Answer]] = set(futures)
         failed: Answer | None = None
         deadline = None

@@ -20,18 +20,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qcsc_hpc.mpi.world import RANKS, lent
 from qcsc_hpc.warm import small_records as records
+from qcsc_loop.plain import Json
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 CONNECT_SECONDS = 10.0
 LOG = "output.log"
-
-Message = dict[str, Any]  # JSON
 
 
 class Communicators:
@@ -58,11 +57,11 @@ class Communicators:
 def main(pool: str) -> None:
     """Serves until the supervisor goes."""
     facts = records.read(Path(pool))
-    connection = _connected(facts["hosts"], facts["port"])
+    connection = _connect(facts["hosts"], facts["port"])
     # before MPI starts: a rank that dies of that is known to have been there
     who = {"token": facts["token"], "pid": os.getpid(), "host": socket.gethostname()}
     _send(connection, who)
-    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[Json] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
     from mpi4py import MPI
 
@@ -74,7 +73,7 @@ def main(pool: str) -> None:
         _send(connection, {"id": work["id"], **_answer(work, communicators)})
 
 
-def _connected(hosts: list[str], port: int) -> socket.socket:
+def _connect(hosts: list[str], port: int) -> socket.socket:
     """The supervisor, under the first of its names that works from here."""
     for host in hosts:
         with suppress(OSError):
@@ -98,18 +97,18 @@ def _forget_segments(comm: MPI.Intracomm) -> None:
                 os.unlink(path)
 
 
-def _send(connection: socket.socket, message: Message) -> None:
+def _send(connection: socket.socket, message: Json) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _receive(connection: socket.socket, inbox: queue.SimpleQueue[Message]) -> None:
+def _receive(connection: socket.socket, inbox: queue.SimpleQueue[Json]) -> None:
     with suppress(OSError), connection.makefile("rb") as lines:
         for line in lines:
             inbox.put(json.loads(line))
     os._exit(0)  # not sys.exit: the main thread may be anywhere
 
 
-def _answer(work: Message, communicators: Communicators) -> Message:
+def _answer(work: Json, communicators: Communicators) -> Json:
     """How the program ended on this rank."""
     try:
         comm = communicators.of(tuple(work["ranks"]), fresh=work["fresh"])
@@ -119,7 +118,7 @@ def _answer(work: Message, communicators: Communicators) -> Message:
         return {"exit_code": 1, "error": f"{type(error).__name__}: {error}"}
 
 
-def _run(module: str, arguments: list[str]) -> Message:
+def _run(module: str, arguments: list[str]) -> Json:
     sys.argv = [module, *arguments]
     try:
         with warnings.catch_warnings():
@@ -143,7 +142,7 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _placed(work: Message) -> Iterator[None]:
+def _placed(work: Json) -> Iterator[None]:
     """Folder, environment and output of the program; afterwards those of the pool again."""
     environment, arguments = dict(os.environ), sys.argv
     os.chdir(work["folder"])

@@ -29,6 +29,7 @@ from qcsc_hpc.warm.orders import BEGAN, END, NO_RESTART, ORDERS, Orders, Walltim
 from qcsc_hpc.warm.pool import PoolFailed
 from qcsc_hpc.warm.request_queue import Posted, RequestQueue
 from qcsc_loop.concurrency.child import die_with
+from qcsc_loop.plain import Json
 
 SUPERSEDED = 0
 SHORT_PAUSE, LONG_PAUSE = 0.002, 0.1  # between looks into the mailbox
@@ -95,7 +96,7 @@ class Supervisor:
         self._is_terminated = True
         self._bell.ring()
 
-    async def _server(self) -> records.Facts:
+    async def _server(self) -> Json:
         """Where it is, for drivers and successors."""
         alone = self._orders.alone
         port = await self._bell.listen(alone=alone)
@@ -109,7 +110,7 @@ class Supervisor:
             "began": self._walltime.began,
         }
 
-    def _signs(self) -> records.Facts:
+    def _signs(self) -> Json:
         """What a beat says."""
         left = self._walltime.left
         return {"state": self._state, "left": left, "running": len(self._running)}

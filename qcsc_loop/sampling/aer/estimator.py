@@ -10,11 +10,11 @@ from anyio import to_thread
 from pydantic import Field
 
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
-from qcsc_loop.loop.provenance import installed_version
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.aer.simulator import aer_backend
 from qcsc_loop.sampling.compiling import circuit_sha256
 from qcsc_loop.sampling.estimator import Estimates, Estimator
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.steps.step import Step, current_step
 
 if TYPE_CHECKING:
@@ -79,11 +79,10 @@ class AerEstimator(Estimator):
         return Estimates(
             values=np.asarray(data.evs, np.float64),
             standard_errors=np.asarray(data.stds, np.float64),
-            provenance={
-                "source": self.type,
-                "settings": self.model_dump(mode="json"),
-                "version": installed_version("qiskit-aer"),
-                "seed": step.seed,
-                "circuit_sha256": circuit_sha256(ready),
-            },
+            provenance=sample_provenance(
+                self,
+                {"circuit_sha256": circuit_sha256(ready)},
+                package="qiskit-aer",
+                seed=step.seed,
+            ),
         )

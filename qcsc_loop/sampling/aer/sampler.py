@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
@@ -10,16 +11,11 @@ from pydantic import Field
 
 from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
-from qcsc_loop.loop.provenance import installed_version
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.aer.simulator import aer_backend
-from qcsc_loop.sampling.compiling import (
-    PassManagerReference,
-    circuit_facts,
-    circuit_sha256,
-    compile_once,
-)
+from qcsc_loop.sampling.compiling import PassManagerReference, compile_once
 from qcsc_loop.sampling.packing import flip_bits, read_registers
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
@@ -28,9 +24,13 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
 Method = Literal[
-    "automatic", "statevector", "density_matrix", "stabilizer", "matrix_product_state",
+    "automatic",
+    "statevector",
+    "density_matrix",
+    "stabilizer",
+    "matrix_product_state",
     "extended_stabilizer",
-]  # fmt: skip
+]
 
 
 class AerSampler(Sampler):
@@ -79,14 +79,11 @@ class AerSampler(Sampler):
             bits=bits,
             num_bits=widths,
             shots=shots,
-            provenance={
-                "source": self.type,
-                "settings": self.model_dump(mode="json"),
-                "version": installed_version("qiskit-aer"),
-                "seed": step.seed,
-                "circuit_sha256": await to_thread.run_sync(circuit_sha256, ready),
-                "circuit": await to_thread.run_sync(circuit_facts, ready),
-            },
+            provenance=await to_thread.run_sync(
+                partial(
+                    sample_provenance, self, package="qiskit-aer", seed=step.seed, circuit=ready
+                )
+            ),
         )
 
     async def _simulated(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:

@@ -19,6 +19,7 @@ from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.estimator import Estimates, Estimator
 from qcsc_loop.sampling.ibm.settings import IBMRuntime, job_facts, nothing_to_prepare
 from qcsc_loop.sampling.ibm.submission import Primitive, submit, validate_options
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.result_files import load_values
 from qcsc_loop.steps.step import current_step
 
@@ -80,13 +81,8 @@ class IBMRuntimeEstimator(IBMRuntime, Estimator):
         values = np.asarray(found["evs"], np.float64)
         if values.shape != (count,):
             raise ValueError(f"there are values of shape {values.shape} for {count} observables")
-        provenance = {
-            "source": self.type,
-            "settings": self.model_dump(mode="json"),
-            **read_facts(folder),
-        }
         return Estimates(
             values=values,
             standard_errors=np.asarray(found["stds"], np.float64),
-            provenance=provenance,
+            provenance=sample_provenance(self, read_facts(folder)),
         )

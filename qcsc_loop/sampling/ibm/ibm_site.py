@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import anyio
 from anyio import to_thread
@@ -19,22 +18,13 @@ from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import JobSite, PlacedJob, Waiting
 from qcsc_loop.sampling.ibm.account import TITLE, IBMAccount
 from qcsc_loop.sampling.ibm.client import Service, service_for
+from qcsc_loop.sampling.ibm.job_questions import ask_metrics, ask_status, cancel_job
 from qcsc_loop.sampling.ibm.polling import Pending
 from qcsc_loop.sampling.result_files import RESULT, save_result
 
-if TYPE_CHECKING:
-    from qiskit_ibm_runtime.runtime_job_v2 import RuntimeJobV2
 GLANCE_SECONDS = 30.0
 RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
-RAN_TOO_LONG = 1305  # reason code of a job that the service ended at its maximum time
-
-_STATES = {
-    "QUEUED": JobState.PENDING, "INITIALIZING": JobState.PENDING, "RUNNING": JobState.RUNNING,
-    "DONE": JobState.COMPLETED, "COMPLETED": JobState.COMPLETED,
-    "CANCELLED": JobState.CANCELLED, "ERROR": JobState.FAILED, "FAILED": JobState.FAILED,
-}  # fmt: skip
-
 _pending: RunVar[dict[str, Pending]] = RunVar("qcsc_loop_ibm_pending")
 
 
@@ -81,7 +71,7 @@ class IBMSite(JobSite):
         """
         jobs = await self.service.tagged(key.job_name)
         for superfluous in jobs[1:]:
-            await self._cancel(superfluous)
+            await cancel_job(self.service, superfluous)
         return jobs[0].job_id() if jobs else None
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
@@ -115,36 +105,23 @@ class IBMSite(JobSite):
         return known[name]
 
     async def _still_queued(self, job: PlacedJob) -> bool:
-        return (await self._status(job))[0] is JobState.PENDING
+        return (await ask_status(self.service, job.job_id)).state is JobState.PENDING
 
     async def _final(self, job: PlacedJob) -> JobOutcome | None:
         """The outcome, its results in the job's folder; None while there is none."""
         try:
-            state, reason, code = await self._status(job)
+            status = await ask_status(self.service, job.job_id)
         except SiteUnreachable:
             return None  # a connection that broke is no state of a job
-        if not state.final:
+        if not status.state.final:
             return None
-        if state is JobState.COMPLETED:
-            await self._fetched(job)
-        if code == RAN_TOO_LONG:
-            state = JobState.TIMEOUT
+        if status.state is JobState.COMPLETED:
+            await self._fetch(job)
+        state = JobState.TIMEOUT if status.ran_too_long else status.state
         metrics = await self._metrics(job)
-        return JobOutcome(state=state, reason=reason, metrics=metrics)
+        return JobOutcome(state=state, reason=status.reason, metrics=metrics)
 
-    async def _status(self, job: PlacedJob) -> tuple[JobState, str, int | None]:
-        def question(client: Any) -> tuple[JobState, str, int | None]:
-            known = client.job(job.job_id)
-            status = str(known.status()).upper().rpartition(".")[2]
-            state = _STATES.get(status)
-            if state is None:
-                raise ValueError(f"the status {status!r} is not known")
-            facts = known._api_client.job_get(job.job_id).get("state") or {} if state.final else {}
-            return state, facts.get("reason") or "", facts.get("reason_code")
-
-        return await self.service.ask(question)
-
-    async def _fetched(self, job: PlacedJob) -> None:
+    async def _fetch(self, job: PlacedJob) -> None:
         """Its results, on disk: asked for until they come, for they are paid."""
         if (job.folder / RESULT).exists():
             return
@@ -163,38 +140,23 @@ class IBMSite(JobSite):
 
     async def cancel(self, job: PlacedJob) -> JobOutcome:
         known = await self.service.ask(lambda client: client.job(job.job_id))
-        await self._cancel(known)
+        await cancel_job(self.service, known)
         while (outcome := await self._final(job)) is None:  # noqa: ASYNC110  # a server's event
             await anyio.sleep(min(1.0, self.poll_longest))
         return outcome
 
-    async def _cancel(self, job: RuntimeJobV2) -> None:
-        """Cancels it; one that is over stays as it is."""
-        from qiskit_ibm_runtime.exceptions import RuntimeInvalidStateError
-
-        def question(_: Any) -> None:
-            try:
-                job.cancel()
-            except RuntimeInvalidStateError:
-                return
-
-        await self.service.ask(question)
-
     async def _metrics(self, job: PlacedJob) -> JobMetrics:
         try:
-            return _measured(await self._asked_metrics(job))
+            return (await ask_metrics(self.service, job.job_id)).metrics
         except SiteUnreachable:
             return JobMetrics()
-
-    async def _asked_metrics(self, job: PlacedJob) -> Mapping[str, Any]:
-        return await self.service.ask(lambda client: client.job(job.job_id).metrics())
 
     async def measure(self, jobs: Sequence[PlacedJob]) -> Mapping[str, JobMetrics]:
         found: dict[str, JobMetrics] = {}
         for job in jobs:
-            facts = await self._asked_metrics(job)
-            if (facts.get("usage") or {}).get("status") != "pending":
-                found[job.job_id] = _measured(facts)
+            usage = await ask_metrics(self.service, job.job_id)
+            if not usage.is_pending:
+                found[job.job_id] = usage.metrics
         return found
 
 
@@ -204,22 +166,3 @@ def run_tag(key: JobKey) -> str:
         update={"iteration": 0, "step": "", "label": "", "name": "run", "attempt": 0}
     )
     return origin.job_name
-
-
-def _measured(facts: Mapping[str, Any]) -> JobMetrics:
-    times = facts.get("timestamps") or {}
-    usage = facts.get("usage") or {}
-    charged = usage.get("qpu_charge_time_seconds", usage.get("quantum_seconds"))
-    return JobMetrics(
-        submitted=_time(times.get("created")),
-        started=_time(times.get("running")),
-        ended=_time(times.get("finished")),
-        qpu_seconds=charged if usage.get("status") != "pending" else None,
-    )
-
-
-def _time(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

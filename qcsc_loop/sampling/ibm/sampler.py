@@ -16,6 +16,7 @@ from qcsc_loop.jobs.payload import read_facts
 from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.ibm.settings import IBMRuntime, job_facts, nothing_to_prepare
 from qcsc_loop.sampling.ibm.submission import Client, Primitive, submit, validate_options
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.result_files import load_bits
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -73,6 +74,5 @@ class IBMRuntimeSampler(IBMRuntime, Sampler):
 
     def _samples(self, shots: int, folder: Path) -> Samples:
         bits, widths = load_bits(folder, shots)
-        provenance = {"source": self.type, "settings": self.model_dump(mode="json"),
-                      **read_facts(folder)}  # fmt: skip
+        provenance = sample_provenance(self, read_facts(folder))
         return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)

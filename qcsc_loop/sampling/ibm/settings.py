@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, field_validator
 from qcsc_loop.exactly_once.request import JobResult
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.plain import Json
 from qcsc_loop.sampling.compiling import PassManagerReference
 from qcsc_loop.sampling.ibm.account import CredentialsName, IBMAccount
 from qcsc_loop.sampling.ibm.ibm_site import IBMSite
@@ -45,7 +46,7 @@ class IBMRuntime(BaseModel):
     mode: Annotated[Mode, OPERATIONAL] = "job"
     optimization_level: int = Field(default=1, ge=0, le=3)
     pass_manager: str = PassManagerReference
-    options: dict[str, Any] = {}
+    options: Json = {}
     max_execution_time: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
     queue_timeout: Annotated[float | None, OPERATIONAL] = Field(default=None, gt=0)
     poll_seconds: Annotated[float, OPERATIONAL] = Field(default=30.0, gt=0)
@@ -54,7 +55,7 @@ class IBMRuntime(BaseModel):
 
     @field_validator("options")
     @classmethod
-    def _ours(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _ours(cls, options: Json) -> Json:
         environment = options.get("environment")
         ours = {"job_tags", "private"}
         if isinstance(environment, dict) and (taken := ours & set(environment)):
@@ -80,7 +81,7 @@ class IBMRuntime(BaseModel):
             patience=self.patience_seconds,
         )
 
-    def chosen(self) -> dict[str, Any]:
+    def chosen(self) -> Json:
         """The settings that results depend on."""
         return {
             "backend": self.backend,
@@ -94,6 +95,6 @@ def nothing_to_prepare(_key: JobKey, _folder: Path) -> None:
     """A QPU job needs nothing on disk."""
 
 
-def job_facts(done: JobResult[Any]) -> dict[str, Any]:
+def job_facts(done: JobResult[Any]) -> Json:
     """What provenance keeps of a job."""
     return {"job_id": done.record.job_id, "times": done.record.metrics.model_dump(mode="json")}

@@ -19,6 +19,7 @@ from qcsc_loop.errors import (
 )
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.payload import write_facts
+from qcsc_loop.plain import Json
 from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compile_once
 from qcsc_loop.sampling.ibm.account import TITLE
 from qcsc_loop.sampling.ibm.client import status_of
@@ -50,12 +51,12 @@ class Primitive:
     kind: Kind
     client: Client
     pubs: Sequence[tuple[Any, ...]]
-    arguments: dict[str, Any]
+    arguments: Json
     backend: str
     mode: Mode
     level: int
     pass_manager: str
-    options: dict[str, Any]
+    options: Json
     max_execution_time: int | None
 
 
@@ -108,7 +109,7 @@ async def submit(site: IBMSite, primitive: Primitive, step: Step, key: JobKey, f
     return found or job_id
 
 
-def validate_options(kind: Kind, client: Client, options: dict[str, Any]) -> None:
+def validate_options(kind: Kind, client: Client, options: Json) -> None:
     """Checks options as the client will.
 
     Raises:
@@ -232,12 +233,10 @@ def _mode(known: dict[tuple[str, str], Any], backend: IBMBackend, primitive: Pri
     return known[name]
 
 
-def _facts(
-    backend: IBMBackend, circuits: Sequence[QuantumCircuit], primitive: Primitive
-) -> dict[str, Any]:
+def _facts(backend: IBMBackend, circuits: Sequence[QuantumCircuit], primitive: Primitive) -> Json:
     """What is known of a job before it is submitted: for whoever collects it."""
     properties = backend.properties()
-    calibration: dict[str, Any] = {}
+    calibration: Json = {}
     if properties is not None:
         text = repr(sorted(properties.to_dict().items(), key=lambda item: item[0]))
         calibration = {

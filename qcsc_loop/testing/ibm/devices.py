@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # The files are answered as they are.
-from typing import Any
+from qcsc_loop.plain import Json
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Device:
     """
 
     name: str
-    configuration: dict[str, Any]
-    properties: dict[str, Any]
+    configuration: Json
+    properties: Json
 
 
 def devices(names: Iterable[str]) -> dict[str, Device]:
@@ -44,7 +44,7 @@ def _device(short: str) -> Device:
     return Device(name, _named(folder, "conf", name), _named(folder, "props", name))
 
 
-def _named(folder: Path, kind: str, name: str) -> dict[str, Any]:
+def _named(folder: Path, kind: str, name: str) -> Json:
     file = min(folder.glob(f"{kind}_*.json"))
     return {**json.loads(file.read_text()), "backend_name": name}
 

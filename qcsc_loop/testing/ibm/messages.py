@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # What JSON holds is checked where it is used.
-from typing import Any
+from qcsc_loop.plain import Json
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> Json:
         """The body.
 
         Raises:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 # Qiskit says of nearly nothing what type it is; a program's parameters are what its client sends.
 from typing import Any
 
+from qcsc_loop.plain import Json
+
 SECONDS_PER_SHOT = 2.5e-4
 DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = 1 / 64
@@ -168,7 +170,7 @@ def _executed(items: list[dict[str, Any]], asked: Mapping[str, Any]) -> str:
         }
         for item in items
     ]
-    answer: dict[str, Any] = {
+    answer: Json = {
         "schema_version": "v2.0",
         "data": data,
         "metadata": {"chunk_timing": []},

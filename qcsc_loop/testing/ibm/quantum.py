@@ -22,6 +22,7 @@ from qcsc_loop.testing.ibm.service import Service, cancellation, failure
 from qcsc_loop.testing.ibm.views import FakeIBMJob, seen
 
 
+# Large as a face is: a method for each thing that a test may do or see, and nothing of its own.
 class FakeIBMQuantum:
     """IBM Quantum's REST service on loopback, for the unmodified clients.
 

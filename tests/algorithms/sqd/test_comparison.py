@@ -23,9 +23,24 @@ COMMAND = [sys.executable, "-m", "qcsc_loop.cli.main", "sqd-compare"]
 def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
     """A small comparison as a command, and what it said."""
     store = tmp_path_factory.mktemp("compare")
-    words = [*COMMAND, "--store", str(store), "--set", f"system.geometry={WIDE['geometry']}",
-             "--set", "system.frozen_core=0", "--set", "shots=300", "--set", "max_strings=12",
-             "--seeds", "2", "--iterations", "2", "--json"]  # fmt: skip
+    words = [
+        *COMMAND,
+        "--store",
+        str(store),
+        "--set",
+        f"system.geometry={WIDE['geometry']}",
+        "--set",
+        "system.frozen_core=0",
+        "--set",
+        "shots=300",
+        "--set",
+        "max_strings=12",
+        "--seeds",
+        "2",
+        "--iterations",
+        "2",
+        "--json",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return words, json.loads(done.stdout.splitlines()[-1])
 

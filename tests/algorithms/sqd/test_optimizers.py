@@ -336,10 +336,17 @@ def test_a_control_needs_one_walker(name: str) -> None:
 def diagonalised(energy: float, string: int) -> Diagonalised:
     strings = np.array([[string]], np.uint8)
     return Diagonalised(
-        energy=energy, energies=np.array([energy]), strings=1, dimension=1, carried=0, valid=1.0,
+        energy=energy,
+        energies=np.array([energy]),
+        strings=1,
+        dimension=1,
+        carried=0,
+        valid=1.0,
         guess=Guess(occupancies=np.full((2, 2), 0.5), alpha=strings, beta=strings),
-        residual=0.0, unconverged=0, spin_square=0.0,
-    )  # fmt: skip
+        residual=0.0,
+        unconverged=0,
+        spin_square=0.0,
+    )
 
 
 def test_energies_above_zero_are_energies_like_any_others(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from qcsc_algorithms.sqd.chemistry.system import Molecule
 from qcsc_loop import IterativeAlgorithm, MaxIterations, MemoryStore, Outcome
 from qcsc_loop.catalog import find_algorithm
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "sqd" / "orbital_optimization.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "sqd" / "orbital_optimization.py"
 H4 = Molecule(geometry="H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", basis="6-31g")
 ROUNDING = 1e-9  # hartree
 

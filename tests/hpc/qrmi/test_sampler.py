@@ -1,4 +1,4 @@
-"""A QPU that a batch system hands out: jobs of a fake and of a real Slurm, tasks of a fake IBM Quantum."""
+"""A QPU that a batch system hands out: jobs of a fake and a real Slurm, tasks of a fake QPU."""
 
 from __future__ import annotations
 

@@ -64,18 +64,39 @@ CASES = {
     "qstat_unknown_id": {},
     "qstat_finished_without_x": {},
     "qstat_json_all": {
-        "2.vm": S.RUNNING, "7.vm": S.PENDING, "11.vm": S.RUNNING, "12.vm": S.RUNNING,
-        "15.vm": S.PENDING, "17.vm": S.RUNNING, "18.vm": S.RUNNING, "19.vm": S.PENDING,
+        "2.vm": S.RUNNING,
+        "7.vm": S.PENDING,
+        "11.vm": S.RUNNING,
+        "12.vm": S.RUNNING,
+        "15.vm": S.PENDING,
+        "17.vm": S.RUNNING,
+        "18.vm": S.RUNNING,
+        "19.vm": S.PENDING,
     },
     "qstat_json_awkward_env": {
-        "1.vm": S.FAILED, "2.vm": S.FAILED, "3.vm": S.COMPLETED, "7.vm": S.CANCELLED,
-        "9.vm": S.COMPLETED, "10[].vm": S.COMPLETED, "11.vm": S.CANCELLED, "12.vm": S.TIMEOUT,
-        "13.vm": S.FAILED, "14.vm": S.FAILED, "15.vm": S.CANCELLED, "16.vm": S.COMPLETED,
-        "17.vm": S.COMPLETED, "18.vm": S.FAILED, "19.vm": S.CANCELLED, "20.vm": S.COMPLETED,
-        "21.vm": S.COMPLETED, "22.vm": S.COMPLETED, "23.vm": S.COMPLETED, "24.vm": S.COMPLETED,
+        "1.vm": S.FAILED,
+        "2.vm": S.FAILED,
+        "3.vm": S.COMPLETED,
+        "7.vm": S.CANCELLED,
+        "9.vm": S.COMPLETED,
+        "10[].vm": S.COMPLETED,
+        "11.vm": S.CANCELLED,
+        "12.vm": S.TIMEOUT,
+        "13.vm": S.FAILED,
+        "14.vm": S.FAILED,
+        "15.vm": S.CANCELLED,
+        "16.vm": S.COMPLETED,
+        "17.vm": S.COMPLETED,
+        "18.vm": S.FAILED,
+        "19.vm": S.CANCELLED,
+        "20.vm": S.COMPLETED,
+        "21.vm": S.COMPLETED,
+        "22.vm": S.COMPLETED,
+        "23.vm": S.COMPLETED,
+        "24.vm": S.COMPLETED,
         "25.vm": S.COMPLETED,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -117,9 +138,19 @@ def test_an_exit_status_of_0_counts_in_one_substate_alone(substate: int | None) 
 
 @pytest.mark.parametrize(
     ("letter", "state"),
-    [("Q", S.PENDING), ("H", S.PENDING), ("W", S.PENDING), ("T", S.PENDING), ("M", S.PENDING),
-     ("R", S.RUNNING), ("S", S.RUNNING), ("U", S.RUNNING), ("B", S.RUNNING), ("E", S.ENDING)],
-)  # fmt: skip
+    [
+        ("Q", S.PENDING),
+        ("H", S.PENDING),
+        ("W", S.PENDING),
+        ("T", S.PENDING),
+        ("M", S.PENDING),
+        ("R", S.RUNNING),
+        ("S", S.RUNNING),
+        ("U", S.RUNNING),
+        ("B", S.RUNNING),
+        ("E", S.ENDING),
+    ],
+)
 def test_a_letter_is_a_state(letter: str, state: JobState) -> None:
     assert status_of(job_state=letter, substate=0).state is state
 
@@ -209,8 +240,15 @@ def test_a_real_job_s_metrics_are_known() -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("12kb", 12 << 10), ("3mb", 3 << 20), ("2gb", 2 << 30), ("0kb", None), ("12", None), ("", None)],
-)  # fmt: skip
+    [
+        ("12kb", 12 << 10),
+        ("3mb", 3 << 20),
+        ("2gb", 2 << 30),
+        ("0kb", None),
+        ("12", None),
+        ("", None),
+    ],
+)
 def test_memory_is_in_bytes(text: str, size: int | None) -> None:
     status = status_of(job_state="F", substate=92, Exit_status=0, resources_used={"mem": text})
     assert status.metrics.max_rss_bytes == size
@@ -240,9 +278,18 @@ def test_an_answer_that_is_cut_off_is_no_answer(name: str, share: float) -> None
 
 
 @pytest.mark.parametrize(
-    "out", ["", "<html>busy</html>", "null", "[]", '"12.vm"', "Job id  Name  User", '{"Jobs": 3}',
-            '{"Jobs": {"12.vm": {}}}'],
-)  # fmt: skip
+    "out",
+    [
+        "",
+        "<html>busy</html>",
+        "null",
+        "[]",
+        '"12.vm"',
+        "Job id  Name  User",
+        '{"Jobs": 3}',
+        '{"Jobs": {"12.vm": {}}}',
+    ],
+)
 def test_garbage_is_no_answer(out: str) -> None:
     with pytest.raises(NotUnderstood):
         PBS_HERE.statuses(answer(out))
@@ -269,18 +316,29 @@ def test_a_control_character_in_an_attribute_does_not_hide_the_jobs() -> None:
 
 @pytest.mark.parametrize(
     ("name", "job_id"),
-    [("qsub_ok", "2.vm"), ("qsub_name_project", "3.vm"), ("qsub_qpu_resource", "9.vm"),
-     ("qsub_array", "10[].vm"), ("qsub_too_many_cpus_accepted", "7.vm")],
-)  # fmt: skip
+    [
+        ("qsub_ok", "2.vm"),
+        ("qsub_name_project", "3.vm"),
+        ("qsub_qpu_resource", "9.vm"),
+        ("qsub_array", "10[].vm"),
+        ("qsub_too_many_cpus_accepted", "7.vm"),
+    ],
+)
 def test_the_id_is_what_qsub_prints(name: str, job_id: str) -> None:
     assert PBS_HERE.submitted(said(name)) == job_id
 
 
 @pytest.mark.parametrize(
     "name",
-    ["qsub_bad_option", "qsub_disabled_queue", "qsub_missing_script", "qsub_unknown_queue",
-     "qsub_unknown_resource", "qsub_walltime_over_limit"],
-)  # fmt: skip
+    [
+        "qsub_bad_option",
+        "qsub_disabled_queue",
+        "qsub_missing_script",
+        "qsub_unknown_queue",
+        "qsub_unknown_resource",
+        "qsub_walltime_over_limit",
+    ],
+)
 def test_a_job_that_pbs_refuses_is_refused_for_good_in_its_words(name: str) -> None:
     with pytest.raises(NotUnderstood) as caught:
         PBS_HERE.submitted(said(name))
@@ -319,8 +377,14 @@ def test_a_submission_without_one_id_is_unclear_and_no_refusal(out: str) -> None
 
 def test_several_jobs_are_asked_for_at_once_with_those_that_are_over() -> None:
     assert PBS_HERE.status(["12.vm", "13.vm"]) == [
-        "qstat", "-x", "-f", "-F", "json", "12.vm", "13.vm",
-    ]  # fmt: skip
+        "qstat",
+        "-x",
+        "-f",
+        "-F",
+        "json",
+        "12.vm",
+        "13.vm",
+    ]
 
 
 def test_there_is_no_other_place_to_ask() -> None:
@@ -385,10 +449,13 @@ def test_a_job_that_runs_or_merely_waits_is_left_alone(job_id: str) -> None:
 
 @pytest.mark.parametrize(
     "comment",
-    ["Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 8)",
-     "Not Running: Job is requesting an exclusive node and node is in use",
-     "Queue short per-user limit on run jobs reached", ""],
-)  # fmt: skip
+    [
+        "Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 8)",
+        "Not Running: Job is requesting an exclusive node and node is in use",
+        "Queue short per-user limit on run jobs reached",
+        "",
+    ],
+)
 def test_a_job_that_waits_for_its_turn_is_left_alone(comment: str) -> None:
     assert not PBS_HERE.never_starts(status_of(job_state="Q", comment=comment))
 
@@ -398,12 +465,25 @@ def test_a_job_that_waits_for_its_turn_is_left_alone(comment: str) -> None:
 
 def test_every_transcript_of_a_command_that_is_used_is_read_here() -> None:
     used = {name for name in CASES} | {
-        "qsub_ok", "qsub_name_project", "qsub_qpu_resource", "qsub_array", "qsub_bad_option",
-        "qsub_too_many_cpus_accepted", "qsub_disabled_queue", "qsub_missing_script",
-        "qsub_unknown_queue", "qsub_unknown_resource", "qsub_walltime_over_limit",
-        "qselect_by_name", "qselect_by_account", "qdel_running", "qdel_held", "qdel_finished",
-        "qdel_unknown", "qstat_bad_id",
-    }  # fmt: skip
+        "qsub_ok",
+        "qsub_name_project",
+        "qsub_qpu_resource",
+        "qsub_array",
+        "qsub_bad_option",
+        "qsub_too_many_cpus_accepted",
+        "qsub_disabled_queue",
+        "qsub_missing_script",
+        "qsub_unknown_queue",
+        "qsub_unknown_resource",
+        "qsub_walltime_over_limit",
+        "qselect_by_name",
+        "qselect_by_account",
+        "qdel_running",
+        "qdel_held",
+        "qdel_finished",
+        "qdel_unknown",
+        "qstat_bad_id",
+    }
     tables_for_people = {"qstat_plain", "qstat_x_plain", "qstat_t_array"}
     others = {"qstat_B_json", "qstat_Q_json", "pbsnodes_json", "mpi_job_output", "qsub_walltime_rc"}
     kept = {path.stem for path in TRANSCRIPTS.glob("*.txt")}

@@ -29,11 +29,22 @@ TIMED_OUT = (
 )
 COLUMNS = [(match[0].strip(), match.start()) for match in re.finditer(r"\S+\s*", HEADER)]
 STATES = {
-    "ACC": S.PENDING, "QUE": S.PENDING, "HLD": S.PENDING, "RNA": S.PENDING, "RNP": S.PENDING,
-    "RUN": S.RUNNING, "SPP": S.RUNNING, "SPD": S.RUNNING, "RSM": S.RUNNING,
-    "RNE": S.ENDING, "RNO": S.ENDING,
-    "EXT": S.COMPLETED, "CCL": S.CANCELLED, "RJT": S.REJECTED, "ERR": S.FAILED,
-}  # fmt: skip
+    "ACC": S.PENDING,
+    "QUE": S.PENDING,
+    "HLD": S.PENDING,
+    "RNA": S.PENDING,
+    "RNP": S.PENDING,
+    "RUN": S.RUNNING,
+    "SPP": S.RUNNING,
+    "SPD": S.RUNNING,
+    "RSM": S.RUNNING,
+    "RNE": S.ENDING,
+    "RNO": S.ENDING,
+    "EXT": S.COMPLETED,
+    "CCL": S.CANCELLED,
+    "RJT": S.REJECTED,
+    "ERR": S.FAILED,
+}
 # Fugaku Users Guide, "Checking when a job ends abnormally": what a PJM code means
 CODES = {
     "1": S.CANCELLED,  # pjdel
@@ -137,8 +148,10 @@ def test_a_real_line_is_read() -> None:
 def test_each_of_several_jobs_has_its_own_status() -> None:
     found = FUGAKU.statuses(answer(HEADER, row(JOB_ID="12"), row(JOB_ID="13", ST="QUE"), TIMED_OUT))
     assert {job: status.state for job, status in found.items()} == {
-        "12": S.COMPLETED, "13": S.PENDING, "1": S.TIMEOUT,
-    }  # fmt: skip
+        "12": S.COMPLETED,
+        "13": S.PENDING,
+        "1": S.TIMEOUT,
+    }
 
 
 def test_columns_may_stand_elsewhere() -> None:
@@ -232,9 +245,7 @@ def test_a_waiting_job_s_start_is_a_forecast_and_not_told(shown: str) -> None:
 
 
 def test_a_running_job_has_no_end_yet() -> None:
-    metrics = status_of(
-        ST="RUN", START_DATE=date(datetime.now()), ELAPSE_TIM="0000:01:00"
-    ).metrics  # fmt: skip
+    metrics = status_of(ST="RUN", START_DATE=date(datetime.now()), ELAPSE_TIM="0000:01:00").metrics
     assert metrics.ended is None
 
 

@@ -26,16 +26,37 @@ HOW, WHERE = ExecutionProfile.model_fields, HPCProfile.model_fields
 
 # a value of each setting, other than its default
 EXAMPLES: dict[str, Any] = {
-    "resource_class": "gpu", "num_nodes": 7, "mpiprocs": 7, "ompthreads": 7, "walltime": "07:00:00",
-    "launcher": "mpirun", "mpi_options": ["-seven"], "modules": ["seven"],
-    "pre_commands": ["seven"], "environments": {"SEVEN": "7"}, "memory": "7G", "gpus_per_node": 7,
-    "exclusive": True, "queue_cpu": "seven", "queue_gpu": "seven", "project_cpu": "seven",
-    "project_gpu": "seven", "project_directive": "-Z {project}",
-    "executable_map": {"count": "/opt/seven"}, "qpu": "seven", "qpu_directive": "-Z {qpu}",
-    "resources": ["seven=7"], "reservation": "seven", "constraint": "seven",
-    "extra_directives": ["-Z 7"], "history_flag": "-H", "gfscache": "/seven",
-    "spack_setup": "/seven.sh", "spack_modules": ["seven"], "mpi_options_for_pjm": ["seven=7"],
-}  # fmt: skip
+    "resource_class": "gpu",
+    "num_nodes": 7,
+    "mpiprocs": 7,
+    "ompthreads": 7,
+    "walltime": "07:00:00",
+    "launcher": "mpirun",
+    "mpi_options": ["-seven"],
+    "modules": ["seven"],
+    "pre_commands": ["seven"],
+    "environments": {"SEVEN": "7"},
+    "memory": "7G",
+    "gpus_per_node": 7,
+    "exclusive": True,
+    "queue_cpu": "seven",
+    "queue_gpu": "seven",
+    "project_cpu": "seven",
+    "project_gpu": "seven",
+    "project_directive": "-Z {project}",
+    "executable_map": {"count": "/opt/seven"},
+    "qpu": "seven",
+    "qpu_directive": "-Z {qpu}",
+    "resources": ["seven=7"],
+    "reservation": "seven",
+    "constraint": "seven",
+    "extra_directives": ["-Z 7"],
+    "history_flag": "-H",
+    "gfscache": "/seven",
+    "spack_setup": "/seven.sh",
+    "spack_modules": ["seven"],
+    "mpi_options_for_pjm": ["seven=7"],
+}
 # settings that show only together with another
 TOGETHER_WITH: dict[str, dict[str, Any]] = {
     "resource_class": {"queue_cpu": "cpus", "queue_gpu": "gpus"},
@@ -46,10 +67,19 @@ TOGETHER_WITH: dict[str, dict[str, Any]] = {
 }
 # settings that are no part of a script: what they do is tested elsewhere
 ELSEWHERE = {
-    "profile_name", "command_name", "preset", "scheduler",  # names
-    "queue_timeout", "run_timeout", "resubmit",  # below, and in the machines' contract
-    "poll_seconds", "command_timeout", "settle_seconds", "lost_seconds", "patience_seconds",
-}  # fmt: skip
+    "profile_name",
+    "command_name",
+    "preset",
+    "scheduler",  # names
+    "queue_timeout",
+    "run_timeout",
+    "resubmit",  # below, and in the machines' contract
+    "poll_seconds",
+    "command_timeout",
+    "settle_seconds",
+    "lost_seconds",
+    "patience_seconds",
+}
 # what a machine does whether it is asked to or not
 ALWAYS = {("pjm", "exclusive"): "-L node= gives whole nodes"}
 # and what it does without its script
@@ -232,8 +262,14 @@ COUNTING = Program("bitcount", "qcsc_hpc.mpi.bitcount")
 
 def test_a_program_is_a_module_run_by_the_site_s_python() -> None:
     assert words(COUNTING, python="/opt/my python") == [
-        "/opt/my python", "-m", "mpi4py", "-m", "qcsc_hpc.mpi.bitcount", "10", "/in put",
-    ]  # fmt: skip
+        "/opt/my python",
+        "-m",
+        "mpi4py",
+        "-m",
+        "qcsc_hpc.mpi.bitcount",
+        "10",
+        "/in put",
+    ]
 
 
 def test_a_site_may_have_a_program_of_its_own() -> None:

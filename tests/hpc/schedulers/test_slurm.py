@@ -15,14 +15,30 @@ from qcsc_loop.jobs.outcome import JobState
 S = JobState
 SLURM = Slurm(HPCProfile(scheduler="slurm"))
 STATES = {
-    "PENDING": S.PENDING, "CONFIGURING": S.PENDING, "REQUEUED": S.PENDING,
-    "REQUEUE_HOLD": S.PENDING, "SPECIAL_EXIT": S.PENDING, "RESV_DEL_HOLD": S.PENDING,
-    "RUNNING": S.RUNNING, "SUSPENDED": S.RUNNING, "STOPPED": S.RUNNING, "RESIZING": S.RUNNING,
-    "SIGNALING": S.RUNNING, "COMPLETING": S.ENDING, "STAGE_OUT": S.ENDING,
-    "COMPLETED": S.COMPLETED, "FAILED": S.FAILED, "TIMEOUT": S.TIMEOUT, "DEADLINE": S.TIMEOUT,
-    "OUT_OF_MEMORY": S.OUT_OF_MEMORY, "NODE_FAIL": S.NODE_FAIL, "BOOT_FAIL": S.NODE_FAIL,
-    "PREEMPTED": S.PREEMPTED, "CANCELLED": S.CANCELLED, "REVOKED": S.CANCELLED,
-}  # fmt: skip
+    "PENDING": S.PENDING,
+    "CONFIGURING": S.PENDING,
+    "REQUEUED": S.PENDING,
+    "REQUEUE_HOLD": S.PENDING,
+    "SPECIAL_EXIT": S.PENDING,
+    "RESV_DEL_HOLD": S.PENDING,
+    "RUNNING": S.RUNNING,
+    "SUSPENDED": S.RUNNING,
+    "STOPPED": S.RUNNING,
+    "RESIZING": S.RUNNING,
+    "SIGNALING": S.RUNNING,
+    "COMPLETING": S.ENDING,
+    "STAGE_OUT": S.ENDING,
+    "COMPLETED": S.COMPLETED,
+    "FAILED": S.FAILED,
+    "TIMEOUT": S.TIMEOUT,
+    "DEADLINE": S.TIMEOUT,
+    "OUT_OF_MEMORY": S.OUT_OF_MEMORY,
+    "NODE_FAIL": S.NODE_FAIL,
+    "BOOT_FAIL": S.NODE_FAIL,
+    "PREEMPTED": S.PREEMPTED,
+    "CANCELLED": S.CANCELLED,
+    "REVOKED": S.CANCELLED,
+}
 CONTROLLER_AWAY = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
 
 
@@ -198,8 +214,15 @@ def test_a_reason_that_says_nothing_new_is_left_out(reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("wait_status", "exit_code", "signal"),
-    [("0", 0, None), ("256", 1, None), ("1792", 7, None), ("9", 0, 9), ("15", 0, 15), ("139", 0, 11)],
-)  # fmt: skip
+    [
+        ("0", 0, None),
+        ("256", 1, None),
+        ("1792", 7, None),
+        ("9", 0, 9),
+        ("15", 0, 15),
+        ("139", 0, 11),
+    ],
+)
 def test_squeue_s_exit_code_is_a_wait_status(
     wait_status: str, exit_code: int, signal: int | None
 ) -> None:
@@ -232,8 +255,10 @@ def test_each_of_several_jobs_has_its_own_status() -> None:
     rows = queued("12", "PENDING") + "\n" + queued("13", "COMPLETED") + queued("14", "TIMEOUT")
     found = SLURM.statuses(answer(rows))
     assert {job: status.state for job, status in found.items()} == {
-        "12": S.PENDING, "13": S.COMPLETED, "14": S.TIMEOUT,
-    }  # fmt: skip
+        "12": S.PENDING,
+        "13": S.COMPLETED,
+        "14": S.TIMEOUT,
+    }
 
 
 @pytest.mark.parametrize("length", [1, 10, 40])
@@ -382,21 +407,43 @@ def test_a_job_that_could_not_be_cancelled_is_told(err: str) -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["PartitionConfig", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints",
-     "DependencyNeverSatisfied", "InvalidAccount", "AssocMaxWallDurationPerJobLimit",
-     "QOSMaxWallDurationPerJobLimit", "AssocMaxNodePerJobLimit", "QOSMaxCpuPerJobLimit",
-     "QOSMaxMemoryPerJob", "AssocMaxGRESPerJob", "QOSMaxCpuMinutesPerJobLimit"],
-)  # fmt: skip
+    [
+        "PartitionConfig",
+        "PartitionTimeLimit",
+        "PartitionNodeLimit",
+        "BadConstraints",
+        "DependencyNeverSatisfied",
+        "InvalidAccount",
+        "AssocMaxWallDurationPerJobLimit",
+        "QOSMaxWallDurationPerJobLimit",
+        "AssocMaxNodePerJobLimit",
+        "QOSMaxCpuPerJobLimit",
+        "QOSMaxMemoryPerJob",
+        "AssocMaxGRESPerJob",
+        "QOSMaxCpuMinutesPerJobLimit",
+    ],
+)
 def test_a_job_that_waits_for_what_never_comes_is_known(reason: str) -> None:
     assert SLURM.never_starts(live(state="PENDING", reason=reason))
 
 
 @pytest.mark.parametrize(
     "reason",
-    ["Resources", "Priority", "Dependency", "None", "BeginTime", "JobHeldUser", "QOSMaxJobsPerUserLimit",
-     "AssocGrpNodeLimit", "Licenses", "Reservation", "NodeDown",
-     "ReqNodeNotAvail, UnavailableNodes:n1"],
-)  # fmt: skip
+    [
+        "Resources",
+        "Priority",
+        "Dependency",
+        "None",
+        "BeginTime",
+        "JobHeldUser",
+        "QOSMaxJobsPerUserLimit",
+        "AssocGrpNodeLimit",
+        "Licenses",
+        "Reservation",
+        "NodeDown",
+        "ReqNodeNotAvail, UnavailableNodes:n1",
+    ],
+)
 def test_a_job_that_merely_waits_is_left_alone(reason: str) -> None:
     assert not SLURM.never_starts(live(state="PENDING", reason=reason))
 

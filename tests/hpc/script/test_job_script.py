@@ -1,7 +1,7 @@
 """Job scripts: as they are kept in `golden/`, and as they behave when bash runs them.
 
-After a wanted change, `QCSC_LOOP_REWRITE_GOLDEN=1 pytest tests/hpc/script/test_job_script.py` writes the
-files in `golden/` anew; read their difference before you commit it.
+After a wanted change, `QCSC_LOOP_REWRITE_GOLDEN=1 pytest tests/hpc/script/test_job_script.py` writes
+the files in `golden/` anew; read their difference before you commit it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ from waiting import DEADLINE_SECONDS, until
 GOLDEN = Path(__file__).with_name("golden")
 REWRITE = bool(os.environ.get("QCSC_LOOP_REWRITE_GOLDEN"))
 KEY = JobKey(
-    run_id="h2o", run_uid="2026-11-21T00:00:00+00:00", iteration=3, step="evaluate", label="walker-2",
+    run_id="h2o",
+    run_uid="2026-11-21T00:00:00+00:00",
+    iteration=3,
+    step="evaluate",
+    label="walker-2",
     name="bitcount",
-)  # fmt: skip
+)
 
 # the golden files
 
@@ -70,8 +74,13 @@ MACHINES = {
             **SPACK,
         ),
         execution_profile=how(
-            "srun", "--mpi=pmi2", "--cpu-bind=map_cpu:0 1", resource_class="gpu", memory="64G",
-            gpus_per_node=4, exclusive=True,
+            "srun",
+            "--mpi=pmi2",
+            "--cpu-bind=map_cpu:0 1",
+            resource_class="gpu",
+            memory="64G",
+            gpus_per_node=4,
+            exclusive=True,
         ),
     ),
     "slurm-with-mpirun": HPCMachine(
@@ -91,8 +100,9 @@ MACHINES = {
             executable_map=PYTHON,
             **SPACK,
         ),
-        execution_profile=how("mpiexec.hydra", "-bind-to", "core", memory="64G", gpus_per_node=1,
-                              exclusive=True),
+        execution_profile=how(
+            "mpiexec.hydra", "-bind-to", "core", memory="64G", gpus_per_node=1, exclusive=True
+        ),
     ),
     "pjm": HPCMachine(
         hpc_profile=HPCProfile(
@@ -111,18 +121,27 @@ MACHINES = {
         execution_profile=how("mpiexec", "-stdout-proc", "out/%j"),
     ),
     "miyabi": HPCMachine(
-        hpc_profile=HPCProfile.model_validate({
-            "preset": "miyabi", "queue_cpu": "regular-c", "project_cpu": "gz00",
-            "executable_map": {"bitcount": "/work/gz00/user/bit count"},
-        }),
+        hpc_profile=HPCProfile.model_validate(
+            {
+                "preset": "miyabi",
+                "queue_cpu": "regular-c",
+                "project_cpu": "gz00",
+                "executable_map": {"bitcount": "/work/gz00/user/bit count"},
+            }
+        ),
         execution_profile=how("mpiexec.hydra"),
     ),
     "fugaku": HPCMachine(
-        hpc_profile=HPCProfile.model_validate({
-            "preset": "fugaku", "queue_cpu": "small", "project_cpu": "hp250000",
-            "gfscache": "/vol0004", **SPACK,
-            "executable_map": {"bitcount": "/vol0004/user/bitcount"},
-        }),
+        hpc_profile=HPCProfile.model_validate(
+            {
+                "preset": "fugaku",
+                "queue_cpu": "small",
+                "project_cpu": "hp250000",
+                "gfscache": "/vol0004",
+                **SPACK,
+                "executable_map": {"bitcount": "/vol0004/user/bitcount"},
+            }
+        ),
         execution_profile=how("mpiexec"),
     ),
     "local": HPCMachine(
@@ -135,7 +154,7 @@ MACHINES = {
         hpc_profile=HPCProfile(scheduler="local"),
         execution_profile=how("single", num_nodes=1, mpiprocs=1),
     ),
-}  # fmt: skip
+}
 
 
 def golden(machine: HPCMachine) -> str:
@@ -206,8 +225,11 @@ class Job:
         recorder = self.notes / "recorder.py"
         recorder.write_text(dedent(RECORDER))
         program = self.program or [
-            sys.executable, str(recorder), str(self.notes), *self.arguments,
-        ]  # fmt: skip
+            sys.executable,
+            str(recorder),
+            str(self.notes),
+            *self.arguments,
+        ]
         machine = HPCMachine(hpc_profile=self.where, execution_profile=self.how)
         shaped = machine.shaped(None)
         script = machine.script(self.key, self.folder, shaped, program, self.directory)
@@ -372,8 +394,11 @@ def test_nothing_of_all_that_is_run_by_the_shell(job: Job) -> None:
     job.arguments = list(NASTY.values())
     job.run()
     assert {path.name for path in job.folder.iterdir()} == {
-        "job.sh", "fence", "started", "exit.json",
-    }  # fmt: skip
+        "job.sh",
+        "fence",
+        "started",
+        "exit.json",
+    }
     assert {path.name for path in job.notes.iterdir()} == {"recorder.py", "0.seen"}
 
 
@@ -391,8 +416,10 @@ def test_a_program_is_told_its_ranks_its_threads_and_its_key(job: Job) -> None:
     job.run()
     told = variables(job)
     assert (told["QCSC_RANKS"], told["OMP_NUM_THREADS"], told["QCSC_JOB_KEY"]) == (
-        "1", "3", "h2o/3/evaluate/walker-2/bitcount.0",
-    )  # fmt: skip
+        "1",
+        "3",
+        "h2o/3/evaluate/walker-2/bitcount.0",
+    )
 
 
 def test_a_program_has_nothing_to_read(job: Job) -> None:
@@ -524,9 +551,14 @@ def test_what_a_program_needs_is_made_ready_in_order(prepared: Job) -> None:
     prepared.program = ["bash", "-c", "echo program >> calls"]
     assert prepared.run() == (0, "")
     assert calls(prepared) == [
-        "spack load hdf5 +mpi", "spack load fftw", "module load gcc/12", "module load mpi",
-        "first", "second", "program",
-    ]  # fmt: skip
+        "spack load hdf5 +mpi",
+        "spack load fftw",
+        "module load gcc/12",
+        "module load mpi",
+        "first",
+        "second",
+        "program",
+    ]
 
 
 BAD = {

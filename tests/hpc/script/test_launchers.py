@@ -61,8 +61,13 @@ def test_a_launcher_s_options_stand_between_its_count_and_the_program(
 
 def test_srun_is_told_nodes_ranks_and_threads() -> None:
     assert launched("slurm", "srun") == [
-        "srun", "--nodes=2", "--ntasks=6", "--ntasks-per-node=3", "--cpus-per-task=4", *OPTIONS,
-    ]  # fmt: skip
+        "srun",
+        "--nodes=2",
+        "--ntasks=6",
+        "--ntasks-per-node=3",
+        "--cpus-per-task=4",
+        *OPTIONS,
+    ]
 
 
 @pytest.mark.parametrize("scheduler", ["slurm", "pbs"])

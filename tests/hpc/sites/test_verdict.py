@@ -19,9 +19,7 @@ BAD = [state for state in JobState if state.final and state is not S.COMPLETED]
 BEGAN, ENDED = 1_800_000_000.0, 1_800_000_090.0
 WELL = ExitRecord(job="12", exit_code=0, started=BEGAN, ended=ENDED)
 ILL = ExitRecord(job="12", exit_code=3, started=BEGAN, ended=ENDED)
-UNPREPARED = ExitRecord(
-    job="12", exit_code=1, fault="pre_commands[0]", started=BEGAN, ended=ENDED
-)  # fmt: skip
+UNPREPARED = ExitRecord(job="12", exit_code=1, fault="pre_commands[0]", started=BEGAN, ended=ENDED)
 RECORDS = [None, WELL, ILL, UNPREPARED]
 MOMENTS = [0.0, RECORD_SECONDS, LOST_SECONDS, FOREVER]
 

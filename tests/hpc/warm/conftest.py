@@ -47,9 +47,13 @@ class WarmHook(Hook):
         """The next iteration's job, done well."""
         self.iteration += 1
         return await self.run(
-            self.machine, toy(), [fault, *words], ranks=ranks, outputs=["out"],
+            self.machine,
+            toy(),
+            [fault, *words],
+            ranks=ranks,
+            outputs=["out"],
             collect=lambda folder: (folder / "out").read_text().strip(),
-        )  # fmt: skip
+        )
 
     async def fails(self, fault: str, *words: str) -> JobFailed:
         """The next iteration's job, that is not."""

@@ -47,9 +47,13 @@ def warmed(place: Place, ranks: int = 2, **how: Any) -> Machine:
     warm = {name: how.pop(name) for name in names if name in how}
     machine = place.machine(ranks=ranks, **{"walltime": "00:10:00", **how})
     return type(machine).model_validate(
-        {**machine.model_dump(exclude={"hpc_profile"}), "hpc_profile": place.where,
-         "placement": "warm", "warm": warm}
-    )  # fmt: skip
+        {
+            **machine.model_dump(exclude={"hpc_profile"}),
+            "hpc_profile": place.where,
+            "placement": "warm",
+            "warm": warm,
+        }
+    )
 
 
 # the same bits
@@ -63,7 +67,7 @@ def sqd(machine: Machine, **solver: Any) -> SQD:
     system = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "sto-3g"}
     return SQD.model_validate(
         {"system": system, "shots": 200, "tolerance": 0, "machine": machine, "solver": solver}
-    )  # fmt: skip
+    )
 
 
 async def sha256(
@@ -182,9 +186,12 @@ def found_by(machine: Machine) -> Machine:
 def of_driver(hook: WarmHook, epoch: int) -> Ledger:
     """What the run's next driver begins with."""
     ledger = Ledger(
-        run_id=hook.ledger.run_id, run_uid=hook.ledger.run_uid, store=hook.store, epoch=epoch,
+        run_id=hook.ledger.run_id,
+        run_uid=hook.ledger.run_uid,
+        store=hook.store,
+        epoch=epoch,
         observe=hook.events.append,
-    )  # fmt: skip
+    )
     ledger.load()
     return ledger
 
@@ -253,8 +260,11 @@ async def test_what_waits_too_long_for_a_warm_job_gets_a_job_of_its_own(
     async with warm(found_by(warmed(place, fallback_seconds=1.0))) as hook:
         assert (await hook.does("nothing")).value == "3"
         kinds = [(job.key.step, job.key.attempt, job.state) for job in hook.records]
-        assert kinds == [("evaluate", 0, "PREEMPTED"), ("warm", 0, "submitted"),
-                         ("evaluate", 1, "COMPLETED")]  # fmt: skip
+        assert kinds == [
+            ("evaluate", 0, "PREEMPTED"),
+            ("warm", 0, "submitted"),
+            ("evaluate", 1, "COMPLETED"),
+        ]
         assert any("the warm job has not served for 1 s" in text for text in hook.troubles)
         assert (await hook.does("nothing")).value == "3"  # at once, by a job
         assert hook.record.key.attempt == 0
@@ -274,8 +284,11 @@ async def test_what_asks_for_a_warm_job_that_is_not_begun_in_time_gets_a_job_of_
     async with warm(found_by(warmed(place, queue_timeout=1.0))) as hook:
         assert (await hook.does("nothing")).value == "3"
         kinds = [(job.key.step, job.key.attempt, job.state) for job in hook.records]
-        assert kinds == [("evaluate", 0, "PREEMPTED"), ("warm", 0, "TIMEOUT"),
-                         ("evaluate", 1, "COMPLETED")]  # fmt: skip
+        assert kinds == [
+            ("evaluate", 0, "PREEMPTED"),
+            ("warm", 0, "TIMEOUT"),
+            ("evaluate", 1, "COMPLETED"),
+        ]
         assert (await hook.does("nothing")).value == "3"
         assert hook.record.intent.site["type"] == "batch"
     assert len(hook.warm_jobs) == 1

@@ -49,10 +49,15 @@ class Serving:
         place = self.folder / f"job{len(self.started)}"
         place.mkdir()
         orders = Orders(
-            mailbox=str(self.box.root), launcher=[], ranks=1, alone=True,
-            walltime=changes.get("walltime"), reserve=changes.get("reserve", 0.0),
-            idle=changes.get("idle", 60.0), tries=3,
-        )  # fmt: skip
+            mailbox=str(self.box.root),
+            launcher=[],
+            ranks=1,
+            alone=True,
+            walltime=changes.get("walltime"),
+            reserve=changes.get("reserve", 0.0),
+            idle=changes.get("idle", 60.0),
+            tries=3,
+        )
         records.write_once(place / ORDERS, asdict(orders))
         script = f'exec {sys.executable} -P -m qcsc_hpc.warm.rank "$1"\n'
         (place / "pool.sh").write_text(script)
@@ -72,9 +77,14 @@ class Serving:
         folder = self.folder / name
         folder.mkdir()
         request = Request(
-            key=f"run/1/evaluate/{name}.0", input_sha256=name, ranks=1, module="waits",
-            arguments=[str(self.folder)], environment={"NAME": name}, **more,  # type: ignore[arg-type]
-        )  # fmt: skip
+            key=f"run/1/evaluate/{name}.0",
+            input_sha256=name,
+            ranks=1,
+            module="waits",
+            arguments=[str(self.folder)],
+            environment={"NAME": name},
+            **more,  # type: ignore[arg-type]
+        )
         self.box.post(name, folder, request)
         return folder
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.concurrency.whole_file import (
+    NameTaken,
+    Sync,
+    fill_room,
+    link_once,
+    make_room,
+    write_whole,
+)
 
 
 @pytest.fixture
@@ -78,3 +87,129 @@ def test_two_blocks_in_one_process_do_not_write_into_each_other(target: Path) ->
         one.write(b"one and all")
         other.write(b"other")
     assert target.read_bytes() in (b"one and all", b"other")
+
+
+# the name
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x.bin", "ü" * 127])
+def test_the_longest_names_a_folder_takes_can_be_written(tmp_path: Path, name: str) -> None:
+    with write_whole(tmp_path / name) as file:
+        file.write(b"new")
+    assert (tmp_path / name).read_bytes() == b"new"
+
+
+def test_the_temporary_file_is_hidden_and_has_the_ending_that_is_swept_up(target: Path) -> None:
+    with write_whole(target):
+        (temporary,) = target.parent.iterdir()
+    assert temporary.name.startswith(".input.bin.")
+    assert temporary.suffix == ".tmp"
+
+
+def test_what_can_only_write_to_a_name_writes_to_the_file_s(target: Path) -> None:
+    with write_whole(target) as file:
+        Path(file.name).write_bytes(b"by name")
+    assert target.read_bytes() == b"by name"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_file_has_the_mode_that_was_asked_for(target: Path, mode: int) -> None:
+    with write_whole(target, mode=mode) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+
+
+# once
+
+
+def test_of_two_that_write_once_the_first_one_s_file_stays(target: Path) -> None:
+    with write_whole(target, once=True) as file:
+        file.write(b"first")
+    with pytest.raises(NameTaken), write_whole(target, once=True) as file:
+        file.write(b"second")
+    assert target.read_bytes() == b"first"
+
+
+def test_neither_the_first_nor_the_second_of_two_leaves_anything_else(target: Path) -> None:
+    with write_whole(target, once=True):
+        pass
+    with pytest.raises(NameTaken), write_whole(target, once=True):
+        pass
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_file_in_the_way_of_the_folder_is_no_taken_name(target: Path) -> None:
+    target.write_bytes(b"in the way")
+    with pytest.raises(NotADirectoryError), write_whole(target / "below", once=True):
+        pass
+
+
+def test_a_link_is_made_once(target: Path, tmp_path: Path) -> None:
+    source, other = tmp_path / "source", tmp_path / "other"
+    source.write_bytes(b"one")
+    other.write_bytes(b"other")
+    assert link_once(source, target)
+    assert not link_once(other, target)
+    assert target.read_bytes() == b"one"
+
+
+# what survives a power cut
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What reaches the disk, in order."""
+    made: list[str] = []
+    fsync, replace, link = os.fsync, os.replace, os.link
+
+    def synced(descriptor: int) -> None:
+        made.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        fsync(descriptor)
+
+    def replaced(source: Path, target: Path) -> None:
+        made.append("rename")
+        replace(source, target)
+
+    def linked(source: Path, target: Path) -> None:
+        made.append("link")
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    monkeypatch.setattr(os, "link", linked)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("sync", "once", "expected"),
+    [
+        ("nothing", False, ["rename"]),
+        ("content", False, ["sync file", "rename"]),
+        ("name", False, ["sync file", "rename", "sync folder"]),
+        ("name", True, ["sync file", "link", "sync folder"]),
+    ],
+)
+def test_what_a_name_stands_for_is_on_the_disk_before_the_name_is(
+    target: Path, calls: list[str], sync: Sync, once: bool, expected: list[str]
+) -> None:
+    with write_whole(target, sync=sync, once=once) as file:
+        file.write(b"new")
+    assert calls == expected
+
+
+# room
+
+
+def test_a_room_is_filled_up_to_its_end(target: Path) -> None:
+    make_room(target, 10)
+    before = target.stat().st_ino
+    fill_room(target, b"record")
+    assert target.read_bytes() == b"record\n\n\n\n"
+    assert target.stat().st_ino == before
+
+
+def test_what_is_larger_than_its_room_is_refused_before_anything_is_written(target: Path) -> None:
+    make_room(target, 5)
+    with pytest.raises(ValueError, match="6 bytes have only 5 of room"):
+        fill_room(target, b"record")
+    assert target.read_bytes() == b"\n" * 5

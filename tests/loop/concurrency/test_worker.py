@@ -180,9 +180,11 @@ def test_a_worker_that_is_killed_in_mid_call_is_told_in_a_sentence() -> None:
 
 def test_a_worker_that_crashes_is_told_in_a_sentence() -> None:
     with pytest.raises(WorkerDied, match=r"was ended by signal 11 before it was done$") as caught:
-        executed("import resource, signal\n"
-                 "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
-                 "signal.raise_signal(signal.SIGSEGV)")  # fmt: skip
+        executed(
+            "import resource, signal\n"
+            "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+            "signal.raise_signal(signal.SIGSEGV)"
+        )
     assert caught.value.exit_code_of_worker == -signal.SIGSEGV
 
 

@@ -394,8 +394,12 @@ def line(tmp_path: Path) -> Callable[..., Any]:
         environment = {**os.environ, "QCSC_LOOP_STORE": str(tmp_path / "store")}
         done = subprocess.run(
             [str(SCRIPT), *words, "--json"],
-            env=environment, capture_output=True, text=True, check=False, cwd=tmp_path,
-        )  # fmt: skip
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout.splitlines()[-1]) if code == 0 else done.stderr
 

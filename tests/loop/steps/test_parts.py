@@ -1,7 +1,7 @@
 """Walkers and batches side by side: each on its own, and none of them done twice in a run.
 
-Run as `python -m loop.steps.test_parts STORE TRACE FOLDER` it drives a run whose process kills itself in
-the middle of one part.
+Run as `python -m loop.steps.test_parts STORE TRACE FOLDER` it drives a run whose process kills itself
+in the middle of one part.
 """
 
 from __future__ import annotations
@@ -689,8 +689,11 @@ def test_a_retried_step_does_not_repeat_the_parts_that_returned(
     outcome = driven(tmp_path / "store", Parted(trace=str(trace), failing=failing), retry=RETRIED)
 
     assert calls_of_second_iteration(trace) == {
-        "sample": 1, "walker-0": 1, "walker-1": 2, "walker-2": 1,
-    }  # fmt: skip
+        "sample": 1,
+        "walker-0": 1,
+        "walker-1": 2,
+        "walker-2": 1,
+    }
     assert (outcome.state_sha256, outcome.usage) == (undisturbed, UNDISTURBED)
 
 
@@ -704,8 +707,11 @@ def test_a_resumed_run_does_not_repeat_the_parts_that_returned(
     outcome = driven(tmp_path / "store", algorithm)
 
     assert calls_of_second_iteration(trace) == {
-        "sample": 1, "walker-0": 1, "walker-1": 2, "walker-2": 1,
-    }  # fmt: skip
+        "sample": 1,
+        "walker-0": 1,
+        "walker-1": 2,
+        "walker-2": 1,
+    }
     assert (outcome.state_sha256, outcome.usage) == (undisturbed, UNDISTURBED)
 
 
@@ -739,8 +745,11 @@ def test_a_run_whose_driver_was_killed_in_a_part_does_not_repeat_those_that_retu
     outcome = driven(tmp_path / "store", Parted(trace=str(trace)))
 
     assert calls_of_second_iteration(trace) == {
-        "sample": 1, "walker-0": 1, "walker-1": 2, "walker-2": 1,
-    }  # fmt: skip
+        "sample": 1,
+        "walker-0": 1,
+        "walker-1": 2,
+        "walker-2": 1,
+    }
     assert (outcome.state_sha256, outcome.usage) == (undisturbed, UNDISTURBED)
 
 

@@ -63,7 +63,7 @@ def test_the_file_of_a_document_is_json(disk: DirectoryStore) -> None:
     disk.write(NAME, Document(b'{"x":1.5}', {}, b'{"iteration":7}'))
     with paths(disk)[0].open() as file:
         content = json.load(file)
-    assert content.keys() == {"sha256", "arrays", "meta", "value"}
+    assert content.keys() == {"sha256", "format", "arrays", "meta", "value"}
     assert (content["meta"], content["value"]) == ({"iteration": 7}, {"x": 1.5})
 
 

@@ -25,9 +25,17 @@ RESULTS = {
     "TIMEOUT": JobState.TIMEOUT,
 }
 FIELDS = (
-    "id.dec", "state", "result", "returncode", "t_submit", "t_run", "t_cleanup", "nnodes",
-    "exception.type", "exception.note",
-)  # fmt: skip
+    "id.dec",
+    "state",
+    "result",
+    "returncode",
+    "t_submit",
+    "t_run",
+    "t_cleanup",
+    "nnodes",
+    "exception.type",
+    "exception.note",
+)
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 AWAY = ("connect", "refused", "timed out", "broker", "lost", "unavailable")
 
@@ -51,10 +59,21 @@ class Flux(Scheduler):
     own_id: ClassVar[str] = '"$(flux job id --to=dec "$(flux getattr jobid)")"'
     passed: ClassVar[Sequence[str]] = ("FLUX_URI",)
     launchers = {"flux": flux_run}
-    honoured: ClassVar[frozenset[str]] = frozenset({
-        "num_nodes", "walltime", "exclusive", "queue_cpu", "queue_gpu", "project_cpu",
-        "project_gpu", "constraint", "qpu", "extra_directives", "queue_timeout",
-    })  # fmt: skip
+    honoured: ClassVar[frozenset[str]] = frozenset(
+        {
+            "num_nodes",
+            "walltime",
+            "exclusive",
+            "queue_cpu",
+            "queue_gpu",
+            "project_cpu",
+            "project_gpu",
+            "constraint",
+            "qpu",
+            "extra_directives",
+            "queue_timeout",
+        }
+    )
     refused: ClassVar[Mapping[str, str]] = {
         "memory": "Flux gives out cores and GPUs, no memory; leave it out",
         "gpus_per_node": "Flux counts GPUs by slot; give --gpus-per-slot=N in extra_directives",

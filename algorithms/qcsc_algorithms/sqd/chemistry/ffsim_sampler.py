@@ -1,4 +1,4 @@
-"""Samples from ffsim: chemistry circuits of conserved particle number, far faster than a general simulator."""
+"""Samples from ffsim: for circuits that conserve particle numbers, faster than any simulator."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import Field
 
 from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import SamplingFailed, WorkerDied
-from qcsc_loop.loop.provenance import installed_version
 from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256
 from qcsc_loop.sampling.packing import flip_bits, read_registers
+from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
@@ -56,13 +56,7 @@ class FfsimSampler(Sampler):
             bits=bits,
             num_bits=widths,
             shots=shots,
-            provenance={
-                "source": self.type,
-                "settings": self.model_dump(mode="json"),
-                "version": installed_version("ffsim"),
-                "seed": step.seed,
-                **facts,
-            },
+            provenance=sample_provenance(self, facts, package="ffsim", seed=step.seed),
         )
 
 

@@ -73,22 +73,19 @@ class Hamiltonian(Record):
         from pyscf.tools import fcidump
 
         write: Any = fcidump.from_integrals
-        scratch = path.with_name(path.name + ".part")
-        write(
-            str(scratch),
-            np.array(self.one_body),
-            np.array(self.two_body),
-            self.norb,
-            self.electrons,
-            self.constant,
-            ms=self.num_alpha - self.num_beta,
-            orbsym=[int(label) for label in self.orbital_symmetry] or None,
-            tol=0.0,
-            float_format=" %.17g",
-        )
         with write_whole(path) as file:
-            file.write(scratch.read_bytes())
-        scratch.unlink()
+            write(
+                file.name,
+                np.array(self.one_body),
+                np.array(self.two_body),
+                self.norb,
+                self.electrons,
+                self.constant,
+                ms=self.num_alpha - self.num_beta,
+                orbsym=[int(label) for label in self.orbital_symmetry] or None,
+                tol=0.0,
+                float_format=" %.17g",
+            )
 
     @classmethod
     def read_fcidump(cls, path: Path) -> Self:

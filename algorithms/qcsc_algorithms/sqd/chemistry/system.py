@@ -81,9 +81,14 @@ class Molecule(_System):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice for what is an error anyway
             return gto.M(
-                atom=self.geometry, unit=self.unit, basis=self.basis, charge=self.charge,
-                spin=self.spin, symmetry=symmetry, verbose=0,
-            )  # fmt: skip
+                atom=self.geometry,
+                unit=self.unit,
+                basis=self.basis,
+                charge=self.charge,
+                spin=self.spin,
+                symmetry=symmetry,
+                verbose=0,
+            )
 
     def _active(self, molecule: Any) -> Hamiltonian:
         from pyscf import ao2mo, mcscf, scf, symm

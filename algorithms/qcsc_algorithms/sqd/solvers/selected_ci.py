@@ -61,9 +61,15 @@ def _lowest_state(problem: Arrays) -> dict[str, npt.NDArray[Any]]:
         solver = fci.addons.fix_spin_(selected_ci.SelectedCI(), ss=target)
     solver.verbose = 0
     _, state = selected_ci.kernel_fixed_space(
-        solver, one_body, two_body, norb, electrons, strings,
-        tol=float(problem["tolerance"]), max_cycle=int(problem["max_cycles"]),
-    )  # fmt: skip
+        solver,
+        one_body,
+        two_body,
+        norb,
+        electrons,
+        strings,
+        tol=float(problem["tolerance"]),
+        max_cycle=int(problem["max_cycles"]),
+    )
     image = _image(plain, one_body, two_body, norb, electrons, state, strings)
     amplitudes = np.asarray(state)
     energy = float(np.vdot(amplitudes, image))

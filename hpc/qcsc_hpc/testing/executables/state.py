@@ -28,6 +28,7 @@ class NoMachine(Exception):
     """The folder has no machine, or no longer."""
 
 
+# Many short methods: one for each thing that a command asks of the one file.
 class State:
     """A transaction on the machine's state, alone on the machine until the `with` block ends.
 

@@ -246,8 +246,9 @@ def awkward(norb: int, electrons: tuple[int, int], seed: int) -> Hamiltonian:
         values = rng.standard_normal(count) * 10.0 ** rng.integers(-300, 3, count)
         values[rng.random(count) < 0.2] = 0.0
         values[rng.random(count) < 0.2] = -0.0
-        return np.nextafter(values, rng.choice([-np.inf, np.inf], count), where=values != 0,
-                            out=values)  # fmt: skip
+        return np.nextafter(
+            values, rng.choice([-np.inf, np.inf], count), where=values != 0, out=values
+        )
 
     one_body = np.zeros((norb, norb))
     one_body[np.tril_indices(norb)] = numbers(pairs)
@@ -385,9 +386,10 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
     "odd": (lambda good: good.replace("NELEC= 2", "NELEC= 3"), "3 electrons with MS2=0"),
     "too much spin": (lambda good: good.replace("MS2=0", "MS2=4"), "2 electrons with MS2=4"),
     "too many electrons": (
-        lambda good: good.replace("NELEC= 2", "NELEC= 6"), "6 electrons with MS2=0",
+        lambda good: good.replace("NELEC= 2", "NELEC= 6"),
+        "6 electrons with MS2=0",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -415,14 +417,19 @@ def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("system", "sentence"),
     [
-        ({"geometry": "water"}, "pyscf cannot build the molecule (RuntimeError: Unsupported atom "
-                                "symbol WATER)"),
-        ({"basis": "no-such"}, "pyscf cannot build the molecule (BasisNotFoundError: Unknown basis "
-                               "format or basis name no-such)"),
+        (
+            {"geometry": "water"},
+            "pyscf cannot build the molecule (RuntimeError: Unsupported atom symbol WATER)",
+        ),
+        (
+            {"basis": "no-such"},
+            "pyscf cannot build the molecule (BasisNotFoundError: Unknown basis "
+            "format or basis name no-such)",
+        ),
         ("/no/such/file", "/no/such/file: No such file or directory"),
     ],
     ids=["geometry", "basis", "file"],
-)  # fmt: skip
+)
 def test_a_run_of_such_a_system_is_refused_in_one_sentence(system: Any, sentence: str) -> None:
     store = MemoryStore()
     try:
@@ -659,9 +666,13 @@ def test_the_drive_towards_a_spin_is_no_part_of_the_energy() -> None:
 def test_more_orbitals_than_pyscfs_integers_hold_are_refused() -> None:
     def big(norb: int) -> tuple[Hamiltonian, Subspace]:
         hamiltonian = Hamiltonian(
-            norb=norb, num_alpha=1, num_beta=1, constant=0.0, one_body=np.zeros((norb, norb)),
+            norb=norb,
+            num_alpha=1,
+            num_beta=1,
+            constant=0.0,
+            one_body=np.zeros((norb, norb)),
             two_body=np.zeros(1),
-        )  # fmt: skip
+        )
         string: Strings = pack(np.arange(norb)[None, :] < 1)
         return hamiltonian, Subspace(alpha=string, beta=string)
 

@@ -217,9 +217,13 @@ def test_the_strings_are_the_ones_by_which_ffsim_and_pyscf_number_their_amplitud
     norb, electrons = 4, (2, 1)
     state = ffsim.random.random_state_vector(ffsim.dim(norb, electrons), seed=3)
     strings: Any = ffsim.sample_state_vector(
-        state, norb=norb, nelec=electrons, shots=20_000, seed=4,
+        state,
+        norb=norb,
+        nelec=electrons,
+        shots=20_000,
+        seed=4,
         bitstring_type=ffsim.BitstringType.INT,
-    )  # fmt: skip
+    )
     pairs = [(int(row) >> norb, int(row) & 15) for row in strings]
     found = from_samples(shots_of(pairs, norb), norb)
     # pyscf: rows are alpha strings, columns beta strings

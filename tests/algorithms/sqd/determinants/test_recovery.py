@@ -140,8 +140,9 @@ def test_the_same_generator_gives_the_same_bits_and_the_input_is_left_as_it_is()
     occupancies = np.random.default_rng(2).random((2, 8))
     one, two = (recover(before, occupancies, (4, 3), np.random.default_rng(3)) for _ in range(2))
 
-    for a, b in zip((one.alpha, one.beta, one.weights), (two.alpha, two.beta, two.weights),
-                    strict=True):  # fmt: skip
+    for a, b in zip(
+        (one.alpha, one.beta, one.weights), (two.alpha, two.beta, two.weights), strict=True
+    ):
         assert a.tobytes() == b.tobytes()
     for a, b in zip(kept, (before.alpha, before.beta, before.weights), strict=True):
         assert np.array_equal(a, b)
@@ -244,9 +245,11 @@ def p_value(sample: Counter[tuple[Row, Row]], case: Case) -> float:
 def ours(case: Case, shots: int) -> Counter[tuple[Row, Row]]:
     alpha, beta = (np.repeat(occupied(row), shots, axis=0) for row in (case.alpha, case.beta))
     found = recover(
-        configurations(alpha, beta), np.array(case.occupancies), case.electrons,
+        configurations(alpha, beta),
+        np.array(case.occupancies),
+        case.electrons,
         np.random.default_rng(11),
-    )  # fmt: skip
+    )
     outcomes = zip(as_rows(found.alpha), as_rows(found.beta), strict=True)
     return Counter(dict(zip(outcomes, np.rint(found.weights * shots).astype(int), strict=True)))
 
@@ -256,9 +259,12 @@ def the_library(case: Case, shots: int) -> Counter[tuple[Row, Row]]:
     row = occupied(case.beta[::-1] + case.alpha[::-1])  # its columns fall, beta to the left
     alpha, beta = (np.array(spin) for spin in case.occupancies)
     rows, weights = recover_configurations(
-        np.repeat(row, shots, axis=0), np.full(shots, 1 / shots), (alpha, beta), *case.electrons,
+        np.repeat(row, shots, axis=0),
+        np.full(shots, 1 / shots),
+        (alpha, beta),
+        *case.electrons,
         rand_seed=12,
-    )  # fmt: skip
+    )
     outcomes = zip(as_rows(rows[:, norb:][:, ::-1]), as_rows(rows[:, :norb][:, ::-1]), strict=True)
     return Counter(dict(zip(outcomes, np.rint(weights * shots).astype(int), strict=True)))
 
@@ -286,9 +292,11 @@ def test_rows_are_drawn_independently() -> None:
     shots = 20_000
     alpha = np.tile(occupied((1, 1, 0, 0), (0, 0, 1, 1)), (shots, 1))
     found = recover(
-        configurations(alpha, np.zeros_like(alpha)), np.full((2, 4), 0.5), (1, 0),
+        configurations(alpha, np.zeros_like(alpha)),
+        np.full((2, 4), 0.5),
+        (1, 0),
         np.random.default_rng(3),
-    )  # fmt: skip
+    )
 
     assert as_rows(found.alpha) == [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]
     assert found.weights == pytest.approx(0.25, abs=5 * np.sqrt(0.25 / shots) / 2)
@@ -324,9 +332,13 @@ def test_where_the_library_raises_the_missing_flips_are_uniform(
     row, electrons = ((1, 1, 0, 0), 1) if error == "NaN" else ((1, 1, 0, 0), 0)
     with pytest.raises(ValueError, match=error):
         recover_configurations(
-            occupied((0,) * 4 + row[::-1]), np.ones(1), (np.array(occupancies), np.zeros(4)),
-            electrons, 0, rand_seed=0,
-        )  # fmt: skip
+            occupied((0,) * 4 + row[::-1]),
+            np.ones(1),
+            (np.array(occupancies), np.zeros(4)),
+            electrons,
+            0,
+            rand_seed=0,
+        )
     found = frequencies_of(row, occupancies, electrons, 4_000)
 
     if electrons == 0:

@@ -111,8 +111,9 @@ SEEDS = range(60)
 def test_there_are_exactly_as_many_as_allowed_or_all_there_are(seed: int) -> None:
     found, pool, electrons, options = random_subspace(seed)
 
-    for spin, (_, everything) in zip((found.alpha, found.beta), claims(pool, electrons, options),
-                                     strict=True):  # fmt: skip
+    for spin, (_, everything) in zip(
+        (found.alpha, found.beta), claims(pool, electrons, options), strict=True
+    ):
         assert len(spin) == min(options["max_strings"], len(everything))
         assert set(values(spin)) <= everything
         assert len(set(values(spin))) == len(spin)

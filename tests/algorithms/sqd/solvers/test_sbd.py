@@ -244,9 +244,14 @@ def test_a_scheduler_s_number_of_tasks_is_not_taken_for_an_mpi(
 
 def started(words: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words], cwd=folder, env={**os.environ, **environment},
-        capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False,
-    )  # fmt: skip
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
 
 
 def test_ranks_that_do_not_know_each_other_stop(tmp_path: Path) -> None:
@@ -366,10 +371,17 @@ def test_the_program_finds_its_files_in_its_folder_and_by_name(tmp_path: Path) -
     for option, name in {"--fcidump": "fcidump.txt", "--adetfile": "AlphaDets.bin"}.items():
         assert Path(told.pop(option)).read_bytes() == (job / name).read_bytes()
     assert told == {
-        "--task_comm_size": "1", "--adet_comm_size": "1", "--bdet_comm_size": "1",
-        "--method": "0", "--block": "7", "--iteration": "4", "--tolerance": "1e-05",
-        "--carryover_type": "1", "--carryover_ratio": "1.0", "--rdm": "0",
-    }  # fmt: skip
+        "--task_comm_size": "1",
+        "--adet_comm_size": "1",
+        "--bdet_comm_size": "1",
+        "--method": "0",
+        "--block": "7",
+        "--iteration": "4",
+        "--tolerance": "1e-05",
+        "--carryover_type": "1",
+        "--carryover_ratio": "1.0",
+        "--rdm": "0",
+    }
     assert (job / "AlphaDets.bin").read_bytes() == b"\1\2"
 
 

@@ -21,7 +21,7 @@ UNKNOWN_ID, FINISHED, UNKNOWN_QUEUE = 153, 35, 170
 
 
 def answer(state: State, arguments: list[str]) -> Answer:
-    """The jobs asked for; the exit code is the last failure's, and the others are there all the same."""
+    """The jobs asked for; the exit code is the last failure's, and the others are there, too."""
     options, ids, wants_history = parsed(state, GRAMMAR, arguments, USAGE)
     found, error, rc = _found(state, ids, wants_history=wants_history)
     if options.get("F", "").lower() == "json":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from loop.other_process import printed_by
+
+from other_process import printed_by
 
 # two event loops, one after the other: the worker threads of the first have ended by the second
 TWICE = """

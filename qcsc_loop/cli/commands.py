@@ -1,0 +1,376 @@
+"""The commands as they are typed. Nothing heavy is imported here: each brings what it needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from qcsc_loop.cli.driving import JSON, STORE, Driving, DrivingCommand
+from qcsc_loop.cli.overview import overview
+from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
+from qcsc_loop.errors import PluginFailed
+
+if TYPE_CHECKING:
+    pass
+
+F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a command takes
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_ABOVE_ZERO = click.FloatRange(0, min_open=True)
+
+_EVERY = click.option(
+    "--every",
+    type=_ABOVE_ZERO,
+    default=10,
+    show_default=True,
+    metavar="S",
+    help="Seconds between looks.",
+)
+_DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Say what would change, and change nothing."
+)
+_FILES = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=_FILE)
+_RUN = click.argument("run_id", metavar="RUN")
+
+
+def _parameters(command: F) -> F:
+    """The options of commands that take an algorithm's parameters."""
+    command = click.option(
+        "--machine",
+        metavar="NAME",
+        help="Where classical work goes: `local`, or a saved machine's name.",
+    )(command)
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A parameter; repeatable.",
+    )(command)
+
+
+def _event(name: str) -> Callable[[F], F]:
+    return click.option(
+        "--event", default=name, show_default=True, metavar="NAME", help="The event's name."
+    )
+
+
+class _Commands(click.Group):
+    """Our commands, and those that installed distributions offer under `qcsc_loop.commands`."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        return overview()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        offered = [command.name for command in find_plugin_commands()]
+        return [*super().list_commands(ctx), *offered]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or _load(cmd_name)
+
+
+def _load(name: str) -> click.Command | None:
+    """The command of another distribution; None if nobody offers it.
+
+    Raises:
+        PluginFailed: it cannot be imported, or is none.
+    """
+    from qcsc_loop.plugins import distribution, load, offered
+
+    if (point := offered(GROUP).get(name)) is None:
+        return None
+    command = load(point)
+    if not isinstance(command, click.Command):
+        raise PluginFailed(GROUP, name, distribution(point), f"{point.value} is no click command")
+    return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="qcsc-loop")
+def commands() -> None:
+    """Iterative quantum-classical algorithms that survive being killed."""
+
+
+@commands.command(cls=DrivingCommand)
+@click.argument("algorithm")
+@click.option(
+    "--variable",
+    "variables",
+    multiple=True,
+    metavar="NAME=VARIABLE",
+    help="A parameter from a Prefect variable; --set goes over it.",
+)
+@click.option(
+    "--params",
+    type=_FILE,
+    metavar="FILE",
+    help="Parameters from a TOML file; --set goes over it.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="S", help="Seed of all randomness.  [default: 0]"
+)
+@click.option(
+    "--run-id", metavar="ID", help="Name of the run; the one of an existing run resumes it."
+)
+@_parameters
+def run(
+    *,
+    algorithm: str,
+    variables: tuple[str, ...],
+    params: Path | None,
+    seed: int | None,
+    run_id: str | None,
+    settings: tuple[str, ...],
+    machine: str | None,
+    driving: Driving,
+) -> None:
+    """Run ALGORITHM: a known name, file.py:Class or module:Class."""
+    from qcsc_loop.cli.run import drive
+    from qcsc_loop.cli.run_request import request_run
+
+    request = request_run(
+        algorithm,
+        settings=settings,
+        machine=machine,
+        variables=variables,
+        params=params,
+        seed=seed,
+        run_id=run_id,
+    )
+    drive(request, driving)
+
+
+@commands.command(cls=DrivingCommand)
+@_RUN
+@click.option("--algorithm", metavar="ALGORITHM", help="Where its class is now, if it was moved.")
+@_parameters
+def resume(
+    *,
+    run_id: str,
+    algorithm: str | None,
+    settings: tuple[str, ...],
+    machine: str | None,
+    driving: Driving,
+) -> None:
+    """Go on with RUN, with its own parameters, seed and stop rules.
+
+    --set and --machine change what does not change results.
+    """
+    from qcsc_loop.cli.run import drive
+    from qcsc_loop.cli.run_request import request_resume
+
+    drive(request_resume(run_id, algorithm, settings=settings, machine=machine), driving)
+
+
+@commands.command(name="list")
+@STORE
+@JSON
+def list_(*, store: Path | None, as_json: bool) -> None:
+    """List the runs of a store."""
+    from qcsc_loop.cli.show import list_runs
+
+    list_runs(store=store, as_json=as_json)
+
+
+@commands.command()
+@_RUN
+@STORE
+@JSON
+def show(*, run_id: str, store: Path | None, as_json: bool) -> None:
+    """Show RUN: parameters, progress, drivers, and what went wrong."""
+    from qcsc_loop.cli.show import show_run
+
+    show_run(run_id=run_id, store=store, as_json=as_json)
+
+
+@commands.command()
+@_RUN
+@STORE
+@JSON
+def reap(*, run_id: str, store: Path | None, as_json: bool) -> None:
+    """End every job of RUN that may still be queued or running."""
+    from qcsc_loop.cli.reap import reap_run
+
+    sys.exit(reap_run(run_id=run_id, store=store, as_json=as_json))
+
+
+@commands.command()
+@click.option(
+    "--ranks", type=click.IntRange(1), default=2, show_default=True, help="MPI ranks to start."
+)
+@click.option(
+    "--machine",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="Where to start them: `local`, or a saved machine's name; a small job.",
+)
+@STORE
+@JSON
+def doctor(*, ranks: int, machine: str, store: Path | None, as_json: bool) -> None:
+    """Check versions, the Prefect API, MPI and the store's disk."""
+    from qcsc_loop.cli.doctor import examine
+
+    sys.exit(examine(ranks=ranks, machine=machine, store=store, as_json=as_json))
+
+
+@commands.command()
+@_FILES
+@_DRY_RUN
+@JSON
+def deploy(*, files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
+    """Create or update the deployments that TOML FILEs describe."""
+    from qcsc_loop.cli.deploy import deploy_files
+
+    deploy_files(files=files, dry_run=dry_run, as_json=as_json)
+
+
+@commands.command()
+@_FILES
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Flow runs at a time.",
+)
+@click.option(
+    "--poll",
+    type=_ABOVE_ZERO,
+    default=2,
+    show_default=True,
+    metavar="S",
+    help="Seconds between looks for new flow runs.",
+)
+def serve(*, files: tuple[Path, ...], limit: int, poll: float) -> None:
+    """Deploy FILEs and run them here, without a work pool.
+
+    It goes on until it is ended.
+    """
+    from qcsc_loop.cli.deploy import serve_files
+
+    serve_files(files=files, limit=limit, poll=poll)
+
+
+@commands.command()
+@_EVERY
+@click.option("--once", is_flag=True, help="Look once, as cron and scheduled flows do.")
+@STORE
+@JSON
+def supervise(*, every: float, once: bool, store: Path | None, as_json: bool) -> None:
+    """Bring deployed runs back whose driver is gone.
+
+    It goes on until it is ended.
+    """
+    from qcsc_loop.cli.deploy import supervise
+
+    supervise(store=store, every=every, once=once, as_json=as_json)
+
+
+@commands.command()
+@click.argument("name", metavar="EVENT")
+@click.option(
+    "--payload",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What an automation may make parameters of; repeatable.",
+)
+@click.option("--about", metavar="RESOURCE", help="What it is about.  [default: EVENT.source]")
+@click.option(
+    "--once",
+    metavar="KEY",
+    help="Whatever tells this event from the next: sent again it triggers nothing.",
+)
+@JSON
+def emit(
+    *, name: str, payload: tuple[str, ...], about: str | None, once: str | None, as_json: bool
+) -> None:
+    """Tell the Prefect server that something happened.
+
+    EVENT is a name with dots, such as lab.calibrated.
+    """
+    from qcsc_loop.cli.emit import emit_event
+
+    emit_event(name=name, payload=payload, about=about, once=once, as_json=as_json)
+
+
+@commands.group()
+def watch() -> None:
+    """Tell the Prefect server of new files and calibrations.
+
+    Each once, also over restarts.
+    """
+
+
+@watch.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@_event("file.appeared")
+@click.option("--pattern", default="*", show_default=True, metavar="GLOB", help="Names that count.")
+@_EVERY
+@click.option("--once", is_flag=True, help="Look twice, and end.")
+@STORE
+@JSON
+def files(
+    *,
+    folder: Path,
+    event: str,
+    pattern: str,
+    every: float,
+    once: bool,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Send an event for every file's content that appears in FOLDER."""
+    from qcsc_loop.cli.watch import Watch, watch_files
+
+    watch_files(folder, pattern, Watch(event, store, every, once, as_json))
+
+
+@watch.command()
+@click.argument("backend")
+@_event("backend.calibrated")
+@click.option(
+    "--credentials",
+    default="",
+    metavar="BLOCK",
+    help="A saved block, ibm-credentials/NAME.  [default: $QISKIT_IBM_TOKEN]",
+)
+@_EVERY
+@click.option("--once", is_flag=True, help="Look once, as cron does.")
+@STORE
+@JSON
+def backend(
+    *,
+    backend: str,
+    event: str,
+    credentials: str,
+    every: float,
+    once: bool,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Send an event for every new calibration of an IBM BACKEND."""
+    from qcsc_loop.cli.watch import Watch, watch_backend
+
+    watch_backend(backend, credentials, Watch(event, store, every, once, as_json))
+
+
+@commands.group()
+def blocks() -> None:
+    """Saved blocks: machines, profiles, samplers."""
+
+
+@blocks.command()
+@click.argument("file", type=_FILE)
+@_DRY_RUN
+@JSON
+def apply(*, file: Path, dry_run: bool, as_json: bool) -> None:
+    """Create or update the blocks that a TOML FILE describes."""
+    from qcsc_loop.cli.blocks import apply_blocks
+
+    apply_blocks(file=file, dry_run=dry_run, as_json=as_json)

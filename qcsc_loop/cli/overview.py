@@ -1,0 +1,59 @@
+"""What `qcsc-loop` says of itself; without click, which takes three interpreters' time to import."""
+
+from __future__ import annotations
+
+from qcsc_loop.cli.plugin_commands import find_plugin_commands, read_summary
+
+COLUMNS = 80
+
+FIRST_STEPS = {
+    "qcsc-loop run bitcount --run-id first": "an algorithm, as the run `first`",
+    "qcsc-loop resume first": "go on, after a crash or a kill -9",
+    "qcsc-loop list": "what runs there are",
+    "qcsc-loop show first": "how far it is, and what went wrong",
+    "qcsc-loop doctor": "does this machine do what is needed?",
+}
+"""The commands that a newcomer needs, as they are typed."""
+
+COMMANDS = {
+    "run": "Run ALGORITHM: a known name, file.py:Class or module:Class.",
+    "resume": "Go on with RUN, with its own parameters, seed and stop rules.",
+    "list": "List the runs of a store.",
+    "show": "Show RUN: parameters, progress, drivers, and what went wrong.",
+    "reap": "End every job of RUN that may still be queued or running.",
+    "doctor": "Check versions, the Prefect API, MPI and the store's disk.",
+    "deploy": "Create or update the deployments that TOML FILEs describe.",
+    "serve": "Deploy FILEs and run them here, without a work pool.",
+    "supervise": "Bring deployed runs back whose driver is gone.",
+    "emit": "Tell the Prefect server that something happened.",
+    "watch": "Tell the Prefect server of new files and calibrations.",
+    "blocks": "Saved blocks: machines, profiles, samplers.",
+}
+"""The first line of each command's own help, in the order that they are listed."""
+
+OPTIONS = {"--version": "Show the version and exit.", "-h, --help": "Show this message and exit."}
+
+
+def overview() -> str:
+    """The five commands that a newcomer needs, then all, with those of other distributions."""
+    others = [command for command in find_plugin_commands() if command.name not in COMMANDS]
+    offered = {command.name: read_summary(command) for command in others}
+    parts = [
+        "Usage: qcsc-loop COMMAND ...",
+        "  Iterative quantum-classical algorithms that survive being killed.",
+        _table("To begin with:", FIRST_STEPS),
+        _table("All commands:", COMMANDS | offered),
+        _table("Options:", OPTIONS),
+        "qcsc-loop COMMAND --help says what each one takes.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _table(title: str, rows: dict[str, str]) -> str:
+    width = max(map(len, rows))
+    lines = (f"  {name:<{width}}  {text}" for name, text in rows.items())
+    return "\n".join([title, *(_cut(line) for line in lines)])
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= COLUMNS else f"{line[: COLUMNS - 3].rstrip()}..."

@@ -1,0 +1,22 @@
+"""Prefect's console, before there is one."""
+
+from __future__ import annotations
+
+import os
+
+# Prefect's lines repeat ours, with tracebacks; its own log still has them
+_QUIET = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "qcsc_loop",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def quiet_prefect() -> None:
+    """Leaves the console to us: before Prefect is imported, which reads its settings once.
+
+    Whoever has set one of these gets what they set.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,10 @@
+"""Plain JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Any, not a recursive type: type checkers would ask for a cast at every look into what was read,
+# and what it has to be is checked where it becomes a record
+Json = dict[str, Any]
+"""A JSON object: settings, facts, answers of other programs."""

@@ -1,0 +1,85 @@
+"""A driver's presence on the server: its announcement, its signs of life, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+
+from qcsc_loop.loop.events import RunStarted
+from qcsc_loop.prefect.artifacts import RunArtifacts
+from qcsc_loop.prefect.outage import OUTAGE
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import EndRecord
+
+
+class Presence:
+    """Of the driver that started, or goes on with, a run."""
+
+    def __init__(
+        self, artifacts: RunArtifacts, client: PrefectClient, journal: Journal, started: RunStarted
+    ) -> None:
+        self._artifacts, self._client, self._journal = artifacts, client, journal
+        self._started = started
+        self._artifact: UUID | None = None
+        self._beaten = time.monotonic()
+
+    @property
+    def is_announced(self) -> bool:
+        return self._artifact is not None
+
+    @property
+    def keep(self) -> int | None:
+        """How many checkpoints the run's history holds; None: all."""
+        return self._started.epoch.settings.keep
+
+    async def announce(self) -> None:
+        """Says on the server that this driver is there, and sees whether another one is."""
+        record, epoch = self._started.record, self._started.epoch
+        self._artifact = self._artifact or await self._artifacts.publish_driver(record, epoch)
+        await self._name_flow_run()
+        await self._step_down_if_superseded()
+
+    async def _name_flow_run(self) -> None:
+        flow_run_id = self._artifacts.flow_run_id
+        if flow_run_id is None:
+            return
+        run_id, k = self._started.record.run_id, self._started.resumed_from
+        name = run_id if k is None else f"{run_id} resumed at {k}"
+        tags = [f"run:{run_id}", *([] if k is None else ["resumed"])]
+        await self._client.update_flow_run(flow_run_id, name=name, tags=tags)
+
+    @property
+    def beat_in(self) -> float:
+        """Seconds until the next sign of life is due."""
+        return max(0.0, self._beaten + self._started.epoch.lease_seconds / 3 - time.monotonic())
+
+    async def beat(self) -> None:
+        """A sign of life, if the server takes it."""
+        self._beaten = time.monotonic()  # also after a failure: the next one is soon enough
+        with contextlib.suppress(*OUTAGE):
+            await self._say(None)
+            await self._step_down_if_superseded()
+
+    async def say_end(self, end: EndRecord) -> None:
+        """Says how the driver ended, if the server takes it."""
+        with contextlib.suppress(*OUTAGE):
+            await self._say(end)
+
+    async def _say(self, end: EndRecord | None) -> None:
+        assert self._artifact is not None
+        await self._artifacts.beat(self._artifact, self._started.record, self._started.epoch, end)
+
+    async def _step_down_if_superseded(self) -> None:
+        """A driver on another disk took the run: written here, it fences this one's commits."""
+        newest = await self._artifacts.newest_driver()
+        mine = self._started.epoch
+        if newest is None or newest.epoch.holder == mine.holder:
+            return  # also an announcement of ours that the client sent twice
+        if newest.epoch.epoch > mine.epoch or newest.end is None:
+            other = newest.epoch.model_copy(
+                update={"epoch": max(newest.epoch.epoch, mine.epoch + 1)}
+            )
+            self._journal.adopt_driver(other, newest.end)

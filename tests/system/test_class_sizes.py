@@ -1,0 +1,39 @@
+"""A class owns one thing: it has at most so many lines and methods, or says why not."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import qcsc_algorithms
+import qcsc_hpc
+import qcsc_loop
+
+MOST_LINES, MOST_METHODS = 200, 15
+REASONS = {
+    "FakeBatchSystem": "a face: a method for each thing that a test may do or see",
+    "FakeIBMQuantum": "a face: a method for each thing that a test may do or see",
+    "Journal": "a method for each record of a run, whose names only it knows",
+    "State": "a method for each thing that a fake scheduler's command asks of its one file",
+}
+
+
+def classes(package: ModuleType) -> Iterator[ast.ClassDef]:
+    """All that are written in the package."""
+    (folder,) = package.__path__
+    for path in sorted(Path(folder).rglob("*.py")):
+        yield from (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ClassDef))
+
+
+def is_large(found: ast.ClassDef) -> bool:
+    methods = [n for n in found.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lines = (found.end_lineno or 0) - found.lineno + 1
+    return lines > MOST_LINES or len(methods) > MOST_METHODS
+
+
+def test_only_classes_with_a_reason_are_large() -> None:
+    packages = (qcsc_loop, qcsc_hpc, qcsc_algorithms)
+    large = {found.name for package in packages for found in classes(package) if is_large(found)}
+    assert large == REASONS.keys(), "cut it by what it owns, or say here and beside it why not"

@@ -1,0 +1,17 @@
+"""Parameters of which the default run takes the first ones, and CI all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from _pytest.mark.structures import ParameterSet
+
+
+def first(count: int, values: Iterable[Any]) -> list[ParameterSet]:
+    """All of the values; those after the first ones show again what these show."""
+    return [
+        pytest.param(value, marks=[pytest.mark.thorough] if number >= count else [])
+        for number, value in enumerate(values)
+    ]
