@@ -116,6 +116,7 @@ async def test_a_machine_runs_jobs_as_it_says(
     with FakeSlurm(tmp_path / "slurm") as slurm:
         for name, value in slurm.environment.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("HOME", str(slurm.folder / "home"))  # its login scripts set the PATH
         srun = slurm.folder / "bin" / "srun"
         srun.write_text(SRUN)
         srun.chmod(0o755)
