@@ -15,6 +15,7 @@ from cluster import packages
 from cluster.slurm import SlurmCluster
 
 TESTS = Path(__file__).parent
+LONGEST = ("hpc/test_machine.py", "ordeals/test_killed_chains.py", "ordeals/test_killed_sqd.py")
 NO_SKIPS = bool(os.environ.get("QCSC_LOOP_NO_SKIPS"))  # set by .ci/run
 
 
@@ -52,8 +53,11 @@ def _proof(item: pytest.Item, place: str) -> tuple[object, ...] | None:
 
 
 def _mix(items: list[pytest.Item]) -> None:
-    """A file of each folder in turn: those that wait for a scheduler run beside those that compute."""
-    turn, files = dict[Path, int](), Counter[str]()
+    """A file of each folder in turn: those that wait for a scheduler run beside those that compute.
+
+    The longest come first: whoever has begun one late ends long after the others.
+    """
+    turn, files = {TESTS / name: -1 for name in LONGEST}, Counter[str]()
     for item in items:
         if item.path not in turn:
             folder = item.path.relative_to(TESTS).parts[0]

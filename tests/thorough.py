@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 
-def first(count: int, values: Iterable[Any]) -> list[ParameterSet]:
+def first(count: int, values: Iterable[Any]) -> list[Any]:
     """All of the values; those after the first ones show again what these show."""
+    # pytest has no public name for the type of what `param` makes
     return [
         pytest.param(value, marks=[pytest.mark.thorough] if number >= count else [])
         for number, value in enumerate(values)

@@ -42,6 +42,7 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps.step import stepping
 from qcsc_loop.store.directory import DirectoryStore
 from system.job_toys import Chain
+from thorough import first
 from waiting import line_count, until, until_async
 
 pytestmark = pytest.mark.anyio
@@ -162,7 +163,7 @@ async def test_defect_02_a_cancellation_is_raised_and_ends_the_job(
 
 
 @in_a_queue
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", first(1, [signal.SIGTERM, signal.SIGKILL]))
 def test_defect_03_a_signal_ends_the_driver_and_the_next_one_finds_its_job(
     place: Place, tmp_path: Path, number: signal.Signals
 ) -> None:

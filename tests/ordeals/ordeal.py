@@ -134,7 +134,7 @@ class Ordeal:
         """All drivers that are killed, and one that is not."""
         for death in deaths:
             self.lives(death)
-        self.ends(max(self.iterations + 1, limit))
+        self.ends(max(self.iterations, limit))  # at least one iteration more
         return self
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hpc.testing.hanging import cut_off  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.testing import FakeJob, FakePJM, Fault
 from waiting import until
 
@@ -215,8 +215,7 @@ def test_its_commands_fail_as_those_of_the_others_do(pjm: FakePJM) -> None:
     pjm.inject(Fault.SUBMIT_FAILS_TRANSIENT)
     assert pjm.run("pjsub", script).returncode == 1 and pjm.jobs() == []
     pjm.inject(Fault.SUBMIT_TIMES_OUT_THOUGH_ACCEPTED)
-    with pytest.raises(subprocess.TimeoutExpired):
-        pjm.run("pjsub", script, timeout=0.4)
+    cut_off(pjm, "pjsub", script)
     pjm.inject(Fault.JOB_VANISHES)
     assert pjm.run("pjsub", script).returncode == 0
     assert [job.key for job in pjm.jobs()] == ["key", "key"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc.testing.hanging import cut_off  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.testing import FakeJob, FakeSlurm, Fault
 from waiting import DEADLINE_SECONDS, alive, until
 
@@ -399,8 +400,7 @@ def test_every_command_is_on_record(slurm: FakeSlurm) -> None:
 def test_a_submission_can_time_out_and_be_accepted(slurm: FakeSlurm) -> None:
     slurm.inject(Fault.SUBMIT_TIMES_OUT_THOUGH_ACCEPTED)
     script = write(slurm, "true")
-    with pytest.raises(subprocess.TimeoutExpired):
-        slurm.run("sbatch", "--parsable", script, timeout=0.5)
+    cut_off(slurm, "sbatch", "--parsable", script)
     until_state(slurm, "1", "COMPLETED")
     assert [call.rc for call in slurm.commands()] == [None]
     assert submit(slurm, "true") == "2"
@@ -420,8 +420,7 @@ def test_a_submission_can_be_accepted_late(slurm: FakeSlurm) -> None:
 def test_a_submission_can_hang_before_it_is_accepted(slurm: FakeSlurm) -> None:
     slurm.inject(Fault.SUBMIT_ACCEPTED_LATE, seconds=1.0)
     slurm.inject(Fault.SUBMIT_TIMES_OUT_THOUGH_ACCEPTED)
-    with pytest.raises(subprocess.TimeoutExpired):
-        slurm.run("sbatch", write(slurm, "true"), timeout=0.3)
+    cut_off(slurm, "sbatch", write(slurm, "true"))
     assert slurm.jobs() == []
     until(slurm.jobs, "the job has come")
 
@@ -461,8 +460,7 @@ def test_a_status_command_can_fail_hang_or_answer_garbage(slurm: FakeSlurm) -> N
     failed = slurm.run("sacct", "-X", f"--jobs={id}")
     assert failed.returncode == 1 and "Connection refused" in failed.stderr
     slurm.inject(Fault.STATUS_HANGS, seconds=60.0)
-    with pytest.raises(subprocess.TimeoutExpired):
-        slurm.run("squeue", timeout=0.3)
+    cut_off(slurm, "squeue")
     assert squeue(slurm, id)
     with pytest.raises(ValueError, match="FakeSlurm has no command 'qstat'"):
         slurm.inject(Fault.STATUS_FAILS, command="qstat")
