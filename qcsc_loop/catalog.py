@@ -15,7 +15,7 @@ from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm, IterativeAlgorithm
 from qcsc_loop.concurrency.loading import load_file
-from qcsc_loop.errors import InvalidParameters, NewerDocument, UnknownAlgorithm
+from qcsc_loop.errors import InputError, InvalidParameters, NewerDocument, UnknownAlgorithm
 from qcsc_loop.parameters.build import build, merge
 from qcsc_loop.plugins import distribution, offered
 from qcsc_loop.store.journal import Journal
@@ -69,16 +69,22 @@ def recorded_algorithm(
         NewerDocument: it needs what a newer version has.
     """
     settings = journal.settings()
+    name = named or settings.algorithm
     try:
-        kind = find_algorithm(named or settings.algorithm)
-        algorithm = build(kind, settings.parameters)
+        return build(find_algorithm(name), merge(settings.parameters, changed or {}))
     except (UnknownAlgorithm, InvalidParameters) as error:
-        if (newer := journal.newer_version()) is not None:
-            raise NewerDocument(journal.run_id, newer, this_version(), str(error)) from error
-        if isinstance(error, UnknownAlgorithm) or not changed:
+        newer = journal.newer_version()
+        if newer is None or (changed and _can_be_built(name, settings.parameters)):
             raise
-        return build(kind, merge(settings.parameters, changed))  # what is changed may mend it
-    return build(kind, merge(settings.parameters, changed)) if changed else algorithm
+        raise NewerDocument(journal.run_id, newer, this_version(), str(error)) from error
+
+
+def _can_be_built(name: str, parameters: Mapping[str, Any]) -> bool:
+    try:
+        build(find_algorithm(name), parameters)
+    except InputError:
+        return False
+    return True
 
 
 def _offered_class(name: str, point: EntryPoint) -> AlgorithmType:

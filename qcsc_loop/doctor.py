@@ -19,7 +19,7 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.values.document import Document
 
 GROUP = "qcsc_loop.doctor"
-FASTAPI_LIMIT = (0, 155)
+FASTAPI_LIMIT = (0, 151)  # newer ones refuse what Prefect's own listings ask
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def versions(_: Request) -> Iterator[Finding]:
         "fastapi",
         numbers < FASTAPI_LIMIT,
         fastapi,
-        "Prefect's server needs: pip install 'fastapi<0.155'",
+        "Prefect's server needs: pip install 'fastapi<0.151'",
     )
 
 

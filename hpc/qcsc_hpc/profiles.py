@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.plain import Json
 from qcsc_loop.plugins import failures_said, load_all, offered
 
 SCHEDULERS = "qcsc_hpc.schedulers"
@@ -93,11 +94,11 @@ def _launcher(name: str) -> str:
     return name if name in LAUNCHERS else _known("launcher", name, launcher_names())
 
 
-def _scheduler_choices(schema: dict[str, Any]) -> None:
+def _scheduler_choices(schema: Json) -> None:
     schema["enum"] = scheduler_names()
 
 
-def _launcher_choices(schema: dict[str, Any]) -> None:
+def _launcher_choices(schema: Json) -> None:
     schema["enum"] = launcher_names()
 
 
@@ -319,7 +320,7 @@ class HPCProfile(HPCProfileFields, _Settings):
 
 
 @cache
-def presets() -> dict[str, dict[str, Any]]:
+def presets() -> dict[str, Json]:
     """Sites that are known: parts of an `HPCProfile`, by name."""
     text = resources.files("qcsc_hpc").joinpath("presets.toml").read_text()
     return tomllib.loads(text)

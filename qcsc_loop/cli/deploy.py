@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -18,6 +18,7 @@ from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.deployments.description import Deployment, read_description
 from qcsc_loop.errors import InvalidParameters, PrefectUnreachable, QcscLoopError
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.plain import Json
 from qcsc_loop.store.directory import DirectoryStore
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ def _read(files: Sequence[Path]) -> dict[str, Deployment]:
     return wanted
 
 
-def _described(content: dict[str, Any], file: str) -> Deployment:
+def _described(content: Json, file: str) -> Deployment:
     run, flow = content.get("run"), content.get("flow")
     if isinstance(run, dict) and run.get("stop") and isinstance(flow, str):
-        import qcsc_loop.cli.run_in_flow  # noqa: F401  # Prefect's console, before it is imported
+        quiet_prefect()
         from qcsc_loop.deployments.deploying import find_flow
 
         find_flow(flow, file)  # the rules may be of its algorithm's file
@@ -146,7 +147,7 @@ async def _supervise(store: DirectoryStore, every: float, once: bool, as_json: b
 
     from qcsc_loop.deployments.supervising import supervise
 
-    said: dict[str, Any] = {}
+    said: Json = {}
     while True:
         try:
             async with get_client() as client:
@@ -166,7 +167,7 @@ async def _supervise(store: DirectoryStore, every: float, once: bool, as_json: b
         await anyio.sleep(every)
 
 
-def _say(run_id: str, did: str, why: str, said: dict[str, Any], as_json: bool) -> None:
+def _say(run_id: str, did: str, why: str, said: Json, as_json: bool) -> None:
     """Prints what is new."""
     if did != "started" and said.get(run_id) == did:
         return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.plain import Json
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> Json:
     """What a TOML file says.
 
     Raises:

@@ -15,6 +15,7 @@ from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.loop.opening import new_run_id
 from qcsc_loop.parameters.build import build, merge, parse_settings
 from qcsc_loop.parameters.saved_blocks import named_blocks
+from qcsc_loop.plain import Json
 from qcsc_loop.store.journal import Journal
 
 
@@ -82,12 +83,12 @@ def request_resume(
     return RunRequest(run_id=run_id, algorithm=algorithm)
 
 
-def _read_parameters(settings: Sequence[str], machine: str | None) -> dict[str, Any]:
+def _read_parameters(settings: Sequence[str], machine: str | None) -> Json:
     given = parse_settings(settings)
     return given if machine is None else merge(given, {"machine": machine})
 
 
-def _read_variables(words: Sequence[str], given: dict[str, Any]) -> dict[str, str]:
+def _read_variables(words: Sequence[str], given: Json) -> dict[str, str]:
     """Parameter to variable's name, without those that were given a value."""
     named: dict[str, str] = {}
     for word in words:

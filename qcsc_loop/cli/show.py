@@ -14,6 +14,7 @@ from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.site import site_from
 from qcsc_loop.loop.outcome import json_scalars
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.plain import Json
 from qcsc_loop.reports.placement_cost import placement_cost
 from qcsc_loop.reports.run import curve, headline, number, phases, scalars_line
 from qcsc_loop.reports.tables import plain_table, wide_console
@@ -46,7 +47,7 @@ def list_runs(*, store: Path | None, as_json: bool) -> None:
     wide_console().print(table)
 
 
-def _row(journal: Journal) -> dict[str, Any]:
+def _row(journal: Journal) -> Json:
     try:
         record, history = journal.record(), journal.history()
         last = history[-1] if history else None
@@ -91,7 +92,7 @@ def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:
         _print(journal, wide_console())
 
 
-def _facts(journal: Journal) -> dict[str, Any]:
+def _facts(journal: Journal) -> Json:
     epochs, jobs = journal.epochs(), job_records(journal.store, journal.run_id)
     return {
         **_row(journal),
@@ -104,7 +105,7 @@ def _facts(journal: Journal) -> dict[str, Any]:
     }
 
 
-def _job_facts(job: JobRecord) -> dict[str, Any]:
+def _job_facts(job: JobRecord) -> Json:
     return {
         **_plain(job.key),
         "job_id": job.job_id,

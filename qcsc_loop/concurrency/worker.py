@@ -128,12 +128,16 @@ class _Pool:
     """Idle workers of this process."""
 
     def __init__(self) -> None:
-        self._lock, self._idle, self._pid = threading.Lock(), list[_Worker](), os.getpid()
-        atexit.register(self.close)
+        self._lock, self._idle = threading.Lock(), list[_Worker]()
+        self._pid = 0  # of the process whose workers they are; 0 before there was one
 
     def take(self) -> _Worker:
         here = threading.current_thread()
         with self._lock:
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._idle.clear()  # of the process that this one was forked from
+                atexit.register(self.close)
             for worker in [w for w in self._idle if w.thread is here or not w.alive]:
                 self._idle.remove(worker)
                 if worker.alive:

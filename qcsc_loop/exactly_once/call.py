@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.jobs.entries import JobRecord
@@ -14,6 +14,7 @@ from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.jobs.site import JobSite, site_from
 from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.plain import Json
 from qcsc_loop.steps.step import Step
 
 T = TypeVar("T")
@@ -36,9 +37,9 @@ class JobCall(Generic[T]):
         return self.step.ledger
 
     @cached_property
-    def here(self) -> dict[str, Any]:
+    def here(self) -> Json:
         """Settings of the site that a new job goes to, as a ledger keeps them."""
-        settings: dict[str, Any] = to_plain(self.request.site)
+        settings: Json = to_plain(self.request.site)
         return settings
 
     async def place(self) -> JobCall[T]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason, stop_message
 from qcsc_loop.values.record import State
 
@@ -43,7 +44,7 @@ class Outcome(Generic[S_co]):
         """One line: why it stopped, after how long, and what to do next."""
         return stop_message(self.reason, self.iteration, self.because)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """The outcome without the state, as plain JSON; NaN and inf as strings."""
         return {
             "run_id": self.run_id,

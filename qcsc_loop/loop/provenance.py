@@ -10,7 +10,8 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from qcsc_loop.plain import Json
 
 PACKAGES = (
     "qcsc-loop",
@@ -27,7 +28,7 @@ PACKAGES = (
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def describe_driver(algorithm: type) -> dict[str, Any]:
+def describe_driver(algorithm: type) -> Json:
     """What a driver was made of when it started, as plain JSON."""
     source = source_file(algorithm)
     return {

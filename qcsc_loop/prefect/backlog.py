@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from uuid import UUID
 
-from qcsc_loop.errors import DamagedDocument
+from qcsc_loop.errors import DamagedDocument, NewerDocument
 from qcsc_loop.prefect.artifacts import Published, RunArtifacts, pack
 from qcsc_loop.prefect.outage import OUTAGE
 from qcsc_loop.store.journal import Journal
@@ -66,7 +66,7 @@ class Backlog:
         for name in self._journal.checkpoints():
             try:
                 found, document = self._journal.checkpoint(name)
-            except (DamagedDocument, KeyError):  # the loop's to report
+            except (DamagedDocument, NewerDocument, KeyError):  # the loop's to report
                 continue
             if found.iteration == commit.iteration:
                 return pack(document)

@@ -13,6 +13,7 @@ import pytest
 
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.catalog import find_algorithm, recorded_algorithm
+from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.errors import DamagedDocument, NewerDocument, UnknownRule
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
@@ -245,3 +246,48 @@ def test_a_version_is_newer_by_its_release(version: object, newer: bool) -> None
 def test_this_version_is_not_newer_than_itself() -> None:
     assert newer_version({"versions": {"qcsc-loop": this_version()}}) is None
     assert newer_version({}) is None and newer_version(None) is None
+
+
+# deployments
+
+FLOW = (
+    OWN.partition("if __name__")[0]
+    + """
+from typing import Any
+
+from prefect import flow
+
+from qcsc_loop.deployments import RunSettings, drive
+
+
+@flow(persist_result=False)
+async def walk(algorithm: Walk = Walk(), run: RunSettings = RunSettings()) -> Any:
+    return await drive(algorithm, run)
+"""
+)
+DEPLOYMENT = """
+name = "nightly"
+flow = "own_flow:walk"
+
+[run]
+stop = [{ type = "TYPE", at = 3.0 }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"), [("own-rule", "Prefect"), ("no-rule", "run.stop.0: type must be one of all")]
+)
+def test_a_deployment_may_have_a_rule_of_its_flow_s_own(
+    line: CommandLine, tmp_path: Path, rule: str, says: str
+) -> None:
+    (tmp_path / "own_flow.py").write_text(FLOW)
+    (tmp_path / "nightly.toml").write_text(DEPLOYMENT.replace("TYPE", rule))
+    said = line("deploy", "nightly.toml", cwd=tmp_path).refusal  # no server is configured
+    assert says in said
+    assert ("type must be" in said) == (rule == "no-rule")
+
+
+def test_a_supervisor_needs_no_rule_of_an_algorithm_s() -> None:
+    written = {"run_id": "walk", "drive": "chain", "stop": [{"type": "not-here", "at": 3.0}]}
+    assert RunSettings.without_rules(written).drive == "chain"
+    assert RunSettings.without_rules(written).stop == ()

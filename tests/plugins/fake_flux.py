@@ -148,7 +148,7 @@ def over(folder: Path, job: Job, result: str, code: int, kind: str, note: str) -
 
 def jobs(folder: Path, words: list[str]) -> int:
     ids = [word for word in words if not word.startswith("-")]
-    options = dict(word.partition("=")[::2] for word in words)
+    options = {name: value for name, _, value in (word.partition("=") for word in words)}
     known = {path.stem for path in (folder / "jobs").glob("*.json")}
     for job_id in ids or sorted(known, key=int):
         if job_id not in known:

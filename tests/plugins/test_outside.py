@@ -116,13 +116,14 @@ async def test_a_machine_runs_jobs_as_it_says(
     with FakeSlurm(tmp_path / "slurm") as slurm:
         for name, value in slurm.environment.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("HOME", str(slurm.folder / "home"))  # its login scripts set the PATH
         srun = slurm.folder / "bin" / "srun"
         srun.write_text(SRUN)
         srun.chmod(0o755)
-        done = await hook.run(kind(group="quantum"), programs.command("env > out"), outputs=["out"])
+        done = await hook.run(kind(group="qcsc"), programs.command("env > out"), outputs=["out"])
     assert "OMP_PROC_BIND=close" in (done.value / "out").read_text()
     script = (done.value / "job.sh").read_text()
-    for directive in ("--account=quantum", "--time=01:00:00", "--ntasks-per-node=4"):
+    for directive in ("--account=qcsc", "--time=01:00:00", "--ntasks-per-node=4"):
         assert f"#SBATCH {directive}\n" in script
 
 

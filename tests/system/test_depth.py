@@ -9,7 +9,7 @@ from system.command_line import CommandLine, Result
 DEEP = f"{Path(__file__).with_name('depth_toy.py')}:Deep"
 RUN = ("run", DEEP, "--max-iterations", "1", "--json")
 
-ALONE, IN_FLOW = 13, 14
+ALONE, IN_FLOW = 9, 12
 
 
 def frames(result: Result) -> int:

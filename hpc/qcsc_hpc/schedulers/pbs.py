@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
@@ -17,6 +17,7 @@ from qcsc_hpc.schedulers.scheduler import (
     Status,
 )
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
+from qcsc_loop.plain import Json
 
 _S = JobState
 # qstat(1B), "Job States"; F is read from substate and Exit_status
@@ -166,17 +167,17 @@ def _number(job_id: str) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _jobs(answer: Answer) -> dict[str, dict[str, Any]]:
+def _jobs(answer: Answer) -> dict[str, Json]:
     try:
         # a value with a control character is written as it stands
         found = json.loads(answer.out, strict=False)
-        jobs: dict[str, dict[str, Any]] = found.get("Jobs", {})
+        jobs: dict[str, Json] = found.get("Jobs", {})
         return dict(jobs.items())
     except (ValueError, AttributeError) as error:
         raise NotUnderstood(f"its JSON is cut off or damaged ({error})") from error
 
 
-def _status(job: dict[str, Any]) -> Status:
+def _status(job: Json) -> Status:
     letter, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
     if letter != "F":
         if letter not in _STATES:
@@ -203,7 +204,7 @@ def _final(substate: int, code: int | None) -> JobState:
     return JobState.CANCELLED if substate == 91 else JobState.FAILED
 
 
-def _metrics(job: dict[str, Any], *, ended: bool) -> JobMetrics:
+def _metrics(job: Json, *, ended: bool) -> JobMetrics:
     used, asked = job.get("resources_used", {}), job.get("Resource_List", {})
     started = _time(job.get("stime"))
     run = _span(used.get("walltime"))

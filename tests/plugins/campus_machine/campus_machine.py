@@ -25,7 +25,7 @@ class CampusMachine(Machine):
     def where(self) -> HPCProfile:
         return HPCProfile(
             scheduler="slurm",
-            queue_cpu="long" if self.nodes > 4 else "short",
+            queue_cpu="long" if self.nodes > 4 else "normal",
             project_cpu=self.group,
             poll_seconds=5,
         )

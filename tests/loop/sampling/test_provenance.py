@@ -18,7 +18,7 @@ from qcsc_loop.sampling.random_bits import RandomSampler
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.store.directory import DirectoryStore
 
-OLD_STORE = DirectoryStore(Path(__file__).parents[1] / "fixtures" / "stores" / "0.1.0")
+OLD_STORE = DirectoryStore(Path(__file__).parents[2] / "fixtures" / "stores" / "0.1.0")
 SOURCE = RandomSampler()
 SETTINGS = {"source": "random", "settings": {"type": "random"}}
 

@@ -20,7 +20,7 @@ from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import FORMAT, Packed, from_json, read_in_one, to_json, write_in_one
 from qcsc_loop.values.record import NDArray, State
 
-OLD_STORE = DirectoryStore(Path(__file__).parents[1] / "fixtures" / "stores" / "0.1.0")
+OLD_STORE = DirectoryStore(Path(__file__).parents[2] / "fixtures" / "stores" / "0.1.0")
 OLD_DOCUMENTS = sorted(
     str(path.relative_to(OLD_STORE.root)).removesuffix(".json")
     for path in OLD_STORE.root.rglob("*.json")
