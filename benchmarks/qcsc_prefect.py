@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 VERSION = "0.3.0"
-REQUIREMENTS = (f"qcsc-prefect=={VERSION}", "fastapi<0.155")  # Prefect's server needs the second
+REQUIREMENTS = (f"qcsc-prefect=={VERSION}", "fastapi<0.151")  # older Prefects need the second
 INSTALL_SECONDS = 900
 END_SECONDS = 30  # from the end of its input to its own end
 

@@ -48,6 +48,7 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
     Raises:
         Exception: what the function raised.
+        TypeError: the function or an argument cannot be pickled.
         WorkerDied: its process ended before it returned.
     """
     turns = of_this_loop(_turns).setdefault("workers", anyio.CapacityLimiter(_cores()))
@@ -56,7 +57,7 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         try:
             # pipes block; the process and what is imported belong to the event loop's thread:
             # qiskit's allocator crashes once the thread is gone that imported qiskit first
-            work = pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
+            work = _pickled(function, args, kwargs)
             request = pickle.dumps((loaded_from(function.__module__), work))
             answer = await to_thread.run_sync(worker.call, request, abandon_on_cancel=True)
             if answer is None:
@@ -70,6 +71,17 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         raise value
     result: T = value
     return result
+
+
+def _pickled(function: Callable[..., object], args: object, kwargs: object) -> bytes:
+    try:
+        return pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:  # Pythons differ in which
+        raise TypeError(
+            f"{function.__qualname__} cannot be called in a worker: {error}. Give a function that a "
+            "module defines, no lambda and none inside another function, and arguments that pickle "
+            "can store."
+        ) from error
 
 
 _turns: RunVar[dict[str, anyio.CapacityLimiter]] = RunVar("qcsc_loop_workers")

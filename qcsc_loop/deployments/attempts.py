@@ -57,8 +57,8 @@ async def attempts(
 async def flow_runs(client: PrefectClient, **filters: Any) -> list[FlowRun]:
     """The flow runs that filters of the API let through.
 
-    By hand: the client sends a null for every filter that is not given, and newer FastAPI refuses
-    them.
+    By hand: the client sends a null for every filter that is not given, and a server with FastAPI
+    0.151 or newer refuses them.
     """
     found: list[FlowRun] = []
     while True:
