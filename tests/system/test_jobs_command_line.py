@@ -189,7 +189,7 @@ class TestApplyingBlocks:
         [
             ("[command.", "[comand.", ("[comand…]", "did you mean 'command'?")),
             ("num_nodes", "num_node", ("'num_node'", "did you mean 'num_nodes'?")),
-            ('"srun"', '"srum"', ("launcher", "'srun'", "'mpiexec'")),
+            ('"srun"', '"srum"', ("launcher 'srum'", "did you mean 'srun'?", "mpiexec")),
             ('scheduler = "slurm"', "", ("scheduler: Field required",)),
             ("num_nodes = 2", "num_nodes = 0", ("num_nodes", "greater than or equal to 1")),
             ("num_nodes = 2", 'walltime = "10 minutes"', ("HH:MM:SS", "'10 minutes'")),
