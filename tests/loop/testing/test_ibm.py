@@ -853,7 +853,7 @@ def test_it_ends_though_a_request_hangs_and_a_job_waits(ibm: FakeIBMQuantum, res
         rest.client.get("/jobs", timeout=0.1)
     began = time.monotonic()
     ibm.stop()
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 30  # and not the minute that the request hangs
     with pytest.raises(httpx.TransportError):
         rest.client.get("/jobs")
     assert state(ibm) == "Queued"
