@@ -17,7 +17,7 @@ from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.events import RunStarted, RunStopped
 from qcsc_loop.loop.hook_caller import HookCaller
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S, hook_types
-from qcsc_loop.loop.iteration import Iteration, Point
+from qcsc_loop.loop.iteration import Iteration, Point, prune
 from qcsc_loop.loop.opening import Opened, open_run
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
@@ -122,9 +122,7 @@ class Run(Generic[S, M, E]):
         if found.loss:
             self._tell(Trouble(found.loss))
         self._stopping.add(found.history)
-        keep = self._opened.settings.keep
-        if keep is not None and found.commit.iteration >= keep:
-            await to_thread.run_sync(lease.prune, found.commit.iteration - keep)
+        await prune(lease, found.commit.iteration)
         return resumed_from, Point(found.state, found.commit)
 
     def _iteration(self, number: int) -> Iteration[S, M, E]:

@@ -135,14 +135,19 @@ class Iteration(Generic[S, M, E]):
         )
         await run_uncancelled(self._write, commit, document)
         self.tell(IterationCommitted(commit, document))
-        keep = self.lease.record.settings.keep
-        if keep is not None and self.number >= keep:
-            await to_thread.run_sync(self.lease.prune, self.number - keep)
+        await prune(self.lease, self.number)
         return Point(state, commit)
 
     def _write(self, commit: Commit, state: Document) -> None:
         self.lease.commit(commit, state)
         self.count([commit])  # here: a cancellation may come right after it
+
+
+async def prune(lease: Lease, newest: int) -> None:
+    """Removes what the run's settings do not keep, once an iteration is committed."""
+    keep = lease.record.settings.keep
+    if keep is not None and newest >= keep:
+        await to_thread.run_sync(lease.prune, newest - keep)
 
 
 def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> T:

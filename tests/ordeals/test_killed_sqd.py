@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import signal
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,13 +32,12 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.testing import FakeIBMQuantum
-from system.command_line import Background, CommandLine, setting, until_gone
+from system.command_line import Background, CommandLine, ended_by, setting, until_gone
 from waiting import alive, until
 
 KILLS = kills(1 / 5)  # of drivers on each machine
 QPU_KILLS = kills(2 / 15)
 ITERATIONS = 3  # at least
-BOUND_SECONDS = 30.0  # on a busy machine, from a signal to the end of driver and children
 
 CHAIN = {
     "system": {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "sto-3g"},
@@ -508,17 +506,6 @@ def until_it_diagonalises(driver: Background) -> None:
         lambda: worked(driver.child(WORKER)) > before + 3 or driver.process.poll() is not None,
         "its workers are in the middle of their work",
     )
-
-
-def ended_by(driver: Background, number: signal.Signals) -> int:
-    """Sends the signal; the exit code, once driver and children are gone within the bound."""
-    below = driver.children()
-    began = time.monotonic()
-    driver.send(number)
-    code = driver.process.wait(BOUND_SECONDS)
-    until(lambda: not any(alive(child.pid) for child in below), "its children are gone")
-    assert time.monotonic() - began < BOUND_SECONDS, driver.said
-    return code
 
 
 def worked(processes: list[psutil.Process]) -> float:

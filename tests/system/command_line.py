@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from waiting import DEADLINE_SECONDS, alive, until
 TOYS = Path(__file__).with_name("toys.py")
 WANDER = f"{TOYS}:Wander"
 LONGEST_SECONDS = 120.0
+BOUND_SECONDS = 30.0  # on a busy machine, from a signal to the end of driver and children
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,18 @@ class Background:
             child.kill()
         self.process.kill()
         self.process.wait(DEADLINE_SECONDS)
+
+
+def ended_by(driver: Background, *signals: signal.Signals) -> int:
+    """Sends the signals; the exit code, once driver and children are gone within the bound."""
+    below = driver.children()
+    began = time.monotonic()
+    for number in signals:
+        driver.send(number)
+    code = driver.process.wait(BOUND_SECONDS)
+    until(lambda: not any(alive(child.pid) for child in below), "its children are gone")
+    assert time.monotonic() - began < BOUND_SECONDS, driver.said
+    return code
 
 
 def until_gone(processes: list[psutil.Process]) -> None:

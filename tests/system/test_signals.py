@@ -20,12 +20,12 @@ from system.command_line import (
     Background,
     CommandLine,
     command_line,
+    ended_by,
     setting,
 )
 from system.interpreter import SCRIPT
 from waiting import alive, until
 
-BOUND_SECONDS = 30.0  # on a busy machine, from the signal to the end of driver and children
 SECOND_DRIVER_SECONDS = 10.0  # from the start of a driver to its refusal
 LIMIT = "4"
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -56,18 +56,6 @@ class Gate:
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
-
-
-def ended_by(driver: Background, *signals: signal.Signals) -> int:
-    """Sends the signals; the exit code, once driver and children are gone within the bound."""
-    below = driver.children()
-    began = time.monotonic()
-    for number in signals:
-        driver.send(number)
-    code = driver.process.wait(BOUND_SECONDS)
-    until(lambda: not any(alive(child.pid) for child in below), "its children are gone")
-    assert time.monotonic() - began < BOUND_SECONDS, driver.said
-    return code
 
 
 def held(line: CommandLine, run_id: str, gate: Gate, *more: str) -> Background:
