@@ -10,8 +10,8 @@ SBD := $(VENV)/.sbd
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
 
-# two at a time: much of it waits for schedulers and servers
-PYTEST := $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# more at a time than there are cores: half of it waits for schedulers and servers
+PYTEST := $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: $(INSTALLED)
 	$(PYTEST)

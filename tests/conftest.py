@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -34,22 +35,43 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(tryfirst=True)  # before what -m names is chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is proved elsewhere, too, and mixes what waits with what computes."""
-    if why_no_slurm() is None:
-        proved = {proof for item in items if (proof := _proof(item, "slurm")) is not None}
-        for item in items:
-            if _proof(item, "fake-slurm") in proved:
-                item.add_marker(pytest.mark.thorough)
+    proofs: dict[tuple[object, ...], dict[str, pytest.Item]] = {}
+    for item in items:
+        if proof := _proof(item):
+            place, *same = proof
+            proofs.setdefault(tuple(same), {})[str(place)] = item
+    for places in proofs.values():
+        for item in _shown_again(places):
+            item.add_marker(pytest.mark.thorough)
     _mix(items)
 
 
-def _proof(item: pytest.Item, place: str) -> tuple[object, ...] | None:
-    """What a test shows of a machine of that name, whichever it is; None: it is another's."""
+def _proof(item: pytest.Item) -> tuple[object, ...] | None:
+    """The machine that a test is about, then what it shows of it; None: it is about none."""
     if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
         return None
     parameters = {**item.callspec.params}
-    if str(parameters.pop("place", "")).partition("/")[0] != place:  # a launcher follows
-        return None
-    return (item.path, item.originalname, repr(sorted(parameters.items())))
+    place = str(parameters.pop("place", "")).partition("/")[0]  # a launcher follows
+    return (
+        (place, item.path, item.originalname, repr(sorted(parameters.items()))) if place else None
+    )
+
+
+def _shown_again(places: dict[str, pytest.Item]) -> list[pytest.Item]:
+    """Of a test on several machines, those that need not be in the default run.
+
+    The real Slurm takes the fake one's place, and of the other fakes one is taken, by the test's
+    name: each has its share of the tests.
+    """
+    again: list[pytest.Item] = []
+    if "slurm" in places and "fake-slurm" in places and why_no_slurm() is None:
+        again.append(places["fake-slurm"])
+    others = sorted(set(places) - {"local", "slurm", "fake-slurm"})
+    if len(others) > 1:
+        name = next(iter(places.values())).name.partition("[")[0]
+        del others[crc32(name.encode()) % len(others)]
+        again += [places[other] for other in others]
+    return again
 
 
 def _mix(items: list[pytest.Item]) -> None:

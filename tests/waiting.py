@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import psutil
 
-DEADLINE_SECONDS = 60.0  # of which a quiet machine needs a few; a busy one starts Prefect in 40
+DEADLINE_SECONDS = 240.0  # of which a quiet machine needs a few; only what fails waits so long
 POLL_SECONDS = 0.002
 
 

@@ -1095,7 +1095,7 @@ async def test_what_becomes_of_a_job_is_told(place: Place, hook: Hook, programs:
 async def test_many_jobs_of_one_hook_are_all_done_with_few_commands(
     place: Place, hook: Hook, programs: Programs, starts: Callable[[], list[float]]
 ) -> None:
-    many = 50 if place.name == "slurm" else 12
+    many = 20 if place.name == "slurm" else 12
     program = programs.command('printf %s "$1" > out')
     machine = place.machine()
     found: dict[str, str] = {}

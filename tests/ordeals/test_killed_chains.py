@@ -31,7 +31,7 @@ pytestmark = pytest.mark.server
 
 CHAIN = "system.toy_flows:chain"
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
-KILLS, LINKS = kills(5 / 6), 4
+KILLS, LINKS = kills(1 / 3), 4
 AT_ONCE = min(3, 1 + KILLS // 20)  # runs: a flow run takes seconds of a core to start
 
 

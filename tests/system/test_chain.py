@@ -54,7 +54,9 @@ def supervised(site: Site) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("worker")
 class TestChained:
-    @pytest.mark.parametrize(("iterations", "drivers_of"), [(1, 4), (3, 2)])
+    @pytest.mark.parametrize(
+        ("iterations", "drivers_of"), [(3, 2), pytest.param(1, 4, marks=pytest.mark.thorough)]
+    )
     def test_it_is_the_run_of_one_driver_in_several_flow_runs(
         self, site: Site, iterations: int, drivers_of: int, tmp_path: Path
     ) -> None:
@@ -78,6 +80,7 @@ class TestChained:
         assert len(processes) == drivers_of
         assert set(Counter(trace.read_text().splitlines()).values()) == {1}
 
+    @pytest.mark.thorough
     def test_one_warm_job_serves_all_its_flow_runs_and_ends_with_the_last(self, site: Site) -> None:
         machine = {**SLURM, "placement": "warm", "execution_profile": {"walltime": "00:10:00"}}
         name = site.deploy(
@@ -123,6 +126,7 @@ class TestChained:
         site.until_flow_run(late, "COMPLETED")
         assert set(Counter(trace.read_text().splitlines()).values()) == {1}
 
+    @pytest.mark.thorough
     def test_the_server_is_restarted_in_the_middle(
         self, site: Site, supervisor: Background, tmp_path: Path
     ) -> None:
@@ -165,6 +169,7 @@ class TestSupervised:
         assert site.sha256("killed") == site.whole("system.toys:Wander", 3)
         site.until_flow_run(first, "CRASHED")
 
+    @pytest.mark.thorough
     def test_it_gives_up_after_as_many_attempts_as_are_allowed(
         self, site: Site, supervisor: Background
     ) -> None:
@@ -228,6 +233,7 @@ class TestPaused:
         assert journal.settings().parameters["says"] == "mended"
         site.until_flow_run(flow_run, "COMPLETED")
 
+    @pytest.mark.thorough
     def test_a_spent_budget_waits_and_the_command_line_goes_on_too(self, site: Site) -> None:
         run = {"run_id": "spent", "max_shots": 1500, "pause": True}
         algorithm = {"num_qubits": 2, "shots": 1000, "tolerance": 1e-12}

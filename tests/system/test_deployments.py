@@ -233,6 +233,7 @@ class TestStarts:
         site.until_status(interval.run_id, "max_iterations")
         site.until_status(site.runs(size=11)[0].run_id, "max_iterations")
 
+    @pytest.mark.thorough
     def test_an_rrule_is_a_schedule_too(self, site: Site) -> None:
         rule = {"rrule": "FREQ=WEEKLY;BYDAY=MO", "timezone": "Europe/Berlin"}
         name = Site(site.line, site.server).deploy(name="weekly", flow=WANDER, schedules=[rule])
@@ -266,6 +267,7 @@ class TestStarts:
         site.until_status("told-7", "max_iterations")
         site.until_status(asked.run_id, "converged")
 
+    @pytest.mark.thorough
     def test_a_file_that_appears_starts_one_for_its_content(
         self, site: Site, tmp_path: Path
     ) -> None:
@@ -295,6 +297,7 @@ class TestStarts:
         said = watcher.said.splitlines()
         assert [line.rpartition("/")[2] for line in said] == ["a.dat", "c.dat"]
 
+    @pytest.mark.thorough
     def test_another_runs_convergence_starts_one(self, site: Site) -> None:
         site.deploy(
             name="after",
@@ -341,6 +344,7 @@ class TestStarts:
         run = site.until_run(size=51)
         assert run.settings().parameters["says"].endswith("of failing")
 
+    @pytest.mark.thorough
     def test_a_new_calibration_of_a_backend_starts_one(self, site: Site) -> None:
         site.deploy(
             name="calibrated",

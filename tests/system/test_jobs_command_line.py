@@ -237,6 +237,7 @@ class TestApplyingBlocks:
         assert {line.split()[0] for line in again} == {"keep"}
         assert "keep   hpc-machine/fugaku" in again
 
+    @pytest.mark.thorough
     def test_without_a_server_of_ones_own_they_are_kept_all_the_same(
         self, qcsc_loop: CommandLine, tmp_path: Path, name: str
     ) -> None:
@@ -678,6 +679,7 @@ class TestRefused:
         assert f"qcsc-loop resume {run_id}" in result.refusal
 
 
+@pytest.mark.thorough
 @pytest.mark.server
 def test_a_server_that_goes_away_neither_fails_nor_repeats_a_job(
     qcsc_loop: CommandLine,

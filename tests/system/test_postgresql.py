@@ -51,6 +51,7 @@ def test_without_the_password_nobody_gets_in(site: Site) -> None:
     assert not site.journal("outside").exists()
 
 
+@pytest.mark.thorough
 def test_a_chain_whose_driver_is_killed_ends_with_the_same_bits(
     site: Site, worker: Background, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_chain_whose_driver_is_killed_ends_with_the_same_bits(
     assert supervisor.process.poll() is None and worker.process.poll() is None
 
 
+@pytest.mark.thorough
 def test_an_event_starts_a_run(site: Site, worker: Background) -> None:
     trigger = {"event": "lab.calibrated", "algorithm": {"size": "{{ event.payload.size }}"}}
     site.deploy(name="told", flow=WANDER, run={"max_iterations": 1}, triggers=[trigger])

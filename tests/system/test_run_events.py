@@ -134,6 +134,7 @@ def test_a_run_that_is_ended_by_a_signal_has_stopped(
     assert stopped["payload"]["iteration"] == 1
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_away_stops_nothing(
     tmp_path: Path, prefect_home: Path, fragile_server: PrefectServer
 ) -> None:

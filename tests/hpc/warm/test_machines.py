@@ -328,6 +328,7 @@ def expired(place: Place, hook: WarmHook) -> bool:
     return False
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", ["slurm/srun", "fake-slurm", "fake-pbs"], indirect=True)
 async def test_a_request_is_done_by_a_successor_when_the_walltime_is_over(
     place: Place, warm: Hooks, programs: Programs
