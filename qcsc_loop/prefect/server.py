@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import httpx
 from prefect.context import FlowRunContext
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    get_current_settings,
+    temporary_settings,
+)
 
-from qcsc_loop.concurrency.child import tie_to_this_process
 from qcsc_loop.errors import PrefectRefused, PrefectUnreachable
+from qcsc_loop.prefect.temporary_server import Door, temporary_server
 
-START_SECONDS = 180  # the first start on a slow disk migrates the database
 ANSWER_SECONDS = 10
 FLUSH_SECONDS = 3
 REFUSING = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-
-QUIET = {
-    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_UI_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
 
 
 @contextmanager
@@ -39,7 +30,8 @@ def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
     """The URL of an API that answers; Prefect uses it inside the block.
 
     Without a configured one, a temporary server on 127.0.0.1 with the user's own database. Unlike
-    Prefect's own ephemeral server it cannot outlive this process, however that is killed.
+    Prefect's own ephemeral server it cannot outlive this process, however that is killed, and lets
+    nobody else in.
 
     Args:
         tell: told what takes a while.
@@ -57,11 +49,16 @@ def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
         yield str(configured)
         return
     tell("starting a temporary Prefect server")
-    with _temporary_server() as url, temporary_settings({PREFECT_API_URL: url}):
+    with temporary_server() as door, temporary_settings(_settings(door)):
         try:
-            yield url
+            yield door.url
         finally:
             flush()
+
+
+def _settings(door: Door) -> dict[Any, str]:  # Any: Prefect does not name its settings' type
+    """What makes Prefect use it: in this process, not in its environment, which jobs inherit."""
+    return {PREFECT_API_URL: door.url, PREFECT_API_AUTH_STRING: door.auth}
 
 
 def flush() -> None:
@@ -107,62 +104,3 @@ def _auth() -> tuple[str, str] | None:
 def _headers() -> dict[str, str]:
     key = get_current_settings().api.key
     return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
-
-
-@contextmanager
-def _temporary_server() -> Iterator[str]:
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--factory",
-        "prefect.server.api.server:create_app",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--log-level",
-        "critical",
-    ]
-    with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(
-            tie_to_this_process(command),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **QUIET},
-            start_new_session=True,  # a Ctrl-C is for the driver, which needs the API to say so
-        )
-        try:
-            _wait_for(server, url, log.fileno())
-            yield url
-        finally:
-            server.terminate()
-            try:
-                server.wait(timeout=3)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-
-
-def _wait_for(server: subprocess.Popen[bytes], url: str, log: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            said = Path(f"/proc/self/fd/{log}").read_text(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"exit code {server.returncode}"
-            raise PrefectUnreachable(url, f"the temporary server did not start: {why}")
-        try:
-            if httpx.get(f"{url}/health", timeout=2).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.05)
-    raise PrefectUnreachable(url, f"the temporary server did not start within {START_SECONDS} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -177,7 +177,9 @@ def test_a_signal_before_the_run_begins_leaves_nothing_that_runs(
 ) -> None:
     driver = qcsc_loop.start("run", WANDER, "--run-id", run_id, "--max-iterations", "2")
     # its child is there while the driver waits for the temporary server's first answer
-    until(lambda: driver.child("uvicorn") or driver.process.poll() is not None, "the server starts")
+    until(
+        lambda: driver.child("serve_api") or driver.process.poll() is not None, "the server starts"
+    )
     code = ended_by(driver, number)
     assert (128 - code if code < 0 else code) == EXIT_CODES[number]  # as a shell reports it
     assert "Traceback" not in driver.said
