@@ -29,6 +29,7 @@
     ├── JobError                    a job on a machine or a quantum computer
     │   ├── JobFailed               it ended otherwise than well
     │   ├── JobRejected             its scheduler does not take it, now or later
+    │   ├── JobNotTaken             its scheduler does not take it yet
     │   ├── JobInputChanged         the step has this job already, for other input
     │   ├── SubmissionUnclear       it may have been accepted, and does not turn up
     │   ├── SiteUnreachable         the scheduler or service does not answer
@@ -403,6 +404,24 @@ class JobRejected(JobError):
     def __init__(self, site: str, reason: str) -> None:
         self.reason = " ".join(reason.split())
         super().__init__(f"{site} does not take the job: {self.reason}")
+
+
+class JobNotTaken(JobError):
+    """A scheduler has not taken a job yet: a limit on jobs, a maintenance, a full disk of its own.
+
+    Attributes:
+        waited: seconds for which it was offered again.
+    """
+
+    transient = True
+
+    def __init__(self, site: str, reason: str, waited: float = 0.0) -> None:
+        self.reason, self.waited = " ".join(reason.split()), waited
+        waiting = f" in {waited:g} s (not_now_seconds of its profile)" if waited else " yet"
+        super().__init__(
+            f"{site} has not taken the job{waiting}: {self.reason}; nothing was submitted, and "
+            "a resume offers it again"
+        )
 
 
 class JobInputChanged(JobError):

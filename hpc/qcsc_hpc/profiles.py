@@ -229,6 +229,8 @@ class HPCProfileFields(BaseModel):
         command_timeout: seconds after which a scheduler's command counts as unanswered.
         settle_seconds: how long a submission that broke off may take to turn up.
         patience_seconds: how long a scheduler that does not answer is asked again.
+        not_now_seconds: how long a job that is not taken yet, for a limit on jobs or a maintenance,
+            is offered again.
         lost_seconds: how long a job that no command knows is waited for.
     """
 
@@ -273,6 +275,12 @@ class HPCProfileFields(BaseModel):
     )
     patience_seconds: float = Field(
         default=3600.0, ge=0, title="Asking a scheduler that is away (s)"
+    )
+    not_now_seconds: float = Field(
+        default=86400.0,
+        ge=0,
+        title="Offering a job that is not taken yet (s)",
+        description="limits on jobs, maintenance",
     )
     lost_seconds: float = Field(default=60.0, gt=0, title="Until a job counts as lost (s)")
 

@@ -25,8 +25,8 @@ class JobRequest(Generic[T]):
         site: where a new one goes.
         input_sha256: over all that its result depends on.
         prepare: puts into the job's folder, made and empty, what it needs. Blocks.
-        submit: hands it to the site. Raises `JobRejected`; `SubmissionUnclear`; `SiteUnreachable`
-            if it certainly was not accepted.
+        submit: hands it to the site. Raises `JobRejected`; `JobNotTaken`; `SubmissionUnclear`;
+            `SiteUnreachable` if it certainly was not accepted.
         collect: reads its results from the folder. Blocks; raises what reading raises.
         resubmit: how many further attempts each outcome is worth, without asking anybody.
         queue_seconds, run_seconds: limits; None: none.

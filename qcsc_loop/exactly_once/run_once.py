@@ -45,7 +45,8 @@ async def run_once(request: JobRequest[T]) -> JobResult[T]:
         JobFailed: it ended otherwise than well; the ledger has it, and a call after that is another
             attempt.
         JobInputChanged: the step has a job of this name, for other input.
-        SiteUnreachable, SubmissionUnclear: the site did not answer; nothing is lost.
+        SiteUnreachable, SubmissionUnclear, JobNotTaken: the site did not answer, or has not taken
+            it yet; nothing is lost.
     """
     attempts = _Attempts(call_for(request, current_step()))
     try:

@@ -6,11 +6,11 @@ import shutil
 import time
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from anyio import to_thread
 
-from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
+from qcsc_loop.errors import JobNotTaken, JobRejected, SiteUnreachable, SubmissionUnclear
 from qcsc_loop.events import Trouble
 from qcsc_loop.exactly_once.call import JobCall
 from qcsc_loop.exactly_once.ending import end_job, find_until
@@ -63,8 +63,7 @@ async def resolve_doubt(call: JobCall[T], record: JobRecord, since: float) -> Jo
 
 async def _submit(call: JobCall[T], record: JobRecord) -> JobRecord:
     """Submits it, as often as it certainly was not accepted before."""
-    tries, key, folder = 0, record.key, Path(record.intent.folder)
-    patience = Patience(call.request.site.patience_seconds)
+    tries, key, folder, offer = 0, record.key, Path(record.intent.folder), _Offer(call, record)
     while True:
         call.ledger.check()
         tries += 1
@@ -75,18 +74,53 @@ async def _submit(call: JobCall[T], record: JobRecord) -> JobRecord:
                 return await _adopt(call, record, found)
             outcome = JobOutcome(state=JobState.REJECTED, reason=error.reason)
             return await call.write(Finished, key, outcome=outcome)
+        except JobNotTaken as error:
+            await offer.wait_for_turn(error)
         except (SubmissionUnclear, SiteUnreachable) as error:
-            call.ledger.observe(Trouble(str(error)))
+            offer.say_unanswered(error)
             unclear = isinstance(error, SubmissionUnclear)
             if unclear and (found := await _find(call, record, time.monotonic())) is not None:
                 return await _adopt(call, record, found)
-            if tries >= SUBMIT_TRIES and not patience.left:
-                raise
-            await patience.pause()
+            await offer.wait_for_answer(error, enough=tries >= SUBMIT_TRIES)
         else:
             record = await call.write(Submitted, key, job_id=job_id)
             call.tell(record, JobState.PENDING, "", JobChange.SUBMITTED)
             return record
+
+
+class _Offer(Generic[T]):
+    """How long a job is offered to a site that does not answer, or does not take it yet."""
+
+    def __init__(self, call: JobCall[T], record: JobRecord) -> None:
+        self._call, self._record = call, record
+        self._silence: Patience | None = None  # since it has not answered
+        self._turn: Patience | None = None  # since it has not taken the job
+        self._said = ""
+
+    async def wait_for_turn(self, error: JobNotTaken) -> None:
+        """Raises it in the end, which `not_now_seconds` of the site are."""
+        longest = self._call.request.site.not_now_seconds
+        self._silence = None
+        self._turn = self._turn or Patience(longest)
+        if not self._turn.left:
+            raise JobNotTaken(self._call.request.site.title, error.reason, longest) from error
+        if error.reason != self._said:
+            self._said = error.reason
+            self._call.tell(self._record, JobState.PENDING, f"not taken yet: {error.reason}")
+        await self._turn.pause()
+
+    def say_unanswered(self, error: Exception) -> None:
+        """Once for the same words."""
+        if str(error) != self._said:
+            self._said = str(error)
+            self._call.ledger.observe(Trouble(self._said))
+
+    async def wait_for_answer(self, error: Exception, *, enough: bool) -> None:
+        """Raises it in the end, which `patience_seconds` of the site are."""
+        self._silence = self._silence or Patience(self._call.request.site.patience_seconds)
+        if enough and not self._silence.left:
+            raise error
+        await self._silence.pause()
 
 
 async def _find(call: JobCall[T], record: JobRecord, since: float) -> str | None:

@@ -107,6 +107,11 @@ class JobSite(Resource, ABC):
         return 0.0
 
     @property
+    def not_now_seconds(self) -> float:
+        """How long a job that the site does not take yet is offered again."""
+        return 0.0
+
+    @property
     def fences(self) -> bool:
         """Whether `forbid` does what it promises."""
         return False

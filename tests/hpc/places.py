@@ -418,6 +418,12 @@ class Hook:
         return [event.state for event in self.events if isinstance(event, JobChanged)]
 
     @property
+    def reasons(self) -> list[str]:
+        """Why its state was as it was told, where there was a reason."""
+        changes = [event for event in self.events if isinstance(event, JobChanged)]
+        return [change.reason for change in changes if change.reason]
+
+    @property
     def troubles(self) -> list[str]:
         """What a person should know."""
         return [event.message for event in self.events if isinstance(event, Trouble)]

@@ -34,7 +34,7 @@ from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_hpc.sites.batch import BatchSite
 from qcsc_hpc.testing import FakeBatchSystem, Fault
-from qcsc_loop.errors import JobRefused
+from qcsc_loop.errors import JobNotTaken, JobRefused
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.entries import JobRecord
@@ -651,6 +651,55 @@ async def test_what_a_scheduler_refuses_is_rejected_with_its_words(
     assert reason in str(failed)
     assert place.queue.alive() == []
     assert not failed.transient
+
+
+NOT_YET = {
+    "fake-slurm": "sbatch: error: AssocMaxSubmitJobLimit\n"
+    "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit "
+    "limit, user's size and/or time limits)",
+    "fake-pbs": "qsub: would exceed queue workq's per-user limit",
+    "fake-pjm": "[ERR.] PJM 0060 pjsub The number of jobs has reached the upper limit.",
+}
+
+
+@on(places=tuple(NOT_YET))
+async def test_a_job_over_a_limit_on_jobs_waits_for_its_turn_and_says_why(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    words = NOT_YET[place.name]
+    place.fake.inject(Fault.SUBMIT_REFUSED, times=2, reason=words)
+    done = await hook.run(place.machine(), programs.working)
+    assert_one_job(place, done.record, programs)
+    assert f"not taken yet: {' '.join(words.split())}" in hook.reasons
+    assert hook.troubles == []
+
+
+@on(places=tuple(NOT_YET))
+async def test_a_job_that_is_not_taken_in_time_is_an_error_that_says_why(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    place.fake.inject(Fault.SUBMIT_REFUSED, times=99, reason=NOT_YET[place.name])
+    with pytest.raises(JobNotTaken, match=r"has not taken the job in 0\.1 s .*limit"):
+        await hook.run(place.at(not_now_seconds=0.1).machine(), programs.working)
+    assert place.queue.alive() == []
+
+
+@on(places=("slurm",))
+async def test_a_job_for_a_partition_that_is_closed_for_maintenance_waits_until_it_opens(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    assert isinstance(place.queue, RealSlurm)
+    machine = place.at(queue_cpu="short").machine()
+    place.queue.run("scontrol", "update", "partitionname=short", "state=inactive")
+    try:
+        async with hook.asking(machine, programs.working) as job:
+            await until_async(lambda: hook.reasons, "why it is not taken is told")
+            place.queue.run("scontrol", "update", "partitionname=short", "state=up")
+            done = await job.result()
+    finally:
+        place.queue.run("scontrol", "update", "partitionname=short", "state=up")
+    assert_one_job(place, done.record, programs)
+    assert "Required partition not available (inactive or drain)" in hook.reasons[0]
 
 
 @pytest.mark.parametrize(("place", "where", "how", "reason"), NEVER, indirect=["place"])

@@ -411,6 +411,7 @@ OF_THE_DRIVER = {
     "command_timeout",
     "settle_seconds",
     "patience_seconds",
+    "not_now_seconds",
     "lost_seconds",
     "preset",
     "scheduler",

@@ -25,6 +25,7 @@ from qcsc_loop.errors import (
     JobError,
     JobFailed,
     JobInputChanged,
+    JobNotTaken,
     JobRefused,
     JobRejected,
     LeaseLost,
@@ -199,6 +200,13 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ["Slurm does not take the job: Invalid partition name specified"],
     ),
     (
+        JobNotTaken("Slurm", "AssocMaxSubmitJobLimit", 86400),
+        [
+            "Slurm has not taken the job in 86400 s (not_now_seconds of its profile): Assoc",
+            "nothing was submitted, and a resume offers it again",
+        ],
+    ),
+    (
         JobInputChanged("h2o/3/evaluate/count.0", "12", "h2o"),
         [
             "h2o/3/evaluate/count.0 was submitted before (job 12) with another command or other input",
@@ -280,6 +288,7 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "JobFailed, its reason": failed,
     "JobFailed, its output": lambda why: failed(tail=why),
     "JobRejected": lambda why: JobRejected("PBS", why),
+    "JobNotTaken": lambda why: JobNotTaken("PBS", why),
     "JobInputChanged": lambda why: JobInputChanged(why, None, "x"),
     "SubmissionUnclear": lambda why: SubmissionUnclear("PBS", why),
     "CredentialsRefused": lambda why: CredentialsRefused("IBM Quantum", why),
@@ -428,6 +437,7 @@ def test_the_transient_errors_are_these() -> None:
         PrefectUnreachable,
         SubmissionUnclear,
         SiteUnreachable,
+        JobNotTaken,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
+from qcsc_hpc.schedulers.not_now import never_starts, refusal
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
     Answer,
@@ -51,10 +52,6 @@ _OWN_WORDS = {
 _KILLED = 256  # added to a signal's number
 
 _UNKNOWN, _FINISHED = 153, 35  # exit codes of qstat and qdel
-# exit codes of qsub that no waiting cures: bad option, access, queue, resource, limit, user, …
-_REFUSED = frozenset(
-    {1, 2, 159, 166, 168, 170, 172, 173, 174, 175, 184, 187, 188, 189, 197, 201, 206}
-)
 
 
 class PBS(Scheduler):
@@ -129,9 +126,7 @@ class PBS(Scheduler):
         words = answer.out.split()
         if answer.code == 0 and len(words) == 1:
             return words[0]
-        # 1 is a script that is missing, and a server that is
-        away = "connect" in answer.err.lower()
-        raise NotUnderstood(answer.words, permanent=answer.code in _REFUSED and not away)
+        raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
         return ["qstat", self.where.history_flag, "-f", "-F", "json", *ids]
@@ -158,8 +153,7 @@ class PBS(Scheduler):
             raise NotUnderstood(answer.words)
 
     def never_starts(self, status: Status) -> bool:
-        # the scheduler's comment on a waiting job (Administrator's Guide, "Why Doesn't My Job Run")
-        return status.state is JobState.PENDING and status.reason.startswith("Can Never Run")
+        return status.state is JobState.PENDING and never_starts(self.name, status.reason)
 
 
 def _number(job_id: str) -> int:

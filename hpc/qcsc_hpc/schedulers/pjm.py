@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
+from qcsc_hpc.schedulers.not_now import refusal
 from qcsc_hpc.schedulers.scheduler import Answer, Argv, NotUnderstood, Placement, Scheduler, Status
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
@@ -53,7 +54,6 @@ _NEEDED = {"JOB_ID", "JOB_NAME", "ST", "EC", "PC", "SN", "REASON"}
 
 _ID = re.compile(r"\bJob (\d+) submitted")
 _HEADER = re.compile(r"\S+\s*")
-_TRANSIENT = ("communication", "not respond", "timed out", "timeout", "temporar", "connect", "busy")
 
 
 class PJM(Scheduler):
@@ -118,9 +118,7 @@ class PJM(Scheduler):
         found = _ID.search(answer.out)
         if answer.code == 0 and found is not None:
             return found[1]
-        said = (answer.err + answer.out).lower()
-        transient = answer.code == 0 or any(word in said for word in _TRANSIENT)
-        raise NotUnderstood(answer.words, permanent=not transient)
+        raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
         return ["pjstat", "-v", *ids]

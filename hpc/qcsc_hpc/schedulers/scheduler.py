@@ -41,6 +41,7 @@ EVERYWHERE = frozenset(
         "command_timeout",
         "settle_seconds",
         "patience_seconds",
+        "not_now_seconds",
         "lost_seconds",
         "project_directive",
         "qpu_directive",  # only say how another one is asked for
@@ -96,10 +97,11 @@ class NotUnderstood(Exception):
 
     Attributes:
         permanent: asking again will not help.
+        not_now: a job was certainly not taken, and may be later.
     """
 
-    def __init__(self, why: str, *, permanent: bool = False) -> None:
-        self.permanent = permanent
+    def __init__(self, why: str, *, permanent: bool = False, not_now: bool = False) -> None:
+        self.permanent, self.not_now = permanent, not_now
         super().__init__(why)
 
 
@@ -163,7 +165,8 @@ class Scheduler(Dialect, ABC):
         """The id of the new job.
 
         Raises:
-            NotUnderstood: there is none; `permanent` if the scheduler refuses the job.
+            NotUnderstood: there is none; `permanent` if the scheduler refuses the job, `not_now`
+                if it does not take it yet.
         """
 
     @abstractmethod

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from qcsc_hpc.schedulers.not_now import never_starts, refusal
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
     Answer,
@@ -49,30 +49,6 @@ _STATES = {
     "PREEMPTED": _S.PREEMPTED,
     "CANCELLED": _S.CANCELLED,
 }
-
-# sbatch(1), "JOB REASON CODES": those that no waiting cures
-_NEVER = re.compile(
-    r"PartitionNodeLimit|PartitionTimeLimit|PartitionConfig|BadConstraints|AccountNotAllowed"
-    r"|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|QOSNotAllowed"
-    r"|launch[ _]failed[ _]requeued[ _]held|(Assoc|QOS)?Max\w+PerJob(Limit)?"
-)
-
-_OF_THE_CONTROLLER = (
-    "unable to contact slurm controller",
-    "socket timed out",
-    "connection refused",
-    "connect failure",
-    "slurm temporarily",
-    "unexpected message received",
-    "resource temporarily",
-    "transport endpoint",
-    "zero bytes were transmitted",
-    "not responding",
-    "in standby",
-    "slurmdbd",
-    "munge",
-    "authentication",
-)
 
 _KILLED_FOR_MEMORY = ("memory limit", "oom-kill", "oom_kill")
 
@@ -169,8 +145,7 @@ class Slurm(Scheduler):
         job_id = answer.out.strip().partition(";")[0]  # "12;cluster" where there are several
         if answer.code == 0 and job_id.isdecimal():
             return job_id
-        permanent = answer.code != 0 and not _of_the_controller(answer)
-        raise NotUnderstood(answer.words, permanent=permanent)
+        raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
         columns = ",".join(f"{name}:|" for name in _COLUMNS)
@@ -280,7 +255,7 @@ class Slurm(Scheduler):
         return found
 
     def never_starts(self, status: Status) -> bool:
-        return status.state is JobState.PENDING and bool(_NEVER.fullmatch(status.reason))
+        return status.state is JobState.PENDING and never_starts(self.name, status.reason)
 
     def in_the_light_of(self, status: Status, tail: str) -> Status:
         # without cgroups the accounting plugin kills, and Slurm only says FAILED
@@ -297,11 +272,6 @@ def _quoted(text: str) -> str:
 def _require(answer: Answer) -> None:
     if answer.code != 0:
         raise NotUnderstood(answer.words)
-
-
-def _of_the_controller(answer: Answer) -> bool:
-    said = answer.err.lower()
-    return any(words in said for words in _OF_THE_CONTROLLER)
 
 
 def _no_accounting(answer: Answer) -> bool:

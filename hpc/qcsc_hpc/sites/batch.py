@@ -20,7 +20,7 @@ from qcsc_hpc.sites.limits import reason_to_cancel
 from qcsc_hpc.sites.runtime import Runtime
 from qcsc_hpc.sites.verdict import Sighting, reach_verdict
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
-from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
+from qcsc_loop.errors import JobNotTaken, JobRejected, SiteUnreachable, SubmissionUnclear
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
@@ -50,6 +50,10 @@ class BatchSite(JobSite):
     def patience_seconds(self) -> float:
         return self.where.patience_seconds
 
+    @property
+    def not_now_seconds(self) -> float:
+        return self.where.not_now_seconds
+
     def require(self) -> None:
         """Raises JobRefused where the scheduler's commands are not."""
         scheduler = scheduler_for(self.where)
@@ -61,6 +65,7 @@ class BatchSite(JobSite):
 
         Raises:
             JobRejected: it does not take it.
+            JobNotTaken: it does not take it yet.
             SubmissionUnclear: it may have taken it.
         """
         runtime = self._runtime()
@@ -73,6 +78,8 @@ class BatchSite(JobSite):
         except NotUnderstood as error:
             if error.permanent:
                 raise JobRejected(self.title, str(error)) from error
+            if error.not_now:
+                raise JobNotTaken(self.title, str(error)) from error
             raise SubmissionUnclear(self.title, str(error)) from error
 
     async def find(self, key: JobKey, folder: Path) -> str | None:

@@ -80,8 +80,11 @@ class Commands:
                 self._timeout + LATE_SECONDS,
             )
         except (subprocess.TimeoutExpired, TimeoutError):
-            why = f"{program} gave no answer in {self._timeout:g} s"
+            why = f"{program} gave no answer in {self._timeout:g} s (command_timeout)"
             raise SiteUnreachable(self._title, why) from None
+        except OSError as error:  # the login node has no memory, processes or files left
+            why = f"{program} cannot be started: {error.strerror}"
+            raise SiteUnreachable(self._title, why) from error
         finally:
             for process in running:  # cancelled: nobody wants its answer
                 _kill(process)

@@ -18,6 +18,9 @@ class Fault(StrEnum):
     SUBMIT_FAILS_TRANSIENT = "submit-fails-transient"
     """The submit command cannot reach the server; no job."""
 
+    SUBMIT_REFUSED = "submit-refused"
+    """The submit command refuses the job, with exit code 1 and `reason` as its words."""
+
     JOB_VANISHES = "job-vanishes"
     """Accepted with an id; then no command knows it, and it never runs."""
 

@@ -332,7 +332,6 @@ def test_the_id_is_what_qsub_prints(name: str, job_id: str) -> None:
     "name",
     [
         "qsub_bad_option",
-        "qsub_disabled_queue",
         "qsub_missing_script",
         "qsub_unknown_queue",
         "qsub_unknown_resource",
@@ -344,6 +343,12 @@ def test_a_job_that_pbs_refuses_is_refused_for_good_in_its_words(name: str) -> N
         PBS_HERE.submitted(said(name))
     assert caught.value.permanent
     assert str(caught.value) == " ".join(said(name).err.split())
+
+
+def test_a_job_for_a_queue_that_is_closed_is_not_taken_yet() -> None:
+    with pytest.raises(NotUnderstood, match="Queue is not enabled") as caught:
+        PBS_HERE.submitted(said("qsub_disabled_queue"))
+    assert (caught.value.permanent, caught.value.not_now) == (False, True)
 
 
 @pytest.mark.parametrize(

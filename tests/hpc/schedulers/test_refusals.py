@@ -79,6 +79,7 @@ ELSEWHERE = {
     "settle_seconds",
     "lost_seconds",
     "patience_seconds",
+    "not_now_seconds",
 }
 # what a machine does whether it is asked to or not
 ALWAYS = {("pjm", "exclusive"): "-L node= gives whole nodes"}

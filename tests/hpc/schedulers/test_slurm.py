@@ -109,8 +109,6 @@ PERMANENT = [
     "sbatch: error: Batch job submission failed: Invalid account or account/partition combination "
     "specified",
     "sbatch: error: Batch job submission failed: Requested node configuration is not available",
-    "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit "
-    "limit, user's size and/or time limits)",
     "sbatch: error: Batch script contains DOS line breaks (\\r\\n)",
 ]
 TRANSIENT = [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import subprocess
 import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -53,3 +56,15 @@ def test_a_command_that_is_cut_off_last_of_all_leaves_no_open_pipe(
         anyio.run(cut_off, tmp_path / "pid")
         gc.collect()
     assert [str(warning.message) for warning in said] == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.EAGAIN, errno.EMFILE])
+def test_a_command_for_which_the_login_node_has_nothing_left_is_no_answer(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_left(*_args: object, **_options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(subprocess, "Popen", nothing_left)
+    with pytest.raises(SiteUnreachable, match=f"sh cannot be started: {os.strerror(code)}"):
+        anyio.run(Commands("a site", 60.0).ask, ["sh"])

@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from qcsc_loop.errors import JobRejected, SiteUnreachable, SubmissionUnclear
+from qcsc_loop.errors import JobNotTaken, JobRejected, SiteUnreachable, SubmissionUnclear
 from qcsc_loop.events import Event
 from qcsc_loop.exactly_once.request import JobRequest, JobResult
 from qcsc_loop.exactly_once.run_once import run_once
@@ -37,7 +37,9 @@ NAME = "double"
 
 _numbers = itertools.count(1)
 
-Submission = Literal["taken", "taken in silence", "taken late", "not taken", "rejected", "hangs"]
+Submission = Literal[
+    "taken", "taken in silence", "taken late", "not taken", "not now", "rejected", "hangs"
+]
 Call = Literal["submit", "find", "outcome", "cancel", "measure"]
 
 
@@ -119,6 +121,7 @@ class Service:
     """
 
     settle_seconds: float = 0.0
+    not_now_seconds: float = 0.0
     accounts: bool = False
     fate: Fate = field(default_factory=Fate)
     submissions: list[Submission] = field(default_factory=list[Submission])
@@ -245,6 +248,10 @@ class ToySite(JobSite):
         return self.here.settle_seconds
 
     @property
+    def not_now_seconds(self) -> float:
+        return self.here.not_now_seconds
+
+    @property
     def here(self) -> Service:
         return _services[self.service]
 
@@ -255,6 +262,8 @@ class ToySite(JobSite):
         plan = here.submissions.pop(0) if here.submissions else "taken"
         if plan == "rejected":
             raise JobRejected(self.title, "there is no such queue")
+        if plan == "not now":
+            raise JobNotTaken(self.title, "too many jobs")
         if plan == "not taken":
             raise SubmissionUnclear(self.title, "the connection was reset")
         job = here.take(key, folder, unseen=here.late_looks if plan == "taken late" else 0)

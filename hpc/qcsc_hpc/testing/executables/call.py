@@ -89,6 +89,8 @@ def _status(state: State, command: str, arguments: list[str]) -> Answer:
 def _submit(state: State, command: str, arguments: list[str]) -> tuple[Answer, float | None]:
     if state.take(Fault.SUBMIT_FAILS_TRANSIENT, command):
         return system_of(state).unreachable(command), None
+    if refused := state.take(Fault.SUBMIT_REFUSED, command):
+        return Answer(error=f"{refused['reason']}\n", rc=1), None
     job = reader(command)(state, arguments)
     late = _strike(state, job)
     state.save(job)
