@@ -46,6 +46,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import ClassVar
 
+from qcsc_loop.printing import printable
+
 
 class QcscLoopError(Exception):
     """Root of all errors raised by qcsc-loop.
@@ -60,7 +62,7 @@ class QcscLoopError(Exception):
 
     def __init__(self, message: str) -> None:
         # one sentence: what others say, and is quoted here, may have any number of lines
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
 
 
 class InputError(QcscLoopError):

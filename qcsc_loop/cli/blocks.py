@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import anyio
 
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.cli.read_toml import read_toml
-from qcsc_loop.reports.tables import wide_console
+from qcsc_loop.printing import say, say_json
 
 
 def apply_blocks(*, file: Path, dry_run: bool, as_json: bool) -> None:
@@ -20,14 +19,11 @@ def apply_blocks(*, file: Path, dry_run: bool, as_json: bool) -> None:
 
     changes = anyio.run(lambda: apply_blocks(wanted, str(file), dry_run=dry_run))
     if as_json:
-        print(
-            json.dumps(
-                [{"block": c.block, "action": c.action, "fields": list(c.fields)} for c in changes]
-            )
+        say_json(
+            [{"block": c.block, "action": c.action, "fields": list(c.fields)} for c in changes]
         )
         return
-    console = wide_console()
     for change in changes:
         fields = f": {', '.join(change.fields)}" if change.fields else ""
         would = "would " if dry_run and change.action != "keep" else ""
-        console.print(f"{would}{change.action:<7}{change.block}{fields}", markup=False)
+        say(f"{would}{change.action:<7}{change.block}{fields}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from qcsc_loop.deployments.description import Deployment, read_description
 from qcsc_loop.errors import InvalidParameters, PrefectUnreachable, QcscLoopError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
+from qcsc_loop.printing import say, say_json
 from qcsc_loop.store.directory import DirectoryStore
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def deploy_files(*, files: Sequence[Path], dry_run: bool, as_json: bool) -> None
             }
             for d in differences
         ]
-        print(json.dumps(facts))
+        say_json(facts)
         return
     for difference in differences:
         would = "would " if dry_run and difference.action != "keep" else ""
         lines = [f"{would}{difference.action:<7}{difference.deployment}"]
         lines += [f"    {change.words}" for change in difference.changes]
-        print("\n".join(lines))
+        say("\n".join(lines))
 
 
 def serve_files(*, files: Sequence[Path], limit: int, poll: float) -> None:
@@ -135,7 +135,7 @@ async def _serve(wanted: dict[str, Deployment], limit: int, poll: float) -> None
         for file, deployment in ready.items():
             difference = await deploy(deployment, file, dry_run=False)
             await runner.aadd_deployment(deployment)
-            print(f"serving {difference.deployment} for {url}", flush=True)
+            say(f"serving {difference.deployment} for {url}")
         await runner.start()
 
 
@@ -173,7 +173,6 @@ def _say(run_id: str, did: str, why: str, said: Json, as_json: bool) -> None:
         return
     said[run_id] = did
     if as_json:
-        print(json.dumps({"run_id": run_id, "did": did, "why": why}), flush=True)
+        say_json({"run_id": run_id, "did": did, "why": why})
     else:
-        words = f"{datetime.now():%Y-%m-%d %H:%M:%S}  {did:<8} {run_id or 'all'}: {why}"
-        print(words, file=sys.stdout, flush=True)
+        say(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {did:<8} {run_id or 'all'}: {why}")

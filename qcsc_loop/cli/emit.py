@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from uuid import uuid4
@@ -12,6 +11,7 @@ import anyio
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import parse_settings
+from qcsc_loop.printing import say, say_json
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 _OURS = "qcsc-loop."
@@ -35,9 +35,9 @@ def emit_event(
     about = about or f"{name}.source"
     anyio.run(lambda: post_event(name, about, content, sent))
     if as_json:
-        print(json.dumps({"event": name, "id": str(sent), "about": about, "payload": content}))
+        say_json({"event": name, "id": str(sent), "about": about, "payload": content})
     else:
-        print(f"the server has {name} ({sent})")
+        say(f"the server has {name} ({sent})")
 
 
 def require_name(name: str) -> None:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import sys
 
+from qcsc_loop.cli.streams import end_streams, keep_streams
+from qcsc_loop.printing import say, say_json
+
+TYPE_CHECKING = False  # of typing, which takes longer to import than all that help needs
+if TYPE_CHECKING:
+    from click import ClickException
+
 INTERRUPTED = 130  # as shells report Ctrl-C
 
 
 def main() -> None:
     """Does what the command line says: errors are one sentence, the exit code tells what happened."""
+    keep_streams()
+    try:
+        _run()
+    finally:
+        unwritten = end_streams()
+    sys.exit(unwritten)
+
+
+def _run() -> None:
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         from qcsc_loop.cli.overview import overview
 
-        # somebody's docstring may have letters that the terminal lacks
-        coding = sys.stdout.encoding
-        print(overview().encode(coding, "replace").decode(coding))
+        say(overview())
         return
     import click
 
@@ -24,26 +38,32 @@ def main() -> None:
     try:
         commands(prog_name="qcsc-loop", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _say_usage(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        print("qcsc-loop: interrupted before the run began", file=sys.stderr)
+        say("qcsc-loop: interrupted before the run began", to_stderr=True)
         sys.exit(INTERRUPTED)
     except QcscLoopError as error:
-        _say(error)
+        _say_error(error)
         from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, leave_within
 
         leave_within(LAST_WORDS_SECONDS, error.exit_code)
         sys.exit(error.exit_code)
 
 
-def _say(error: Exception) -> None:
-    sys.stdout.flush()
-    print(f"qcsc-loop: {error}", file=sys.stderr)
-    if "--json" in sys.argv:
-        import json
+def _say_usage(error: ClickException) -> None:
+    from io import StringIO
 
-        print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+    words = StringIO()
+    error.show(words)
+    say(words.getvalue().rstrip(), to_stderr=True)
+
+
+def _say_error(error: Exception) -> None:
+    sys.stdout.flush()
+    say(f"qcsc-loop: {error}", to_stderr=True)
+    if "--json" in sys.argv:
+        say_json({"error": str(error), "kind": type(error).__name__})
 
 
 if __name__ == "__main__":

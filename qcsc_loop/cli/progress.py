@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
@@ -27,8 +27,9 @@ from qcsc_loop.loop.events import (
     StepRetried,
     StepStarted,
 )
+from qcsc_loop.printing import printable
 from qcsc_loop.reports.run import curve, number, scalars_line
-from qcsc_loop.reports.tables import plain_table
+from qcsc_loop.reports.tables import PlainConsole, plain_table
 from qcsc_loop.store.records import Commit
 
 LINES_A_SECOND = 10  # plain lines: a fast run must not write a log of megabytes
@@ -48,7 +49,7 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Progress]:
+def progress(console: PlainConsole) -> Iterator[Progress]:
     """The observer that fits the console, for as long as the run lasts."""
     if not console.is_terminal:
         yield PlainProgress(console)
@@ -89,7 +90,7 @@ class _HookLog(logging.Handler):
 class PlainProgress:
     """A line for each event worth one."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         self._console, self._last_line, self._last = console, -math.inf, time.monotonic()
         self._held_back: str | None = None
 
@@ -123,22 +124,22 @@ class PlainProgress:
         self._line(line)
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.say(text)
 
     def _line(self, text: str) -> None:
         self._held_back = None
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.say(text)
 
 
 class LiveProgress:
     """The last iterations, the curve, and what is being done right now."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         self._console, self._began = console, time.monotonic()
         self._commits: deque[Commit] = deque(maxlen=LIVE_ROWS + 1)  # one more, to see the move
         self._curve: deque[float] = deque(maxlen=CURVE_POINTS)
         self._doing, self._since = "starting", time.monotonic()
-        self._spinner = Spinner("dots")
+        self._spinner = Spinner("dots" if console.has_blocks else "line")
         self._jobs: dict[str, str] = {}
         # rich's own refreshing thread may draw between the erasing and the writing of a line
         self._drawing = threading.RLock()
@@ -163,12 +164,12 @@ class LiveProgress:
 
     def say(self, text: str) -> None:
         with self._drawing:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.say(text)
 
     def __call__(self, event: Event) -> None:
         match event:
             case Preparing(doing=doing):
-                self._doing, self._since = doing, time.monotonic()
+                self._doing, self._since = printable(doing), time.monotonic()
             case RunStarted():
                 self.say(_started(event))
             case StepStarted(iteration=iteration, step=step):
@@ -184,7 +185,7 @@ class LiveProgress:
                 self._curve.extend(list(commit.scalars.values())[:1])
             case StepRetried() | Trouble():
                 with self._drawing:
-                    self._console.print(Text(_warning(event), style="yellow"))
+                    self._console.print(Text(printable(_warning(event)), style="yellow"))
             case _:
                 pass
 
@@ -219,9 +220,9 @@ class LiveProgress:
             spent = f"{sum(commit.seconds.values()):.2f}"
             table.add_row(str(commit.iteration), values[0], moved, *values[1:], spent)
         line = curve(list(self._curve), width=min(60, self._console.width - 20))
-        if len(self._curve) < 2 or not line:
+        if len(self._curve) < 2 or not line or not self._console.has_blocks:
             return [table]
-        return [table, Text.assemble((f"{headline} ", "dim"), (line, "cyan"))]
+        return [table, Text.assemble((printable(f"{headline} "), "dim"), (line, "cyan"))]
 
 
 def _moved(before: Commit | None, commit: Commit, name: str) -> str:
@@ -255,7 +256,8 @@ def _job(event: JobChanged) -> str:
     key = event.record.key
     what = "/".join(part for part in (key.label, key.name) if part)
     why = f" ({event.reason})" if event.reason else ""
-    return f"{what}, {event.site} job {event.record.job_id or '?'}: {event.state}{why}"
+    job_id = event.record.job_id or "?"
+    return printable(f"{what}, {event.site} job {job_id}: {event.state}{why}")
 
 
 def _clock(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import anyio
@@ -10,7 +9,7 @@ import anyio
 from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.parameters.environment import environment
-from qcsc_loop.reports.tables import wide_console
+from qcsc_loop.printing import say, say_json
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
@@ -33,13 +32,13 @@ def reap_run(*, run_id: str, store: Path | None, as_json: bool) -> int:
         )
         if not as_json:
             text = trouble or f"{job.state}{f' (job {job.job_id})' if job.job_id else ''}"
-            wide_console().print(f"{job.key}: {text}", markup=False)
+            say(f"{job.key}: {text}")
 
     left = anyio.run(reap, journal, tell)
     if as_json:
-        print(json.dumps({"run_id": run_id, "jobs": said, "left": [str(job.key) for job in left]}))
+        say_json({"run_id": run_id, "jobs": said, "left": [str(job.key) for job in left]})
     elif not said:
-        print(f"run {run_id} has no job that could be alive")
+        say(f"run {run_id} has no job that could be alive")
     elif left:
-        print(f"{len(left)} jobs may still be alive; try again: qcsc-loop reap {run_id}")
+        say(f"{len(left)} jobs may still be alive; try again: qcsc-loop reap {run_id}")
     return STILL_ALIVE if left else 0

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import time
 from contextlib import nullcontext
 from typing import Any
-
-from rich.console import Console
 
 from qcsc_loop.cli.driving import Driving
 from qcsc_loop.cli.progress import progress, show_hook_logs
@@ -22,13 +18,15 @@ from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.printing import say, say_json
+from qcsc_loop.reports.tables import PlainConsole
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
 
 def drive(request: RunRequest, driving: Driving) -> None:
     """Drives a run to its end, and says how it went."""
-    console = Console(stderr=driving.as_json, soft_wrap=False)
+    console = PlainConsole(stderr=driving.as_json)
     journal = Journal(DirectoryStore(driving.store or environment().store), request.run_id)
     way, began = choose_way(driving, journal), time.monotonic()
     api = open_api if way.prefect else nullcontext
@@ -61,12 +59,11 @@ def _options(
     return options
 
 
-def _say_end(outcome: Outcome[Any], seconds: float, console: Console, as_json: bool) -> None:
+def _say_end(outcome: Outcome[Any], seconds: float, console: PlainConsole, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(outcome.summary()))
+        say_json(outcome.summary())
     else:
-        line = f"{outcome.run_id}: {outcome.message} ({seconds:.1f} s)"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.say(f"{outcome.run_id}: {outcome.message} ({seconds:.1f} s)")
 
 
 def _say_interrupted(interrupted: Interrupted, journal: Journal, as_json: bool) -> None:
@@ -76,7 +73,7 @@ def _say_interrupted(interrupted: Interrupted, journal: Journal, as_json: bool) 
         ids = ", ".join(str(job.job_id) for job in alive[:5]) + (" …" if alive[5:] else "")
         text += f". Left in the queue, and used by a resume: {ids}"
         text += f"; to end them: qcsc-loop reap {run_id}"
-    print(text, file=sys.stderr)
+    say(text, to_stderr=True)
     if as_json:
-        print(json.dumps({"run_id": run_id, "error": text, "kind": "Interrupted"}))
+        say_json({"run_id": run_id, "error": text, "kind": "Interrupted"})
     leave(interrupted.exit_code)  # a simulation may still hold a thread

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
 from qcsc_loop.errors import NewerDocument, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
@@ -15,9 +15,10 @@ from qcsc_loop.jobs.site import site_from
 from qcsc_loop.loop.outcome import json_scalars
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
+from qcsc_loop.printing import printable, say, say_json
 from qcsc_loop.reports.placement_cost import placement_cost
 from qcsc_loop.reports.run import curve, headline, number, phases, scalars_line
-from qcsc_loop.reports.tables import plain_table, wide_console
+from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
 from qcsc_loop.rules.reason import stop_message
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals
@@ -31,10 +32,10 @@ def list_runs(*, store: Path | None, as_json: bool) -> None:
     found = DirectoryStore(store or environment().store)
     rows = sorted((_row(journal) for journal in journals(found)), key=lambda row: row["created"])
     if as_json:
-        print(json.dumps(rows))
+        say_json(rows)
         return
     if not rows:
-        print(f"no runs in {found.place}; start one with: qcsc-loop run bitcount")
+        say(f"no runs in {found.place}; start one with: qcsc-loop run bitcount")
         return
     columns = ("run", "algorithm", "status", "iteration", "scalars", "created")
     table = plain_table(*columns, left={"run", "algorithm", "status", "scalars", "created"})
@@ -87,7 +88,7 @@ def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:
     journal = Journal(DirectoryStore(store or environment().store), run_id)
     journal.record()  # before anything is printed: there may be no such run
     if as_json:
-        print(json.dumps(_facts(journal)))
+        say_json(_facts(journal))
     else:
         _print(journal, wide_console())
 
@@ -122,7 +123,7 @@ def _plain(record: Any) -> Any:
     return None if record is None else json.loads(record.model_dump_json())
 
 
-def _print(journal: Journal, console: Console) -> None:
+def _print(journal: Journal, console: PlainConsole) -> None:
     record, settings, history = journal.record(), journal.settings(), journal.history()
     facts = {
         "run": journal.run_id,
@@ -135,22 +136,21 @@ def _print(journal: Journal, console: Console) -> None:
         "folder": f"{journal.store.place}/{journal.run_id}",
     }
     for name, value in facts.items():
-        console.print(f"[dim]{name:<11}[/dim]", end="")
-        console.print(str(value), markup=False)
+        console.say_fact(name, str(value))
     _print_drivers(journal, console)
     _print_history(history, console)
     jobs = job_records(journal.store, journal.run_id)
     _print_jobs(jobs, console)
     if (cost := placement_cost(jobs)) is not None:
         console.print()
-        console.print(cost.words(), style="dim", markup=False)
+        console.say(cost.words(), style="dim")
     end = journal.end(journal.newest_epoch()) if journal.newest_epoch() else None
     if end is not None and end.error:
         console.print()
-        console.print(end.error, markup=False)
+        console.say(end.error)
     if end is not None and end.traceback:
         console.print()
-        console.print(end.traceback, markup=False)
+        console.say(end.traceback)
 
 
 def _status_line(journal: Journal) -> str:
@@ -161,19 +161,16 @@ def _status_line(journal: Journal) -> str:
     return stop_message(end.reason, end.iteration, end.because)
 
 
-def _print_drivers(journal: Journal, console: Console) -> None:
+def _print_drivers(journal: Journal, console: PlainConsole) -> None:
     for epoch in journal.epochs():
         end = journal.end(epoch.epoch)
         how = str(end.reason) if end else "no end"
         who = f"process {epoch.holder.pid} on {epoch.holder.host}"
-        console.print(f"[dim]{'driver':<11}[/dim]", end="")
-        console.print(
-            f"{epoch.epoch}: {who} since {epoch.since.astimezone():%Y-%m-%d %H:%M:%S}, {how}",
-            markup=False,
-        )
+        since = f"{epoch.since.astimezone():%Y-%m-%d %H:%M:%S}"
+        console.say_fact("driver", f"{epoch.epoch}: {who} since {since}, {how}")
 
 
-def _print_jobs(jobs: list[JobRecord], console: Console) -> None:
+def _print_jobs(jobs: list[JobRecord], console: PlainConsole) -> None:
     """The last jobs that were somebody's queue's, and all that may be alive."""
     remote = [job for job in jobs if _is_remote(job)]
     shown = [job for job in remote[:-LAST] if not job.over] + remote[-LAST:]
@@ -198,7 +195,7 @@ def _is_remote(job: JobRecord) -> bool:
         return True
 
 
-def _print_history(history: list[Commit], console: Console) -> None:
+def _print_history(history: list[Commit], console: PlainConsole) -> None:
     if not history:
         return
     name, values = headline(history)
@@ -211,5 +208,5 @@ def _print_history(history: list[Commit], console: Console) -> None:
         table.add_row(str(commit.iteration), *scalars, *seconds)
     console.print()
     console.print(table)
-    if line := curve(values):
-        console.print(f"[dim]{name}[/dim] [cyan]{line}[/cyan]")
+    if console.has_blocks and (line := curve(values)):
+        console.print(Text.assemble((printable(name), "dim"), " ", (line, "cyan")))

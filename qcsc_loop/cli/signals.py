@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Self, TypeVar
 
@@ -97,5 +98,6 @@ def leave_within(seconds: float, code: int) -> None:
 def leave(code: int) -> None:
     """Ends the process at once: no thread is joined, no server is asked."""
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with suppress(OSError, ValueError):  # nobody reads it, or it is being closed
+            stream.flush()
     os._exit(code)

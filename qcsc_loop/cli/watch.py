@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from qcsc_loop.cli.deploy import require_server
 from qcsc_loop.cli.emit import require_name
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.printing import say, say_json
 from qcsc_loop.store.directory import DirectoryStore
 
 if TYPE_CHECKING:
@@ -109,15 +108,14 @@ class _Sayer:
     def __call__(self, what: Sighting | Exception) -> None:
         if isinstance(what, Exception):
             if str(what) != self._trouble:
-                print(f"{_now()}  {what}", file=sys.stderr, flush=True)
+                say(f"{_now()}  {what}", to_stderr=True)
             self._trouble = str(what)
             return
         self._trouble = ""
         if self._as_json:
-            facts = {"event": self._event, "about": what.about, "payload": what.payload}
-            print(json.dumps(facts), flush=True)
+            say_json({"event": self._event, "about": what.about, "payload": what.payload})
         else:
-            print(f"{_now()}  {self._event}: {what.about}", flush=True)
+            say(f"{_now()}  {self._event}: {what.about}")
 
 
 def _now() -> str:

@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
+
+from qcsc_loop.printing import printable
 
 PIPE_WIDTH = 400  # nothing is cut for a program that reads us
 
 
-def wide_console() -> Console:
+class PlainConsole(Console):
+    """Shows texts as they are: without markup, without names of emoji, printable (`printing`)."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # Any: those of rich
+        return super().render_str(printable(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):  # of a Text, which was no string here
+            plain = segment.control or segment.text.isprintable()
+            yield segment if plain else segment._replace(text=printable(segment.text))
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line, however long."""
+        self.print(text, style=style or None, soft_wrap=True)
+
+    def say_fact(self, name: str, fact: str) -> None:
+        """A line of what is known, under its name."""
+        self.print(Text.assemble((f"{name:<11} ", "dim"), printable(fact)), soft_wrap=True)
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether it can show more than letters."""
+        return self.encoding.startswith("utf")
+
+
+def wide_console() -> PlainConsole:
     """Stdout: as wide as the terminal, or wide enough for any line."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    return PlainConsole(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def plain_table(*columns: str, left: Collection[str] = ()) -> Table:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.printing import clean_record
 from qcsc_loop.steps.run_cache import CompiledCircuits
 
 STANDALONE = "_standalone"  # no run can be called so
@@ -93,7 +94,9 @@ class Step:
     def logger(self) -> logging.LoggerAdapter[Any]:
         """A logger whose messages carry run, iteration and step."""
         facts = {"run_id": self.run_id, "iteration": self.iteration, "step": self.name}
-        return logging.LoggerAdapter(logging.getLogger("qcsc_loop.hooks"), facts)
+        logger = logging.getLogger("qcsc_loop.hooks")
+        logger.addFilter(clean_record)  # jobs' output and errors of others go through it
+        return logging.LoggerAdapter(logger, facts)
 
 
 _current: ContextVar[Step | None] = ContextVar("qcsc_loop_step", default=None)

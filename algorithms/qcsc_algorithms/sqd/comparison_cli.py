@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
@@ -19,7 +17,8 @@ from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import build, merge, parse_settings
 from qcsc_loop.parameters.environment import environment
-from qcsc_loop.reports.tables import plain_table, wide_console
+from qcsc_loop.printing import say, say_json
+from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
 from qcsc_loop.store.directory import DirectoryStore
 
 INTERRUPTED = 130
@@ -45,7 +44,7 @@ def print_comparison(
     sqd = build(SQD, given if machine is None else merge(given, {"machine": machine}))
     place = DirectoryStore(store or environment().store)
     columns = (*Progress.get_default_columns()[:-1], TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=PlainConsole(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
 
         def tell(done: int, total: int, run_id: str) -> None:
@@ -64,10 +63,10 @@ def print_comparison(
             found = anyio.run(call)
         except KeyboardInterrupt:
             bar.stop()
-            print("interrupted; the same command goes on where it was", file=sys.stderr)
+            say("interrupted; the same command goes on where it was", to_stderr=True)
             sys.exit(INTERRUPTED)
     if as_json:
-        print(json.dumps(asdict(found)))
+        say_json(asdict(found))
     else:
         _print(found, list(arms), iterations)
 

@@ -16,6 +16,11 @@ def render(machine: str, words: tuple[str, ...], ranks: int | None) -> None:
 
     WORDS are the command and its arguments; left out, the machine's own command.
     """
-    from qcsc_hpc.cli.rendering import render_script
+    import sys
 
-    click.echo(render_script(machine, words, ranks), nl=False)
+    from qcsc_hpc.cli.rendering import render_script
+    from qcsc_loop.printing import printable
+
+    script = render_script(machine, words, ranks)
+    # a file or a pipe gets the job's own bytes
+    click.echo(printable(script) if sys.stdout.isatty() else script, nl=False)
