@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from qcsc_loop.cli.driving import JSON, STORE, Driving, DrivingCommand
+from qcsc_loop.cli.driving import JSON, STORE, Driving, DrivingCommand, RunCommand
 from qcsc_loop.cli.overview import overview
 from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
 from qcsc_loop.errors import PluginFailed
@@ -95,7 +95,7 @@ def commands() -> None:
     """Iterative quantum-classical algorithms that survive being killed."""
 
 
-@commands.command(cls=DrivingCommand)
+@commands.command(cls=RunCommand)
 @click.argument("algorithm")
 @click.option(
     "--variable",
@@ -164,6 +164,19 @@ def resume(
     from qcsc_loop.cli.run_request import request_resume
 
     drive(request_resume(run_id, algorithm, settings=settings, machine=machine), driving)
+
+
+@commands.command()
+@click.argument("words", nargs=-1, metavar="[ALGORITHM | KIND [TYPE]]")
+@JSON
+def describe(*, words: tuple[str, ...], as_json: bool) -> None:
+    """Describe the parameters of ALGORITHM, or of a sampler, a machine, ...
+
+    `describe sampler` lists the types of samplers, `describe sampler aer` what that one takes.
+    """
+    from qcsc_loop.cli.describe import describe_words
+
+    describe_words(words, as_json=as_json)
 
 
 @commands.command(name="list")

@@ -25,6 +25,7 @@ STORE = click.option(
     metavar="DIR",
     help="Folder that holds all runs.  [default: $QCSC_LOOP_STORE or ~/.qcsc-loop]",
 )
+ALGORITHM = f"{__name__}.algorithm"  # in a context's meta: whose parameters the help tells, too
 JSON = click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON object.")
 
 
@@ -100,6 +101,22 @@ def read_driving(
         store=store,
         as_json=as_json,
     )
+
+
+class RunCommand(DrivingCommand):
+    """Its help tells an algorithm's parameters, too, if one is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not set(ctx.help_option_names).isdisjoint(args):
+            found, _, _ = self.make_parser(ctx).parse_args(list(args))
+            ctx.meta[ALGORITHM] = found.get("algorithm")
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if isinstance(algorithm := ctx.meta.get(ALGORITHM), str):
+            from qcsc_loop.cli.describe import parameters_of
+
+            formatter.write(f"\n{parameters_of(algorithm)}\n")
 
 
 @cache  # click tells options from each other by what they are

@@ -78,7 +78,10 @@ def build(algorithm: type[A], given: Mapping[str, Any]) -> A:
         # as JSON: enums, tuples and nested settings arrive from a command line or a file
         return algorithm.model_validate_json(json.dumps(laid))
     except ValidationError as error:
-        raise InvalidParameters(algorithm.__name__, _clauses(algorithm, error), valid) from error
+        clauses = _clauses(algorithm, error)
+        raise InvalidParameters(
+            algorithm.__name__, clauses.values(), _valid(algorithm, laid, list(clauses))
+        ) from error
     except TypeError as error:  # a value from Python or TOML that JSON does not have
         raise InvalidParameters(algorithm.__name__, [str(error)], valid) from error
 
@@ -111,7 +114,37 @@ def _over_default(algorithm: type[BaseModel], name: str, value: Any) -> Any:
     return merge(to_plain(default), value) if isinstance(default, BaseModel) else value
 
 
-def _clauses(algorithm: type[BaseModel], error: ValidationError) -> list[str]:
+def _valid(algorithm: type[BaseModel], laid: Json, places: Sequence[str]) -> list[str]:
+    """The names there are beside those that are wrong: a nested setting's own, if all are in one."""
+    above = {place.rpartition(".")[0] for place in places}
+    path = above.pop() if len(above) == 1 else ""
+    nested = _model_at(algorithm, laid, path.split(".")) if path else None
+    if nested is None:
+        return list(algorithm.model_fields)
+    return [f"{path}.{name}" for name in nested.model_fields]
+
+
+def _model_at(model: type[BaseModel], laid: Any, path: Sequence[str]) -> type[BaseModel] | None:
+    """What a nested setting is to become, by its type."""
+    for name in path:
+        field = model.model_fields.get(name)
+        laid = laid.get(name) if isinstance(laid, dict) else None
+        tag = cast("Json", laid).get("type") if isinstance(laid, dict) else None
+        kinds = [] if field is None else list(_models(field.annotation))
+        named = [kind for kind in kinds if tag is not None and _tag(kind) == tag]
+        if len(named or kinds) != 1:
+            return None
+        model = (named or kinds)[0]
+    return model
+
+
+def _tag(kind: type[BaseModel]) -> object:
+    field = kind.model_fields.get("type")
+    return None if field is None else field.default
+
+
+def _clauses(algorithm: type[BaseModel], error: ValidationError) -> dict[str, str]:
+    """What is wrong, by the place of what is."""
     names = _names(algorithm)
     clauses: dict[str, str] = {}
     for problem in _relevant(algorithm, error):
@@ -125,7 +158,7 @@ def _clauses(algorithm: type[BaseModel], error: ValidationError) -> list[str]:
             clauses.setdefault(place, f"there is no parameter {place!r}{hint}")
         else:
             clauses.setdefault(place, _clause(place, problem))
-    return list(clauses.values())
+    return clauses
 
 
 def _clause(place: str, problem: ErrorDetails) -> str:
