@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM end a run in order, and within a bound whatever the rest is doing."""
+"""Ctrl-C, SIGTERM and a terminal that closes end a run in order, and within a bound whatever the
+rest is doing.
+"""
 
 from __future__ import annotations
 
@@ -67,14 +69,17 @@ class Signals:
     def leaves_jobs(self) -> bool:
         """Whether remote jobs are left to the driver that resumes the run.
 
-        SIGTERM comes from a machine that is going down, or from who restarts the driver: a job
-        that has waited for hours is not to be lost by it. Ctrl-C is a person who wants it to stop.
+        SIGTERM comes from a machine that is going down, or from who restarts the driver, SIGHUP
+        from a connection that is lost: a job that has waited for hours is not to be lost by it.
+        Ctrl-C is a person who wants it to stop.
         """
-        return self.received == signal.SIGTERM
+        return self.received in (signal.SIGTERM, signal.SIGHUP)
 
     def hold(self) -> None:
         """Installs the handlers, again if someone else replaced them."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup: it is to outlive its terminal
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

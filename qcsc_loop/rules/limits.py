@@ -21,12 +21,15 @@ class Limit:
     Attributes:
         unit: stands for the value in the help of the command line.
         words: what it does, for the same.
-        rule: `type` of the budget that keeps to it; empty: it is the number of iterations.
+        rule: `type` of the rule that keeps to it; empty: it is the number of iterations.
+        field, factor: the rule's own, and what it counts in.
     """
 
     unit: str
     words: str
     rule: str = ""
+    field: str = "limit"
+    factor: float = 1.0
 
 
 Iterations = Annotated[int | None, Limit("N", "Stop at iteration N.")]
@@ -34,6 +37,10 @@ QpuTime = Annotated[float | None, Limit("S", "Stop before more QPU time is spent
 Shots = Annotated[float | None, Limit("N", "Stop before more shots are spent.", "shots")]
 NodeTime = Annotated[
     float | None, Limit("H", "Stop before more node hours are spent.", "node-hours")
+]
+Hours = Annotated[
+    float | None,
+    Limit("H", "Stop once this driver has run so long.", "wall-time", "seconds", 3600.0),
 ]
 
 
@@ -49,6 +56,7 @@ class Limits(BaseModel):
     max_qpu_seconds: QpuTime = Field(default=None, gt=0, description="budget")
     max_shots: Shots = Field(default=None, gt=0, description="budget")
     max_node_hours: NodeTime = Field(default=None, gt=0, description="budget")
+    max_hours: Hours = Field(default=None, gt=0, description="of each driver")
 
     def stop_rule(self, *more: StopRule) -> StopRule | None:
         """The rule that stops at any of these, and at any of `more`; None if there are none."""
@@ -68,7 +76,8 @@ class Limits(BaseModel):
         for name, limit in limits():
             amount = getattr(self, name)
             if limit.rule and amount is not None:
-                yield StopRule.model_validate({"type": limit.rule, "limit": amount})
+                bound = {limit.field: amount * limit.factor}
+                yield StopRule.model_validate({"type": limit.rule, **bound})
 
 
 def limits() -> Iterator[tuple[str, Limit]]:

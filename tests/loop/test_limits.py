@@ -33,18 +33,22 @@ def test_any_of_several_stops_and_a_budget_leaves_the_usual_number_of_iterations
     assert rule == AnyOf(rules=parts)
 
 
-def test_every_limit_of_what_is_spent_is_a_budget() -> None:
-    spent = [name for name, limit in limits() if limit.rule]
-    assert spent == [name for name in Limits.model_fields if name != "max_iterations"]
-    for name in spent:
+def test_every_limit_but_the_number_of_iterations_is_a_rule_of_its_own() -> None:
+    ruled = [name for name, limit in limits() if limit.rule]
+    assert ruled == [name for name in Limits.model_fields if name != "max_iterations"]
+    for name in ruled:
         rule = Limits.model_validate({name: 1}).stop_rule()
         assert rule is not None
-        assert isinstance(rule.parts()[-1], Budget)
+        assert isinstance(rule.parts()[-1], Budget if name != "max_hours" else WallTime)
+
+
+def test_hours_are_those_of_a_driver_and_counted_in_seconds() -> None:
+    assert Limits(max_hours=0.5).stop_rule() == AnyOf(rules=(MaxIterations(100), WallTime(1800)))
 
 
 def test_a_form_asks_for_the_run_then_for_its_limits_then_for_the_rest() -> None:
     fields = list(RunSettings.model_json_schema()["properties"])
-    assert fields[:7] == ["run_id", "seed", *Limits.model_fields, "stop"]
+    assert fields[:8] == ["run_id", "seed", *Limits.model_fields, "stop"]
 
 
 def test_a_suspended_run_is_asked_for_the_same_limits() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ import psutil
 import pytest
 
 from system.command_line import (
+    BOUND_SECONDS,
     WANDER,
     Background,
     CommandLine,
@@ -28,7 +32,7 @@ from waiting import alive, until
 
 SECOND_DRIVER_SECONDS = 10.0  # from the start of a driver to its refusal
 LIMIT = "4"
-EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 RANKS = "qcsc_hpc.mpi.bitcount"
 
 
@@ -88,6 +92,45 @@ def test_a_signal_ends_the_run_in_order_and_it_can_be_resumed(
     gate.open()
     resumed = qcsc_loop("resume", run_id, "--no-prefect", "--json").well().answer
     assert (resumed["resumed_from"], resumed["state_sha256"]) == (2, whole)
+
+
+def test_a_terminal_that_is_closed_ends_the_run_in_order(
+    qcsc_loop: CommandLine, run_id: str, gate: Gate, whole: str
+) -> None:
+    ours, theirs = pty.openpty()
+    words = ("run", WANDER, "--no-prefect", "--run-id", run_id, "--max-iterations", LIMIT)
+    with subprocess.Popen(
+        [str(SCRIPT), *words, *gate.settings],
+        env=qcsc_loop.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as driver:
+        try:
+            os.close(theirs)
+            until(lambda: gate.reached.exists() or driver.poll() is not None, "it is held")
+            os.close(ours)  # as `sshd` does when a connection is lost
+            assert driver.wait(BOUND_SECONDS) == EXIT_CODES[signal.SIGHUP]
+        finally:
+            driver.kill()
+    assert qcsc_loop.status(run_id) == "interrupted"
+    gate.open()
+    resumed = qcsc_loop("resume", run_id, "--no-prefect", "--json").well().answer
+    assert (resumed["resumed_from"], resumed["state_sha256"]) == (2, whole)
+
+
+def test_one_that_is_to_outlive_its_terminal_does(
+    qcsc_loop: CommandLine, run_id: str, gate: Gate, whole: str
+) -> None:
+    words = ("run", WANDER, "--no-prefect", "--run-id", run_id, "--max-iterations", LIMIT)
+    nohup = ("nohup", str(SCRIPT), *words, *gate.settings, "--json")
+    driver = qcsc_loop.start(*nohup[1:], program=Path(nohup[0]))
+    driver.until_there_is(gate.reached)
+    driver.send(signal.SIGHUP)
+    gate.open()
+    assert driver.result().well().answer["state_sha256"] == whole
 
 
 def test_with_json_an_interruption_ends_stdout_too(

@@ -428,7 +428,9 @@ def test_the_command_line_takes_budgets_and_tells_what_was_spent(
     assert DirectoryStore(tmp_path / "store").names("spent")
 
 
-@pytest.mark.parametrize("option", ["--max-shots", "--max-qpu-seconds", "--max-node-hours"])
+@pytest.mark.parametrize(
+    "option", ["--max-shots", "--max-qpu-seconds", "--max-node-hours", "--max-hours"]
+)
 @pytest.mark.parametrize("limit", ["0", "-1", "much"])
 def test_the_command_line_refuses_what_is_no_budget(option: str, limit: str) -> None:
     done = subprocess.run(
