@@ -123,6 +123,7 @@ class Dialect(ABC):
         shebang: by default that of a login shell: its environment, whoever submits.
         writes_output: the scheduler puts the output where the script is to have it, its own
             messages among it.
+        accounting: commands beside the queue's, which a site may deny or do without.
         passed: variables that a submission gets of the driver's environment, beside those that say
             who the user is; `SBATCH_*` stands for all that begin so.
         per_node_options: a launcher's option for the ranks of a node, where there are several.
@@ -140,6 +141,7 @@ class Dialect(ABC):
     refused: ClassVar[Mapping[str, str]] = {}
     shebang: ClassVar[str] = "#!/bin/bash -l"
     writes_output: ClassVar[bool] = False
+    accounting: ClassVar[frozenset[str]] = frozenset()
     passed: ClassVar[Sequence[str]] = ()
     per_node_options: ClassVar[Mapping[str, str]] = {}
     launchers: ClassVar[Mapping[str, LauncherWords]] = {}
@@ -211,6 +213,10 @@ class Scheduler(Dialect, ABC):
         Raises:
             NotUnderstood: the scheduler did not do it.
         """
+
+    def is_accounting(self, question: Argv) -> bool:
+        """Whether a question may stay without an answer, and is then no outage."""
+        return not self.accounting.isdisjoint(question)
 
     def measure(self, ids: Sequence[str]) -> Argv | None:
         """Asks accounting what finished jobs took; None if `status` says it all."""

@@ -50,6 +50,14 @@ _STATES = {
     "CANCELLED": _S.CANCELLED,
 }
 
+_NO_ACCOUNTING = (
+    "accounting storage is disabled",
+    "permission denied",
+    "command disabled",
+    "not authorized",
+    "not allowed",
+    "command not found",
+)
 _KILLED_FOR_MEMORY = ("memory limit", "oom-kill", "oom_kill")
 
 _COLUMNS = (
@@ -103,6 +111,7 @@ class Slurm(Scheduler):
         "gfscache": "Slurm has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
     }
+    accounting: ClassVar[frozenset[str]] = frozenset({"sacct"})
     passed: ClassVar[Sequence[str]] = ("SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_*")
     per_node_options: ClassVar[Mapping[str, str]] = HYDRA_PER_NODE
 
@@ -275,7 +284,9 @@ def _require(answer: Answer) -> None:
 
 
 def _no_accounting(answer: Answer) -> bool:
-    return "accounting storage is disabled" in answer.err.lower()
+    """Whether there is none for us: it is off, or a site lets no user ask it."""
+    said = f"{answer.err}\n{answer.out}".lower()
+    return answer.code in (126, 127) or any(words in said for words in _NO_ACCOUNTING)
 
 
 def _rows(text: str, columns: int) -> Iterator[list[str]]:

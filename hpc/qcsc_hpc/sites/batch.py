@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from anyio.lowlevel import RunVar
 
 from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers import scheduler_for, scheduler_named
-from qcsc_hpc.schedulers.scheduler import NotUnderstood
+from qcsc_hpc.schedulers.scheduler import Argv, NotUnderstood
 from qcsc_hpc.script.job_folder import CLOSED, JobFolder
 from qcsc_hpc.sites.cancelling import cancel_job
 from qcsc_hpc.sites.commands import Commands, program_path
@@ -20,7 +21,13 @@ from qcsc_hpc.sites.limits import reason_to_cancel
 from qcsc_hpc.sites.runtime import Runtime
 from qcsc_hpc.sites.verdict import Sighting, reach_verdict
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
-from qcsc_loop.errors import JobNotTaken, JobRejected, SiteUnreachable, SubmissionUnclear
+from qcsc_loop.errors import (
+    JobNotTaken,
+    JobRefused,
+    JobRejected,
+    SiteUnreachable,
+    SubmissionUnclear,
+)
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
@@ -89,11 +96,21 @@ class BatchSite(JobSite):
         if owner is not None and owner != CLOSED:
             return owner
         for question in runtime.scheduler.find(name):
+            if ids := await self._found(runtime, question, name):
+                return ids[0]
+        return None
+
+    async def _found(self, runtime: Runtime, question: Argv, name: str) -> list[str]:
+        try:
             answer = await runtime.commands.ask(question)
             with runtime.reading():
-                if ids := runtime.scheduler.found(answer, name):
-                    return ids[0]
-        return None
+                return runtime.scheduler.found(answer, name)
+        except (SiteUnreachable, JobRefused):
+            # a job that is not in the queue and has no fence has not worked, and never will:
+            # accounting could only say so
+            if not runtime.scheduler.is_accounting(question):
+                raise
+            return []
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
         watch = self._runtime().watch
@@ -135,13 +152,8 @@ class BatchSite(JobSite):
         scheduler = self._runtime().scheduler
         if seen.status is not None and seen.status.state is JobState.FAILED:
             tail = await to_thread.run_sync(followed.folder.tail)
-            seen = Sighting(
-                scheduler.in_the_light_of(seen.status, tail),
-                seen.record,
-                seen.unknown_seconds,
-                seen.final_seconds,
-            )
-        outcome = reach_verdict(seen, self.where.lost_seconds)
+            seen = replace(seen, status=scheduler.in_the_light_of(seen.status, tail))
+        outcome = reach_verdict(seen, self.where.lost_seconds, self.where.patience_seconds)
         if outcome is None:
             return None
         if seen.record is None:
@@ -172,7 +184,10 @@ class BatchSite(JobSite):
         question = runtime.scheduler.measure([job.job_id for job in jobs])
         if question is None:
             return {}
-        answer = await runtime.commands.ask(question, kind="measure")
+        try:
+            answer = await runtime.commands.ask(question, kind="measure")
+        except JobRefused:  # there is no such command here: nothing more will ever be known
+            return {job.job_id: JobMetrics() for job in jobs}
         with runtime.reading():
             return runtime.scheduler.measured(answer)
 

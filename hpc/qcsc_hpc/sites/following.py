@@ -12,16 +12,16 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio import to_thread
 
-from qcsc_hpc.schedulers.scheduler import Scheduler, Status
+from qcsc_hpc.schedulers.scheduler import Argv, NotUnderstood, Scheduler, Status
 from qcsc_hpc.script.job_folder import ExitRecord, JobFolder
 from qcsc_hpc.sites.commands import Commands
 from qcsc_hpc.sites.verdict import Sighting
-from qcsc_loop.errors import InputError
+from qcsc_loop.errors import InputError, JobRefused, SiteUnreachable
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.jobs.site import PlacedJob
 
@@ -37,6 +37,36 @@ LOG_BYTES = 64 * 1024  # shown of a log at one look
 IDS_A_QUESTION = 200
 
 
+@dataclass(frozen=True)
+class Silence:
+    """A scheduler that says nothing.
+
+    Attributes:
+        why: what became of its last command.
+        since: by the monotonic clock.
+        patience: seconds for which it is asked again.
+    """
+
+    title: str
+    why: str
+    since: float
+    patience: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is not worth waiting for any more."""
+        return time.monotonic() - self.since >= self.patience
+
+    def error(self, job_id: str) -> SiteUnreachable:
+        """What to raise then."""
+        why = (
+            f"it has said nothing of job {job_id} for {self.patience:g} s (patience_seconds), and "
+            f"the job has not said that it is over; the last question: {self.why}; if its commands "
+            "are only slow, give the profile a longer command_timeout; a resume follows the job again"
+        )
+        return SiteUnreachable(self.title, why)
+
+
 @dataclass
 class Followed:
     """A job, and what has been seen of it."""
@@ -48,6 +78,8 @@ class Followed:
     status: Status | None = None
     record: ExitRecord | None = None
     answered: bool = False  # the scheduler has said something, if only that it knows nothing
+    doubtful: bool = False  # it does not know it, but not all of its commands have answered
+    silence: Silence | None = None  # since it has said nothing
     unknown_since: float | None = None
     final_since: float | None = None
     changed: float = field(default_factory=time.monotonic)
@@ -58,15 +90,25 @@ class Followed:
     refused: InputError | None = None
 
     def sighting(self) -> Sighting | None:
-        """What is known; None before the scheduler has answered."""
+        """What is known; None before the scheduler has answered.
+
+        Raises:
+            SiteUnreachable: it has not for too long, and the job has left no word of its own.
+        """
         now = time.monotonic()
+        record = self._record_of_this_start()
+        if self.silence is not None and self.silence.is_over:
+            if record is None:
+                raise self.silence.error(self.job.job_id)
+            return Sighting(record=record, unknown_seconds=math.inf)
         if not self.answered:
             return None
         return Sighting(
             status=self.status,
-            record=self._record_of_this_start(),
+            record=record,
             unknown_seconds=0.0 if self.unknown_since is None else now - self.unknown_since,
             final_seconds=0.0 if self.final_since is None else now - self.final_since,
+            doubtful=self.doubtful,
         )
 
     async def look(self, seconds: float) -> Sighting | None:
@@ -86,8 +128,14 @@ class Followed:
 
     # for the watch
 
-    def note_status(self, status: Status | None, longest: float) -> None:
+    def note_silence(self, silence: Silence, longest: float) -> None:
+        """No answer changes nothing but the time of the next question."""
+        self.silence = replace(silence, since=self.silence.since) if self.silence else silence
+        self.ask_at = time.monotonic() + min(1.0, longest)
+
+    def note_status(self, status: Status | None, longest: float, *, doubtful: bool = False) -> None:
         now = time.monotonic()
+        self.silence, self.doubtful = None, doubtful
         before = self.status.state if self.status else None
         if status is None:
             self.unknown_since = self.unknown_since or now
@@ -190,7 +238,8 @@ class Watch:
         longest = self._scheduler.where.poll_seconds
         asked = self._followed[:]
         try:
-            statuses = await self._statuses(list(dict.fromkeys(f.job.job_id for f in asked)))
+            ids = list(dict.fromkeys(f.job.job_id for f in asked))
+            statuses, doubtful = await self._statuses(ids)
         except InputError as error:  # no patience helps: there is no such command here
             for followed in asked:
                 followed.refused, followed.ask_at = error, math.inf
@@ -198,27 +247,46 @@ class Watch:
             return
         except Exception as error:  # an answer that nobody foresaw is no answer either
             self._say(f"{self._scheduler.name} said nothing that can be understood: {error}")
-            for followed in asked:  # no answer changes nothing but the time of the next question
-                followed.ask_at = time.monotonic() + min(1.0, longest)
+            patience = self._scheduler.where.patience_seconds
+            silence = Silence(self._scheduler.title, str(error), time.monotonic(), patience)
+            for followed in asked:
+                followed.note_silence(silence, longest)
             return
-        self._silent = False
+        self._silent = bool(doubtful)
         # what was seen before the answer may be of an earlier start, and out of date
         over = [f for f in asked if _is_over(statuses.get(f.job.job_id))]
         if over:
             await self._look_at(over)
         for followed in asked:
-            followed.note_status(statuses.get(followed.job.job_id), longest)
+            job_id = followed.job.job_id
+            followed.note_status(statuses.get(job_id), longest, doubtful=job_id in doubtful)
 
-    async def _statuses(self, ids: list[str]) -> dict[str, Status]:
+    async def _statuses(self, ids: list[str]) -> tuple[dict[str, Status], set[str]]:
+        """What is said of each, and of which accounting may know what the queue does not."""
         found: dict[str, Status] = {}
+        doubtful: set[str] = set()
         for start in range(0, len(ids), IDS_A_QUESTION):
             some = ids[start : start + IDS_A_QUESTION]
             answer = await self._commands.ask(self._scheduler.status(some))
             found |= self._scheduler.statuses(answer)
             rest = [job_id for job_id in some if job_id not in found]
             if rest and (question := self._scheduler.history(rest)) is not None:
-                found |= self._scheduler.histories(await self._commands.ask(question))
-        return found
+                try:
+                    found |= await self._past(question)
+                except (SiteUnreachable, NotUnderstood) as error:
+                    if not self._scheduler.is_accounting(question):
+                        raise
+                    self._say(f"{self._scheduler.title}'s accounting says nothing: {error}")
+                    doubtful |= {job_id for job_id in rest if job_id not in found}
+        return found, doubtful
+
+    async def _past(self, question: Argv) -> dict[str, Status]:
+        try:
+            return self._scheduler.histories(await self._commands.ask(question))
+        except JobRefused:  # there is no such command here
+            if not self._scheduler.is_accounting(question):
+                raise
+            return {}
 
     def _say(self, why: str) -> None:
         """Once per outage, and to one: the others wait for the same."""

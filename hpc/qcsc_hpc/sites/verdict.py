@@ -20,19 +20,27 @@ class Sighting:
         record: the job's own account of its end.
         unknown_seconds: for how long the scheduler, when it answered, has not known it.
         final_seconds: for how long the scheduler has said that it is over.
+        doubtful: its accounting, which has not answered, may know the job.
     """
 
     status: Status | None = None
     record: ExitRecord | None = None
     unknown_seconds: float = 0.0
     final_seconds: float = 0.0
+    doubtful: bool = False
 
 
-def reach_verdict(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
-    """The outcome, without the output's tail; None while it cannot be known."""
+def reach_verdict(
+    seen: Sighting, lost_seconds: float, patience_seconds: float = 0.0
+) -> JobOutcome | None:
+    """The outcome, without the output's tail; None while it cannot be known.
+
+    Args:
+        patience_seconds: how long accounting that does not answer is worth waiting for.
+    """
     status, record = seen.status, seen.record
     if status is None:
-        return _forgotten(seen, lost_seconds)
+        return _forgotten(seen, lost_seconds, patience_seconds)
     metrics = status.metrics.over(_own_times(record))
     if not status.state.final:
         if record is None or status.state is not JobState.ENDING:
@@ -55,10 +63,11 @@ def reach_verdict(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
     )
 
 
-def _forgotten(seen: Sighting, lost_seconds: float) -> JobOutcome | None:
+def _forgotten(seen: Sighting, lost_seconds: float, patience_seconds: float) -> JobOutcome | None:
     if seen.record is not None and seen.unknown_seconds >= min(RECORD_SECONDS, lost_seconds):
         return own_end(seen.record, _own_times(seen.record))
-    if seen.unknown_seconds >= lost_seconds:
+    longest = max(lost_seconds, patience_seconds) if seen.doubtful else lost_seconds
+    if seen.unknown_seconds >= longest:
         why = f"no command of the scheduler has known it for {seen.unknown_seconds:.0f} s"
         return JobOutcome(state=JobState.LOST, reason=why)
     return None

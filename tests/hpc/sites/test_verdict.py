@@ -216,3 +216,22 @@ def test_times_that_the_scheduler_says_are_taken_from_it() -> None:
     assert outcome is not None
     assert (outcome.metrics.queue_seconds, outcome.metrics.run_seconds) == (45.0, 95.0)
     assert outcome.metrics.nodes == 2
+
+
+# accounting that does not answer may know a job that the queue has forgotten
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(LOST_SECONDS, False), (100.0, True)])
+def test_a_job_of_which_accounting_may_know_is_lost_only_when_patience_ends(
+    seconds: float, lost: bool
+) -> None:
+    seen = Sighting(unknown_seconds=seconds, doubtful=True)
+    outcome = reach_verdict(seen, LOST_SECONDS, patience_seconds=100.0)
+    assert (outcome is not None) == lost
+
+
+def test_a_record_counts_though_accounting_may_know_the_job() -> None:
+    seen = Sighting(record=WELL, unknown_seconds=RECORD_SECONDS, doubtful=True)
+    outcome = reach_verdict(seen, LOST_SECONDS, patience_seconds=FOREVER)
+    assert outcome is not None
+    assert outcome.state is S.COMPLETED

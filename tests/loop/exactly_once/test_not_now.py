@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loop.exactly_once.toy_site import Drivers, Service, doubling, hurry
+from loop.exactly_once.toy_site import Drivers, Service, Submission, doubling, hurry
 from qcsc_loop.errors import JobNotTaken, SubmissionUnclear
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.outcome import JobState
@@ -65,8 +65,8 @@ def test_in_the_end_an_error_says_why_and_which_setting_gave_up(
 def test_patience_with_silence_is_not_used_up_by_waiting_for_a_turn(
     drivers: Drivers, service: Service
 ) -> None:
-    service.submissions = ["not now"] * 5
-    service.submissions += ["not taken"] * 99
+    plan: list[Submission] = ["not taken"] * 99
+    service.submissions = ["not now", "not now", *plan]
     with pytest.raises(SubmissionUnclear):
         drivers.ask(doubling(service))
 
