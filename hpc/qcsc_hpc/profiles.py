@@ -108,6 +108,41 @@ def _without_nul(text: str) -> str:
     return text
 
 
+# what a batch system's own commands and libraries read; a job must not change by it
+OF_SCHEDULERS = (
+    *("SBATCH_", "SALLOC_", "SRUN_", "SLURM_", "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_"),
+    *("PBS_", "QSUB_", "QSTAT_", "PJM_"),
+)
+# which system it is, and who asks: these change no job
+ABOUT_THE_SYSTEM = frozenset(
+    {
+        "SLURM_CONF",
+        "SLURM_CONF_SERVER",
+        "SLURM_CLUSTERS",
+        "SLURM_JWT",
+        "PBS_SERVER",
+        "PBS_DEFAULT",
+        "PBS_CONF_FILE",
+        "PBS_EXEC",
+        "PBS_AUTH_METHOD",
+    }
+)
+
+
+def changes_a_job(variable: str) -> bool:
+    """Whether it is one by which a scheduler's commands, or ranks, do something else than asked."""
+    return variable.startswith(OF_SCHEDULERS) and variable not in ABOUT_THE_SYSTEM
+
+
+def _passable(variable: str) -> str:
+    if changes_a_job(variable):
+        why = (
+            "would change jobs behind the profile's back; say it in the profile, or as a directive"
+        )
+        raise ValueError(f"{variable} {why}")
+    return variable
+
+
 def _filled(template: str, name: str) -> str:
     """The template, if the name is all that it leaves open."""
     try:
@@ -221,6 +256,8 @@ class HPCProfileFields(BaseModel):
         executable_map: keys of commands, launchers (`srun`, `mpiexec`, …) and `python` to paths.
         resources: site resources: Slurm `--gres`, PBS parts of the select chunk, PJM `-L` options.
         extra_directives: lines added to the script's head, after its prefix, as they stand.
+        pass_variables: variables of the driver's environment that the scheduler's commands get, too,
+            such as KRB5CCNAME, SLURM_JWT or XDG_RUNTIME_DIR; a job may inherit them.
         history_flag: what makes PBS show finished jobs: `-x`; `-H` where a site's tool wants that.
         gfscache: PJM: volumes for PJM_LLIO_GFSCACHE.
         spack_setup: the script to source before `spack load`.
@@ -259,6 +296,11 @@ class HPCProfileFields(BaseModel):
     reservation: Word = ""
     constraint: Line = ""
     extra_directives: list[Line] = Field(default=[], description="lines of the script's head")
+    pass_variables: list[Annotated[VariableName, AfterValidator(_passable)]] = Field(
+        default=[],
+        title="Variables for the scheduler's commands",
+        description="such as KRB5CCNAME, SLURM_JWT",
+    )
     history_flag: Literal["-x", "-H"] = Field(
         default="-x", title="History flag of qstat", description="PBS only"
     )

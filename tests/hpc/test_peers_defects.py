@@ -412,6 +412,7 @@ OF_THE_DRIVER = {
     "settle_seconds",
     "patience_seconds",
     "not_now_seconds",
+    "pass_variables",
     "lost_seconds",
     "preset",
     "scheduler",

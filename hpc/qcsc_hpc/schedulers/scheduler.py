@@ -42,6 +42,7 @@ EVERYWHERE = frozenset(
         "settle_seconds",
         "patience_seconds",
         "not_now_seconds",
+        "pass_variables",
         "lost_seconds",
         "project_directive",
         "qpu_directive",  # only say how another one is asked for
@@ -125,7 +126,7 @@ class Dialect(ABC):
             messages among it.
         accounting: commands beside the queue's, which a site may deny or do without.
         passed: variables that a submission gets of the driver's environment, beside those that say
-            who the user is; `SBATCH_*` stands for all that begin so.
+            who the user is; `NAME_*` stands for all that begin so.
         per_node_options: a launcher's option for the ranks of a node, where there are several.
         launchers: launchers of its own, by the name that profiles have.
     """

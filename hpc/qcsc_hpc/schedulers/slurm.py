@@ -112,7 +112,7 @@ class Slurm(Scheduler):
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
     }
     accounting: ClassVar[frozenset[str]] = frozenset({"sacct"})
-    passed: ClassVar[Sequence[str]] = ("SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_*")
+    passed: ClassVar[Sequence[str]] = ("SLURM_CONF", "SLURM_CLUSTERS")
     per_node_options: ClassVar[Mapping[str, str]] = HYDRA_PER_NODE
 
     def directives(self, job: Placement) -> list[str]:

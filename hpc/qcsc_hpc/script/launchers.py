@@ -8,6 +8,9 @@ from pathlib import Path
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers import dialect_for
 
+# whatever allocation this machine is in: it would else ask Slurm or PBS for the nodes of the driver's
+# own job, and start ranks through srun
+ON_THIS_MACHINE = ("-rmk", "user", "-launcher", "fork")
 OURS = ("mpiexec", "mpiexec.hydra", "mpirun")  # names under which the `mpich` wheel has its own
 
 
@@ -24,7 +27,16 @@ def launcher_words(where: HPCProfile, how: ExecutionProfile) -> list[str]:
         words = ["-n", str(how.ranks)]
         if how.num_nodes > 1 and how.launcher in dialect.per_node_options:
             words += [dialect.per_node_options[how.launcher], str(how.mpiprocs)]
-    return [launcher_path(where, how.launcher), *words, *how.mpi_options]
+    path = launcher_path(where, how.launcher)
+    if where.scheduler == "local" and _is_hydra(path):
+        words = [*ON_THIS_MACHINE, *words]
+    return [path, *words, *how.mpi_options]
+
+
+def _is_hydra(path: str) -> bool:
+    """Whether it is the wheel's: one of another MPI has other options."""
+    beside = Path(sys.prefix) / "bin"
+    return path in [str(beside / name) for name in OURS] and (beside / "mpiexec.hydra").exists()
 
 
 def _srun(how: ExecutionProfile) -> list[str]:

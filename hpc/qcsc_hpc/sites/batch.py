@@ -195,7 +195,8 @@ class BatchSite(JobSite):
         known, name = of_this_loop(_runtimes), self.model_dump_json()
         if name not in known:
             scheduler = scheduler_for(self.where)
-            commands = Commands(self.title, self.where.command_timeout, scheduler.passed)
+            passed = (*scheduler.passed, *self.where.pass_variables)
+            commands = Commands(self.title, self.where.command_timeout, passed)
             watch = Watch(scheduler, commands)
             lost_seconds = self.where.lost_seconds
             known[name] = Runtime(self.title, lost_seconds, scheduler, commands, watch)

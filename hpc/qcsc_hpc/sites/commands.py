@@ -15,6 +15,7 @@ from typing import Literal
 
 import anyio
 
+from qcsc_hpc.profiles import changes_a_job
 from qcsc_hpc.schedulers.scheduler import Answer
 from qcsc_loop.concurrency.child import tie_to_this_process
 from qcsc_loop.concurrency.deadline import call_with_deadline
@@ -42,7 +43,7 @@ class Commands:
     Args:
         title: the site, for messages.
         timeout: seconds after which a command counts as unanswered.
-        passed: variables that a submission gets, as `Dialect.passed`.
+        passed: variables that a submission gets, as `Dialect.passed`, and those that a site wants.
     """
 
     def __init__(self, title: str, timeout: float, passed: Sequence[str] = ()) -> None:
@@ -58,7 +59,8 @@ class Commands:
         Args:
             folder: where it runs.
             kind: a submission gets a plain environment, which its job inherits, and dies with this
-                process, however that dies.
+                process, however that dies; other questions get the driver's, without what would
+                have them speak of other jobs (SQUEUE_STATES, SCANCEL_USER).
 
         Raises:
             JobRefused: there is no such command here.
@@ -69,9 +71,7 @@ class Commands:
         await self._pause(kind)
         submits = kind == "submit"
         words = _tied([found, *argv[1:]]) if submits else [*argv]
-        environment = (
-            _plain_environment(self._passed) if submits else {**os.environ, "LC_ALL": "C.UTF-8"}
-        )
+        environment = _plain_environment(self._passed) if submits else _asking_environment()
         running: list[subprocess.Popen[bytes]] = []
         try:
             # in a thread, which reaps the child whatever becomes of the event loop meanwhile
@@ -157,6 +157,11 @@ def _plain_environment(passed: Sequence[str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in names or (heads and name.startswith(heads))
     }
+
+
+def _asking_environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not changes_a_job(name)}
+    return {**kept, "LC_ALL": "C.UTF-8"}
 
 
 def _tied(command: list[str]) -> list[str]:

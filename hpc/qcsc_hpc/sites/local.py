@@ -16,6 +16,7 @@ import psutil
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
+from qcsc_hpc.profiles import changes_a_job
 from qcsc_hpc.script.job_folder import CLOSED, ExitRecord, JobFolder
 from qcsc_hpc.sites.verdict import own_end
 from qcsc_loop.concurrency.child import tie_to_this_process
@@ -56,6 +57,7 @@ class LocalSite(JobSite):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env=_own_environment(),
                 start_new_session=True,
             )
         job_id = str(process.pid)
@@ -143,6 +145,20 @@ class LocalSite(JobSite):
 
     def forbid(self, key: JobKey, folder: Path) -> str | None:
         return JobFolder(folder).close()
+
+
+# by these a rank would take itself for one of the job step in which the driver runs
+_OF_A_STEP = ("PMI_", "PMIX_", "PMI2_", "HYDI_", "PALS_", "PRTE_", "OMPI_COMM_", "OMPI_MCA_ess")
+_OF_A_RANK = ("MPI_LOCALRANKID", "MPI_LOCALNRANKS")
+
+
+def _own_environment() -> dict[str, str]:
+    """The driver's environment, without the allocation that it may run in: that is not the job's."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not (changes_a_job(name) or name.startswith(_OF_A_STEP) or name in _OF_A_RANK)
+    }
 
 
 def _alive(job: PlacedJob) -> bool:

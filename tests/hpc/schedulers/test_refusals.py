@@ -80,6 +80,7 @@ ELSEWHERE = {
     "lost_seconds",
     "patience_seconds",
     "not_now_seconds",
+    "pass_variables",
 }
 # what a machine does whether it is asked to or not
 ALWAYS = {("pjm", "exclusive"): "-L node= gives whole nodes"}

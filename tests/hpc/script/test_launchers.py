@@ -30,6 +30,11 @@ def launched(
     return launcher_words(HPCProfile(scheduler=scheduler), how)
 
 
+def here(scheduler: str) -> list[str]:
+    """What our own launcher is told where it must not look for an allocation."""
+    return ["-rmk", "user", "-launcher", "fork"] if scheduler == "local" else []
+
+
 def ranks_asked_for(words: list[str]) -> int:
     """How many ranks the words ask for, in whatever launcher's language."""
     for before, word in zip(words, [*words[1:], ""], strict=True):
@@ -84,13 +89,13 @@ def test_fujitsu_s_mpiexec_is_not_told_what_the_scheduler_was_told() -> None:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_mpirun_is_told_the_number_of_ranks_alone(scheduler: str) -> None:
     # -ppn is Hydra's, -N is Open MPI's: mpirun may be either
-    assert launched(scheduler, "mpirun")[1:] == ["-n", "6", *OPTIONS]
+    assert launched(scheduler, "mpirun")[1:] == [*here(scheduler), "-n", "6", *OPTIONS]
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("launcher", ["mpiexec", "mpirun"])
 def test_on_one_node_only_the_number_of_ranks_is_told(scheduler: str, launcher: str) -> None:
-    assert launched(scheduler, launcher, nodes=1)[1:] == ["-n", "3", *OPTIONS]
+    assert launched(scheduler, launcher, nodes=1)[1:] == [*here(scheduler), "-n", "3", *OPTIONS]
 
 
 # which one
