@@ -12,6 +12,7 @@ import sys
 SUBJECTS = (
     "overhead",
     "long_runs",
+    "resume",
     "start_up",
     "counting",
     "codec",

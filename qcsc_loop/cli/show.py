@@ -50,8 +50,8 @@ def list_runs(*, store: Path | None, as_json: bool) -> None:
 
 def _row(journal: Journal) -> Json:
     try:
-        record, history = journal.record(), journal.history()
-        last = history[-1] if history else None
+        record = journal.record()
+        last = journal.commits.newest()
         return {
             "run_id": journal.run_id,
             "algorithm": record.settings.algorithm.rpartition(":")[2],

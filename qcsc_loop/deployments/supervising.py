@@ -123,8 +123,8 @@ def _look(journal: Journal) -> _Gone | None:
             return None
         if end is not None and end.reason not in (Reason.HANDED_OVER, Reason.INTERRUPTED):
             return None
-        history = journal.history()
-        after = history[-1].iteration if history else -1
+        last = journal.last_iteration()
+        after = -1 if last is None else last
         settings = RunSettings.without_rules(epoch.provenance[SETTINGS])
         return _Gone(journal, epoch, end, after, _handed_over(journal, after), settings)
     except (QcscLoopError, ValueError):  # a damaged or newer record is for a person

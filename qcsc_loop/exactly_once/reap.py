@@ -61,6 +61,5 @@ def _last_end(journal: Journal) -> EndRecord:
     """How the last driver ended; for one that was killed, that it did."""
     epoch = journal.newest_epoch()
     known = journal.end(epoch) if epoch else None
-    history = journal.history()
-    iteration = history[-1].iteration if history else 0
+    iteration = journal.last_iteration() or 0
     return known or EndRecord(epoch=epoch + 1, reason=Reason.INTERRUPTED, iteration=iteration)

@@ -110,7 +110,8 @@ class Run(Generic[S, M, E]):
 
     async def _begin(self) -> tuple[int | None, Point[S]]:
         journal, lease = self._opened.journal, self._opened.lease
-        found = await to_thread.run_sync(last_good, journal, self._types.state)
+        wanted = self._stopping.lookback
+        found = await to_thread.run_sync(last_good, journal, self._types.state, wanted)
         resumed_from = None if found is None else found.commit.iteration
         await to_thread.run_sync(self._ledger.load)
         self._recorded_through = await to_thread.run_sync(journal.newest_step)
@@ -121,7 +122,7 @@ class Run(Generic[S, M, E]):
             return None, await self._iteration(0).initialize()
         if found.loss:
             self._tell(Trouble(found.loss))
-        self._stopping.add(found.history)
+        self._stopping.add(found.recent)
         await prune(lease, found.commit.iteration)
         return resumed_from, Point(found.state, found.commit)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
@@ -61,7 +61,7 @@ class Iteration(Generic[S, M, E]):
         types, initialize = self.types.state, self.algorithm.initialize
         returned = await self.hooks.call("initialize", self.number, types, initialize)
         document, state = await to_thread.run_sync(types.keep, self._noted("initialize", returned))
-        return await self._commit(document, state, converged=False)
+        return await self._commit(document, state, {}, converged=False)
 
     async def go_on(self, before: Point[S]) -> Point[S]:
         """The next state, committed.
@@ -83,7 +83,8 @@ class Iteration(Generic[S, M, E]):
         converged = await self.hooks.call(
             "converged", self.number, _BOOL, lambda: algorithm.converged(state, after)
         )
-        return await self._commit(document, after, converged=self._noted("converged", converged))
+        spent, said = before.commit.spent or {}, self._noted("converged", converged)
+        return await self._commit(document, after, spent, converged=said)
 
     async def _step(self, step: str, codec: Codec[T], origin: str, call: Call[T]) -> T:
         """A hook's result: from the record of an earlier driver, or called and recorded."""
@@ -123,7 +124,11 @@ class Iteration(Generic[S, M, E]):
         self._usage.update(returned.usage)
         return returned.value
 
-    async def _commit(self, document: Document, state: S, *, converged: bool) -> Point[S]:
+    async def _commit(
+        self, document: Document, state: S, spent: Mapping[str, float], *, converged: bool
+    ) -> Point[S]:
+        total = Counter(spent)
+        total.update(self._usage)
         commit = Commit(
             iteration=self.number,
             epoch=self.lease.epoch,
@@ -131,6 +136,7 @@ class Iteration(Generic[S, M, E]):
             scalars=state.scalars(),
             seconds=self._seconds,
             usage=dict(self._usage),
+            spent=dict(total),
             state_sha256=document.sha256,
         )
         await run_uncancelled(self._write, commit, document)

@@ -42,12 +42,11 @@ class Opened:
 
     def give_back(self) -> None:
         """Frees the run again: its driver was cancelled before it did anything."""
-        history = self.journal.history()
         self.lease.release(
             EndRecord(
                 epoch=self.lease.epoch,
                 reason=Reason.INTERRUPTED,
-                iteration=history[-1].iteration if history else 0,
+                iteration=self.journal.last_iteration() or 0,
             )
         )
 

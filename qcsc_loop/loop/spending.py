@@ -21,7 +21,8 @@ class Spending:
 
     def add(self, commit: Commit) -> None:
         """Counts a committed iteration."""
-        self._steps.update(commit.usage)
+        if commit.spent is not None:  # else it is one before the newest, which says it
+            self._steps = Counter(commit.spent)
         self._recent.append((commit.iteration, commit.usage))
 
     @property

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from qcsc_loop.jobs.ledger import Ledger
-from qcsc_loop.loop.spending import Spending
+from qcsc_loop.loop.spending import LAST, Spending
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import Committed, Progress, Stop, StopRule, with_convergence
 from qcsc_loop.store.records import Commit
@@ -25,6 +25,11 @@ class Stopping:
         self._recent: deque[Committed] = deque(maxlen=max(1, self._rule.lookback))
         self._spending = Spending(ledger)
         self._started = time.monotonic()
+
+    @property
+    def lookback(self) -> int:
+        """How many of the last commits a resumed run's rule and budgets have to see."""
+        return max(self._rule.lookback, LAST)
 
     def add(self, commits: Iterable[Commit]) -> None:
         """Counts committed iterations, in their order."""

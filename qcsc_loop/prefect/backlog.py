@@ -45,8 +45,8 @@ class Backlog:
         queued = {waiting.commit.iteration for waiting in self._waiting}
         missing = [
             commit
-            for commit in self._journal.history()
-            if commit.iteration > newest and commit.iteration not in queued
+            for commit in self._journal.commits.after(newest)
+            if commit.iteration not in queued
         ]
         for commit in reversed(missing):
             newest_one = commit is missing[-1]

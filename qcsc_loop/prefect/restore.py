@@ -40,7 +40,8 @@ def _refuse_if_alive(run_id: str, driver: RemoteDriver) -> None:
 
 async def _bring_checkpoints(artifacts: RunArtifacts, journal: Journal) -> None:
     """The newest state that verifies, if it is newer than the store's, and all scalars."""
-    local, known = journal.newest_good(), {commit.iteration for commit in journal.history()}
+    local = journal.newest_good()
+    known = {commit.iteration for commit in journal.commits.after(local)}
     brought: dict[int, Commit] = {}
     adopted, elsewhere = False, ""
     async for published in artifacts.checkpoints():

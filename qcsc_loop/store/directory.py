@@ -114,6 +114,9 @@ class DirectoryStore(Store):
         shown = {n.removesuffix(_SUFFIX) for n in found if n.endswith(_SUFFIX) or "." not in n}
         return sorted(n for n in shown if not n.startswith("."))
 
+    def has(self, name: str) -> bool:
+        return (self.root / (name + _SUFFIX)).exists()
+
     def remove(self, name: str) -> None:
         target = self.root / (name + _SUFFIX)
         with _doing("remove", target):
@@ -142,6 +145,23 @@ class DirectoryStore(Store):
         except OSError as error:
             raise StoreError("read", str(self.root / name), _why(error)) from error
         return [line for line in content.split(b"\n")[:-1] if line]
+
+    def lines_from_end(self, name: str) -> Iterator[bytes]:
+        path = self.root / name
+        try:
+            log = path.open("rb")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError("read", str(path), _why(error)) from error
+        cut = b""  # the line whose beginning is in the block before
+        with log:
+            for block in _blocks_from_end(log, path):
+                first, newline, rest = (block + cut).partition(b"\n")
+                yield from (line for line in reversed(rest.split(b"\n")) if line)
+                cut = first + newline
+        if line := cut.removesuffix(b"\n"):
+            yield line
 
     def touch(self, name: str) -> None:
         path = self.root / name
@@ -201,6 +221,19 @@ def _may_name(target: Path, arrays: Path) -> bool:
 def _arrays_files(target: Path) -> list[Path]:
     stem = glob.escape(target.name.removesuffix(_SUFFIX))
     return list(target.parent.glob(f"{stem}.????????????.npz"))
+
+
+def _blocks_from_end(log: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The content up to the last whole line, in blocks, the last one first."""
+    with _doing("read", path):
+        end = _whole(log)
+    while end:
+        with _doing("read", path):
+            start = max(0, end - TAIL_BYTES)
+            log.seek(start)
+            block = log.read(end - start)
+        end = start
+        yield block
 
 
 def _why(error: OSError) -> str:

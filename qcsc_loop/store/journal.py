@@ -4,6 +4,7 @@
     epochs/0002.json                 EpochRecord: the second driver
     epochs/0002.beat                 its signs of life
     epochs/0002-end.json             EndRecord: how it ended
+    epochs/0002-next.json            a newer driver is there, and its number is not the next one
     steps/00000007.sample.e0002      what `sample` returned in iteration 7
     checkpoints/00000007.e0002       Commit and state after iteration 7
     history.jsonl                    every Commit, kept for ever
@@ -16,7 +17,8 @@ the newer.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +34,7 @@ from qcsc_loop.errors import (
     StoreError,
 )
 from qcsc_loop.plain import Json
+from qcsc_loop.store.history import History
 from qcsc_loop.store.lease import Heartbeat, seconds_left, this_process
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
@@ -40,6 +43,9 @@ from qcsc_loop.values.document import Document
 
 R = TypeVar("R", bound=BaseModel)
 
+_ITERATION = re.compile(r"\d{8,}(?=[.-])")
+_EPOCH = re.compile(r"\.e(\d+)$")
+
 
 # Many short methods: one for each record of a run, and only here are the records' names known.
 class Journal:
@@ -47,6 +53,7 @@ class Journal:
 
     def __init__(self, store: Store, run_id: str) -> None:
         self.store, self.run_id = store, run_id
+        self.commits = History(store, f"{run_id}/history.jsonl")
 
     # what the run is
 
@@ -73,7 +80,8 @@ class Journal:
 
     def epochs(self) -> list[EpochRecord]:
         """Every driver so far, oldest first."""
-        return [self.epoch(int(name)) for name in self.store.names(self._epochs) if name.isdigit()]
+        names = self.store.names(self._epochs)
+        return [self.epoch(number) for number in sorted(int(n) for n in names if n.isdigit())]
 
     def epoch(self, number: int) -> EpochRecord:
         """One driver."""
@@ -81,9 +89,22 @@ class Journal:
         return self._load(EpochRecord, self.store.read(name).body, name)
 
     def newest_epoch(self) -> int:
-        """The epoch that may write; 0 if there was none."""
+        """The epoch that may write; 0 if there was none.
+
+        Epochs are in a row but where a driver of another disk was adopted, so that a few looks find
+        the last of thousands; where a later one is known of, all are listed.
+        """
+        newest = last_in_a_row(lambda number: self.store.has(f"{self._epochs}/{number:04d}"))
+        worked = max(map(_epoch_of, self.store.names(self._checkpoints)), default=0)
+        if newest >= max(1, worked) and not self.store.has(f"{self._epochs}/{newest:04d}-next"):
+            return newest
         names = self.store.names(self._epochs)
         return max((int(name) for name in names if name.isdigit()), default=0)
+
+    def is_superseded(self, epoch: int) -> bool:
+        """Whether there is a newer driver; asked before every write, however many there were."""
+        following = f"{self._epochs}/{epoch + 1:04d}", f"{self._epochs}/{epoch:04d}-next"
+        return any(self.store.has(name) for name in following)
 
     def end(self, epoch: int) -> EndRecord | None:
         """How an epoch ended; None while it lives, or if its driver was killed."""
@@ -123,6 +144,8 @@ class Journal:
         if not self.store.create(f"{self._epochs}/{record.epoch:04d}", _document(record)):
             self._refuse_if_held(last + 1)  # two claimed at once, and the other one won
             return self.claim(settings, provenance, lease_seconds)
+        if self.newest_epoch() > record.epoch:  # one that worked elsewhere was taken over meanwhile
+            return self.claim(settings, provenance, lease_seconds)
         beat.start()
         for folder in (self._steps, self._checkpoints):
             self.store.sweep(folder)
@@ -146,17 +169,19 @@ class Journal:
         names = [n for n in self.store.names(self._steps) if n.startswith(prefix)]
         if not names:
             return None
-        document = self.store.read(f"{self._steps}/{names[-1]}")
-        return self._load(StepNote, document.meta, names[-1]), document
+        newest = max(names, key=_epoch_of)
+        document = self.store.read(f"{self._steps}/{newest}")
+        return self._load(StepNote, document.meta, newest), document
 
     def newest_step(self) -> int:
         """The newest iteration that has a step's record; 0 if none has."""
         names = self.store.names(self._steps)
-        return max((int(name[:8]) for name in names if name[:8].isdigit()), default=0)
+        return max((iteration_of(name) for name in names), default=0)
 
     def checkpoints(self) -> list[str]:
         """Names of the checkpoints that are left, newest first."""
-        return self.store.names(self._checkpoints)[::-1]
+        names = self.store.names(self._checkpoints)
+        return sorted(names, key=lambda name: (iteration_of(name), _epoch_of(name)), reverse=True)
 
     def checkpoint(self, name: str) -> tuple[Commit, Document]:
         """A checkpoint by name: its commit and the document of its state.
@@ -172,16 +197,12 @@ class Journal:
 
     def history(self) -> list[Commit]:
         """Every committed iteration, oldest first; of repeated ones the newest epoch's."""
-        by_iteration: dict[int, Commit] = {}
-        for line in self.store.lines(self._history):
-            try:
-                commit = Commit.model_validate_json(line)
-            except ValidationError:  # a line that a crash cut off; its checkpoint still has it
-                continue
-            known = by_iteration.get(commit.iteration)
-            if known is None or known.epoch <= commit.epoch:
-                by_iteration[commit.iteration] = commit
-        return [by_iteration[k] for k in sorted(by_iteration)]
+        return self.commits.whole()
+
+    def last_iteration(self) -> int | None:
+        """The newest committed one; None before there is one."""
+        newest = self.commits.newest()
+        return None if newest is None else newest.iteration
 
     # who wrote it
 
@@ -214,9 +235,18 @@ class Journal:
 
     def adopt_driver(self, epoch: EpochRecord, end: EndRecord | None) -> None:
         """Takes over a driver that worked elsewhere: it ranks before every later one here."""
+        self._mark_superseded(epoch.epoch)
         self.store.create(f"{self._epochs}/{epoch.epoch:04d}", _document(epoch))
+        self._mark_superseded(epoch.epoch)  # again: one may have claimed the run in between
         if end is not None:
             self.store.create(f"{self._epochs}/{epoch.epoch:04d}-end", _document(end))
+
+    def _mark_superseded(self, epoch: int) -> None:
+        """Tells the driver before, if its number leaves a gap: it looks at the next one alone."""
+        numbers = [int(name) for name in self.store.names(self._epochs) if name.isdigit()]
+        before = max((number for number in numbers if number < epoch), default=epoch)
+        if before + 1 < epoch:
+            self.store.create(f"{self._epochs}/{before:04d}-next", Document(b"{}"))
 
     def add_checkpoint(self, commit: Commit, state: Document) -> None:
         """Writes a checkpoint; a lease commits, this also takes over what was made elsewhere."""
@@ -225,8 +255,7 @@ class Journal:
 
     def add_history(self, commits: list[Commit]) -> None:
         """Adds lines to the history, durably."""
-        if commits:
-            self.store.append(self._history, [c.model_dump_json().encode() for c in commits])
+        self.commits.add(commits)
 
     def newest_good(self) -> int:
         """The newest iteration whose checkpoint verifies; -1 if there is none."""
@@ -255,10 +284,6 @@ class Journal:
     def _checkpoints(self) -> str:
         return f"{self.run_id}/checkpoints"
 
-    @property
-    def _history(self) -> str:
-        return f"{self.run_id}/history.jsonl"
-
 
 class Lease:
     """The right to write to a run, for as long as no newer epoch exists."""
@@ -274,9 +299,8 @@ class Lease:
 
     def check(self) -> None:
         """Raises LeaseLost if another driver has taken over."""
-        newest = self.journal.newest_epoch()
-        if newest > self.epoch:
-            raise LeaseLost(self.journal.run_id, self.epoch, newest)
+        if self.journal.is_superseded(self.epoch):
+            raise LeaseLost(self.journal.run_id, self.epoch, self.journal.newest_epoch())
 
     def save_step(self, note: StepNote, value: Document) -> None:
         """Keeps what a hook returned."""
@@ -295,13 +319,13 @@ class Lease:
         self.check()
         for folder in ("steps", "checkpoints", "work"):
             for name in self._store.names(f"{self.journal.run_id}/{folder}"):
-                if name[:8].isdigit() and int(name[:8]) <= through:
+                if 0 <= iteration_of(name) <= through:
                     self._store.remove(f"{self.journal.run_id}/{folder}/{name}")
 
     def release(self, end: EndRecord | None) -> None:
         """Gives the run back, with how it ended where that can be written."""
         try:
-            if end is not None and self.journal.newest_epoch() == self.epoch:
+            if end is not None and not self.journal.is_superseded(self.epoch):
                 name = f"{self.journal.run_id}/epochs/{self.epoch:04d}-end"
                 self._store.write(name, _document(end))
         finally:
@@ -316,6 +340,30 @@ def run_ids(store: Store) -> list[str]:
 def journals(store: Store) -> Iterator[Journal]:
     """The runs of a store, each ready to be read."""
     return (Journal(store, run_id) for run_id in run_ids(store))
+
+
+def last_in_a_row(there: Callable[[int], bool]) -> int:
+    """The last number from 1 on that is there, if all up to it are; in few questions."""
+    if not there(1):
+        return 0
+    low, high = 1, 2
+    while there(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if there(middle) else (low, middle)
+    return low
+
+
+def iteration_of(name: str) -> int:
+    """Of a step, a checkpoint or a work folder; -1 of what is none. Names sort by text alone."""
+    found = _ITERATION.match(name)
+    return int(found[0]) if found else -1
+
+
+def _epoch_of(name: str) -> int:
+    found = _EPOCH.search(name)
+    return int(found[1]) if found else -1
 
 
 def _document(record: BaseModel) -> Document:

@@ -42,6 +42,9 @@ class MemoryStore(Store):
     def read(self, name: str) -> Document:
         return self._documents[name]
 
+    def has(self, name: str) -> bool:
+        return name in self._documents
+
     def names(self, folder: str) -> list[str]:
         prefix = f"{folder}/" if folder else ""
         inside = (n.removeprefix(prefix) for n in self._documents if n.startswith(prefix))

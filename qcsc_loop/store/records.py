@@ -113,6 +113,8 @@ class Commit(_Record):
     Attributes:
         seconds: time spent per step; steps taken from records of an earlier driver have none.
         usage: what its steps reported that they cost; jobs' costs are in the ledger.
+        spent: the same of all iterations up to this one, so that no resume has to add them up;
+            None in what version 0.1.0 wrote.
         state_sha256: hash of the state that was committed with it.
     """
 
@@ -122,6 +124,7 @@ class Commit(_Record):
     scalars: dict[str, float] = {}
     seconds: dict[str, float] = {}
     usage: dict[str, float] = {}
+    spent: dict[str, float] | None = None
     state_sha256: str
     committed: datetime = Field(default_factory=now)
 

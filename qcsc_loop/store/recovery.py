@@ -20,24 +20,30 @@ class Recovered(Generic[S]):
     """A committed point that a driver goes on from.
 
     Attributes:
-        history: every commit up to this one.
+        commit: with what all iterations up to it have spent.
+        recent: the last commits up to this one, oldest first, as many as were asked for.
         loss: what had to be stepped past, as a sentence; empty if nothing.
     """
 
     state: S
     commit: Commit
-    history: Sequence[Commit]
+    recent: Sequence[Commit]
     loss: str
 
 
-def last_good(journal: Journal, codec: Codec[S]) -> Recovered[S] | None:
+def last_good(journal: Journal, codec: Codec[S], recent: int = 1) -> Recovered[S] | None:
     """The newest checkpoint that verifies; None if the run has committed nothing yet.
+
+    The history is read from its end: what a resume costs does not grow with it.
+
+    Args:
+        recent: how many of the last commits are wanted.
 
     Raises:
         NoGoodCheckpoint: it has, and none verifies. Starting anew would pay for everything twice.
         NewerDocument: a newer version wrote it. It is no damage: an older one is no substitute.
     """
-    history = journal.history()
+    newest = journal.last_iteration()
     passed: list[str] = []
     for name in journal.checkpoints():
         try:
@@ -46,22 +52,32 @@ def last_good(journal: Journal, codec: Codec[S]) -> Recovered[S] | None:
         except (DamagedDocument, KeyError) as error:
             passed.append(f"checkpoint {name}: {getattr(error, 'why', 'gone')}")
             continue
-        _complete(journal, commit, history)
-        before = [known for known in history if known.iteration < commit.iteration]
-        return Recovered(state, commit, [*before, commit], _loss(commit, history, passed))
-    if passed or history:
+        last = journal.commits.last(recent, commit.iteration)
+        _complete(journal, commit, last)
+        before = [known for known in last if known.iteration < commit.iteration]
+        commit = _with_spent(journal, commit)
+        return Recovered(
+            state, commit, [*before, commit][-recent:], _loss(commit, newest or 0, passed)
+        )
+    if passed or newest is not None:
         raise NoGoodCheckpoint(journal.run_id, passed)
     return None
 
 
-def _complete(journal: Journal, commit: Commit, history: Sequence[Commit]) -> None:
+def _complete(journal: Journal, commit: Commit, last: Sequence[Commit]) -> None:
     """Adds the line of a checkpoint whose driver was killed between the two."""
-    if all(known.iteration != commit.iteration for known in history):
+    if all(known.iteration != commit.iteration for known in last):
         journal.add_history([commit])
 
 
-def _loss(commit: Commit, history: Sequence[Commit], passed: Sequence[str]) -> str:
-    last = max((known.iteration for known in history), default=0)
+def _with_spent(journal: Journal, commit: Commit) -> Commit:
+    """With its sum: of a run that an older version has driven it is made once, of all lines."""
+    if commit.spent is not None:
+        return commit
+    return commit.model_copy(update={"spent": journal.commits.spent(commit.iteration)})
+
+
+def _loss(commit: Commit, last: int, passed: Sequence[str]) -> str:
     if not passed and last > commit.iteration:
         passed = [f"the checkpoint of iteration {last} is missing"]
     return f"{'; '.join(passed)}. Going on from iteration {commit.iteration}" if passed else ""

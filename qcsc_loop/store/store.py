@@ -7,7 +7,7 @@ one small class and the promises are proved once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from qcsc_loop.values.document import Document
@@ -47,6 +47,11 @@ class Store(ABC):
     def names(self, folder: str) -> list[str]:
         """Names of the documents and folders directly below, without the folder, sorted."""
 
+    def has(self, name: str) -> bool:
+        """Whether there is a document of this name; in a time that no number of names changes."""
+        folder, _, last = name.rpartition("/")
+        return last in self.names(folder)
+
     @abstractmethod
     def remove(self, name: str) -> None:
         """Removes a document, or a folder with all below it; nothing if it is not there."""
@@ -61,6 +66,10 @@ class Store(ABC):
     @abstractmethod
     def lines(self, name: str) -> list[bytes]:
         """The whole lines of a log; a torn last one is left out."""
+
+    def lines_from_end(self, name: str) -> Iterator[bytes]:
+        """The same, the last one first; reads only as far as it is asked to."""
+        return reversed(self.lines(name))
 
     @abstractmethod
     def touch(self, name: str) -> None:
