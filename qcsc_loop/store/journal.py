@@ -144,7 +144,8 @@ class Journal:
         if not self.store.create(f"{self._epochs}/{record.epoch:04d}", _document(record)):
             self._refuse_if_held(last + 1)  # two claimed at once, and the other one won
             return self.claim(settings, provenance, lease_seconds)
-        if self.newest_epoch() > record.epoch:  # one that worked elsewhere was taken over meanwhile
+        if self.store.has(f"{self._epochs}/{last:04d}-next"):  # one was adopted meanwhile
+            self.store.create(f"{self._epochs}/{record.epoch:04d}-next", Document(b"{}"))
             return self.claim(settings, provenance, lease_seconds)
         beat.start()
         for folder in (self._steps, self._checkpoints):
