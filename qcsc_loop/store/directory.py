@@ -92,9 +92,9 @@ class DirectoryStore(Store):
 
     def sweep(self, folder: str) -> None:
         place = self.root / folder
-        if not place.is_dir():
-            return
         with _doing("clean up", place):
+            if not place.is_dir():
+                return
             for path in place.iterdir():
                 stem = path.name.removesuffix(".npz")
                 orphan = path.suffix == ".npz" and not self._has(path.with_name(stem))
@@ -107,10 +107,12 @@ class DirectoryStore(Store):
         return arrays.with_suffix(_SUFFIX).exists()
 
     def names(self, folder: str) -> list[str]:
-        try:
-            found = os.listdir(self.root / folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        place = self.root / folder
+        with _doing("list", place):
+            try:
+                found = os.listdir(place)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
         shown = {n.removesuffix(_SUFFIX) for n in found if n.endswith(_SUFFIX) or "." not in n}
         return sorted(n for n in shown if not n.startswith("."))
 

@@ -397,6 +397,15 @@ def test_a_folder_where_a_log_should_be_is_a_store_error(disk: DirectoryStore) -
         disk.lines("run/log")
 
 
+@pytest.mark.parametrize("use", [DirectoryStore.names, DirectoryStore.sweep])
+def test_a_folder_that_cannot_be_looked_into_is_a_store_error(
+    disk: DirectoryStore, use: Callable[[DirectoryStore, str], object]
+) -> None:
+    disk.root.mkdir()
+    with pytest.raises(StoreError, match="File name too long"):
+        use(disk, "run" * 100)
+
+
 # a writer that dies
 
 WRITER = """
