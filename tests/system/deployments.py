@@ -101,16 +101,14 @@ class Site:
     def until_flow_run(self, flow_run: str, wanted: str) -> None:
         """Waits until the server says so of it."""
 
-        def there() -> bool:
-            nonlocal state
-            state = self.flow_run(flow_run)["state"]
-            return bool(state["type"] == wanted)
+        def state() -> dict[str, Any]:
+            found: dict[str, Any] = self.flow_run(flow_run)["state"]
+            return found
 
-        state: dict[str, Any] = {}
         try:
-            until(there, f"flow run {flow_run} is {wanted}", START_SECONDS)
+            until(lambda: state()["type"] == wanted, f"{flow_run} is {wanted}", START_SECONDS)
         except AssertionError as error:
-            error.add_note(f"it is {state}")
+            error.add_note(f"it is {state()}")
             raise
 
     def resumed(self, run_id: str, epoch: int) -> bool:
