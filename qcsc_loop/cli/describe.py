@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from dataclasses import asdict
 from shutil import get_terminal_size
 
@@ -11,6 +12,7 @@ import click
 from qcsc_loop.catalog import find_algorithm, installed_algorithms
 from qcsc_loop.errors import InputError
 from qcsc_loop.parameters.describe import Description, Parameter, describe, kinds, types_of
+from qcsc_loop.parameters.resource import Resource
 from qcsc_loop.printing import say, say_json
 
 _NARROWEST, _WIDEST = 60, 110
@@ -23,29 +25,29 @@ def describe_words(words: tuple[str, ...], *, as_json: bool) -> None:
     Raises:
         InputError: there is none of that name.
     """
-    if not words:
-        _say_all(as_json)
-        return
+    first, second, *more = (*words, "", "")
     known = kinds()
-    if words[0] not in known:
-        if len(words) > 1:
-            raise InputError(
-                f"there is no kind of setting {words[0]!r}{_near(words[0], known)}; there are "
-                f"{', '.join(known)}"
-            )
-        _say(describe(find_algorithm(words[0])), _HOW, as_json)
-        return
-    kind, types = words[0], types_of(known[words[0]])
-    if len(words) == 1:
-        _say_kind(kind, {name: describe(model).what for name, model in types.items()}, as_json)
-    elif words[1] not in types:
-        raise InputError(
-            f"there is no {kind} of type {words[1]!r}{_near(words[1], types)}; there are "
-            f"{', '.join(types)}"
-        )
+    if any(more):
+        raise InputError("describe takes an algorithm, or a kind of setting and its type")
+    if not first:
+        _say_all(as_json)
+    elif first in known:
+        _describe_kind(first, known[first], second, as_json)
+    elif second:
+        raise InputError(f"there is no kind of setting {_named(first, known)}")
     else:
-        found = describe(types[words[1]], f"{kind} {words[1]}")
-        _say(found, f"Parameters beside type={words[1]}, with their defaults:", as_json)
+        _say(describe(find_algorithm(first)), _HOW, as_json)
+
+
+def _describe_kind(kind: str, model: type[Resource], type_: str, as_json: bool) -> None:
+    types = types_of(model)
+    if not type_:
+        _say_kind(kind, {name: describe(each).what for name, each in types.items()}, as_json)
+    elif type_ in types:
+        title = f"Parameters beside type={type_}, with their defaults:"
+        _say(describe(types[type_], f"{kind} {type_}"), title, as_json)
+    else:
+        raise InputError(f"there is no {kind} of type {_named(type_, types)}")
 
 
 def parameters_of(algorithm: str) -> str:
@@ -110,6 +112,8 @@ def _definitions(title: str, rows: list[tuple[str, str]]) -> str:
     return form.getvalue().rstrip("\n")
 
 
-def _near(word: str, known: dict[str, type]) -> str:
+def _named(word: str, known: Collection[str]) -> str:
+    """A name that nothing has, with those there are."""
     near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{word!r}{hint}; there are {', '.join(known)}"

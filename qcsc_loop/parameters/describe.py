@@ -157,8 +157,9 @@ def _is_tag(annotation: Any) -> bool:
 
 
 def _only_model(annotation: Any) -> type[BaseModel] | None:
-    is_model = inspect.isclass(annotation) and issubclass(annotation, BaseModel)
-    return annotation if is_model and not inspect.isabstract(annotation) else None
+    if not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):
+        return None
+    return None if inspect.isabstract(annotation) else annotation
 
 
 def _default(info: FieldInfo) -> Any:
