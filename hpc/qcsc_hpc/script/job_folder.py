@@ -22,6 +22,7 @@ TAIL_BYTES = 4000
 CLOSED = "closed"  # a fence that lets nobody in
 DUPLICATE_EXIT = 76  # of a job that found the fence taken
 FOLDER_EXIT = 77  # of a job that does not see its folder
+UNWRITABLE_EXIT = 78  # of a job that cannot write there
 
 
 class ExitRecord(BaseModel):
@@ -31,6 +32,7 @@ class ExitRecord(BaseModel):
         job: the id it runs under.
         restarts: how often the scheduler had started it again by then; None if a job is not told.
         fault: what failed before the program could be started; empty if nothing.
+        oom_kills: processes that the kernel killed for memory meanwhile, on the script's node.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -39,6 +41,7 @@ class ExitRecord(BaseModel):
     restarts: int | None = None
     exit_code: int
     fault: str = ""
+    oom_kills: int = 0
     started: float = 0.0
     ended: float = 0.0
 

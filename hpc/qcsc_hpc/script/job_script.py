@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers.scheduler import Dialect, Placement
-from qcsc_hpc.script.job_folder import DUPLICATE_EXIT, FOLDER_EXIT
+from qcsc_hpc.script.job_folder import DUPLICATE_EXIT, FOLDER_EXIT, UNWRITABLE_EXIT
 from qcsc_hpc.script.launchers import launcher_words
 
 
@@ -87,26 +87,19 @@ def _exports(facts: ScriptFacts) -> Iterator[str]:
 def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield f"folder={quoted(str(facts.folder))}"
     yield f'cd "$folder" || exit {FOLDER_EXIT}'
+    yield "unwritable() {"
+    yield '  echo "$HOSTNAME cannot write $folder: $1" >&2'
+    yield f"  exit {UNWRITABLE_EXIT}"
+    yield "}"
     if not dialect.writes_output:
+        yield "{ : >> output.log; } 2> /dev/null || unwritable output.log"
         yield "exec >> output.log 2>&1"
     yield f"me={dialect.own_id}"
-    # made whole in one step, on any file system; a requeued job passes its own fence
-    yield 'if ! ln -sn "$me" fence 2> /dev/null && [ "$(readlink fence)" != "$me" ]; then'
-    yield '  echo "this work belongs to job $(readlink fence): $me stops" >&2'
-    yield f"  exit {DUPLICATE_EXIT}"
-    yield "fi"
+    yield from _fence()
     yield "rm -f exit.json"
-    yield ": > started"
+    yield "{ : > started; } 2> /dev/null || unwritable started"
     yield "began=$(date +%s.%N)"
-    yield "finish() {"
-    yield (
-        '  printf \'{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s",'
-        '"started":%s,"ended":%s}\\n\' '
-        f'"$me" {dialect.own_restarts} "$1" "${{2-}}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"'
-    )
-    yield '  mv -f "$folder/.exit.$me" "$folder/exit.json"'
-    yield '  exit "$1"'
-    yield "}"
+    yield from _ending(dialect)
     yield from _preparations(facts)
     words = [*launcher_words(facts.where, facts.how), "bash"]
     start = dialect.before_launcher + " ".join(quoted(word) for word in words)
@@ -116,6 +109,40 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield "else"
     yield "  finish $?"
     yield "fi"
+
+
+def _fence() -> Iterator[str]:
+    """Made whole in one step, on any file system; a requeued job passes its own fence."""
+    yield 'if ! said=$(ln -sn "$me" fence 2>&1); then'
+    yield "  owner=$(readlink fence)"
+    yield '  [ -n "$owner" ] || unwritable "$said"'
+    yield '  if [ "$owner" != "$me" ]; then'
+    yield '    echo "this work belongs to job $owner: $me stops" >&2'
+    yield f"    exit {DUPLICATE_EXIT}"
+    yield "  fi"
+    yield "fi"
+
+
+def _ending(dialect: Dialect) -> Iterator[str]:
+    """How the script ends; it leaves the record of its end, with what the kernel killed for memory."""
+    yield "killed() {"
+    yield "  local name count"
+    yield '  while read -r name count; do [ "$name" = oom_kill ] && echo "$count"; done < /proc/vmstat'
+    yield "  return 0"
+    yield "}"
+    yield "before=$(killed 2> /dev/null)"
+    yield "finish() {"
+    yield "  local after"
+    yield "  after=$(killed 2> /dev/null)"
+    yield (
+        '  printf \'{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,'
+        '"started":%s,"ended":%s}\\n\' '
+        f'"$me" {dialect.own_restarts} "$1" "${{2-}}" $((${{after:-0}} - ${{before:-0}})) '
+        '"$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json'
+    )
+    yield '  mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json'
+    yield '  exit "$1"'
+    yield "}"
 
 
 def _preparations(facts: ScriptFacts) -> Iterator[str]:

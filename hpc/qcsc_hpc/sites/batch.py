@@ -16,6 +16,7 @@ from qcsc_hpc.schedulers.scheduler import Argv, NotUnderstood
 from qcsc_hpc.script.job_folder import CLOSED, JobFolder
 from qcsc_hpc.sites.cancelling import cancel_job
 from qcsc_hpc.sites.commands import Commands, program_path
+from qcsc_hpc.sites.explaining import explain
 from qcsc_hpc.sites.following import GLANCE_SECONDS, Followed, Watch
 from qcsc_hpc.sites.limits import reason_to_cancel
 from qcsc_hpc.sites.runtime import Runtime
@@ -116,9 +117,9 @@ class BatchSite(JobSite):
         watch = self._runtime().watch
         async with watch.following(job, waiting.output, waiting.trouble) as followed:
             outcome = await self._wait_for_outcome(followed, waiting)
-            return outcome.model_copy(
-                update={"tail": await to_thread.run_sync(followed.folder.tail)}
-            )
+            tail = await to_thread.run_sync(followed.folder.tail)
+            outcome = outcome.model_copy(update={"tail": tail})
+            return explain(outcome, followed.folder, recorded=followed.record is not None)
 
     async def _wait_for_outcome(self, followed: Followed, waiting: Waiting) -> JobOutcome:
         told = (JobState.PENDING, "")  # which its submission said

@@ -18,6 +18,7 @@ from anyio.lowlevel import RunVar
 
 from qcsc_hpc.profiles import changes_a_job
 from qcsc_hpc.script.job_folder import CLOSED, ExitRecord, JobFolder
+from qcsc_hpc.sites.explaining import explain
 from qcsc_hpc.sites.verdict import own_end
 from qcsc_loop.concurrency.child import tie_to_this_process
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
@@ -80,12 +81,12 @@ class LocalSite(JobSite):
             outcome = JobOutcome(state=JobState.TIMEOUT, reason=why)
         else:
             outcome = self._verdict(job, folder.exit())
-        record = folder.exit() or ExitRecord(
-            job=job.job_id, exit_code=0, started=started, ended=time.time()
-        )
+        left = folder.exit()
+        record = left or ExitRecord(job=job.job_id, exit_code=0, started=started, ended=time.time())
         begun, over = record.times
         metrics = JobMetrics(submitted=begun, started=begun, ended=over)
-        return outcome.model_copy(update={"tail": folder.tail(), "metrics": metrics})
+        outcome = outcome.model_copy(update={"tail": folder.tail(), "metrics": metrics})
+        return explain(outcome, folder, recorded=left is not None)
 
     async def _wait_for_end(self, job: PlacedJob, folder: JobFolder, waiting: Waiting) -> None:
         process, position = of_this_loop(_children).get(job.job_id), 0

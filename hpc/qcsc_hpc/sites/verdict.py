@@ -8,6 +8,7 @@ from qcsc_hpc.schedulers.scheduler import Status
 from qcsc_hpc.script.job_folder import ExitRecord
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 
+KILLED_EXITS = (9, 137)  # of hydra, and of bash and srun, where a process was killed by signal 9
 RECORD_SECONDS = 10.0  # for an exit record to be seen through a network file system's cache
 
 
@@ -54,8 +55,9 @@ def reach_verdict(
             return None
         why = "the scheduler says COMPLETED, but the job left no record of its end"
         return JobOutcome(state=JobState.LOST, reason=why, metrics=metrics)
+    memory = status.state is JobState.FAILED and _killed_for_memory(record)
     return JobOutcome(
-        state=status.state,
+        state=JobState.OUT_OF_MEMORY if memory else status.state,
         exit_code=record.exit_code if record else status.exit_code or None,
         signal=status.signal,
         reason=_fault(record) or status.reason,
@@ -75,16 +77,25 @@ def _forgotten(seen: Sighting, lost_seconds: float, patience_seconds: float) -> 
 
 def own_end(record: ExitRecord, metrics: JobMetrics) -> JobOutcome:
     """The outcome by the job's own account."""
+    bad = JobState.OUT_OF_MEMORY if _killed_for_memory(record) else JobState.FAILED
     return JobOutcome(
-        state=JobState.COMPLETED if record.exit_code == 0 else JobState.FAILED,
+        state=bad if record.exit_code else JobState.COMPLETED,
         exit_code=record.exit_code,
         reason=_fault(record),
         metrics=metrics,
     )
 
 
+def _killed_for_memory(record: ExitRecord | None) -> bool:
+    return record is not None and record.oom_kills > 0 and record.exit_code in KILLED_EXITS
+
+
 def _fault(record: ExitRecord | None) -> str:
-    return f"{record.fault} failed" if record is not None and record.fault else ""
+    if record is None:
+        return ""
+    if _killed_for_memory(record):
+        return "the kernel killed a process of it for its memory"
+    return f"{record.fault} failed" if record.fault else ""
 
 
 def _own_times(record: ExitRecord | None) -> JobMetrics:

@@ -21,7 +21,14 @@ import pytest
 
 from qcsc_hpc.machine import HPCMachine
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
-from qcsc_hpc.script.job_folder import CLOSED, DUPLICATE_EXIT, FOLDER_EXIT, ExitRecord, JobFolder
+from qcsc_hpc.script.job_folder import (
+    CLOSED,
+    DUPLICATE_EXIT,
+    FOLDER_EXIT,
+    UNWRITABLE_EXIT,
+    ExitRecord,
+    JobFolder,
+)
 from qcsc_loop.concurrency import child
 from qcsc_loop.jobs.key import JobKey
 from waiting import DEADLINE_SECONDS, until
@@ -465,6 +472,59 @@ def test_a_folder_that_the_node_does_not_see_is_told_by_the_exit_code(job: Job) 
     done = subprocess.run(["bash", moved / "job.sh"], capture_output=True, check=False)
     assert done.returncode == FOLDER_EXIT
     assert job.ran() == 0
+
+
+def read_only(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No link can be made where the job runs."""
+    stand_in = job.notes / "bin"
+    stand_in.mkdir()
+    said = "ln: failed to create symbolic link 'fence': Read-only file system"
+    (stand_in / "ln").write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    (stand_in / "ln").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in}:{os.environ['PATH']}")
+
+
+def test_a_folder_that_the_node_cannot_write_is_no_duplicate(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_only(job, monkeypatch)
+    code, output = job.run()
+    assert (code, job.ran()) == (UNWRITABLE_EXIT, 0)
+    assert f"cannot write {job.folder}: " in output
+    assert "Read-only file system" in output
+
+
+@pytest.mark.parametrize("name", ["started", ".exit.12", "output.log"])
+def test_a_disk_that_is_full_on_the_node_is_told_by_the_exit_code(job: Job, name: str) -> None:
+    job.where = on("slurm" if name == ".exit.12" else "pbs")
+    job.write()
+    (job.folder / name).symlink_to("/dev/full" if name == ".exit.12" else "/dev/none/there")
+    code, _ = job.run()
+    assert code == UNWRITABLE_EXIT
+    assert JobFolder(job.folder).exit() is None
+
+
+def test_a_job_that_has_lost_its_fence_to_another_is_a_duplicate_all_the_same(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.write()
+    JobFolder(job.folder).close()
+    read_only(job, monkeypatch)
+    assert job.run()[0] == DUPLICATE_EXIT
+
+
+def test_what_the_kernel_killed_for_memory_is_in_the_record(job: Job) -> None:
+    job.write()
+    script = job.folder / "job.sh"
+    counts = job.notes / "vmstat"
+    counts.write_text("pgfault 12\noom_kill 3\nnr_free 4\n")
+    script.write_text(script.read_text().replace("/proc/vmstat", str(counts)))
+    assert (job.run()[0], job.record().oom_kills) == (0, 0)
+    (job.folder / "fence").unlink()  # on this machine another start is another job
+    head, _, rest = script.read_text().partition("finish() {")
+    grown = f"printf 'oom_kill 5\\n' > {counts}"
+    script.write_text(f"{head}{grown}\nfinish() {{{rest}")
+    assert (job.run()[0], job.record().oom_kills) == (0, 2)
 
 
 def test_a_directory_that_is_not_there_fails_the_job(job: Job) -> None:

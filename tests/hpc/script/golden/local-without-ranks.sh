@@ -15,17 +15,33 @@ fi
 
 folder='/work/my runs/h2o'
 cd "$folder" || exit 77
+unwritable() {
+  echo "$HOSTNAME cannot write $folder: $1" >&2
+  exit 78
+}
 me=$$
-if ! ln -sn "$me" fence 2> /dev/null && [ "$(readlink fence)" != "$me" ]; then
-  echo "this work belongs to job $(readlink fence): $me stops" >&2
-  exit 76
+if ! said=$(ln -sn "$me" fence 2>&1); then
+  owner=$(readlink fence)
+  [ -n "$owner" ] || unwritable "$said"
+  if [ "$owner" != "$me" ]; then
+    echo "this work belongs to job $owner: $me stops" >&2
+    exit 76
+  fi
 fi
 rm -f exit.json
-: > started
+{ : > started; } 2> /dev/null || unwritable started
 began=$(date +%s.%N)
+killed() {
+  local name count
+  while read -r name count; do [ "$name" = oom_kill ] && echo "$count"; done < /proc/vmstat
+  return 0
+}
+before=$(killed 2> /dev/null)
 finish() {
-  printf '{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","started":%s,"ended":%s}\n' "$me" null "$1" "${2-}" "$began" "$(date +%s.%N)" >| "$folder/.exit.$me"
-  mv -f "$folder/.exit.$me" "$folder/exit.json"
+  local after
+  after=$(killed 2> /dev/null)
+  printf '{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,"started":%s,"ended":%s}\n' "$me" null "$1" "${2-}" $((${after:-0} - ${before:-0})) "$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json
+  mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json
   exit "$1"
 }
 module load gcc/12 || finish $? modules
