@@ -268,7 +268,8 @@ class HPCProfileFields(BaseModel):
         patience_seconds: how long a scheduler that does not answer is asked again.
         not_now_seconds: how long a job that is not taken yet, for a limit on jobs or a maintenance,
             is offered again.
-        lost_seconds: how long a job that no command knows is waited for.
+        lost_seconds: how long a job that no command knows, or that has left no record of its end, is
+            waited for: longer than a network file system believes an old look, which are 60 s.
     """
 
     # a form sends every field, also those that nobody has touched
@@ -324,7 +325,7 @@ class HPCProfileFields(BaseModel):
         title="Offering a job that is not taken yet (s)",
         description="limits on jobs, maintenance",
     )
-    lost_seconds: float = Field(default=60.0, gt=0, title="Until a job counts as lost (s)")
+    lost_seconds: float = Field(default=75.0, gt=0, title="Until a job counts as lost (s)")
 
     @model_validator(mode="before")
     @classmethod

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from qcsc_loop.concurrency.listed import BELIEVED_SECONDS, is_listed, link_target
+
 TAIL_BYTES = 4000
 CLOSED = "closed"  # a fence that lets nobody in
 DUPLICATE_EXIT = 76  # of a job that found the fence taken
@@ -53,7 +55,10 @@ class ExitRecord(BaseModel):
 
 @dataclass(frozen=True)
 class JobFolder:
-    """Reading and fencing a job's folder. All of it blocks, briefly."""
+    """Reading and fencing a job's folder. All of it blocks, briefly.
+
+    No name is asked for that may not be there: see `concurrency.listed`.
+    """
 
     path: Path
 
@@ -67,17 +72,14 @@ class JobFolder:
 
     def owner(self) -> str | None:
         """The id of the job that works here, or CLOSED; None if there is none yet."""
-        try:
-            return os.readlink(self.path / "fence")
-        except OSError:
-            return None
+        return link_target(self.path / "fence")
 
     def close(self) -> str | None:
         """Lets no job in from now on; the id of one that is in."""
         try:
             os.symlink(CLOSED, self.path / "fence")
         except FileExistsError:
-            owner = self.owner()
+            owner = link_target(self.path / "fence", BELIEVED_SECONDS)
             return None if owner == CLOSED else owner
         except FileNotFoundError:  # the folder was removed: nothing can start here either
             return None
@@ -91,17 +93,20 @@ class JobFolder:
     @property
     def is_cancelled(self) -> bool:
         """Whether its driver has ended it: not the scheduler, which may start it again."""
-        return (self.path / "cancelled").exists()
+        return is_listed(self.path / "cancelled")
 
     def exit(self) -> ExitRecord | None:
         """The job's account of its end, if there is one."""
+        path = self.path / "exit.json"
         try:
-            return ExitRecord.model_validate_json((self.path / "exit.json").read_bytes())
+            return ExitRecord.model_validate_json(path.read_bytes()) if is_listed(path) else None
         except (OSError, ValidationError):
             return None
 
     def tail(self) -> str:
         """The end of what it wrote: where the error is."""
+        if not is_listed(self.log):
+            return ""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
@@ -111,6 +116,8 @@ class JobFolder:
 
     def written_since(self, position: int, limit: int) -> tuple[str, int]:
         """Whole lines that were written after a position, and the position after them."""
+        if not is_listed(self.log):
+            return "", position
         try:
             with self.log.open("rb") as file:
                 file.seek(position)

@@ -160,7 +160,9 @@ class Followed:
         since = self.unknown_since or self.final_since or self.changed
         return min(max(FIRST_ASK_SECONDS, (now - since) / 4), longest)
 
-    def note_folder(self, record: ExitRecord | None, text: str, position: int) -> None:
+    def note_folder(
+        self, record: ExitRecord | None, text: str, position: int, took: float = 0.0
+    ) -> None:
         now = time.monotonic()
         if text:
             self.output(text)
@@ -169,7 +171,8 @@ class Followed:
             self.changed, self.ask_at = now, now + CLEARING_SECONDS
         self.record = record  # None again when a requeued job has begun anew
         age = now - self.changed
-        self.look_at = now + min(max(LOOK_SECONDS, age / 50), LONGEST_LOOK_SECONDS)
+        # a program may have filled the folder with files, which are listed at each look
+        self.look_at = now + max(min(max(LOOK_SECONDS, age / 50), LONGEST_LOOK_SECONDS), 20 * took)
 
 
 class Watch:
@@ -229,10 +232,12 @@ class Watch:
             await self._look_at(due)
 
     async def _look_at(self, some: list[Followed]) -> None:
+        began = time.monotonic()
         seen = await to_thread.run_sync(_looked_at, [(f.folder, f.log_position) for f in some])
+        took = (time.monotonic() - began) / len(some)
         for followed, (record, text, position) in zip(some, seen, strict=True):
             own = record if record is not None and record.job == followed.job.job_id else None
-            followed.note_folder(own, text, position)
+            followed.note_folder(own, text, position, took)
 
     async def _ask(self) -> None:
         longest = self._scheduler.where.poll_seconds

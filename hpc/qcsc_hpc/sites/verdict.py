@@ -9,7 +9,7 @@ from qcsc_hpc.script.job_folder import ExitRecord
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 
 KILLED_EXITS = (9, 137)  # of hydra, and of bash and srun, where a process was killed by signal 9
-RECORD_SECONDS = 10.0  # for an exit record to be seen through a network file system's cache
+SURE_SECONDS = 10.0  # that the scheduler does not know a job, until its record alone counts
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def reach_verdict(
     if status.state is JobState.COMPLETED:
         if record is not None:
             return own_end(record, metrics)
-        if seen.final_seconds < RECORD_SECONDS:
+        if seen.final_seconds < lost_seconds:  # an old look at the folder may be believed
             return None
         why = "the scheduler says COMPLETED, but the job left no record of its end"
         return JobOutcome(state=JobState.LOST, reason=why, metrics=metrics)
@@ -66,7 +66,7 @@ def reach_verdict(
 
 
 def _forgotten(seen: Sighting, lost_seconds: float, patience_seconds: float) -> JobOutcome | None:
-    if seen.record is not None and seen.unknown_seconds >= min(RECORD_SECONDS, lost_seconds):
+    if seen.record is not None and seen.unknown_seconds >= min(SURE_SECONDS, lost_seconds):
         return own_end(seen.record, _own_times(seen.record))
     longest = max(lost_seconds, patience_seconds) if seen.doubtful else lost_seconds
     if seen.unknown_seconds >= longest:

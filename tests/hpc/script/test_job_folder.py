@@ -147,3 +147,35 @@ def test_a_folder_nobody_works_in_has_no_owner(folder: JobFolder) -> None:
 def test_a_folder_that_was_removed_needs_no_closing(tmp_path: Path) -> None:
     gone = JobFolder(tmp_path / "gone")
     assert (gone.close(), gone.owner(), gone.exit(), gone.tail()) == (None, None, None, "")
+
+
+# a disk that believes an old look
+
+
+def test_a_fence_that_is_listed_and_said_not_to_be_there_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, looks = os.readlink, iter([True, True])
+
+    def readlink(path: Path) -> str:
+        if next(looks, False):
+            raise FileNotFoundError(path)
+        return really(path)
+
+    (tmp_path / "fence").symlink_to("12")
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert JobFolder(tmp_path).close() == "12"
+
+
+def test_no_name_is_asked_for_that_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_args: object, **_options: object) -> None:
+        raise AssertionError("a name was asked for that is not there")
+
+    folder = JobFolder(tmp_path)
+    for name in ("open", "read_bytes", "exists", "stat"):
+        monkeypatch.setattr(Path, name, asked)
+    monkeypatch.setattr(os, "readlink", asked)
+    assert (folder.owner(), folder.exit(), folder.is_cancelled) == (None, None, False)
+    assert (folder.tail(), folder.written_since(0, 100)) == ("", ("", 0))

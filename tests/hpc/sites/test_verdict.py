@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers.scheduler import Status
 from qcsc_hpc.script.job_folder import ExitRecord
-from qcsc_hpc.sites.verdict import RECORD_SECONDS, Sighting, reach_verdict
+from qcsc_hpc.sites.verdict import SURE_SECONDS, Sighting, reach_verdict
+from qcsc_loop.concurrency.listed import BELIEVED_SECONDS
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 
 S = JobState
@@ -21,7 +23,7 @@ WELL = ExitRecord(job="12", exit_code=0, started=BEGAN, ended=ENDED)
 ILL = ExitRecord(job="12", exit_code=3, started=BEGAN, ended=ENDED)
 UNPREPARED = ExitRecord(job="12", exit_code=1, fault="pre_commands[0]", started=BEGAN, ended=ENDED)
 RECORDS = [None, WELL, ILL, UNPREPARED]
-MOMENTS = [0.0, RECORD_SECONDS, LOST_SECONDS, FOREVER]
+MOMENTS = [0.0, SURE_SECONDS, LOST_SECONDS, FOREVER]
 
 
 def told(
@@ -53,7 +55,7 @@ def test_a_job_is_completed_only_if_its_own_record_says_so_and_its_scheduler_doe
     state: JobState | None, seconds: float, record: ExitRecord | None
 ) -> None:
     outcome = told(state, record, unknown=0.0 if state else seconds, final=seconds)
-    forgotten = state is None and seconds >= RECORD_SECONDS
+    forgotten = state is None and seconds >= SURE_SECONDS
     undenied = state in (S.COMPLETED, S.ENDING) or forgotten
     completed = outcome is not None and outcome.state is S.COMPLETED
     assert completed == (record == WELL and undenied)
@@ -78,12 +80,16 @@ def test_what_failed_before_the_program_is_told() -> None:
 # a job without a record of its end
 
 
-@pytest.mark.parametrize("seconds", [0.0, RECORD_SECONDS / 2])
+@pytest.mark.parametrize("seconds", [0.0, SURE_SECONDS, LOST_SECONDS - 1])
 def test_the_record_of_a_job_that_is_done_is_waited_for(seconds: float) -> None:
     assert told(S.COMPLETED, None, final=seconds) is None
 
 
-@pytest.mark.parametrize("seconds", [RECORD_SECONDS, FOREVER])
+def test_by_default_a_record_is_waited_for_longer_than_a_disk_believes_an_old_look() -> None:
+    assert HPCProfile(scheduler="slurm").lost_seconds > BELIEVED_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [LOST_SECONDS, FOREVER])
 def test_a_job_that_is_done_without_a_record_is_lost(seconds: float) -> None:
     outcome = known(S.COMPLETED, None, final=seconds)
     assert outcome.state is S.LOST
@@ -166,14 +172,14 @@ def test_a_job_that_is_being_cleared_away_is_over_with_its_record() -> None:
 
 @pytest.mark.parametrize("record", RECORDS, ids=repr)
 def test_a_job_that_is_not_known_for_a_moment_is_waited_for(record: ExitRecord | None) -> None:
-    assert told(None, record, unknown=RECORD_SECONDS / 2) is None
+    assert told(None, record, unknown=SURE_SECONDS / 2) is None
 
 
 @pytest.mark.parametrize(
     ("record", "state"), [(WELL, S.COMPLETED), (ILL, S.FAILED), (UNPREPARED, S.FAILED)]
 )
 def test_a_forgotten_job_ended_as_its_record_says(record: ExitRecord, state: JobState) -> None:
-    outcome = known(None, record, unknown=RECORD_SECONDS)
+    outcome = known(None, record, unknown=SURE_SECONDS)
     assert (outcome.state, outcome.exit_code) == (state, record.exit_code)
 
 
@@ -205,7 +211,7 @@ def at(seconds: float) -> datetime:
 
 @pytest.mark.parametrize("state", [S.COMPLETED, S.ENDING, S.TIMEOUT, None])
 def test_times_that_the_scheduler_does_not_say_are_the_record_s(state: JobState | None) -> None:
-    metrics = known(state, WELL, unknown=0.0 if state else RECORD_SECONDS).metrics
+    metrics = known(state, WELL, unknown=0.0 if state else SURE_SECONDS).metrics
     assert (metrics.started, metrics.ended) == (at(BEGAN), at(ENDED))
     assert metrics.run_seconds == 90.0
 
@@ -231,7 +237,7 @@ def test_a_job_of_which_accounting_may_know_is_lost_only_when_patience_ends(
 
 
 def test_a_record_counts_though_accounting_may_know_the_job() -> None:
-    seen = Sighting(record=WELL, unknown_seconds=RECORD_SECONDS, doubtful=True)
+    seen = Sighting(record=WELL, unknown_seconds=SURE_SECONDS, doubtful=True)
     outcome = reach_verdict(seen, LOST_SECONDS, patience_seconds=FOREVER)
     assert outcome is not None
     assert outcome.state is S.COMPLETED

@@ -1,0 +1,97 @@
+"""A store on a network disk, of which the driver sees an old picture: what it once asked for in vain is
+not there for as long as the disk believes the answer. Jobs and warm calls end as they ended, and soon.
+
+The driver alone has such a view: through bindfs, in a mount namespace of its own, on the path of the
+store, which jobs write to directly.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.slurm import SlurmCluster
+from hpc.driven_machine import Driven  # noqa: TID251  # the folder of these tests
+from qcsc_hpc.machine import HPCMachine
+from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
+from qcsc_loop.jobs.ledger import job_records
+from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.store.directory import DirectoryStore
+
+LONGEST_SECONDS = 120.0
+DRIVER = Path(__file__).with_name("driven_machine.py")
+SEEN_THROUGH = """
+bindfs -f -o "$1" "$2" "$2" & disk=$!
+trap 'kill $disk' EXIT
+until mountpoint -q "$2"; do kill -0 $disk || exit 99; sleep 0.02; done
+shift 2
+"$@"
+"""
+# seconds for which the disk believes that there is no such name; 30 is the default of NFS
+BELIEVES = pytest.mark.parametrize(
+    "disk",
+    [pytest.param(0, marks=pytest.mark.thorough), pytest.param(5, marks=pytest.mark.thorough), 30],
+    indirect=True,
+)
+
+
+@dataclass(frozen=True)
+class NetworkDisk:
+    """A store as a driver sees it whose disk believes old answers."""
+
+    store: Path
+    seconds: float
+    environment: dict[str, str]
+
+    def drive(self, driven: Driven) -> subprocess.CompletedProcess[str]:
+        """Drives a run to its end."""
+        options = f"negative_timeout={self.seconds},entry_timeout={self.seconds},attr_timeout=3"
+        driver = [sys.executable, str(DRIVER), driven.model_dump_json(), str(self.store), "run"]
+        words = ["unshare", "--mount", "bash", "-c", SEEN_THROUGH, "bash", options, str(self.store)]
+        return subprocess.run(
+            [*words, *driver],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+
+
+@pytest.fixture
+def disk(request: pytest.FixtureRequest, slurm: SlurmCluster, tmp_path: Path) -> NetworkDisk:
+    if shutil.which("bindfs") is None or not Path("/dev/fuse").exists():
+        pytest.skip("no bindfs here (apt-get install bindfs), or no /dev/fuse")
+    store = tmp_path / "store"
+    store.mkdir()
+    return NetworkDisk(store, request.param, slurm.environment)
+
+
+def machine(**settings: Any) -> HPCMachine:  # fields of a machine
+    return HPCMachine(
+        hpc_profile=HPCProfile(scheduler="slurm", poll_seconds=0.5, settle_seconds=2.0),
+        execution_profile=ExecutionProfile(),
+        **settings,
+    )
+
+
+def sleeper(seconds: float) -> Command:
+    """It works for some time, in which its folder is looked at."""
+    return Command(command_name="sleeper", executable_key="/bin/sleep", default_args=[str(seconds)])
+
+
+@BELIEVES
+def test_a_job_ends_as_it_ended_though_the_disk_believes_old_answers(disk: NetworkDisk) -> None:
+    done = disk.drive(Driven(machine=machine(), command=sleeper(3)))
+    assert done.returncode == 0, done.stderr[-2000:]
+    records = job_records(DirectoryStore(disk.store), "run")
+    assert [record.outcome and record.outcome.state for record in records] == [
+        JobState.COMPLETED
+    ] * 2
