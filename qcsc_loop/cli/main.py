@@ -18,37 +18,46 @@ def main() -> None:
     """Does what the command line says: errors are one sentence, the exit code tells what happened."""
     keep_streams()
     try:
-        _run()
+        if sys.argv[1:] in ([], ["-h"], ["--help"]):
+            from qcsc_loop.cli.overview import overview
+
+            say(overview())
+        else:
+            from qcsc_loop.cli.commands import commands
+
+            commands(prog_name="qcsc-loop", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(_say_error(error))
     finally:
         unwritten = end_streams()
     sys.exit(unwritten)
 
 
-def _run() -> None:
-    if sys.argv[1:] in ([], ["-h"], ["--help"]):
-        from qcsc_loop.cli.overview import overview
+def _say_error(error: BaseException) -> int:
+    """Says what went wrong; the exit code for it.
 
-        say(overview())
-        return
+    Raises:
+        BaseException: the error itself, if it is none that was meant for a person.
+    """
     import click
 
-    from qcsc_loop.cli.commands import commands
     from qcsc_loop.errors import QcscLoopError
 
-    try:
-        commands(prog_name="qcsc-loop", standalone_mode=False)
-    except click.ClickException as error:
-        _say_usage(error)
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        say("qcsc-loop: interrupted before the run began", to_stderr=True)
-        sys.exit(INTERRUPTED)
-    except QcscLoopError as error:
-        _say_error(error)
-        from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, leave_within
+    match error:
+        case click.ClickException():
+            _say_usage(error)
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            say("qcsc-loop: interrupted before the run began", to_stderr=True)
+            return INTERRUPTED
+        case QcscLoopError():
+            from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, leave_within
 
-        leave_within(LAST_WORDS_SECONDS, error.exit_code)
-        sys.exit(error.exit_code)
+            _say(error)
+            leave_within(LAST_WORDS_SECONDS, error.exit_code)
+            return error.exit_code
+        case _:
+            raise error
 
 
 def _say_usage(error: ClickException) -> None:
@@ -59,7 +68,7 @@ def _say_usage(error: ClickException) -> None:
     say(words.getvalue().rstrip(), to_stderr=True)
 
 
-def _say_error(error: Exception) -> None:
+def _say(error: Exception) -> None:
     sys.stdout.flush()
     say(f"qcsc-loop: {error}", to_stderr=True)
     if "--json" in sys.argv:

@@ -48,7 +48,7 @@ class DirectoryStore(Store):
         target = self.root / (name + _SUFFIX)
         with _doing("write", target):
             before = _arrays_files(target) if target.exists() else []
-            self._put(target, document, once=False)
+            _put(target, document, once=False)
             for file in before:  # nothing names them any more
                 file.unlink(missing_ok=True)
 
@@ -56,27 +56,10 @@ class DirectoryStore(Store):
         target = self.root / (name + _SUFFIX)
         with _doing("write", target):
             try:
-                self._put(target, document, once=True)
+                _put(target, document, once=True)
             except NameTaken:
                 return False
         return True
-
-    @staticmethod
-    def _put(target: Path, document: Document, *, once: bool) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not document.arrays:
-            _write(target, document, "", once=once)
-            return
-        arrays = target.with_suffix(f".{secrets.token_hex(6)}.npz")
-        try:
-            with write_whole(arrays, sync="name") as file:
-                write_arrays(file, document.arrays)
-            _write(target, document, arrays.name, once=once)
-        except BaseException:
-            if not _may_name(target, arrays):
-                with contextlib.suppress(OSError):
-                    arrays.unlink(missing_ok=True)
-            raise
 
     def read(self, name: str) -> Document:
         target = self.root / (name + _SUFFIX)
@@ -97,14 +80,9 @@ class DirectoryStore(Store):
                 return
             for path in place.iterdir():
                 stem = path.name.removesuffix(".npz")
-                orphan = path.suffix == ".npz" and not self._has(path.with_name(stem))
+                orphan = path.suffix == ".npz" and not _has_document(path.with_name(stem))
                 if orphan or (path.name.startswith(".") and path.suffix == ".tmp"):
                     path.unlink(missing_ok=True)
-
-    @staticmethod
-    def _has(arrays: Path) -> bool:
-        """Whether the document is there whose arrays these are: their name less the last part."""
-        return arrays.with_suffix(_SUFFIX).exists()
 
     def names(self, folder: str) -> list[str]:
         place = self.root / folder
@@ -199,6 +177,28 @@ def _doing(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(action, str(path), _why(error)) from error
+
+
+def _put(target: Path, document: Document, *, once: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not document.arrays:
+        _write(target, document, "", once=once)
+        return
+    arrays = target.with_suffix(f".{secrets.token_hex(6)}.npz")
+    try:
+        with write_whole(arrays, sync="name") as file:
+            write_arrays(file, document.arrays)
+        _write(target, document, arrays.name, once=once)
+    except BaseException:
+        if not _may_name(target, arrays):
+            with contextlib.suppress(OSError):
+                arrays.unlink(missing_ok=True)
+        raise
+
+
+def _has_document(arrays: Path) -> bool:
+    """Whether the document is there whose arrays these are: their name less the last part."""
+    return arrays.with_suffix(_SUFFIX).exists()
 
 
 def _write(target: Path, document: Document, arrays: str, *, once: bool) -> None:
