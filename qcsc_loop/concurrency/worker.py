@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
@@ -51,17 +52,23 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         TypeError: the function or an argument cannot be pickled.
         WorkerDied: its process ended before it returned.
     """
-    turns = of_this_loop(_turns).setdefault("workers", anyio.CapacityLimiter(_cores()))
+    return await call_in_worker(partial(function, *args, **kwargs), threads=1)
+
+
+async def call_in_worker(work: partial[T], *, threads: int) -> T:
+    """The same of a function with its arguments, in a process of so many threads."""
+    function, args, kwargs = work.func, work.args, work.keywords
+    turns = of_this_loop(_turns).setdefault("workers", anyio.CapacityLimiter(available_cores()))
     async with turns:
-        worker = _pool.take()
+        worker = _pool.take(threads)
         try:
             # pipes block; the process and what is imported belong to the event loop's thread:
             # qiskit's allocator crashes once the thread is gone that imported qiskit first
-            work = _pickled(function, args, kwargs)
-            request = pickle.dumps((loaded_from(function.__module__), work))
+            pickled = _pickled(function, args, kwargs)
+            request = pickle.dumps((loaded_from(function.__module__), pickled))
             answer = await to_thread.run_sync(worker.call, request, abandon_on_cancel=True)
             if answer is None:
-                raise WorkerDied(f"{function.__module__}.{function.__qualname__}", worker.ended())
+                raise WorkerDied(f"{function.__module__}.{_name(function)}", worker.ended())
             ok, value = pickle.loads(answer)
         except BaseException:
             worker.kill()
@@ -78,26 +85,32 @@ def _pickled(function: Callable[..., object], args: object, kwargs: object) -> b
         return pickle.dumps((function, args, kwargs), pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError) as error:  # Pythons differ in which
         raise TypeError(
-            f"{function.__qualname__} cannot be called in a worker: {error}. Give a function that a "
+            f"{_name(function)} cannot be called in a worker: {error}. Give a function that a "
             "module defines, no lambda and none inside another function, and arguments that pickle "
             "can store."
         ) from error
 
 
+def _name(function: Callable[..., object]) -> str:
+    return str(getattr(function, "__qualname__", function))
+
+
 _turns: RunVar[dict[str, anyio.CapacityLimiter]] = RunVar("qcsc_loop_workers")
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """Of this process."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class _Worker:
     """A process that does what it is told, one call at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
         environment = {
             **os.environ,
-            **dict.fromkeys(_THREADS, "1"),
+            **dict.fromkeys(_THREADS, str(threads)),
             "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
         }
         # -u: what the work prints is seen at once; -P: the path is the driver's, no current folder
@@ -143,19 +156,19 @@ class _Pool:
         self._lock, self._idle = threading.Lock(), list[_Worker]()
         self._pid = 0  # of the process whose workers they are; 0 before there was one
 
-    def take(self) -> _Worker:
+    def take(self, threads: int) -> _Worker:
         here = threading.current_thread()
         with self._lock:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._idle.clear()  # of the process that this one was forked from
                 atexit.register(self.close)
-            for worker in [w for w in self._idle if w.thread is here or not w.alive]:
+            for worker in [w for w in self._idle if _serves(w, here, threads)]:
                 self._idle.remove(worker)
                 if worker.alive:
                     return worker
                 worker.kill()  # closes its pipes
-        return _Worker()
+        return _Worker(threads)
 
     def give_back(self, worker: _Worker) -> None:
         with self._lock:
@@ -167,6 +180,11 @@ class _Pool:
             for worker in self._idle if os.getpid() == self._pid else ():
                 worker.kill()
             self._idle.clear()
+
+
+def _serves(worker: _Worker, thread: threading.Thread, threads: int) -> bool:
+    """Whether an idle worker can be taken; or has died, and has to be taken away."""
+    return not worker.alive or (worker.thread is thread and worker.threads == threads)
 
 
 _pool = _Pool()

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from anyio import to_thread
 from pydantic import Field
 
-from qcsc_loop.errors import QcscLoopError, SamplingFailed
-from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.sampling.aer.simulator import aer_backend
+from qcsc_loop.errors import InvalidParameters, QcscLoopError, SamplingFailed
+from qcsc_loop.sampling.aer.simulator import aer_backend, most_threads, simulate
 from qcsc_loop.sampling.compiling import circuit_sha256
 from qcsc_loop.sampling.estimator import Estimates, Estimator
 from qcsc_loop.sampling.provenance import sample_provenance
-from qcsc_loop.steps.step import Step, current_step
+from qcsc_loop.steps.step import current_step
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
+
+
+SERIAL_QUBITS = 14  # Aer's own threshold: up to here one thread does all
 
 
 class AerEstimator(Estimator):
@@ -30,6 +32,8 @@ class AerEstimator(Estimator):
     Attributes:
         method: Aer's simulation method.
         noise_of: a fake backend whose noise there is, as "fake_manila".
+        threads: OpenMP threads. From 15 qubits on each number adds up in an order of its own, which
+            changes the last bits: it is one of those parameters that change results.
     """
 
     type: Literal["aer-estimator"] = "aer-estimator"
@@ -37,7 +41,7 @@ class AerEstimator(Estimator):
         "automatic"
     )
     noise_of: str = ""
-    threads: Annotated[int, OPERATIONAL] = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1)
 
     async def estimate(
         self,
@@ -47,16 +51,26 @@ class AerEstimator(Estimator):
         precision: float,
     ) -> Estimates:
         step = current_step()
-        return await to_thread.run_sync(
-            self._estimate, circuit, list(observables), precision, step, abandon_on_cancel=True
-        )
+        self._require_threads(circuit.num_qubits)
+        work = partial(self._estimate, circuit, list(observables), precision, step.seed)
+        return await simulate(work, num_qubits=circuit.num_qubits, threads=self.threads)
+
+    def _require_threads(self, num_qubits: int) -> None:
+        """Fewer threads than asked for, of which Aer says nothing, would give other bits."""
+        most = most_threads()
+        if num_qubits > SERIAL_QUBITS and self.threads > most:
+            problem = (
+                f"threads: {self.threads} are more than there are here ({most}: cores, or "
+                "OMP_NUM_THREADS), and fewer would give other last bits"
+            )
+            raise InvalidParameters("aer-estimator", [problem], [])
 
     def _estimate(
         self,
         circuit: QuantumCircuit,
         observables: list[SparsePauliOp],
         precision: float,
-        step: Step,
+        seed: int,
     ) -> Estimates:
         from qiskit import transpile
         from qiskit_aer.primitives import EstimatorV2
@@ -67,7 +81,7 @@ class AerEstimator(Estimator):
             # by its target, taken once: Aer makes it anew each time it is asked for
             ready = transpile(circuit, target=backend.target, optimization_level=0)
             placed = [observable.apply_layout(ready.layout) for observable in observables]
-            options = {"run_options": {"seed_simulator": step.seed}}
+            options = {"run_options": {"seed_simulator": seed}}
             job = EstimatorV2.from_backend(backend, options=options).run(
                 [(ready, placed)], precision=precision
             )
@@ -83,6 +97,6 @@ class AerEstimator(Estimator):
                 self,
                 {"circuit_sha256": circuit_sha256(ready)},
                 package="qiskit-aer",
-                seed=step.seed,
+                seed=seed,
             ),
         )

@@ -9,10 +9,10 @@ import anyio
 from anyio import to_thread
 from pydantic import Field
 
-from qcsc_loop.concurrency.worker import in_worker
+from qcsc_loop.concurrency.worker import call_in_worker
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
 from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.sampling.aer.simulator import aer_backend
+from qcsc_loop.sampling.aer.simulator import aer_backend, simulate
 from qcsc_loop.sampling.compiling import PassManagerReference, compile_once
 from qcsc_loop.sampling.packing import flip_bits, read_registers
 from qcsc_loop.sampling.provenance import sample_provenance
@@ -44,7 +44,7 @@ class AerSampler(Sampler):
         optimization_level: of qiskit's preset pass manager.
         threads: OpenMP threads; more than one is faster and still gives the same bits.
         timeout: seconds after which the simulation is killed; it then runs in a process of its own,
-            which costs a second or two at first. Without one it runs in a thread.
+            which costs a second or two at first, as circuits of 20 qubits and more always do.
     """
 
     type: Literal["aer"] = "aer"
@@ -88,11 +88,13 @@ class AerSampler(Sampler):
 
     async def _simulated(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
         """Bits and widths; by a thread, or by a process that can be killed."""
+        work = partial(self._run, circuit, shots, seed)
         if self.timeout is None:
-            # C++ that cannot be interrupted: do not make a Ctrl-C wait for it
-            return await to_thread.run_sync(self._run, circuit, shots, seed, abandon_on_cancel=True)
+            quick = self.method in ("stabilizer", "extended_stabilizer")
+            width = 0 if quick else circuit.num_qubits
+            return await simulate(work, num_qubits=width, threads=self.threads)
         with anyio.move_on_after(self.timeout):
-            return await in_worker(self._run, circuit, shots, seed)
+            return await call_in_worker(work, threads=self.threads)
         raise SamplingFailed("Aer", f"the simulation took longer than {self.timeout:g} s")
 
     def _run(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
