@@ -118,6 +118,9 @@ def _module(name: str, place: str) -> ModuleType:
     path = Path(place).expanduser().resolve()
     if place.endswith(".py") and not path.is_file():
         raise UnknownAlgorithm(name, f"there is no file {place}", installed_algorithms())
+    if place.endswith(".py") and any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        why = f"the name of {path} is not UTF-8, in which runs are recorded; move it"
+        raise UnknownAlgorithm(name, why, installed_algorithms())
     try:
         if place.endswith(".py"):
             return load_file(path)

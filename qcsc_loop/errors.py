@@ -12,6 +12,7 @@
     │   ├── RunNotFound             no such run in this store
     │   ├── JobRefused              a job that its machine cannot run as asked for
     │   ├── BadFunction             a function that ranks cannot be sent
+    │   ├── WrongEventLoop          a run is to be driven in another event loop than asyncio's
     │   └── ParametersChanged       the run exists, with parameters that give other results
     ├── RunLocked                   another driver holds the run
     ├── LeaseLost                   another driver has taken the run over from this one
@@ -225,12 +226,26 @@ class HookFailed(HookError):
         self, algorithm: str, hook: str, iteration: int, run_id: str, where: str, cause: Exception
     ) -> None:
         self.hook, self.iteration, self.run_id = hook, iteration, run_id
-        text = str(cause).strip() or "no message"
+        text = _several(cause) or str(cause).strip() or "no message"
         super().__init__(
             f"{algorithm}.{hook} raised {type(cause).__name__} in iteration {iteration}"
             f"{f' at {where}' if where else ''}: {text}. Finished steps are kept; the traceback: "
             f"qcsc-loop show {run_id}; after the fix: qcsc-loop resume {run_id}"
         )
+
+
+def _several(error: BaseException) -> str:
+    """What the errors of a task group say, of which the group says only how many; else nothing."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ""
+    return "; ".join(f"{type(each).__name__}: {each}" for each in leaves(error))
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors that a task group has gathered, also through groups of groups; else the error."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in leaves(each)]
 
 
 class WrongHookType(HookError):
@@ -359,6 +374,16 @@ class BadFunction(InputError):
         super().__init__(
             f"ranks cannot call {name}: {why}. Define it at the top of a module, with annotations "
             "for its parameters and its result. Nothing was submitted."
+        )
+
+
+class WrongEventLoop(InputError):
+    """A run is to be driven in another event loop than asyncio's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "runs are driven in asyncio's event loop, and this is another one (trio's, perhaps): "
+            "anyio.run(algorithm.run), without backend=, takes asyncio's. Nothing was started."
         )
 
 

@@ -13,9 +13,13 @@ def read_toml(path: Path) -> Json:
     """What a TOML file says.
 
     Raises:
-        InvalidParameters: it is none.
+        InvalidParameters: it is none, or cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # editors of other systems begin a file with a mark of its encoding
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParameters(str(path), [f"this is not TOML: {error}"], []) from error
+    except OSError as error:
+        why = f"it cannot be read: {error.strerror or error}"
+        raise InvalidParameters(str(path), [why], []) from error

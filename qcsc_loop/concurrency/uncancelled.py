@@ -9,7 +9,21 @@ from typing import Any, TypeVar
 
 from anyio import to_thread
 
+from qcsc_loop.errors import WrongEventLoop
+
 T = TypeVar("T")
+
+
+def require_asyncio() -> None:
+    """Refuses another event loop, as trio's.
+
+    Raises:
+        WrongEventLoop: it is not asyncio's.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise WrongEventLoop from None
 
 
 async def run_uncancelled(
@@ -23,6 +37,7 @@ async def run_uncancelled(
     Args:
         undo: called with the result if the caller will never get it.
     """
+    require_asyncio()
     work = asyncio.ensure_future(to_thread.run_sync(partial(function, *arguments)))
     cancelled: BaseException | None = None
     while not work.done():

@@ -9,7 +9,7 @@ from typing import Generic, Unpack
 from anyio import to_thread
 
 from qcsc_loop.concurrency.lasting_import import import_libraries_of
-from qcsc_loop.concurrency.uncancelled import run_uncancelled
+from qcsc_loop.concurrency.uncancelled import require_asyncio, run_uncancelled
 from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, StoreError
 from qcsc_loop.events import Event, Trouble, tell
 from qcsc_loop.exactly_once.measuring import measuring
@@ -41,6 +41,7 @@ async def run_loop(algorithm: Hooks[S, M, E], **options: Unpack[RunOptions]) -> 
         HookError: a hook raised or returned a wrong type. Finished steps are kept.
         StoreError: the store failed; what was committed before is safe.
     """
+    require_asyncio()
     types = hook_types(type(algorithm))
     ready = await resolve_blocks(algorithm)
     import_libraries_of([type(ready), *(type(value) for _, value in ready)])

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import anyio
 from pydantic import ValidationError
 
-from qcsc_loop.errors import HookFailed, InputError, LeaseLost, WrongHookType
+from qcsc_loop.errors import HookFailed, InputError, LeaseLost, WrongHookType, leaves
 from qcsc_loop.events import Event
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.events import StepRetried, StepStarted
@@ -77,9 +77,10 @@ class HookCaller:
                     )
                 seconds = time.perf_counter() - began
                 return Returned(self._checked(hook, codec, value), seconds, usage)
-            except LeaseLost:  # nothing that the hook did
-                raise
-            except Exception as error:
+            except Exception as raised:
+                error = _alone(raised)
+                if isinstance(error, LeaseLost):  # nothing that the hook did
+                    raise error from raised.__cause__
                 wait = self.retry.wait(hook, error, attempt)
                 if wait is None:
                     raise self._failure(hook, iteration, error) from error
@@ -112,6 +113,14 @@ class HookCaller:
             return error
         where, run_id = _where(error, self.algorithm), self.journal.run_id
         return HookFailed(self.algorithm.__name__, hook, iteration, run_id, where, error)
+
+
+def _alone(raised: Exception) -> Exception:
+    """What was raised; of a task group with one error, or that of a lost lease, that error."""
+    found = leaves(raised)
+    lost = [each for each in found if isinstance(each, LeaseLost)]
+    first = (lost or found)[0]
+    return first if isinstance(first, Exception) and (lost or len(found) == 1) else raised
 
 
 def _detail(error: ValidationError | TypeError) -> str:

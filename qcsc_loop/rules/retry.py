@@ -43,7 +43,9 @@ class Retry(BaseModel):
             return None
         return self.delay * self.backoff**attempt if self._covers(error) else None
 
-    def _covers(self, error: Exception) -> bool:
+    def _covers(self, error: BaseException) -> bool:
+        if isinstance(error, BaseExceptionGroup):  # of parts that failed side by side
+            return all(map(self._covers, error.exceptions))
         if not self.on:
             return bool(getattr(error, "transient", isinstance(error, OSError)))
         return any(cls.__name__ in self.on for cls in type(error).__mro__)

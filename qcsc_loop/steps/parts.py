@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import DamagedDocument, JobFailed, SamplingFailed, WorkerDied
-from qcsc_loop.steps.step import STANDALONE, Step, current_step, labelled, stepping
+from qcsc_loop.steps.step import STANDALONE, Step, check_label, current_step, labelled, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document
@@ -53,8 +53,11 @@ async def run_parts(
         Results by label, in the order given; None for a part that failed.
 
     Raises:
+        ValueError: a label cannot name a folder; nothing was done.
         Exception: the first part's error, if too few succeeded; what succeeded is kept.
     """
+    for label in parts:
+        check_label(label)
     codec, turns = Codec[T](kind), anyio.CapacityLimiter(limit)
     results: dict[str, T | None] = dict.fromkeys(parts)
     errors: dict[str, Exception] = {}

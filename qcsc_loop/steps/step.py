@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import logging
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,11 +24,15 @@ from qcsc_loop.printing import clean_record
 from qcsc_loop.steps.run_cache import CompiledCircuits
 
 STANDALONE = "_standalone"  # no run can be called so
+LABEL_BYTES = 200  # a folder's name has at most 255, and on an encrypted disk fewer
 JOB_SUFFIX = ".job"  # of a job's folder in a step's
 
 
 def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="qcsc-loop-"))
+    """For as long as this process lasts."""
+    path = Path(tempfile.mkdtemp(prefix="qcsc-loop-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,26 @@ def stepping(step: Step) -> Iterator[Step]:
         _current.reset(token)
 
 
+def check_label(label: str) -> None:
+    """Refuses what cannot name a part of a step.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not label or label in (".", "..") or "/" in label or "\0" in label:
+        raise ValueError(f"a label names a folder: {label!r} is empty, or leads out of the step's")
+    if label.endswith(JOB_SUFFIX):
+        raise ValueError(f"a label cannot end in {JOB_SUFFIX!r}, as folders of jobs do: {label!r}")
+    try:
+        length = len(label.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"a label names a folder, in UTF-8: {label!r} cannot be written") from None
+    if length > LABEL_BYTES:
+        raise ValueError(
+            f"a label names a folder, in at most {LABEL_BYTES} bytes: {label[:20]!r}... has {length}"
+        )
+
+
 @contextmanager
 def labelled(label: str) -> Iterator[Step]:
     """A part of the current step with random numbers and a work folder of its own.
@@ -160,10 +186,7 @@ def labelled(label: str) -> Iterator[Step]:
     For parts that run concurrently (walkers, batches): drawing from one shared generator would
     make the numbers depend on who came first.
     """
-    if not label or label in (".", "..") or "/" in label or "\0" in label:
-        raise ValueError(f"a label names a folder: {label!r} is empty, or leads out of the step's")
-    if label.endswith(JOB_SUFFIX):
-        raise ValueError(f"a label cannot end in {JOB_SUFFIX!r}, as folders of jobs do: {label!r}")
+    check_label(label)
     whole = current_step()
     part = label if not whole.label else f"{whole.label}/{label}"
     folder = whole.make_folder

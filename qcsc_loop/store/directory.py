@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
-from qcsc_loop.errors import StoreError
+from qcsc_loop.errors import InputError, StoreError
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import from_json, read_arrays, to_json, write_arrays
@@ -34,10 +34,18 @@ class DirectoryStore(Store):
     Args:
         root: the folder that holds all runs, made on first write; `~` is expanded. On a cluster,
             one that the compute nodes see.
+
+    Raises:
+        InputError: its name is not UTF-8, and records could not say where a job's folder is.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
+        if any("\ud800" <= letter <= "\udfff" for letter in str(self.root)):
+            raise InputError(
+                f"no run can be kept in {self.root}: its name is not UTF-8, in which records are "
+                "written. Name another store with --store DIR or QCSC_LOOP_STORE."
+            )
         self._appending = threading.Lock()
 
     @property

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,7 +76,10 @@ class MemoryStore(Store):
         return None if touched is None else time.monotonic() - touched
 
     def folder(self, name: str) -> Path:
-        self._root = self._root or Path(tempfile.mkdtemp(prefix="qcsc-loop-"))
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix="qcsc-loop-"))
+            # with the store, or at the process's end, if nobody closes it
+            weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
         path = self._root / name
         path.mkdir(parents=True, exist_ok=True)
         return path

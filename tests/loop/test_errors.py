@@ -46,6 +46,7 @@ from qcsc_loop.errors import (
     UnknownAlgorithm,
     UnknownRule,
     WorkerDied,
+    WrongEventLoop,
     WrongHookType,
 )
 
@@ -180,6 +181,10 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ["the process that did pkg.work was ended by signal 9", "memory runs out"],
     ),
     (WorkerDied("pkg.work", 3), ["the process that did pkg.work exited 3 before it was done"]),
+    (
+        WrongEventLoop(),
+        ["driven in asyncio's event loop", "anyio.run(algorithm.run)", "Nothing was started."],
+    ),
     (
         BadFunction("dot", "left: an annotation is missing"),
         ["ranks cannot call dot: left: an annotation is missing", "annotations", "Nothing was"],

@@ -157,11 +157,14 @@ def test_help_is_printed_where_letters_are_missing(line: CommandLine) -> None:
     assert start(line, "--help > /dev/full").returncode == 1
 
 
-def test_a_store_whose_name_is_no_utf_8(line: CommandLine) -> None:
-    store = os.fsdecode(os.fsencode(line.folder) + b"/caf\xe9")
-    done = start(
-        line, f"{RUN} abroad --store $'caf\\xe9'; \"{SCRIPT}\" show abroad --store $'caf\\xe9'"
-    )
-    assert done.returncode == 0 and "Traceback" not in done.stderr
-    assert r"caf\xe9" in done.stdout
-    assert (Path(store) / "abroad" / "run.json").exists()
+def test_a_folder_whose_name_is_no_utf_8_is_refused_before_anything_is_paid(
+    line: CommandLine,
+) -> None:
+    done = start(line, f"{RUN} abroad --store $'caf\\xe9'")
+    assert done.returncode == 2 and r"caf\xe9: its name is not UTF-8" in done.stderr
+    place = line.folder / os.fsdecode(b"caf\xe9")
+    place.mkdir()
+    (place / "hostile.py").write_text(ALGORITHM)
+    done = start(line, "run $'caf\\xe9/hostile.py:Hostile' --no-prefect")
+    assert done.returncode == 2 and "is not UTF-8" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -19,6 +19,7 @@ from qcsc_hpc.sites.commands import Commands, program_path
 from qcsc_hpc.sites.explaining import explain
 from qcsc_hpc.sites.following import GLANCE_SECONDS, Followed, Watch
 from qcsc_hpc.sites.limits import reason_to_cancel
+from qcsc_hpc.sites.rank_end import with_output
 from qcsc_hpc.sites.runtime import Runtime
 from qcsc_hpc.sites.verdict import Sighting, reach_verdict
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
@@ -117,9 +118,9 @@ class BatchSite(JobSite):
         watch = self._runtime().watch
         async with watch.following(job, waiting.output, waiting.trouble) as followed:
             outcome = await self._wait_for_outcome(followed, waiting)
-            tail = await to_thread.run_sync(followed.folder.tail)
-            outcome = outcome.model_copy(update={"tail": tail})
-            return explain(outcome, followed.folder, recorded=followed.record is not None)
+            outcome = with_output(outcome, await to_thread.run_sync(followed.folder.tail))
+            began = followed.record is not None
+            return outcome if began else explain(outcome, followed.folder)
 
     async def _wait_for_outcome(self, followed: Followed, waiting: Waiting) -> JobOutcome:
         told = (JobState.PENDING, "")  # which its submission said

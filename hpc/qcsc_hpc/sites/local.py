@@ -19,6 +19,7 @@ from anyio.lowlevel import RunVar
 from qcsc_hpc.profiles import changes_a_job
 from qcsc_hpc.script.job_folder import CLOSED, ExitRecord, JobFolder
 from qcsc_hpc.sites.explaining import explain
+from qcsc_hpc.sites.rank_end import with_output
 from qcsc_hpc.sites.verdict import own_end
 from qcsc_loop.concurrency.child import tie_to_this_process
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
@@ -85,8 +86,8 @@ class LocalSite(JobSite):
         record = left or ExitRecord(job=job.job_id, exit_code=0, started=started, ended=time.time())
         begun, over = record.times
         metrics = JobMetrics(submitted=begun, started=begun, ended=over)
-        outcome = outcome.model_copy(update={"tail": folder.tail(), "metrics": metrics})
-        return explain(outcome, folder, recorded=left is not None)
+        ended = with_output(outcome, folder.tail()).model_copy(update={"metrics": metrics})
+        return ended if left is not None else explain(ended, folder)
 
     async def _wait_for_end(self, job: PlacedJob, folder: JobFolder, waiting: Waiting) -> None:
         process, position = of_this_loop(_children).get(job.job_id), 0
