@@ -15,10 +15,17 @@ from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm, IterativeAlgorithm
 from qcsc_loop.concurrency.loading import load_file
-from qcsc_loop.errors import InputError, InvalidParameters, NewerDocument, UnknownAlgorithm
+from qcsc_loop.errors import (
+    AlgorithmNotNamed,
+    InputError,
+    InvalidParameters,
+    NewerDocument,
+    UnknownAlgorithm,
+)
 from qcsc_loop.parameters.build import build, merge
 from qcsc_loop.plugins import distribution, offered
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import Settings
 from qcsc_loop.store.versions import this_version
 
 GROUP = "qcsc_loop.algorithms"
@@ -54,22 +61,30 @@ def find_algorithm(name: str) -> AlgorithmType:
     return _class(name, module, class_name)
 
 
+def is_installed(reference: str) -> bool:
+    """Whether an installed distribution offers that class, where it is now or was once."""
+    place, _, class_name = reference.rpartition(":")
+    values = {point.value for point in installed_algorithms().values()}
+    return reference in values or _moved(place, class_name) is not None
+
+
 def recorded_algorithm(
     journal: Journal, *, named: str | None = None, changed: Mapping[str, Any] | None = None
 ) -> AnyAlgorithm:
-    """The algorithm as a run's newest driver had it. Imports its file.
+    """The algorithm that a run was begun with, and its newest parameters. Imports its file.
 
     Args:
         named: where its class is now, if it was moved.
         changed: parameters given anew.
 
     Raises:
+        AlgorithmNotNamed: a later driver had other code.
         UnknownAlgorithm: its class is not found.
         InvalidParameters: it does not take what is given anew.
         NewerDocument: it needs what a newer version has.
     """
     settings = journal.settings()
-    name = named or settings.algorithm
+    name = named or _recorded_code(journal, settings)
     try:
         return build(find_algorithm(name), merge(settings.parameters, changed or {}))
     except (UnknownAlgorithm, InvalidParameters) as error:
@@ -77,6 +92,19 @@ def recorded_algorithm(
         if newer is None or (changed and _can_be_built(name, settings.parameters)):
             raise
         raise NewerDocument(journal.run_id, newer, this_version(), str(error)) from error
+
+
+def _recorded_code(journal: Journal, newest: Settings) -> str:
+    """What the run's own record names: what runs is not for any later record to say."""
+    first = journal.record().settings.algorithm
+    if newest.algorithm != first and not is_installed(newest.algorithm):
+        found = (
+            f"run {journal.run_id!r} was begun with the code {first}, and its newest driver had "
+            f"{newest.algorithm}"
+        )
+        why = "Which one is meant only you can say"
+        raise AlgorithmNotNamed(journal.run_id, found, why, newest.algorithm)
+    return first
 
 
 def _can_be_built(name: str, parameters: Mapping[str, Any]) -> bool:

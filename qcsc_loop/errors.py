@@ -10,6 +10,10 @@
     │   ├── UnknownRule             a run stops by a rule that nothing here knows
     │   ├── InvalidRunId            not usable as a folder's name and an artifact's key
     │   ├── RunNotFound             no such run in this store
+    │   ├── AlgorithmNotNamed       whose code a run's records name, nobody here can vouch for
+    │   ├── SeveralRuns             an API has more than one run of that id
+    │   ├── KeyNotPrivate           the key that artifacts are signed with is not this person's alone
+    │   ├── StoreNotPrivate         others can write to the store, or it is somebody else's
     │   ├── JobRefused              a job that its machine cannot run as asked for
     │   ├── BadFunction             a function that ranks cannot be sent
     │   ├── WrongEventLoop          a run is to be driven in another event loop than asyncio's
@@ -156,6 +160,38 @@ class RunNotFound(InputError):
         super().__init__(
             f"there is no run {run_id!r} in {store}. Runs there: {shown or 'none'}. "
             "Name another store with --store DIR or QCSC_LOOP_STORE."
+        )
+
+
+class AlgorithmNotNamed(InputError):
+    """A run's records name code that nobody here can vouch for: a person has to name it."""
+
+    def __init__(self, run_id: str, found: str, why: str, algorithm: str) -> None:
+        self.run_id, self.algorithm = run_id, algorithm
+        super().__init__(
+            f"{found}. {why}: if you know it for yours, name its code: "
+            f"qcsc-loop resume {run_id} --algorithm {algorithm}"
+        )
+
+
+class SeveralRuns(InputError):
+    """An API has more than one run of that id, and this disk has none."""
+
+    def __init__(self, run_id: str, found: Iterable[str]) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"there are several runs {run_id!r} on the Prefect server, and none on this disk. "
+            f"Name one: {'; '.join(found)}."
+        )
+
+
+class KeyNotPrivate(InputError):
+    """The key that artifacts are signed with is not this person's alone."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} is no key to sign with: {why}. Remove it, and a new one is made; "
+            "or name another with QCSC_LOOP_KEY_FILE."
         )
 
 

@@ -105,6 +105,7 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ):
         Path(folder).chmod(0o755)
         patch.setenv("TMPDIR", folder)
+        patch.setenv("QCSC_LOOP_KEY_FILE", str(Path(folder, "key")))  # a person's is left alone
         patch.setattr(tempfile, "tempdir", None)
         yield
 

@@ -146,12 +146,23 @@ def run(
 
 @commands.command(cls=DrivingCommand)
 @_RUN
-@click.option("--algorithm", metavar="ALGORITHM", help="Where its class is now, if it was moved.")
+@click.option(
+    "--algorithm",
+    metavar="ALGORITHM",
+    help="Its code, where it was moved, or only a server says what it was.",
+)
+@click.option(
+    "--uid",
+    default="",
+    metavar="UID",
+    help="Which one, where a server has several runs of that name.",
+)
 @_parameters
 def resume(
     *,
     run_id: str,
     algorithm: str | None,
+    uid: str,
     settings: tuple[str, ...],
     machine: str | None,
     driving: Driving,
@@ -163,7 +174,8 @@ def resume(
     from qcsc_loop.cli.run import drive
     from qcsc_loop.cli.run_request import request_resume
 
-    drive(request_resume(run_id, algorithm, settings=settings, machine=machine), driving)
+    request = request_resume(run_id, algorithm, uid=uid, settings=settings, machine=machine)
+    drive(request, driving)
 
 
 @commands.command()

@@ -51,11 +51,17 @@ async def drive_in_flow(
 
     from qcsc_loop.prefect.artifacts import RunArtifacts
     from qcsc_loop.prefect.flow import run_in_flow
-    from qcsc_loop.prefect.restore import restore
+    from qcsc_loop.prefect.restore import Wanted, restore
 
+    observers = options.get("observers", ())
     async with get_client() as client:
         # which algorithm a run is, and how it was driven, may be known to the API alone
-        await restore(RunArtifacts(client, journal.run_id), journal)
+        await restore(
+            RunArtifacts(client, journal.run_id),
+            journal,
+            Wanted(algorithm=request.named, uid=request.uid),
+            lambda text: tell(observers, Trouble(text)),
+        )
     chosen, way = request.algorithm(journal), choose_way(driving, journal)
     options["facts"] = way.facts()
     ended: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.catalog import find_algorithm, recorded_algorithm
+from qcsc_loop.catalog import AlgorithmType, find_algorithm, recorded_algorithm
 from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
 from qcsc_loop.loop.opening import new_run_id
@@ -25,11 +25,15 @@ class RunRequest:
 
     Attributes:
         algorithm: finds what to run, for which the run's record may have to be read.
+        named: the algorithm's class, if a person named it; else only the run's record does.
+        uid: how the uid begins of the run that is meant, where a server has several of this id.
         variables: parameter to the name of the Prefect variable that it comes from.
     """
 
     run_id: str
     algorithm: Callable[[Journal], AnyAlgorithm]
+    named: AlgorithmType | None = None
+    uid: str = ""
     seed: int | None = None
     variables: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -67,11 +71,22 @@ def request_run(
     named = _read_variables(variables, parse_settings(settings))
     built = build(kind, given)
     run_id = new_run_id(kind) if run_id is None else run_id
-    return RunRequest(run_id=run_id, algorithm=lambda _: built, seed=seed, variables=named)
+    return RunRequest(
+        run_id=run_id,
+        algorithm=lambda _: built,
+        named=kind,
+        seed=seed,
+        variables=named,
+    )
 
 
 def request_resume(
-    run_id: str, named: str | None, *, settings: Sequence[str], machine: str | None
+    run_id: str,
+    named: str | None,
+    *,
+    uid: str = "",
+    settings: Sequence[str],
+    machine: str | None,
 ) -> RunRequest:
     """A run that its record knows, with its own parameters, seed and stop rules.
 
@@ -80,7 +95,8 @@ def request_resume(
     """
     changed = _read_parameters(settings, machine)
     algorithm = partial(recorded_algorithm, named=named, changed=changed)
-    return RunRequest(run_id=run_id, algorithm=algorithm)
+    kind = None if named is None else find_algorithm(named)
+    return RunRequest(run_id=run_id, algorithm=algorithm, named=kind, uid=uid)
 
 
 def _read_parameters(settings: Sequence[str], machine: str | None) -> Json:

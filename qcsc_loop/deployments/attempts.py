@@ -72,5 +72,4 @@ async def flow_runs(client: PrefectClient, **filters: Any) -> list[FlowRun]:
 
 
 def _key(journal: Journal, after: int, attempt: int) -> str:
-    created = journal.record().created.isoformat()  # ids of runs come again, in other stores
-    return f"qcsc-loop/{journal.run_id}/{created}/{after}/{attempt}"
+    return f"qcsc-loop/{journal.run_id}/{journal.record().uid}/{after}/{attempt}"

@@ -35,7 +35,7 @@ from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS
 from qcsc_loop.prefect.flow import current_flow_run, run_in_flow
-from qcsc_loop.prefect.restore import restore
+from qcsc_loop.prefect.restore import Wanted, restore
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
 
@@ -65,7 +65,12 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
     journal = Journal(run.place(), str(run.run_id))
     try:
         async with get_client() as client:
-            await restore(RunArtifacts(client, journal.run_id, flow_run.id), journal)
+            await restore(
+                RunArtifacts(client, journal.run_id, flow_run.id),
+                journal,
+                Wanted(algorithm=type(algorithm)),  # the deployment's flow names it
+                get_run_logger().warning,
+            )
         changes = await answer(journal)
         chosen, options = await to_thread.run_sync(_to_drive, algorithm, run, journal, changes)
         options["facts"] = {

@@ -39,7 +39,7 @@ async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list
     try:
         ledger = Ledger(
             run_id=record.run_id,
-            run_uid=record.created.isoformat(),
+            run_uid=record.uid,
             store=journal.store,
             epoch=lease.epoch,
             check=lease.check,

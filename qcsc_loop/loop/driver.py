@@ -67,7 +67,7 @@ class Run(Generic[S, M, E]):
         self._observers = tuple(options.get("observers", ()))
         self._ledger = Ledger(
             run_id=opened.record.run_id,
-            run_uid=opened.record.created.isoformat(),
+            run_uid=opened.record.uid,
             store=opened.journal.store,
             epoch=opened.lease.epoch,
             check=opened.lease.check,
@@ -117,8 +117,8 @@ class Run(Generic[S, M, E]):
         await to_thread.run_sync(self._ledger.load)
         self._recorded_through = await to_thread.run_sync(journal.newest_step)
         self._tell(RunStarted(self._opened.record, lease.record, resumed_from))
-        if self._opened.source_changed:
-            self._tell(Trouble("the algorithm's file has changed since this run was started"))
+        if self._opened.code_changed:
+            self._tell(Trouble(self._opened.code_changed))
         if found is None:
             return None, await self._iteration(0).initialize()
         if found.loss:

@@ -16,11 +16,12 @@ from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.provenance import describe_driver
 from qcsc_loop.parameters.compare import find_differences, to_plain
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
-from qcsc_loop.store.records import EndRecord, RunRecord, Settings
+from qcsc_loop.store.records import EndRecord, RunRecord, Settings, new_uid
 from qcsc_loop.store.versions import this_version
 
 
@@ -30,7 +31,7 @@ class Opened:
 
     Attributes:
         rule: that of the settings.
-        source_changed: the algorithm's file is not the one the run was started with.
+        code_changed: how the algorithm's code is not what the run was begun with, as a sentence.
     """
 
     journal: Journal
@@ -38,7 +39,7 @@ class Opened:
     record: RunRecord
     settings: Settings
     rule: StopRule
-    source_changed: bool
+    code_changed: str
 
     def give_back(self) -> None:
         """Frees the run again: its driver was cancelled before it did anything."""
@@ -74,7 +75,11 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
     try:
         settings = _settings(algorithm, given, options)
         record = RunRecord(
-            run_id=run_id, seed=options.get("seed", 0), settings=settings, provenance=facts
+            run_id=run_id,
+            uid=new_uid(),
+            seed=options.get("seed", 0),
+            settings=settings,
+            provenance=facts,
         )
     except ValidationError as error:
         raise _refusal(error, run_id) from error
@@ -82,12 +87,11 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
     if not journal.create(record):
         record = journal.record()
         before = journal.settings()
-        _refuse_other_results(algorithm, record, before, options)
+        _refuse_other_results(algorithm, record, options)
         settings = _settings(algorithm, given, options, before)
     rule = options["stop"] if "stop" in options else _rule(journal, settings)
     lease = journal.claim(settings, facts, lease_seconds)
-    changed = record.provenance.get("source_sha256") != facts["source_sha256"]
-    return Opened(journal, lease, record, settings, rule, changed)
+    return Opened(journal, lease, record, settings, rule, _code_changed(record, settings, facts))
 
 
 def new_run_id(algorithm: type) -> str:
@@ -126,12 +130,10 @@ def _rule(journal: Journal, settings: Settings) -> StopRule:
         raise UnknownRule(journal.run_id, str(innermost.get("type")), whose, why) from error
 
 
-def _refuse_other_results(
-    algorithm: AnyHooks, record: RunRecord, before: Settings, options: RunOptions
-) -> None:
-    kind = type(algorithm)
-    changed = find_differences(algorithm, before.resolved)
-    class_before = before.algorithm.rpartition(":")[2]
+def _refuse_other_results(algorithm: AnyHooks, record: RunRecord, options: RunOptions) -> None:
+    kind, first = type(algorithm), record.settings
+    changed = find_differences(algorithm, first.resolved)
+    class_before = first.algorithm.rpartition(":")[2]
     if class_before != kind.__qualname__:
         changed = {}  # two classes have no parameters in common
         changed["algorithm"] = (class_before, kind.__qualname__)
@@ -139,6 +141,15 @@ def _refuse_other_results(
         changed["seed"] = (record.seed, options.get("seed"))
     if changed:
         raise ParametersChanged(record.run_id, changed)
+
+
+def _code_changed(record: RunRecord, settings: Settings, facts: Json) -> str:
+    if record.provenance.get("source_sha256") == facts["source_sha256"]:
+        return ""
+    was, now = record.settings.algorithm, settings.algorithm
+    if was != now:
+        return f"this run was begun with the code {was}, and goes on with {now}"
+    return "the algorithm's file has changed since this run was started"
 
 
 def _refusal(error: ValidationError, run_id: str) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import inspect
 import os
@@ -34,6 +35,7 @@ def describe_driver(algorithm: type) -> Json:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "user": user_name(),
         "versions": {name: v for name in PACKAGES if (v := installed_version(name))},
         "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
         "cpus": os.cpu_count(),
@@ -41,6 +43,15 @@ def describe_driver(algorithm: type) -> Json:
         "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest() if source else None,
         "git_revision": git_revision(source.parent) if source else None,
     }
+
+
+@cache
+def user_name() -> str:
+    """Who this process runs as; a number where the user has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 @cache

@@ -16,12 +16,14 @@ class Environment(BaseSettings):
     Attributes:
         store: the folder that holds all runs.
         lease_seconds: how long a run stays locked after its driver's last sign of life.
+        key_file: what a run's artifacts are signed with, one for all machines of a person.
     """
 
     model_config = SettingsConfigDict(env_prefix="QCSC_LOOP_")
 
     store: Path = Path("~/.qcsc-loop")
     lease_seconds: float = Field(default=30.0, gt=0)
+    key_file: Path = Path("~/.config/qcsc-loop/key")
 
 
 def environment() -> Environment:

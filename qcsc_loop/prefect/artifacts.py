@@ -4,6 +4,9 @@ Keys, both of the run:
     RUN        one artifact per committed iteration, type "qcsc-loop-checkpoint"
     RUN-run    one artifact per driver, type "qcsc-loop-run": record, epoch, end; its `updated`
                time is the driver's sign of life for machines that do not see its disk
+
+Runs of one id share them, and whoever may write to the API may add to them: each says of which run
+it is, by its uid, and is signed.
 """
 
 from __future__ import annotations
@@ -14,15 +17,16 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qcsc_loop.plain import Json
+from qcsc_loop.prefect.signing import Signer
 from qcsc_loop.reports.run import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 from qcsc_loop.values.document import Document
@@ -40,6 +44,7 @@ class RemoteDriver:
 
     Attributes:
         silent_for: seconds since its last sign of life, by the server's clock.
+        ours: signed by this person.
     """
 
     artifact_id: UUID
@@ -47,21 +52,38 @@ class RemoteDriver:
     epoch: EpochRecord
     end: EndRecord | None
     silent_for: float
+    ours: bool = False
+
+    @property
+    def words(self) -> str:
+        """Which driver, since when, by whom."""
+        host, user = self.epoch.holder.host, self.epoch.provenance.get("user")
+        by = f"{user} on {host}" if user else f"process {self.epoch.holder.pid} on {host}"
+        at = f"{self.epoch.since.astimezone():%Y-%m-%d %H:%M}"
+        return f"driver {self.epoch.epoch} by {by}, since {at}"
 
 
 class Published(BaseModel):
     """What a checkpoint's artifact holds.
 
     Attributes:
+        uid: of which run; empty in those of 0.1.0, which did not say.
         state: None if it is too large for an artifact, or has left the history.
         place: the store it was committed to.
+        ours: signed by this person.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
+    uid: str = ""
     commit: Commit
     state: Packed | None
     place: str
+    ours: bool = Field(default=False, exclude=True)
+
+    def is_of(self, uid: str) -> bool:
+        """Whether it is of that run; of one from before there were uids it need not say."""
+        return self.uid == uid or (not self.uid and ":" in uid)  # a time
 
 
 class _Driver(BaseModel):
@@ -88,6 +110,11 @@ class RunArtifacts:
     def __init__(self, client: PrefectClient, run_id: str, flow_run_id: UUID | None = None) -> None:
         self._client, self.run_id, self.flow_run_id = client, run_id, flow_run_id
 
+    @cached_property
+    def signer(self) -> Signer:
+        """Of this person."""
+        return Signer.of_this_person()
+
     async def publish(self, published: Published) -> UUID:
         """One committed iteration; returns the artifact's id."""
         commit = published.commit
@@ -96,13 +123,14 @@ class RunArtifacts:
             self.run_id,
             CHECKPOINT,
             f"Iteration {commit.iteration} of `{self.run_id}`: {headline}",
-            published.model_dump_json(),
+            self.signer.sign(published.model_dump_json()),
         )
 
     async def strip(self, artifact: UUID, published: Published) -> None:
         """Drops the state from an artifact that has left the history; its scalars stay."""
         bare = published.model_copy(update={"state": None})
-        await self._client.update_artifact(artifact, ArtifactUpdate(data=bare.model_dump_json()))
+        data = self.signer.sign(bare.model_dump_json())
+        await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
 
     async def publish_driver(self, record: RunRecord, epoch: EpochRecord) -> UUID:
         """Announces this driver; returns the artifact's id, for `beat`."""
@@ -110,15 +138,19 @@ class RunArtifacts:
             f"{self.run_id}-run",
             RUN,
             f"Driver {epoch.epoch} of `{self.run_id}` on {epoch.holder.host}",
-            _Driver(record=record, epoch=epoch, end=None).model_dump_json(),
+            self._driver_text(record, epoch, None),
         )
 
     async def beat(
         self, artifact: UUID, record: RunRecord, epoch: EpochRecord, end: EndRecord | None = None
     ) -> None:
         """A sign of life, or how the driver ended."""
-        data = _Driver(record=record, epoch=epoch, end=end).model_dump_json()
+        data = self._driver_text(record, epoch, end)
         await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
+
+    def _driver_text(self, record: RunRecord, epoch: EpochRecord, end: EndRecord | None) -> str:
+        driver = _Driver(record=record, epoch=epoch, end=end)
+        return self.signer.sign(driver.model_dump_json())
 
     async def publish_table(self, key: str, rows: list[dict[str, object]]) -> None:
         """A table for people."""
@@ -138,24 +170,49 @@ class RunArtifacts:
         return artifact.id
 
     async def checkpoints(self) -> AsyncIterator[Published]:
-        """Published commits, highest iteration first.
+        """Published commits of all runs of this id, highest iteration first.
 
         The client repeats a request after a lost answer, so that a commit can come twice.
         """
         async for rows, _ in self._pages(self.run_id):
-            page = _valid(rows, lambda row: Published.model_validate_json(str(row["data"])))
+            page = _valid(rows, self._published)
             for published in sorted(page, key=lambda one: one.commit.iteration, reverse=True):
                 yield published
 
-    async def newest_driver(self) -> RemoteDriver | None:
-        """The driver with the highest epoch; of two with the same, the one that came first."""
+    async def newest_driver(self, uid: str) -> RemoteDriver | None:
+        """That run's driver with the highest epoch, of those that this person has signed."""
         found: list[RemoteDriver] = []
-        async for rows, now in self._pages(f"{self.run_id}-run"):
-            found += _valid(rows, partial(_driver_of, now=now))
+        async for page in self._drivers():
+            found += [driver for driver in page if driver.record.uid == uid and driver.ours]
             if len({driver.epoch.epoch for driver in found}) > 1:
                 break  # further pages have older ones
-        # newest first, so that the last one of an epoch came first
-        return max(reversed(found), key=lambda driver: driver.epoch.epoch, default=None)
+        return newest_of(found)
+
+    async def drivers(self) -> list[RemoteDriver]:
+        """All drivers of all runs of this id, whoever published them; newest first."""
+        return [driver async for page in self._drivers() for driver in page]
+
+    async def _drivers(self) -> AsyncIterator[list[RemoteDriver]]:
+        async for rows, now in self._pages(f"{self.run_id}-run"):
+            yield _valid(rows, partial(self._driver, now=now))
+
+    def _published(self, row: Json) -> Published:
+        text = str(row["data"])
+        published = Published.model_validate_json(text)
+        return published.model_copy(update={"ours": self.signer.is_ours(text)})
+
+    def _driver(self, row: Json, now: datetime) -> RemoteDriver:
+        text = str(row["data"])
+        driver = _Driver.model_validate_json(text)
+        silent_for = max(0.0, (now - datetime.fromisoformat(row["updated"])).total_seconds())
+        return RemoteDriver(
+            artifact_id=UUID(row["id"]),
+            record=driver.record,
+            epoch=driver.epoch,
+            end=driver.end,
+            silent_for=silent_for,
+            ours=self.signer.is_ours(text),
+        )
 
     async def _pages(self, key: str) -> AsyncIterator[tuple[list[Json], datetime]]:
         """A key's artifacts, newest first by the server's clock, which may have stepped back.
@@ -192,12 +249,6 @@ def _valid(rows: list[Json], read: Callable[[Json], T]) -> list[T]:
     return found
 
 
-def _driver_of(row: Json, now: datetime) -> RemoteDriver:
-    driver = _Driver.model_validate_json(str(row["data"]))
-    return RemoteDriver(
-        UUID(row["id"]),
-        driver.record,
-        driver.epoch,
-        driver.end,
-        max(0.0, (now - datetime.fromisoformat(row["updated"])).total_seconds()),
-    )
+def newest_of(drivers: list[RemoteDriver]) -> RemoteDriver | None:
+    """The one with the highest epoch; of two of an epoch, sorted newest first, the first."""
+    return max(reversed(drivers), key=lambda driver: driver.epoch.epoch, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from functools import cached_property
 from uuid import UUID
 
 from qcsc_loop.errors import DamagedDocument, NewerDocument
@@ -26,6 +27,10 @@ class Backlog:
         self._to_strip: deque[tuple[Published, UUID]] = deque()
         self._last_published = -1
 
+    @cached_property
+    def _uid(self) -> str:
+        return self._journal.record().uid
+
     def __len__(self) -> int:
         """How many wait."""
         return len(self._waiting)
@@ -37,7 +42,8 @@ class Backlog:
             self._waiting[-keep - 1].state = None  # a long outage must not fill the memory
 
     def _of(self, commit: Commit, state: Packed | None) -> Published:
-        return Published(commit=commit, state=state, place=self._journal.store.place)
+        place = self._journal.store.place
+        return Published(uid=self._uid, commit=commit, state=state, place=place)
 
     async def catch_up(self) -> None:
         """Puts what earlier drivers could not publish before what this one has committed."""
@@ -56,6 +62,8 @@ class Backlog:
     async def _newest_published(self) -> int:
         newest = -1
         async for published in self._artifacts.checkpoints():
+            if not published.is_of(self._uid):
+                continue
             newest = max(newest, published.commit.iteration)
             if newest > published.commit.iteration:
                 break  # published in order: what is older is there

@@ -209,7 +209,7 @@ class Emitter:
                 **facts,
             }
         )
-        sent = event_id(record.created.isoformat(), name, payload.iteration, epoch, about)
+        sent = event_id(record.uid, name, payload.iteration, epoch, about)
         context = contextvars.copy_context()  # in which the server's address is set
         self._thread.submit(context.run, self._hand_over, f"{PREFIX}.{name}", payload, sent)
 

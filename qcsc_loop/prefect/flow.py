@@ -27,7 +27,8 @@ from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import Granularity
 from qcsc_loop.prefect.emitting import emitting
 from qcsc_loop.prefect.mirror import Mirror, mirroring
-from qcsc_loop.prefect.restore import restore
+from qcsc_loop.prefect.restore import Wanted, restore
+from qcsc_loop.prefect.signing import NOT_SIGNED
 from qcsc_loop.prefect.variables import with_variables
 from qcsc_loop.reports.run import markdown
 from qcsc_loop.store.directory import DirectoryStore
@@ -80,7 +81,14 @@ async def run_in_flow(
     journal = Journal(store, run_id)
     async with get_client() as client:
         artifacts = RunArtifacts(client, run_id, flow_run_id)
-        await restore(artifacts, journal)
+        if not artifacts.signer.signs:
+            told(Trouble(NOT_SIGNED))
+        await restore(
+            artifacts,
+            journal,
+            Wanted(algorithm=type(algorithm)),
+            lambda text: told(Trouble(text)),
+        )
         if variables and not await to_thread.run_sync(journal.exists):
             algorithm, read = await with_variables(algorithm, variables)
             options["facts"] = {**options.get("facts", {}), "variables": read}

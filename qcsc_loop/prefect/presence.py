@@ -74,7 +74,7 @@ class Presence:
 
     async def _step_down_if_superseded(self) -> None:
         """A driver on another disk took the run: written here, it fences this one's commits."""
-        newest = await self._artifacts.newest_driver()
+        newest = await self._artifacts.newest_driver(self._started.record.uid)
         mine = self._started.epoch
         if newest is None or newest.epoch.holder == mine.holder:
             return  # also an announcement of ours that the client sent twice

@@ -1,16 +1,58 @@
-"""Brings a run from its artifacts to a store that lacks it, or lacks its newest iterations."""
+"""Brings a run from its artifacts to a store that lacks it, or lacks its newest iterations.
+
+The API keeps copies; the disk is the truth. A copy counts where the disk vouches for it (its history
+has the hash), or this person does (a signature); and, with the whole run gone from the disk, where a
+person names the code that it is to run.
+"""
 
 from __future__ import annotations
 
-from qcsc_loop.errors import DamagedDocument, NoGoodCheckpoint, RunLocked
-from qcsc_loop.prefect.artifacts import RemoteDriver, RunArtifacts
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anyio import to_thread
+
+from qcsc_loop.catalog import find_algorithm, is_installed
+from qcsc_loop.concurrency.loading import class_reference
+from qcsc_loop.errors import (
+    AlgorithmNotNamed,
+    DamagedDocument,
+    NoGoodCheckpoint,
+    ParametersChanged,
+    RunLocked,
+    SeveralRuns,
+)
+from qcsc_loop.prefect.artifacts import Published, RemoteDriver, RunArtifacts, newest_of
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.lease import known_dead
-from qcsc_loop.store.records import Commit
+from qcsc_loop.store.records import Commit, RunRecord
 from qcsc_loop.values.encodings import Packed
 
+Tell = Callable[[str], None]
 
-async def restore(artifacts: RunArtifacts, journal: Journal) -> bool:
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which run is to be brought, where the disk has none of that id.
+
+    Attributes:
+        algorithm: its class, as a person named it; None: nobody did.
+        uid: how the run's uid begins.
+    """
+
+    algorithm: type | None = None
+    uid: str = ""
+
+
+_ANY = Wanted()
+
+
+async def restore(
+    artifacts: RunArtifacts,
+    journal: Journal,
+    wanted: Wanted = _ANY,
+    tell: Tell = lambda _: None,
+) -> bool:
     """Writes to the store what the API knows and the store does not; False if it knows nothing.
 
     Afterwards the run is resumed as any other. A store that has everything is left alone.
@@ -19,16 +61,96 @@ async def restore(artifacts: RunArtifacts, journal: Journal) -> bool:
         RunLocked: a driver that works on another disk was alive less than its lease ago.
         NoGoodCheckpoint: the state is on another disk only; says on which.
         NewerDocument: a newer version went on with it: an older state would do its work again.
+        AlgorithmNotNamed, ParametersChanged, SeveralRuns: the disk has no such run, and it cannot
+            be told what to run.
     """
-    driver = await artifacts.newest_driver()
+    if journal.exists():
+        return await _bring_newer(artifacts, journal, tell)
+    return await _bring_all(artifacts, journal, wanted, tell)
+
+
+async def _bring_newer(artifacts: RunArtifacts, journal: Journal, tell: Tell) -> bool:
+    record = await to_thread.run_sync(journal.record)
+    driver = await artifacts.newest_driver(record.uid)
+    if driver is not None and driver.epoch.epoch > journal.newest_epoch():
+        _refuse_if_alive(artifacts.run_id, driver)
+    known = {commit.iteration: commit for commit in journal.history()}
+
+    def counts(published: Published) -> bool:
+        here = known.get(published.commit.iteration)
+        return published.ours or (here is not None and _same(published.commit, here))
+
+    passed = await _bring_checkpoints(artifacts, journal, record.uid, counts)
+    if passed:
+        tell(
+            f"the server has an iteration {passed} of this run that this disk does not know, and "
+            "that is not signed with your key: it is left alone"
+        )
+    if driver is not None:
+        journal.adopt_driver(driver.epoch, driver.end)
+    return driver is not None
+
+
+async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, tell: Tell) -> bool:
+    driver = _chosen(artifacts.run_id, await artifacts.drivers(), wanted.uid)
     if driver is None:
         return False
-    if driver.epoch.epoch > journal.newest_epoch():
-        _refuse_if_alive(artifacts.run_id, driver)
-    await _bring_checkpoints(artifacts, journal)
-    journal.create(driver.record)
+    _refuse_if_alive(artifacts.run_id, driver)
+    found = _found(artifacts.run_id, driver)
+    record = _with_named_code(driver.record, found, wanted.algorithm)
+
+    def counts(published: Published) -> bool:
+        return published.ours or not driver.ours
+
+    await _bring_checkpoints(artifacts, journal, record.uid, counts)
+    journal.create(record)
     journal.adopt_driver(driver.epoch, driver.end)
+    tell(found)
     return True
+
+
+def _chosen(run_id: str, drivers: list[RemoteDriver], uid: str) -> RemoteDriver | None:
+    """The newest driver of the one run; signed ones go before any other."""
+    matching = [driver for driver in drivers if driver.record.uid.startswith(uid)]
+    candidates = [driver for driver in matching if driver.ours] or matching
+    runs = {driver.record.uid: driver for driver in candidates}
+    if len(runs) > 1:
+        words = [
+            f"--uid {uid[:8]}, begun {run.record.created.astimezone():%Y-%m-%d %H:%M} with seed "
+            f"{run.record.seed}, {run.words}"
+            for uid, run in runs.items()
+        ]
+        raise SeveralRuns(run_id, words)
+    return newest_of(candidates)
+
+
+def _found(run_id: str, driver: RemoteDriver) -> str:
+    signed = "signed with your key" if driver.ours else "not signed with your key"
+    return (
+        f"this disk has no run {run_id!r}; the Prefect server has one of "
+        f"{driver.record.settings.algorithm}, seed {driver.record.seed}: {driver.words}, {signed}"
+    )
+
+
+def _with_named_code(record: RunRecord, found: str, algorithm: type | None) -> RunRecord:
+    """The record with the code that runs: what a person named, or what is installed.
+
+    Raises:
+        AlgorithmNotNamed: it is neither.
+        ParametersChanged: a person named another class.
+    """
+    recorded = record.settings.algorithm
+    if algorithm is None:
+        if not is_installed(recorded):
+            why = "Its code is no installed algorithm, and what a server says is not run unasked"
+            raise AlgorithmNotNamed(record.run_id, found, why, recorded)
+        algorithm = find_algorithm(recorded)
+    reference = class_reference(algorithm)
+    was, now = (name.rpartition(":")[2] for name in (recorded, reference))
+    if was != now:
+        raise ParametersChanged(record.run_id, {"algorithm": (was, now)})
+    settings = record.settings.model_copy(update={"algorithm": reference})
+    return record.model_copy(update={"settings": settings})
 
 
 def _refuse_if_alive(run_id: str, driver: RemoteDriver) -> None:
@@ -38,16 +160,27 @@ def _refuse_if_alive(run_id: str, driver: RemoteDriver) -> None:
         raise RunLocked(run_id, holder.host, holder.pid, driver.epoch.since, left)
 
 
-async def _bring_checkpoints(artifacts: RunArtifacts, journal: Journal) -> None:
-    """The newest state that verifies, if it is newer than the store's, and all scalars."""
+async def _bring_checkpoints(
+    artifacts: RunArtifacts, journal: Journal, uid: str, counts: Callable[[Published], bool]
+) -> int:
+    """The newest state that verifies, if it is newer than the store's, and all scalars.
+
+    Returns:
+        The newest iteration that did not count and is newer than what did; 0 if there is none.
+    """
     local = journal.newest_good()
     known = {commit.iteration for commit in journal.commits.after(local)}
     brought: dict[int, Commit] = {}
-    adopted, elsewhere = False, ""
+    adopted, elsewhere, passed = False, "", 0
     async for published in artifacts.checkpoints():
         commit, packed = published.commit, published.state
         if commit.iteration <= local:
             break
+        if not published.is_of(uid):
+            continue
+        if not counts(published):
+            passed = passed if brought else max(passed, commit.iteration)
+            continue
         brought.setdefault(commit.iteration, commit)
         if packed is None:
             elsewhere = elsewhere or f"its state is in {published.place}, too large for an artifact"
@@ -56,6 +189,11 @@ async def _bring_checkpoints(artifacts: RunArtifacts, journal: Journal) -> None:
     if brought and not adopted and local < 0:
         raise NoGoodCheckpoint(artifacts.run_id, [elsewhere or "no artifact verifies"])
     journal.add_history([brought[k] for k in sorted(brought) if k not in known])
+    return passed
+
+
+def _same(one: Commit, other: Commit) -> bool:
+    return (one.epoch, one.state_sha256) == (other.epoch, other.state_sha256)
 
 
 def _adopt(journal: Journal, commit: Commit, packed: Packed) -> bool:

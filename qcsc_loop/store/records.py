@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -20,6 +21,16 @@ RunId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
 def now() -> datetime:
     """The time as records carry it."""
     return datetime.now(UTC)
+
+
+def new_uid() -> str:
+    """What tells a new run from every other one of its id."""
+    return secrets.token_hex(16)
+
+
+def _uid_of_old(values: dict[str, Any]) -> str:
+    created: datetime = values["created"]
+    return created.isoformat()
 
 
 class _Record(BaseModel):
@@ -65,6 +76,8 @@ class RunRecord(_Record):
     Attributes:
         settings: what its first driver ran it with.
         seed: the seed all randomness derives from.
+        uid: tells it from a run of the same id in another store: ids come again. Of a run from
+            before there were uids, the time of its creation, which its jobs' names have, too.
         provenance: versions, threads, host and code revision at the start.
     """
 
@@ -72,6 +85,7 @@ class RunRecord(_Record):
     seed: int = Field(ge=0)
     settings: Settings
     created: datetime = Field(default_factory=now)
+    uid: str = Field(default_factory=_uid_of_old)
     provenance: Json = {}
 
 

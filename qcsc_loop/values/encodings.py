@@ -167,7 +167,10 @@ class Packed(BaseModel):
         except Exception as error:  # base64 and numpy raise a dozen kinds on damaged text
             raise DamagedDocument("an artifact's state", f"{error!r}") from error
         document = Document(self.body.encode(), arrays)
-        document.verify()
+        try:
+            document.verify()
+        except (ValueError, RecursionError) as error:
+            raise DamagedDocument("an artifact's state", "it is no JSON") from error
         return document
 
 

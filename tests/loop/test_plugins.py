@@ -207,7 +207,8 @@ def test_a_rule_of_a_newer_version_is_told_as_one(store: DirectoryStore) -> None
 def test_a_class_of_a_newer_version_is_told_as_one(store: DirectoryStore) -> None:
     rewrite(store, "epochs/0001", of_version(NEWER))
     named = "qcsc_algorithms.bitcount:BitCountDeluxe"
-    rewrite(store, "epochs/0001", lambda c: with_newer(c, "settings", "algorithm", value=named))
+    for name in ("run", "epochs/0001"):
+        rewrite(store, name, lambda c: with_newer(c, "settings", "algorithm", value=named))
     with pytest.raises(NewerDocument, match="BitCountDeluxe is not in it"):
         recorded_algorithm(Journal(store, "idle"))
 
@@ -218,7 +219,8 @@ def test_a_machine_of_a_newer_version_is_told_as_one(store: DirectoryStore) -> N
         "parameters": {"machine": {"type": "abacus"}},
     }
     rewrite(store, "epochs/0001", of_version(NEWER))
-    rewrite(store, "epochs/0001", lambda c: c["settings"].update(settings))
+    for name in ("run", "epochs/0001"):
+        rewrite(store, name, lambda c: c["settings"].update(settings))
     with pytest.raises(NewerDocument, match="machine: type must be one of"):
         recorded_algorithm(Journal(store, "idle"))
     assert find_algorithm("bitcount")  # nothing but the machine was the matter

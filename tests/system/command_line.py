@@ -223,7 +223,11 @@ def environment(store: Path, prefect_home: Path) -> dict[str, str]:
         if not name.startswith(("PREFECT_", "QCSC_LOOP_", "COLUMNS", "LINES"))
     }
     # nothing here shall ever cost a person's settings or their database
-    return own | {"QCSC_LOOP_STORE": str(store), "PREFECT_HOME": str(prefect_home)}
+    return own | {
+        "QCSC_LOOP_STORE": str(store),
+        "QCSC_LOOP_KEY_FILE": os.environ["QCSC_LOOP_KEY_FILE"],
+        "PREFECT_HOME": str(prefect_home),
+    }
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from loop.toys import Counting
 from qcsc_loop.errors import NewerDocument
 from qcsc_loop.prefect.artifacts import Published, RemoteDriver, RunArtifacts, pack
-from qcsc_loop.prefect.restore import restore
+from qcsc_loop.prefect.restore import Wanted, restore
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
@@ -31,19 +31,21 @@ class Artifacts:
         self._journal = journal
         self.newer: set[int] = set()  # iterations whose states a newer version published
 
-    async def newest_driver(self) -> RemoteDriver:
-        epoch = self._journal.epoch(1)
-        return RemoteDriver(uuid4(), self._journal.record(), epoch, self._journal.end(1), 0.0)
+    async def drivers(self) -> list[RemoteDriver]:
+        record, epoch = self._journal.record(), self._journal.epoch(1)
+        return [RemoteDriver(uuid4(), record, epoch, self._journal.end(1), 0.0, ours=True)]
 
     async def checkpoints(self) -> AsyncIterator[Published]:
         for name in self._journal.checkpoints():
             commit, document = self._journal.checkpoint(name)
-            text = Published(commit=commit, state=pack(document), place="").model_dump_json()
+            uid = self._journal.record().uid
+            published = Published(uid=uid, commit=commit, state=pack(document), place="")
+            text = published.model_dump_json()
             if commit.iteration in self.newer:
                 old, new = f'"format":{FORMAT}', f'"format":{FORMAT + 1}'
                 assert old in text
                 text = text.replace(old, new).replace('"arrays":', '"parts":')
-            yield Published.model_validate_json(text)
+            yield Published.model_validate_json(text).model_copy(update={"ours": True})
 
 
 @pytest.fixture
@@ -62,7 +64,8 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def brought(artifacts: Artifacts, journal: Journal) -> bool:
-    return anyio.run(restore, cast("RunArtifacts", artifacts), journal)
+    wanted = Wanted(algorithm=Counting)
+    return anyio.run(restore, cast("RunArtifacts", artifacts), journal, wanted)
 
 
 def test_a_newer_version_s_state_is_not_replaced_by_an_older_one(

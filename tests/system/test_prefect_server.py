@@ -24,6 +24,7 @@ from system.server import PrefectServer
 pytestmark = pytest.mark.server
 
 RUN = ("run", WANDER)
+NAMED = ("--algorithm", WANDER)
 OUTAGE_SECONDS = 90.0  # how long a finished run may wait for a server that is gone
 INLINE_BYTES = 64 * 1024
 
@@ -240,10 +241,20 @@ class TestWithoutTheDisk:
     def test_a_resume_ends_with_the_same_state(self, with_server: CommandLine, run_id: str) -> None:
         with_server(*RUN, "--run-id", run_id, "--seed", "3", *limit(3)).well()
         lose_the_store(with_server)
-        answer = with_server("resume", run_id, *limit(5)).well().answer
+        answer = with_server("resume", run_id, *NAMED, *limit(5)).well().answer
         assert answer["resumed_from"] == 3
         assert answer["state_sha256"] == whole(with_server, "--seed", "3", *limit(5))
         assert [c.iteration for c in with_server.journal(run_id).history()] == list(range(6))
+
+    def test_it_says_what_it_found_and_asks_for_the_code_to_be_named(
+        self, with_server: CommandLine, run_id: str
+    ) -> None:
+        with_server(*RUN, "--run-id", run_id, *limit(1)).well()
+        lose_the_store(with_server)
+        said = with_server("resume", run_id, *limit(2)).refusal
+        assert f"this disk has no run '{run_id}'; the Prefect server has one of {WANDER}" in said
+        assert f"qcsc-loop resume {run_id} --algorithm {WANDER}" in said
+        assert not with_server.store.exists()
 
     def test_it_may_be_asked_for_with_run_too(self, with_server: CommandLine, run_id: str) -> None:
         words = (*RUN, "--run-id", run_id)
@@ -275,7 +286,7 @@ class TestWithoutTheDisk:
         for row, damage in zip(newest, damages, strict=True):
             assert damage(row["data"]) != row["data"]
             server.change(row["id"], damage(row["data"]))
-        answer = with_server("resume", run_id, *limit(6)).well().answer
+        answer = with_server("resume", run_id, *NAMED, *limit(6)).well().answer
         assert answer["resumed_from"] == 1
         assert answer["state_sha256"] == whole(with_server, *limit(6))
 
@@ -287,7 +298,7 @@ class TestWithoutTheDisk:
         rows = server.artifacts(run_id)
         for row, other in zip(rows, [rows[-1], *rows[:-1]], strict=True):
             server.change(row["id"], other["data"])
-        assert with_server("resume", run_id, *limit(5)).well().answer["resumed_from"] == 4
+        assert with_server("resume", run_id, *NAMED, *limit(5)).well().answer["resumed_from"] == 4
 
     @pytest.mark.parametrize(
         "damage",
@@ -309,7 +320,7 @@ class TestWithoutTheDisk:
         ((name, text),) = data["state"]["arrays"].items()
         data["state"]["arrays"][name] = damage(text)
         server.change(newest["id"], json.dumps(data))
-        answer = with_server("resume", run_id, *limit(3)).well().answer
+        answer = with_server("resume", run_id, *NAMED, *limit(3)).well().answer
         assert answer["resumed_from"] == 2
         assert answer["state_sha256"] == whole(with_server, *words)
 
@@ -322,7 +333,7 @@ class TestWithoutTheDisk:
         assert [artifact["state"] for artifact in data] == [None] * 3
         assert {artifact["place"] for artifact in data} == {str(with_server.store)}
         lose_the_store(with_server)
-        said = with_server("resume", run_id, *limit(3)).refusal
+        said = with_server("resume", run_id, *NAMED, *limit(3)).refusal
         assert f"its state is in {with_server.store}, too large for an artifact" in said
 
     def test_a_state_that_left_the_history_is_stripped_from_its_artifact(
@@ -353,7 +364,7 @@ class TestAnotherMachine:
         self, with_server: CommandLine, run_id: str, tmp_path: Path
     ) -> None:
         with_server(*RUN, "--run-id", run_id, *limit(2)).well()
-        elsewhere = ("resume", run_id, "--store", str(tmp_path / "elsewhere"))
+        elsewhere = ("resume", run_id, *NAMED, "--store", str(tmp_path / "elsewhere"))
         assert with_server(*elsewhere, *limit(4)).well().answer["resumed_from"] == 2
         # and the first machine takes it back, with what the other one did
         answer = with_server("resume", run_id, *limit(5)).well().answer

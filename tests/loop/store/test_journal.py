@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -93,8 +94,15 @@ def number_in(document: Document) -> float:
 
 
 def test_a_run_s_record_comes_back_as_it_was(journal: Journal) -> None:
-    created = record().model_copy(update={"created": journal.record().created})
+    there = journal.record()
+    created = record().model_copy(update={"created": there.created, "uid": there.uid})
     assert journal.record() == created
+
+
+def test_a_record_from_before_there_were_uids_has_the_time_of_its_creation_for_one() -> None:
+    old = record().model_dump(mode="json", exclude={"uid"})
+    read = RunRecord.model_validate_json(json.dumps(old))
+    assert read.uid == read.created.isoformat()  # as its jobs' names have it
 
 
 def test_the_time_in_a_record_comes_back_exactly() -> None:
