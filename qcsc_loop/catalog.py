@@ -23,6 +23,7 @@ from qcsc_loop.errors import (
     UnknownAlgorithm,
 )
 from qcsc_loop.parameters.build import build, merge
+from qcsc_loop.parameters.operational import what_changes_results
 from qcsc_loop.plugins import distribution, offered
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Settings
@@ -78,15 +79,21 @@ def recorded_algorithm(
         changed: parameters given anew.
 
     Raises:
-        AlgorithmNotNamed: a later driver had other code.
+        StoreNotPrivate: others may have written which one that is.
+        AlgorithmNotNamed: a later driver had other code, or another user's records say which.
         UnknownAlgorithm: its class is not found.
         InvalidParameters: it does not take what is given anew.
         NewerDocument: it needs what a newer version has.
     """
+    journal.store.require_own(journal.run_id)
     settings = journal.settings()
     name = named or _recorded_code(journal, settings)
     try:
-        return build(find_algorithm(name), merge(settings.parameters, changed or {}))
+        kind = find_algorithm(name)
+        parameters = settings.parameters
+        if journal.written_by_other():
+            parameters = what_changes_results(build(kind, parameters))
+        return build(kind, merge(parameters, changed or {}))
     except (UnknownAlgorithm, InvalidParameters) as error:
         newer = journal.newer_version()
         if newer is None or (changed and _can_be_built(name, settings.parameters)):
@@ -97,6 +104,11 @@ def recorded_algorithm(
 def _recorded_code(journal: Journal, newest: Settings) -> str:
     """What the run's own record names: what runs is not for any later record to say."""
     first = journal.record().settings.algorithm
+    other = journal.written_by_other()
+    if other and not is_installed(first):
+        found = f"run {journal.run_id!r} was written by {other}, with the code {first}"
+        why = "Code is not taken from what others wrote"
+        raise AlgorithmNotNamed(journal.run_id, found, why, first)
     if newest.algorithm != first and not is_installed(newest.algorithm):
         found = (
             f"run {journal.run_id!r} was begun with the code {first}, and its newest driver had "

@@ -195,6 +195,19 @@ class KeyNotPrivate(InputError):
         )
 
 
+class StoreNotPrivate(InputError):
+    """A store that others can write to, or that is somebody else's."""
+
+    def __init__(self, path: str, why: str, cure: str) -> None:
+        self.path = path
+        mend = f"mend it ({cure}), or name" if cure else "name"
+        super().__init__(
+            f"{path} cannot be trusted with a run: {why}, and what is there says what runs as you. "
+            f"To go on, {mend} a store of your own with --store DIR. If it is your group's: "
+            "QCSC_LOOP_SHARED_STORE=1, and no code is taken from what others wrote."
+        )
+
+
 class ParametersChanged(InputError):
     """The run exists, and was started with parameters that give other results.
 

@@ -98,7 +98,9 @@ async def supervise(client: PrefectClient, store: DirectoryStore) -> AsyncIterat
 
     Raises:
         httpx.HTTPError, PrefectHTTPStatusError: the server does not answer; nothing is lost.
+        StoreNotPrivate: others may have written which deployments its runs have.
     """
+    await to_thread.run_sync(store.require_own, "")
     for gone in await to_thread.run_sync(_gone_runs, store):
         if (action := await _bring_back(client, gone)) is not None:
             yield action
@@ -116,6 +118,7 @@ def _look(journal: Journal) -> _Gone | None:
         newest = journal.newest_epoch()
         if not newest:
             return None
+        journal.store.require_own(journal.run_id)
         epoch, end = journal.epoch(newest), journal.end(newest)
         if not epoch.provenance.get(DEPLOYMENT):
             return None

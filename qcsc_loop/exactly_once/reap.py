@@ -28,7 +28,9 @@ async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list
 
     Raises:
         RunLocked: the run has a driver, which ends its own jobs.
+        StoreNotPrivate: others may have written which jobs it has.
     """
+    await to_thread.run_sync(journal.store.require_own, journal.run_id)
     record = await to_thread.run_sync(journal.record)
     if all(job.over for job in await to_thread.run_sync(job_records, journal.store, record.run_id)):
         return []

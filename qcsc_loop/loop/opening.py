@@ -62,6 +62,7 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
     Raises:
         InvalidRunId, InvalidParameters: an option is out of range.
         ParametersChanged: the run exists and was started for other results.
+        StoreNotPrivate: others can write to where it is kept.
         UnknownRule: it stops by a rule that nothing here defines.
         RunLocked: another driver holds it.
     """
@@ -83,6 +84,7 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
         )
     except ValidationError as error:
         raise _refusal(error, run_id) from error
+    store.require_own(run_id)
     journal = Journal(store, run_id)
     if not journal.create(record):
         record = journal.record()

@@ -16,6 +16,8 @@ class Environment(BaseSettings):
     Attributes:
         store: the folder that holds all runs.
         lease_seconds: how long a run stays locked after its driver's last sign of life.
+        shared_store: the store is a group's: others may write to it, and no code is taken from what
+            others wrote.
         key_file: what a run's artifacts are signed with, one for all machines of a person.
     """
 
@@ -23,6 +25,7 @@ class Environment(BaseSettings):
 
     store: Path = Path("~/.qcsc-loop")
     lease_seconds: float = Field(default=30.0, gt=0)
+    shared_store: bool = False
     key_file: Path = Path("~/.config/qcsc-loop/key")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from pydantic import BaseModel
+
+from qcsc_loop.plain import Json
 
 
 class Operational:
@@ -15,6 +18,23 @@ class Operational:
 
 
 OPERATIONAL = Operational()
+
+
+def what_changes_results(model: BaseModel) -> Json:
+    """The parameters as plain JSON, without those that are marked: another person's may say what is
+    computed, but not where, and by which commands."""
+    plain: Json = json.loads(model.model_dump_json(by_alias=True))
+    return _unmarked(model, plain, ())
+
+
+def _unmarked(model: BaseModel, plain: Json, path: tuple[str, ...]) -> Json:
+    kept: Json = {}
+    for name, value in plain.items():
+        here = (*path, name)
+        if is_operational(model, here):
+            continue
+        kept[name] = _unmarked(model, value, here) if isinstance(value, dict) else value
+    return kept
 
 
 def is_operational(model: BaseModel, path: Sequence[str]) -> bool:

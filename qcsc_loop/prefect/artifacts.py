@@ -138,19 +138,15 @@ class RunArtifacts:
             f"{self.run_id}-run",
             RUN,
             f"Driver {epoch.epoch} of `{self.run_id}` on {epoch.holder.host}",
-            self._driver_text(record, epoch, None),
+            _driver_text(self.signer, record, epoch, None),
         )
 
     async def beat(
         self, artifact: UUID, record: RunRecord, epoch: EpochRecord, end: EndRecord | None = None
     ) -> None:
         """A sign of life, or how the driver ended."""
-        data = self._driver_text(record, epoch, end)
+        data = _driver_text(self.signer, record, epoch, end)
         await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
-
-    def _driver_text(self, record: RunRecord, epoch: EpochRecord, end: EndRecord | None) -> str:
-        driver = _Driver(record=record, epoch=epoch, end=end)
-        return self.signer.sign(driver.model_dump_json())
 
     async def publish_table(self, key: str, rows: list[dict[str, object]]) -> None:
         """A table for people."""
@@ -175,7 +171,7 @@ class RunArtifacts:
         The client repeats a request after a lost answer, so that a commit can come twice.
         """
         async for rows, _ in self._pages(self.run_id):
-            page = _valid(rows, self._published)
+            page = _valid(rows, partial(_published, signer=self.signer))
             for published in sorted(page, key=lambda one: one.commit.iteration, reverse=True):
                 yield published
 
@@ -194,25 +190,7 @@ class RunArtifacts:
 
     async def _drivers(self) -> AsyncIterator[list[RemoteDriver]]:
         async for rows, now in self._pages(f"{self.run_id}-run"):
-            yield _valid(rows, partial(self._driver, now=now))
-
-    def _published(self, row: Json) -> Published:
-        text = str(row["data"])
-        published = Published.model_validate_json(text)
-        return published.model_copy(update={"ours": self.signer.is_ours(text)})
-
-    def _driver(self, row: Json, now: datetime) -> RemoteDriver:
-        text = str(row["data"])
-        driver = _Driver.model_validate_json(text)
-        silent_for = max(0.0, (now - datetime.fromisoformat(row["updated"])).total_seconds())
-        return RemoteDriver(
-            artifact_id=UUID(row["id"]),
-            record=driver.record,
-            epoch=driver.epoch,
-            end=driver.end,
-            silent_for=silent_for,
-            ours=self.signer.is_ours(text),
-        )
+            yield _valid(rows, partial(_driver, signer=self.signer, now=now))
 
     async def _pages(self, key: str) -> AsyncIterator[tuple[list[Json], datetime]]:
         """A key's artifacts, newest first by the server's clock, which may have stepped back.
@@ -247,6 +225,31 @@ def _valid(rows: list[Json], read: Callable[[Json], T]) -> list[T]:
         with contextlib.suppress(ValidationError):
             found.append(read(row))
     return found
+
+
+def _published(row: Json, signer: Signer) -> Published:
+    text = str(row["data"])
+    return Published.model_validate_json(text).model_copy(update={"ours": signer.is_ours(text)})
+
+
+def _driver(row: Json, signer: Signer, now: datetime) -> RemoteDriver:
+    text = str(row["data"])
+    driver = _Driver.model_validate_json(text)
+    silent_for = max(0.0, (now - datetime.fromisoformat(row["updated"])).total_seconds())
+    return RemoteDriver(
+        artifact_id=UUID(row["id"]),
+        record=driver.record,
+        epoch=driver.epoch,
+        end=driver.end,
+        silent_for=silent_for,
+        ours=signer.is_ours(text),
+    )
+
+
+def _driver_text(
+    signer: Signer, record: RunRecord, epoch: EpochRecord, end: EndRecord | None
+) -> str:
+    return signer.sign(_Driver(record=record, epoch=epoch, end=end).model_dump_json())
 
 
 def newest_of(drivers: list[RemoteDriver]) -> RemoteDriver | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from anyio import to_thread
 
-from qcsc_loop.catalog import find_algorithm, is_installed
+from qcsc_loop.catalog import AlgorithmType, find_algorithm, is_installed
 from qcsc_loop.concurrency.loading import class_reference
 from qcsc_loop.errors import (
     AlgorithmNotNamed,
@@ -22,13 +22,17 @@ from qcsc_loop.errors import (
     RunLocked,
     SeveralRuns,
 )
+from qcsc_loop.parameters.build import build
+from qcsc_loop.parameters.operational import what_changes_results
+from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import Published, RemoteDriver, RunArtifacts, newest_of
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.lease import known_dead
-from qcsc_loop.store.records import Commit, RunRecord
+from qcsc_loop.store.records import Commit, EpochRecord, RunRecord
 from qcsc_loop.values.encodings import Packed
 
 Tell = Callable[[str], None]
+Algorithm = AlgorithmType | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class Wanted:
         uid: how the run's uid begins.
     """
 
-    algorithm: type | None = None
+    algorithm: Algorithm = None
     uid: str = ""
 
 
@@ -63,7 +67,9 @@ async def restore(
         NewerDocument: a newer version went on with it: an older state would do its work again.
         AlgorithmNotNamed, ParametersChanged, SeveralRuns: the disk has no such run, and it cannot
             be told what to run.
+        StoreNotPrivate: others can write to the store.
     """
+    await to_thread.run_sync(journal.store.require_own, journal.run_id)
     if journal.exists():
         return await _bring_newer(artifacts, journal, tell)
     return await _bring_all(artifacts, journal, wanted, tell)
@@ -97,14 +103,15 @@ async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, 
         return False
     _refuse_if_alive(artifacts.run_id, driver)
     found = _found(artifacts.run_id, driver)
-    record = _with_named_code(driver.record, found, wanted.algorithm)
+    record = _with_named_code(driver, found, wanted.algorithm)
+    epoch = driver.epoch if driver.ours else _of_somebody(driver.epoch, record)
 
     def counts(published: Published) -> bool:
         return published.ours or not driver.ours
 
     await _bring_checkpoints(artifacts, journal, record.uid, counts)
     journal.create(record)
-    journal.adopt_driver(driver.epoch, driver.end)
+    journal.adopt_driver(epoch, driver.end)
     tell(found)
     return True
 
@@ -125,21 +132,29 @@ def _chosen(run_id: str, drivers: list[RemoteDriver], uid: str) -> RemoteDriver 
 
 
 def _found(run_id: str, driver: RemoteDriver) -> str:
-    signed = "signed with your key" if driver.ours else "not signed with your key"
+    signed = (
+        "signed with your key"
+        if driver.ours
+        else "not signed with your key, so that what does not change its results (where jobs run, "
+        "say) is as by default"
+    )
     return (
         f"this disk has no run {run_id!r}; the Prefect server has one of "
         f"{driver.record.settings.algorithm}, seed {driver.record.seed}: {driver.words}, {signed}"
     )
 
 
-def _with_named_code(record: RunRecord, found: str, algorithm: type | None) -> RunRecord:
+def _with_named_code(driver: RemoteDriver, found: str, algorithm: Algorithm) -> RunRecord:
     """The record with the code that runs: what a person named, or what is installed.
+
+    Of the parameters of an unsigned one those are left that say what is computed; others name
+    machines, and with them commands.
 
     Raises:
         AlgorithmNotNamed: it is neither.
         ParametersChanged: a person named another class.
     """
-    recorded = record.settings.algorithm
+    record, recorded = driver.record, driver.record.settings.algorithm
     if algorithm is None:
         if not is_installed(recorded):
             why = "Its code is no installed algorithm, and what a server says is not run unasked"
@@ -149,8 +164,18 @@ def _with_named_code(record: RunRecord, found: str, algorithm: type | None) -> R
     was, now = (name.rpartition(":")[2] for name in (recorded, reference))
     if was != now:
         raise ParametersChanged(record.run_id, {"algorithm": (was, now)})
-    settings = record.settings.model_copy(update={"algorithm": reference})
+    changed: Json = {"algorithm": reference}
+    if not driver.ours:
+        given = build(algorithm, record.settings.parameters)
+        changed["parameters"] = what_changes_results(given)
+    settings = record.settings.model_copy(update=changed)
     return record.model_copy(update={"settings": settings})
+
+
+def _of_somebody(epoch: EpochRecord, record: RunRecord) -> EpochRecord:
+    """A driver's record without what it says is to be done: settings, deployments."""
+    versions = {"versions": epoch.provenance.get("versions", {})}
+    return epoch.model_copy(update={"settings": record.settings, "provenance": versions})
 
 
 def _refuse_if_alive(run_id: str, driver: RemoteDriver) -> None:

@@ -16,6 +16,7 @@ from typing import IO
 
 from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
 from qcsc_loop.errors import InputError, StoreError
+from qcsc_loop.store.ownership import DOCUMENTS, Access, other_writer, refuse_foreign
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import from_json, read_arrays, to_json, write_arrays
@@ -46,16 +47,24 @@ class DirectoryStore(Store):
                 f"no run can be kept in {self.root}: its name is not UTF-8, in which records are "
                 "written. Name another store with --store DIR or QCSC_LOOP_STORE."
             )
-        self._appending = threading.Lock()
+        self._appending, self._access = threading.Lock(), Access()
 
     @property
     def place(self) -> str:
         return str(self.root)
 
+    def require_own(self, run_id: str) -> None:
+        with _doing("look at", self.root):
+            refuse_foreign(self.root, run_id, shared=self._access.shared)
+
+    def written_by_other(self, name: str) -> str:
+        return other_writer(self.root / (name + _SUFFIX))
+
     def write(self, name: str, document: Document) -> None:
         target = self.root / (name + _SUFFIX)
         with _doing("write", target):
             before = _arrays_files(target) if target.exists() else []
+            self._access.make_folder(target.parent)
             _put(target, document, once=False)
             for file in before:  # nothing names them any more
                 file.unlink(missing_ok=True)
@@ -63,6 +72,7 @@ class DirectoryStore(Store):
     def create(self, name: str, document: Document) -> bool:
         target = self.root / (name + _SUFFIX)
         with _doing("write", target):
+            self._access.make_folder(target.parent)
             try:
                 _put(target, document, once=True)
             except NameTaken:
@@ -116,8 +126,8 @@ class DirectoryStore(Store):
     def append(self, name: str, lines: Iterable[bytes]) -> None:
         path = self.root / name
         with _doing("append to", path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with self._appending, path.open("ab+") as log:
+            self._access.make_folder(path.parent)
+            with self._appending, self._access.open_log(path) as log:
                 whole = _whole(log)
                 if whole < log.seek(0, os.SEEK_END):
                     log.truncate(whole)  # what a crash cut off was never there
@@ -154,8 +164,8 @@ class DirectoryStore(Store):
     def touch(self, name: str) -> None:
         path = self.root / name
         with _doing("touch", path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            self._access.make_folder(path.parent)
+            path.touch(DOCUMENTS)
 
     def age(self, name: str) -> float | None:
         path = self.root / name
@@ -175,7 +185,7 @@ class DirectoryStore(Store):
     def folder(self, name: str) -> Path:
         path = self.root / name
         with _doing("make", path):
-            path.mkdir(parents=True, exist_ok=True)
+            self._access.make_folder(path)
         return path
 
 
@@ -188,13 +198,12 @@ def _doing(action: str, path: Path) -> Iterator[None]:
 
 
 def _put(target: Path, document: Document, *, once: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     if not document.arrays:
         _write(target, document, "", once=once)
         return
     arrays = target.with_suffix(f".{secrets.token_hex(6)}.npz")
     try:
-        with write_whole(arrays, sync="name") as file:
+        with write_whole(arrays, sync="name", mode=DOCUMENTS) as file:
             write_arrays(file, document.arrays)
         _write(target, document, arrays.name, once=once)
     except BaseException:
@@ -210,7 +219,7 @@ def _has_document(arrays: Path) -> bool:
 
 
 def _write(target: Path, document: Document, arrays: str, *, once: bool) -> None:
-    with write_whole(target, once=once, sync="name") as file:
+    with write_whole(target, once=once, sync="name", mode=DOCUMENTS) as file:
         file.write(to_json(document, arrays))
 
 

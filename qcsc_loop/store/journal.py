@@ -123,6 +123,13 @@ class Journal:
         newest = self.newest_epoch()
         return self.epoch(newest).settings if newest else self.record().settings
 
+    def written_by_other(self) -> str:
+        """Who else may have written what the run is, or its newest settings; empty: nobody."""
+        names = [f"{self.run_id}/run"]
+        if newest := self.newest_epoch():
+            names.append(f"{self._epochs}/{newest:04d}")
+        return next((who for name in names if (who := self.store.written_by_other(name))), "")
+
     def claim(self, settings: Settings, provenance: Json, lease_seconds: float) -> Lease:
         """Makes this process the run's one driver.
 

@@ -25,6 +25,18 @@ class Store(ABC):
     def place(self) -> str:
         """Where this store is, for messages."""
 
+    def require_own(self, run_id: str) -> None:  # noqa: B027  # nothing where nobody else comes
+        """Makes sure that nobody else can write to it or to the run; before anything there is obeyed.
+
+        Raises:
+            StoreNotPrivate: somebody can.
+        """
+
+    def written_by_other(self, name: str) -> str:
+        """Who else wrote a document; empty: this user did, or it is not there."""
+        del name
+        return ""
+
     @abstractmethod
     def write(self, name: str, document: Document) -> None:
         """Durable when it returns, whole or not at all; replaces what was there."""

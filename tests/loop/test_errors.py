@@ -11,6 +11,7 @@ import pytest
 
 from qcsc_loop import errors
 from qcsc_loop.errors import (
+    AlgorithmNotNamed,
     BadAlgorithm,
     BadFunction,
     BlockNotFound,
@@ -28,6 +29,7 @@ from qcsc_loop.errors import (
     JobNotTaken,
     JobRefused,
     JobRejected,
+    KeyNotPrivate,
     LeaseLost,
     NewerDocument,
     NewerFormat,
@@ -40,8 +42,10 @@ from qcsc_loop.errors import (
     RunLocked,
     RunNotFound,
     SamplingFailed,
+    SeveralRuns,
     SiteUnreachable,
     StoreError,
+    StoreNotPrivate,
     SubmissionUnclear,
     UnknownAlgorithm,
     UnknownRule,
@@ -105,6 +109,32 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
             "there is no run 'h2o' in /runs.",
             "Runs there: lih, n2.",
             "--store DIR or QCSC_LOOP_STORE",
+        ],
+    ),
+    (
+        AlgorithmNotNamed("h2o", "the server has one of /x.py:C", "It is not installed", "/x.py:C"),
+        [
+            "the server has one of /x.py:C. It is not installed: if you know it for yours",
+            "qcsc-loop resume h2o --algorithm /x.py:C",
+        ],
+    ),
+    (
+        SeveralRuns("h2o", ["--uid 12, begun today", "--uid 34, begun yesterday"]),
+        [
+            "several runs 'h2o' on the Prefect server, and none on this disk.",
+            "Name one: --uid 12, begun today; --uid 34, begun yesterday.",
+        ],
+    ),
+    (
+        KeyNotPrivate("/home/me/key", "others than you may read it"),
+        ["/home/me/key is no key to sign with: others than you may read it.", "QCSC_LOOP_KEY_FILE"],
+    ),
+    (
+        StoreNotPrivate("/runs", "everybody can write to it", "chmod -R o-w /runs"),
+        [
+            "/runs cannot be trusted with a run: everybody can write to it",
+            "mend it (chmod -R o-w /runs), or name a store of your own with --store DIR.",
+            "QCSC_LOOP_SHARED_STORE=1",
         ],
     ),
     (

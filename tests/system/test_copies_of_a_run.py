@@ -261,10 +261,24 @@ class TestADiskThatHasNothing:
     def test_what_is_signed_goes_before_what_is_not(self, api: FakeAPI, tmp_path: Path) -> None:
         publish(api, run_to(tmp_path / "a", 2))
         forge(api, RUN, newer_checkpoint)
-        forge(api, f"{RUN}-run", lambda data: (newer_driver(data), data["record"].pop("uid")))
+        forge(api, f"{RUN}-run", newer_driver)
+        forge(api, f"{RUN}-run", lambda data: data["record"].pop("uid"))
         journal = Journal(DirectoryStore(tmp_path / "b"), RUN)
         brought(api, journal, Wanted(algorithm=Counting))
         assert (journal.newest_good(), journal.newest_epoch()) == (2, 1)
+
+    def test_of_an_unsigned_one_only_what_it_computes_is_taken(
+        self, api: FakeAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        toy = Counting(factor=2.0, trace=str(tmp_path / "trace"))
+        publish(api, run_to(tmp_path / "a", 2, algorithm=toy))
+        monkeypatch.setenv("QCSC_LOOP_KEY_FILE", str(tmp_path / "another-machine"))
+        journal = Journal(DirectoryStore(tmp_path / "b"), RUN)
+        (said,) = brought(api, journal, Wanted(algorithm=Counting))
+        assert "not signed with your key" in said
+        assert recorded_algorithm(journal) == Counting(factor=2.0)
+        run_to(tmp_path / "b", 4, algorithm=Counting(factor=2.0))
+        assert journal.history()[-1].iteration == 4
 
     def test_of_several_runs_of_that_id_one_is_to_be_named(
         self, api: FakeAPI, tmp_path: Path
