@@ -7,10 +7,12 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "6"))
 # one driver is killed, and the one that goes on, and the one that goes on with what that one left
 LEAST = 3
+T = TypeVar("T")
 AT_ONCE = 0.02  # seconds that an instant lasts, if nothing else is known of it
 
 
@@ -56,7 +58,7 @@ class Mark:
         return Death(self.name, chance.randint(1, self.most), None if itself else delay)
 
 
-def choose(marks: Sequence[Mark], kills: int) -> list[Mark]:
+def choose(marks: Sequence[T], kills: int) -> list[T]:
     """As many, in their order: each as often as every other, or, of fewer, spread over the way."""
     rounds, rest = divmod(kills, len(marks))
     spread = [marks[number * len(marks) // rest] for number in range(rest)]

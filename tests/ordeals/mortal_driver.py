@@ -24,7 +24,7 @@ from qcsc_hpc.sites.batch import BatchSite
 from qcsc_hpc.sites.following import Followed
 from qcsc_loop.catalog import find_algorithm
 from qcsc_loop.errors import QcscLoopError
-from qcsc_loop.events import Event
+from qcsc_loop.events import Event, Observer
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.options import RunOptions
@@ -45,7 +45,7 @@ class Orders:
     """What to drive, and what to do at the `count`-th `mark`.
 
     Attributes:
-        keep_all: of each iteration, all that was written.
+        keep: of how many iterations all that was written; None: of each.
     """
 
     store: str
@@ -55,7 +55,7 @@ class Orders:
     limit: int = 10_000
     lease_seconds: float = 30.0
     seed: int | None = None
-    keep_all: bool = False
+    keep: int | None = 10
     act: Act = "nothing"
     mark: str = ""
     count: int = 1
@@ -136,7 +136,7 @@ def main(mark_all: Callable[[Fate, type], None] = Fate.mark_all) -> int:
     algorithm = kind.model_validate(orders.parameters)
     fate.instant(READY)
     try:
-        outcome = asyncio.run(algorithm.run(**_options(orders, fate)))
+        outcome = asyncio.run(algorithm.run(**run_options(orders, [fate.observe])))
     except QcscLoopError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -144,16 +144,15 @@ def main(mark_all: Callable[[Fate, type], None] = Fate.mark_all) -> int:
     return 0
 
 
-def _options(orders: Orders, fate: Fate) -> RunOptions:
+def run_options(orders: Orders, observers: Sequence[Observer]) -> RunOptions:
     options = RunOptions(
         store=DirectoryStore(Path(orders.store)),
         run_id=orders.run_id,
         stop=MaxIterations(orders.limit),
-        observers=[fate.observe],
+        observers=observers,
         lease_seconds=orders.lease_seconds,
+        keep=orders.keep,
     )
-    if orders.keep_all:
-        options["keep"] = None
     if orders.seed is not None:
         options["seed"] = orders.seed
     return options

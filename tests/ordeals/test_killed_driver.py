@@ -48,7 +48,7 @@ class ToyOrdeal(Ordeal):
         return self.store.parent / "trace"
 
     def orders(self, **more: Any) -> Orders:
-        return super().orders(keep_all=True, **more)
+        return super().orders(keep=None, **more)
 
     def after_the_kill(self, death: Death) -> None:
         counts = executions(self.trace)

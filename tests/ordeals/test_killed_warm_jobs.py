@@ -68,7 +68,7 @@ class WarmOrdeal(Ordeal):
     killed: Counter[str] = field(default_factory=Counter[str])
 
     def orders(self, **more: Any) -> Orders:
-        return super().orders(seed=5, keep_all=True, lease_seconds=2.0, **more)
+        return super().orders(seed=5, keep=None, lease_seconds=2.0, **more)
 
     def goes_through_all(self, kills: int) -> Self:
         """Of each kind as many as of every other, in any order."""
