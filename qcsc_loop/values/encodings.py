@@ -13,6 +13,7 @@ Nothing is pickled: reading a document never runs code from it.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 import json
@@ -111,7 +112,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
     """The arrays of a file.
 
     Raises:
-        DamagedDocument: it is missing, or cannot be read.
+        DamagedDocument: it is missing, or what is in it cannot be read.
+        OSError: the disk did not give it: nothing is known of what is in it.
     """
     try:
         file = path.open("rb")
@@ -121,7 +123,20 @@ def read_arrays(path: Path) -> dict[str, Array]:
         with file:
             return _arrays_in(file)
     except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes
+        if (disks := _disks_own(error)) is not None:
+            raise disks from None
         raise DamagedDocument(path.name, f"{type(error).__name__}: {error}") from error
+
+
+def _disks_own(error: BaseException) -> OSError | None:
+    """The disk's error behind one of zipfile's, which calls it a bad file."""
+    behind: BaseException | None = error
+    while behind is not None:
+        # EINVAL is of damaged bytes, too: they may lead to before the file's beginning
+        if isinstance(behind, OSError) and behind.errno not in (None, errno.EINVAL):
+            return behind
+        behind = behind.__context__
+    return None
 
 
 # in an artifact

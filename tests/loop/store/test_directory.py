@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -404,6 +407,24 @@ def test_a_folder_that_cannot_be_looked_into_is_a_store_error(
     disk.root.mkdir()
     with pytest.raises(StoreError, match="File name too long"):
         use(disk, "run" * 100)
+
+
+def test_arrays_that_the_disk_does_not_give_are_not_called_damaged(
+    written: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    opened = Path.open
+
+    def opening(path: Path, mode: str) -> IO[Any]:
+        return Failing(FileIO(path)) if path.suffix == ".npz" else opened(path, mode)
+
+    monkeypatch.setattr(Path, "open", opening)
+    with pytest.raises(StoreError, match="Input/output error") as raised:
+        written.read(NAME)
+    assert not isinstance(raised.value, DamagedDocument)
 
 
 # a writer that dies
