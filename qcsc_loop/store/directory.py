@@ -113,7 +113,9 @@ class DirectoryStore(Store):
         return sorted(n for n in shown if not n.startswith("."))
 
     def has(self, name: str) -> bool:
-        return (self.root / (name + _SUFFIX)).exists()
+        target = self.root / (name + _SUFFIX)
+        with _doing("look for", target):
+            return target.exists()
 
     def remove(self, name: str) -> None:
         target = self.root / (name + _SUFFIX)
@@ -129,10 +131,11 @@ class DirectoryStore(Store):
             self._access.make_folder(path.parent)
             with self._appending, self._access.open_log(path) as log:
                 whole = _whole(log)
-                if whole < log.seek(0, os.SEEK_END):
+                if whole < os.fstat(log.fileno()).st_size:
                     log.truncate(whole)  # what a crash cut off was never there
-                log.write(b"".join(line + b"\n" for line in lines))
-                log.flush()
+                rest = memoryview(b"".join(line + b"\n" for line in lines))
+                while rest:
+                    rest = rest[log.write(rest) :]
                 os.fdatasync(log.fileno())
 
     def lines(self, name: str) -> list[bytes]:

@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property, partial
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from qcsc_loop.errors import StoreNotPrivate
 from qcsc_loop.parameters.environment import environment
@@ -76,10 +76,13 @@ class Access:
             if not path.is_dir():
                 raise
 
-    def open_log(self, path: Path) -> IO[bytes]:
-        """A file that is added to: all others are only ever replaced, and are their writer's."""
+    def open_log(self, path: Path) -> FileIO:
+        """A file that is added to: all others are only ever replaced, and are their writer's.
+
+        Without a buffer: one whose write has failed writes again what it has when it is closed.
+        """
         mode = 0o666 if self.shared else DOCUMENTS
-        return open(path, "ab+", opener=partial(os.open, mode=mode))  # the caller's
+        return open(path, "ab+", buffering=0, opener=partial(os.open, mode=mode))  # the caller's
 
 
 def _places(root: Path, run_id: str) -> Iterator[Path]:
