@@ -28,7 +28,7 @@ from system.command_line import environment
 TESTS = Path(__file__).parents[1]
 DEADLINE_SECONDS = 240.0  # for a driver to come to its instant, or to its end, on a busy machine
 
-Driver = subprocess.Popen[bytes]
+Driver = subprocess.Popen[Any]  # a command line's streams are text
 
 
 @dataclass
@@ -107,8 +107,7 @@ class Ordeal:
         orders = self.orders(act=act, mark=death.mark, count=death.count, limit=limit)
         with self.driver(orders) as process:
             if death.delay is not None:
-                if death.mark:
-                    wait_for_mark(process)
+                self.comes_to(death, process)
                 time.sleep(death.delay)  # waits for nothing: it makes it die anywhere
                 self.before_the_kill(process)
                 process.kill()
@@ -116,6 +115,11 @@ class Ordeal:
         assert process.returncode == -signal.SIGKILL, death
         self.after_the_kill(death)
         self.died.append(death)
+
+    def comes_to(self, death: Death, process: Driver) -> None:
+        """Waits until a driver that is killed from outside is at the mark of its death."""
+        if death.mark:
+            wait_for_mark(process)
 
     def before_the_kill(self, process: Driver) -> None:
         """What an ordeal does to what a driver has started."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import random
 import re
-import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import psutil
 import pytest
 
-from ordeals.kills import kills
+from ordeals.kills import Death, Mark, choose, deaths, kills
+from ordeals.mortal_driver import Orders
+from ordeals.ordeal import Driver, Ordeal
 from system.command_line import (
     WANDER,
     Background,
@@ -27,6 +29,7 @@ from system.server import PrefectServer
 from waiting import alive, line_count, until
 
 PAUSE = 0.05  # what a hook of the toy takes
+HOOK = Mark("hook", PAUSE, 9, from_outside=True)  # anywhere after it has executed so many more
 RANKS = "qcsc_hpc.mpi.bitcount"
 
 
@@ -56,41 +59,64 @@ WAYS = [
 
 
 @dataclass
-class Ordeal:
-    """A run whose driver was killed again and again, and then resumed to its end."""
+class CommandLineOrdeal(Ordeal):
+    """A run whose drivers are the console script, as a person starts it.
 
-    way: Way
-    run_id: str
-    executions: Executions
-    answer: dict[str, Any] = field(default_factory=dict[str, Any])
-    kills: int = 0
+    Attributes:
+        server: killed and started again with each driver; None: it is nobody's, or the driver's own.
+        orphans: what killed drivers left.
+    """
+
+    algorithm = WANDER
+
+    line: CommandLine = field(kw_only=True)
+    way: Way = field(kw_only=True)
+    server: PrefectServer | None = field(kw_only=True)
+    executions: Executions = field(kw_only=True)
     orphans: list[psutil.Process] = field(default_factory=list[psutil.Process])
 
+    @classmethod
+    def at(cls, line: CommandLine, way: Way, server: PrefectServer | None) -> Self:
+        trace = line.folder / "trace"
+        return cls(
+            line.store,
+            f"killed-{way.server}",
+            {"trace": str(trace), "pause": PAUSE},
+            line=line,
+            way=way,
+            server=server,
+            executions=Executions(trace),
+        )
 
-def killed_while_it_works(
-    driver: Background, trace: Path, lines: int, chance: random.Random
-) -> list[psutil.Process]:
-    """Kills a driver anywhere after it has executed so many more hooks."""
-    goal = line_count(trace) + lines
-    until(lambda: line_count(trace) >= goal or driver.process.poll() is not None, "hooks run")
-    time.sleep(chance.uniform(0, PAUSE))  # waits for nothing: it makes it die anywhere
-    return driver.kill()
+    @contextmanager
+    def driver(self, orders: Orders) -> Iterator[Driver]:
+        limit = ("--run-id", self.run_id, "--max-iterations", str(self.way.limit))
+        run = ("run", self.algorithm, *setting(**self.parameters), *limit)
+        words = ("resume", self.run_id) if self.died else run
+        driver = self.line.start(*words, *self.way.options)
+        try:
+            yield driver.process
+        finally:
+            driver.end()
 
+    def comes_to(self, death: Death, process: Driver) -> None:
+        trace = self.executions.trace
+        goal = line_count(trace) + death.count
+        until(lambda: line_count(trace) >= goal or process.poll() is not None, "hooks run")
 
-def go_through(line: CommandLine, ordeal: Ordeal, server: PrefectServer | None) -> None:
-    way, trace, chance = ordeal.way, ordeal.executions.trace, random.Random(ordeal.way.kills)
-    toy = setting(trace=str(trace), pause=PAUSE)
-    run = ("run", WANDER, *toy, "--run-id", ordeal.run_id, "--max-iterations", str(way.limit))
-    for number in range(way.kills):
-        words = ("resume", ordeal.run_id) if number else run
-        driver = line.start(*words, *way.options)
-        ordeal.orphans += killed_while_it_works(driver, trace, chance.randint(1, 9), chance)
-        ordeal.kills += driver.process.returncode == -signal.SIGKILL
-        ordeal.executions.note_records(line.journal(ordeal.run_id))
-        if server is not None:
-            server.kill()
-            server.start()
-    ordeal.answer = line("resume", ordeal.run_id, *way.options, "--json").well().answer
+    def before_the_kill(self, process: Driver) -> None:
+        with suppress(psutil.NoSuchProcess):
+            self.orphans += psutil.Process(process.pid).children(recursive=True)
+
+    def after_the_kill(self, death: Death) -> None:
+        self.executions.note_records(self.journal)
+        if self.server is not None:
+            self.server.kill()
+            self.server.start()
+
+    def ends(self, limit: int) -> None:
+        resume = ("resume", self.run_id, *self.way.options, "--json")
+        self.answer = self.line(*resume).well().answer
 
 
 class TestKilledAgainAndAgain:
@@ -102,46 +128,45 @@ class TestKilledAgainAndAgain:
         tmp_path_factory: pytest.TempPathFactory,
         prefect_home: Path,
         fragile_server: PrefectServer,
-    ) -> Ordeal:
+    ) -> CommandLineOrdeal:
         way: Way = request.param
         folder = tmp_path_factory.mktemp("killed")
-        ordeal = Ordeal(way, f"killed-{way.server}", Executions(folder / "trace"))
         server = fragile_server if way.server == "restarted" else None
         if server is not None:
             server.start()
         with command_line(folder, prefect_home, **(server.settings if server else {})) as line:
-            go_through(line, ordeal, server)
-        return ordeal
+            ordeal = CommandLineOrdeal.at(line, way, server)
+            return ordeal.goes_through(deaths(choose([HOOK], way.kills), seed=way.kills))
 
     def test_it_ends_where_a_run_that_was_never_killed_ends(
-        self, ordeal: Ordeal, qcsc_loop: CommandLine
+        self, ordeal: CommandLineOrdeal, qcsc_loop: CommandLine
     ) -> None:
         limit = ("--max-iterations", str(ordeal.way.limit), "--json")
         whole = qcsc_loop("run", WANDER, "--no-prefect", *limit).well().answer
-        assert ordeal.kills == ordeal.way.kills
+        assert len(ordeal.died) == ordeal.way.kills
         assert ordeal.answer["state_sha256"] == whole["state_sha256"]
         assert ordeal.answer["iteration"] == ordeal.way.limit
 
-    def test_no_recorded_step_is_executed_again(self, ordeal: Ordeal) -> None:
+    def test_no_recorded_step_is_executed_again(self, ordeal: CommandLineOrdeal) -> None:
         assert len(ordeal.executions.final) > ordeal.way.kills
         assert ordeal.executions.repeated() == {}
 
     def test_every_step_is_executed_and_at_most_two_are_repeated_per_kill(
-        self, ordeal: Ordeal
+        self, ordeal: CommandLineOrdeal
     ) -> None:
         counts = ordeal.executions.counts()
         hooks = ("sample", "evaluate", "update", "converged")
         expected = {(hook, k) for hook in hooks for k in range(1, ordeal.way.limit + 1)}
         assert set(counts) == expected | {("initialize", 0)}
-        assert counts.total() - len(counts) <= 2 * ordeal.kills
+        assert counts.total() - len(counts) <= 2 * len(ordeal.died)
 
-    def test_no_process_outlives_its_driver(self, ordeal: Ordeal) -> None:
-        servers = ordeal.kills if ordeal.way.server == "temporary" else 0
+    def test_no_process_outlives_its_driver(self, ordeal: CommandLineOrdeal) -> None:
+        servers = len(ordeal.died) if ordeal.way.server == "temporary" else 0
         assert len(ordeal.orphans) >= servers
         until_gone(ordeal.orphans)
 
     def test_every_iteration_is_published_in_order(
-        self, ordeal: Ordeal, fragile_server: PrefectServer
+        self, ordeal: CommandLineOrdeal, fragile_server: PrefectServer
     ) -> None:
         if ordeal.way.server == "restarted":
             assert fragile_server.iterations(ordeal.run_id) == list(range(ordeal.way.limit + 1))

@@ -316,7 +316,7 @@ class TestADriverThatStoodStill:
 
     def woken(self, process: Driver) -> str:
         process.send_signal(signal.SIGCONT)
-        _, err = process.communicate(timeout=DEADLINE_SECONDS)
+        err: bytes = process.communicate(timeout=DEADLINE_SECONDS)[1]
         assert process.returncode == LOST_LEASE
         return err.decode()
 
