@@ -55,7 +55,8 @@ from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.concurrency import worker
 from qcsc_loop.events import Event
 from qcsc_loop.loop.events import IterationCommitted
-from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256
+from qcsc_loop.sampling.compiling import circuit_facts
+from qcsc_loop.sampling.identity import circuit_sha256
 from qcsc_loop.sampling.packing import read_registers
 from qcsc_loop.steps.step import Step
 from qcsc_loop.store.journal import Lease

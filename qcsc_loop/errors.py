@@ -17,6 +17,7 @@
     │   ├── JobRefused              a job that its machine cannot run as asked for
     │   ├── BadFunction             a function that ranks cannot be sent
     │   ├── WrongEventLoop          a run is to be driven in another event loop than asyncio's
+    │   ├── NothingMeasured         a circuit of which no bit would be read
     │   └── ParametersChanged       the run exists, with parameters that give other results
     ├── RunLocked                   another driver holds the run
     ├── LeaseLost                   another driver has taken the run over from this one
@@ -33,6 +34,7 @@
     ├── WorkerDied                  a process of this driver's own ended in mid-work
     ├── JobError                    a job on a machine or a quantum computer
     │   ├── JobFailed               it ended otherwise than well
+    │   ├── ResultUnreadable        it ended well, and what it left cannot be read here
     │   ├── JobRejected             its scheduler does not take it, now or later
     │   ├── JobNotTaken             its scheduler does not take it yet
     │   ├── JobInputChanged         the step has this job already, for other input
@@ -426,6 +428,16 @@ class BadFunction(InputError):
         )
 
 
+class NothingMeasured(InputError):
+    """A circuit of which no bit would be read."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the circuit cannot be sampled: {why}. Add measurements, as by circuit.measure_all() or "
+            "circuit.measure(qubits, clbits). Nothing was submitted."
+        )
+
+
 class WrongEventLoop(InputError):
     """A run is to be driven in another event loop than asyncio's."""
 
@@ -471,6 +483,26 @@ class JobFailed(JobError):
         said = f"its output ends: {last}; all of it: {folder}" if last else f"its files: {folder}"
         super().__init__(
             f"{job}{where} ended {state}{code}{f': {reason}' if reason else ''}; {said}"
+        )
+
+
+class ResultUnreadable(JobError):
+    """A job ended well, and its result cannot be read here: the job is kept.
+
+    Attributes:
+        job_id, site: where to ask for more.
+    """
+
+    transient = True  # reading again costs nothing
+
+    def __init__(
+        self, *, job: str, job_id: str, site: str, why: str, folder: str, run_id: str
+    ) -> None:
+        self.job_id, self.site, self.why = job_id, site, why
+        super().__init__(
+            f"{job} ({site} job {job_id}) ended well, but its result cannot be read: {why}; its "
+            f"files: {folder}. The job is kept: once that is mended, qcsc-loop resume {run_id} reads "
+            f"it again; to give it up and have the work done anew: qcsc-loop reap {run_id} --unread"
         )
 
 

@@ -20,6 +20,7 @@ from qcsc_hpc.schedulers import dialect_for
 from qcsc_hpc.schedulers.scheduler import Dialect, refusals
 from qcsc_hpc.script.job_folder import JobFolder
 from qcsc_hpc.script.job_script import ScriptFacts, render
+from qcsc_hpc.script.outputs import missing
 from qcsc_hpc.sites.batch import BatchSite
 from qcsc_hpc.sites.local import LocalSite
 from qcsc_hpc.warm.requesting import Asked, warm_request
@@ -102,13 +103,16 @@ class Machine(Resource, ABC):
 
         Args:
             arguments: a `Path` is an input file: its content is part of what the job is.
-            collect: called in a thread with the job's folder; what it raises fails the job.
+            collect: called in a thread with the job's folder, as often as somebody comes to this step;
+                what it raises fails the step, and the job is kept.
             ranks: MPI ranks; None: as many as the machine's profile says.
-            outputs: files that the program leaves in its folder, which is where it runs.
+            outputs: files that the program leaves in its folder, which is where it runs. Where it
+                does not, the job has failed, whatever the program's exit code.
 
         Raises:
             JobRefused: the machine cannot run it so; nothing was submitted.
             JobFailed: it ended otherwise than well.
+            ResultUnreadable: it ended well, and `collect` failed.
         """
         return (
             await self.run_job(program, arguments, collect=collect, ranks=ranks, outputs=outputs)
@@ -144,10 +148,15 @@ class Machine(Resource, ABC):
             site=site,
             input_sha256=digest,
             prepare=partial(
-                self._write_script, how, [str(word) for word in argv], directory, before
+                self._write_script,
+                how,
+                [str(word) for word in argv],
+                directory,
+                outputs,
+                before,
             ),
             submit=site.submit,
-            collect=partial(_collected, collect, list(outputs)),
+            collect=partial(_collected, collect, outputs),
             resubmit=how.resubmit,
             queue_seconds=how.queue_timeout,
             run_seconds=how.run_timeout if isinstance(site, BatchSite) else _shortest(how),
@@ -156,7 +165,7 @@ class Machine(Resource, ABC):
             return await run_once(job)
         modules = _modules_of(self.what or program, self.where)
         words = [str(word) for word in (arguments if modules else argv)]
-        asked = Asked(modules, words, how, before, pool=self.shaped(None))
+        asked = Asked(modules, words, how, outputs, before, pool=self.shaped(None))
         return await run_once(
             await to_thread.run_sync(warm_request, job, asked, self.where, self.warm)
         )
@@ -195,6 +204,7 @@ class Machine(Resource, ABC):
         how: ExecutionProfile,
         program: list[str],
         directory: Path | None = None,
+        outputs: Sequence[str] = (),
     ) -> str:
         """The script of a job."""
         facts = ScriptFacts(
@@ -206,6 +216,7 @@ class Machine(Resource, ABC):
             how=how,
             environment={"QCSC_JOB_KEY": str(key), "QCSC_RANKS": str(how.ranks)},
             directory=directory,
+            outputs=outputs,
         )
         return render(self.dialect(), facts)
 
@@ -214,6 +225,7 @@ class Machine(Resource, ABC):
         how: ExecutionProfile,
         program: list[str],
         directory: Path | None,
+        outputs: Sequence[str],
         before: Callable[[Path, Path | None], None],
         key: JobKey,
         folder: Path,
@@ -225,7 +237,7 @@ class Machine(Resource, ABC):
             site.require()
         before(folder, earlier)
         with write_whole(JobFolder(folder).script) as file:
-            file.write(os.fsencode(self.script(key, folder, how, program, directory)))
+            file.write(os.fsencode(self.script(key, folder, how, program, directory, outputs)))
 
 
 class HPCMachine(Machine):
@@ -329,8 +341,9 @@ def input_digest(argv: Sequence[str | Path]) -> str:
     return total.hexdigest()
 
 
-def _collected(collect: Callable[[Path], T], outputs: list[str], folder: Path) -> T:
+def _collected(collect: Callable[[Path], T], outputs: Sequence[str], folder: Path) -> T:
     results = results_in(folder)
-    if fault := JobFolder(results).missing(outputs):
-        raise ValueError(f"it ended well, but {fault}")
+    # they were there when the job ended
+    if fault := missing(results, outputs):
+        raise FileNotFoundError(fault)
     return collect(results)

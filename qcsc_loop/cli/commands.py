@@ -214,13 +214,19 @@ def show(*, run_id: str, store: Path | None, as_json: bool) -> None:
 
 @commands.command()
 @_RUN
+@click.option(
+    "--unread",
+    is_flag=True,
+    help="Give up jobs, too, that ended well and whose results cannot be read: a resume has their "
+    "work done, and paid, anew.",
+)
 @STORE
 @JSON
-def reap(*, run_id: str, store: Path | None, as_json: bool) -> None:
+def reap(*, run_id: str, unread: bool, store: Path | None, as_json: bool) -> None:
     """End every job of RUN that may still be queued or running."""
     from qcsc_loop.cli.reap import reap_run
 
-    sys.exit(reap_run(run_id=run_id, store=store, as_json=as_json))
+    sys.exit(reap_run(run_id=run_id, store=store, unread=unread, as_json=as_json))
 
 
 @commands.command()

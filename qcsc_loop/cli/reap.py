@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,7 +17,7 @@ from qcsc_loop.store.journal import Journal
 STILL_ALIVE = 1
 
 
-def reap_run(*, run_id: str, store: Path | None, as_json: bool) -> int:
+def reap_run(*, run_id: str, store: Path | None, unread: bool, as_json: bool) -> int:
     """Ends them, says of each how; the exit code says whether one may be alive."""
     journal = Journal(DirectoryStore(store or environment().store), run_id)
     said: list[dict[str, str]] = []
@@ -34,11 +35,12 @@ def reap_run(*, run_id: str, store: Path | None, as_json: bool) -> int:
             text = trouble or f"{job.state}{f' (job {job.job_id})' if job.job_id else ''}"
             say(f"{job.key}: {text}")
 
-    left = anyio.run(reap, journal, tell)
+    left = anyio.run(partial(reap, unread=unread), journal, tell)
     if as_json:
         say_json({"run_id": run_id, "jobs": said, "left": [str(job.key) for job in left]})
     elif not said:
-        say(f"run {run_id} has no job that could be alive")
+        what = ", nor one whose result could not be read" if unread else ""
+        say(f"run {run_id} has no job that could be alive{what}")
     elif left:
         say(f"{len(left)} jobs may still be alive; try again: qcsc-loop reap {run_id}")
     return STILL_ALIVE if left else 0

@@ -112,8 +112,9 @@ def _job_facts(job: JobRecord) -> Json:
         "job_id": job.job_id,
         "state": job.state,
         "fault": job.fault,
+        "unread": job.unread,
         "site": job.intent.site,
-        "folder": job.intent.folder,
+        "folder": str(job.folder),
         "outcome": _plain(job.outcome),
         "metrics": _plain(job.metrics),
     }

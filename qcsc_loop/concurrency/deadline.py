@@ -33,7 +33,9 @@ async def call_with_deadline(function: Callable[[], T], seconds: float) -> T:
         try:
             result = function()
         except BaseException as error:
-            raised = error  # the name in `except` does not live long enough
+            # a future takes no StopIteration, and would never be settled; and the name in
+            # `except` does not live long enough
+            raised = RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
             told: Callable[[], None] = lambda: answer.set_exception(raised)  # noqa: E731
         else:
             told = lambda: answer.set_result(result)  # noqa: E731

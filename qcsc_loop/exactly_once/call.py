@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
+from qcsc_loop.events import Trouble
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.events import JobChange, JobChanged
 from qcsc_loop.jobs.key import JobKey, checked_name
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.jobs.site import JobSite, site_from
+from qcsc_loop.jobs.site import JobSite, PlacedJob, site_from
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
 from qcsc_loop.steps.step import Step
@@ -65,6 +66,15 @@ class JobCall(Generic[T]):
         if record.intent.site == self.here:
             return self.request.site
         return site_from(record.intent.site)
+
+    def placed(self, record: JobRecord) -> PlacedJob:
+        """The record's job, as its site knows it."""
+        assert record.job_id is not None
+        return PlacedJob(record.key, record.job_id, record.folder)
+
+    def trouble(self, text: str) -> None:
+        """Tells the run's observers of something that does not end the wait."""
+        self.ledger.observe(Trouble(text))
 
     async def write(self, line: type, key: JobKey, **facts: object) -> JobRecord:
         """Adds a line to the ledger."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import anyio
 from anyio import to_thread
@@ -27,7 +26,7 @@ async def end_job(ledger: Ledger, record: JobRecord, site: JobSite) -> JobRecord
     Raises:
         SiteUnreachable: it may still be alive; the ledger says that it is to end.
     """
-    key, folder = record.key, Path(record.intent.folder)
+    key, folder = record.key, record.folder
     if not record.cancelling:
         record = await ledger.write(Cancelling(key=key, epoch=ledger.epoch))
     begun = await to_thread.run_sync(site.forbid, key, folder)
@@ -69,7 +68,7 @@ async def find_until(
     while True:
         asked = time.monotonic()
         try:
-            found = await site.find(record.key, Path(record.intent.folder))
+            found = await site.find(record.key, record.folder)
         except SiteUnreachable as error:
             if not patience.left:
                 raise

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
-from qcsc_loop.events import Trouble
 from qcsc_loop.exactly_once.call import JobCall
 from qcsc_loop.exactly_once.ending import end_job
 from qcsc_loop.exactly_once.submission import resolve_doubt
@@ -37,8 +35,7 @@ async def follow(call: JobCall[T], record: JobRecord) -> JobRecord:
 
 async def _wait(call: JobCall[T], record: JobRecord, site: JobSite) -> JobRecord:
     """The record with the job's outcome, or with another job of its key, which is the one to follow."""
-    assert record.job_id is not None
-    job = PlacedJob(record.key, record.job_id, Path(record.intent.folder))
+    job = call.placed(record)
     try:
         outcome = await site.outcome(job, _waiting(call, record))
     except AnotherJobRuns as other:
@@ -55,7 +52,7 @@ def _waiting(call: JobCall[T], record: JobRecord) -> Waiting:
         run_seconds=call.request.run_seconds,
         tell=partial(call.tell, record),
         output=partial(_show, call),
-        trouble=lambda text: call.ledger.observe(Trouble(text)),
+        trouble=call.trouble,
         check=call.ledger.check,
     )
 

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.exactly_once.ending import end_job
-from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.entries import Collected, JobRecord
 from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.site import site_from
 from qcsc_loop.parameters.environment import environment
@@ -17,11 +17,15 @@ from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import EndRecord
 
 
-async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list[JobRecord]:
+async def reap(
+    journal: Journal, tell: Callable[[JobRecord, str], None], *, unread: bool = False
+) -> list[JobRecord]:
     """Ends the jobs of a run that nobody drives, and records how they ended.
 
     Args:
         tell: told of each job that was ended, or why it could not be.
+        unread: gives up, too, those that ended well and whose results could not be read: a resume
+            has their work done anew.
 
     Returns:
         The jobs that may still be alive: their site did not answer.
@@ -32,7 +36,8 @@ async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list
     """
     await to_thread.run_sync(journal.store.require_own, journal.run_id)
     record = await to_thread.run_sync(journal.record)
-    if all(job.over for job in await to_thread.run_sync(job_records, journal.store, record.run_id)):
+    known = await to_thread.run_sync(job_records, journal.store, record.run_id)
+    if all(job.over and not (unread and job.unread) for job in known):
         return []
     before = await to_thread.run_sync(_last_end, journal)
     settings = await to_thread.run_sync(journal.settings)
@@ -47,6 +52,9 @@ async def reap(journal: Journal, tell: Callable[[JobRecord, str], None]) -> list
             check=lease.check,
         )
         await to_thread.run_sync(ledger.load)
+        for job in [job for job in known if unread and job.unread]:
+            why = f"given up: {job.unread}"
+            tell(await ledger.write(Collected(key=job.key, epoch=lease.epoch, fault=why)), "")
         for job in ledger.unfinished():
             try:
                 tell(await end_job(ledger, job, site_from(job.intent.site)), "")

@@ -27,7 +27,8 @@ class JobRequest(Generic[T]):
         prepare: puts into the job's folder, made and empty, what it needs. Blocks.
         submit: hands it to the site. Raises `JobRejected`; `JobNotTaken`; `SubmissionUnclear`;
             `SiteUnreachable` if it certainly was not accepted.
-        collect: reads its results from the folder. Blocks; raises what reading raises.
+        collect: reads its results from the folder, as often as it is asked to. Blocks; whatever
+            it raises is about the reading, not about the job.
         resubmit: how many further attempts each outcome is worth, without asking anybody.
         queue_seconds, run_seconds: limits; None: none.
         placed: asked before each new attempt: the request as it is to be made now, which may be for

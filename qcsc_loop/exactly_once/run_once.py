@@ -7,16 +7,13 @@ certainly was not.
 
 from __future__ import annotations
 
-import struct
-import zipfile
 from collections import Counter
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import anyio
 from anyio import to_thread
 
-from qcsc_loop.errors import JobFailed, JobInputChanged
+from qcsc_loop.errors import JobFailed, JobInputChanged, QcscLoopError, ResultUnreadable
 from qcsc_loop.events import Trouble
 from qcsc_loop.exactly_once.call import JobCall, call_for
 from qcsc_loop.exactly_once.ending import end_job
@@ -31,9 +28,7 @@ from qcsc_loop.steps.step import current_step
 T = TypeVar("T")
 
 CANCEL_SECONDS = 90.0  # for a cancelled job to be over
-
-# what a bad result raises when it is read; anything else is the reader's own mistake, or the disk's
-_BAD = (ValueError, LookupError, EOFError, FileNotFoundError, struct.error, zipfile.BadZipFile)
+READ_PAUSES = (0.2, 1.0)  # before a result is read again: a network file system may be behind
 
 
 async def run_once(request: JobRequest[T]) -> JobResult[T]:
@@ -44,6 +39,8 @@ async def run_once(request: JobRequest[T]) -> JobResult[T]:
     Raises:
         JobFailed: it ended otherwise than well; the ledger has it, and a call after that is another
             attempt.
+        ResultUnreadable: it ended well, and its result cannot be read here and now; a call after
+            that reads it again.
         JobInputChanged: the step has a job of this name, for other input.
         SiteUnreachable, SubmissionUnclear, JobNotTaken: the site did not answer, or has not taken
             it yet; nothing is lost.
@@ -68,10 +65,8 @@ class _Attempts(Generic[T]):
             record = await follow(self._call, await self._latest_or_new())
             if record.cancelling and record.spoilt:  # by a driver that did not see its end
                 continue
-            collected = await _collect(self._call, record)
-            if collected is not None:
-                return collected
-            record = self._call.ledger.latest(record.key) or record
+            if not record.spoilt:
+                return await _collect(self._call, record)
             if not self._is_worth_another(record):
                 raise _failure(self._call, record)
 
@@ -85,7 +80,7 @@ class _Attempts(Generic[T]):
 
     def _is_worth_another(self, record: JobRecord) -> bool:
         assert record.outcome is not None
-        state = JobState.FAILED if record.fault else record.outcome.state
+        state = record.outcome.state
         self._spent[state] += 1
         if self._spent[state] > self._call.request.resubmit.get(state, 0):
             return False
@@ -119,20 +114,43 @@ def _require_same_input(call: JobCall[T], known: JobRecord) -> None:
         raise JobInputChanged(str(known.key), known.job_id, call.ledger.run_id)
 
 
-async def _collect(call: JobCall[T], record: JobRecord) -> JobResult[T] | None:
-    """The results, if the job ended well and they are good."""
-    assert record.outcome is not None
-    if record.outcome.state is not JobState.COMPLETED:
-        return None
-    try:
-        value = await to_thread.run_sync(call.request.collect, Path(record.intent.folder))
-    except _BAD as error:
-        fault = str(error) or type(error).__name__
-        await call.write(Collected, record.key, fault=" ".join(fault.split()))
-        return None
-    if record.fault is None:
+async def _collect(call: JobCall[T], record: JobRecord) -> JobResult[T]:
+    """The results of a job that ended well, which nothing that goes wrong here can change.
+
+    Raises:
+        ResultUnreadable: they cannot be read, though they were brought here anew.
+    """
+    site, job = call.site_of(record), call.placed(record)
+    for pause in (*READ_PAUSES, None):
+        await site.fetch(job, call.trouble, anew=pause is None)
+        try:
+            value = await to_thread.run_sync(call.request.collect, record.folder)
+        except QcscLoopError:  # it says itself what is wrong
+            raise
+        except Exception as error:  # a reader may be anybody's, and raises what it likes
+            if pause is None:
+                raise await _unreadable(call, record, error) from error
+            await anyio.sleep(pause)
+        else:
+            break
+    if record.fault is None or record.unread:
         record = await call.write(Collected, record.key)
     return JobResult(value, record)
+
+
+async def _unreadable(call: JobCall[T], record: JobRecord, error: Exception) -> ResultUnreadable:
+    """The error for whoever reads, written down for whoever asks what became of the job."""
+    why = " ".join(f"{type(error).__name__}: {error}".split())
+    if record.unread != why:
+        await call.write(Collected, record.key, unread=why)
+    return ResultUnreadable(
+        job=call.name,
+        job_id=record.job_id or "",
+        site=call.site_of(record).title,
+        why=why,
+        folder=str(record.folder),
+        run_id=call.ledger.run_id,
+    )
 
 
 def _failure(call: JobCall[T], record: JobRecord) -> JobFailed:
@@ -140,11 +158,11 @@ def _failure(call: JobCall[T], record: JobRecord) -> JobFailed:
     assert outcome is not None
     return JobFailed(
         job=call.name,
-        state=str(JobState.FAILED if record.fault else outcome.state),
+        state=str(outcome.state),
         job_id=record.job_id or "",
         site=call.site_of(record).title,
         exit_code=outcome.exit_code,
-        reason=record.fault or outcome.reason,
+        reason=outcome.reason,
         tail=outcome.tail,
-        folder=record.intent.folder,
+        folder=str(record.folder),
     )

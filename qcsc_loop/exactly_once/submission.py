@@ -63,7 +63,7 @@ async def resolve_doubt(call: JobCall[T], record: JobRecord, since: float) -> Jo
 
 async def _submit(call: JobCall[T], record: JobRecord) -> JobRecord:
     """Submits it, as often as it certainly was not accepted before."""
-    tries, key, folder, offer = 0, record.key, Path(record.intent.folder), _Offer(call, record)
+    tries, key, folder, offer = 0, record.key, record.folder, _Offer(call, record)
     while True:
         call.ledger.check()
         tries += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -41,10 +42,15 @@ class Intent(_Line):
 
 
 class Submitted(_Line):
-    """The site has it under this id."""
+    """The site has it under this id.
+
+    Attributes:
+        folder: where it works, if a driver on another disk submitted it; None: as intended.
+    """
 
     kind: Literal["submitted"] = "submitted"
     job_id: str
+    folder: str | None = None
 
 
 class Cancelling(_Line):
@@ -61,14 +67,17 @@ class Finished(_Line):
 
 
 class Collected(_Line):
-    """Its results were read.
+    """Its results were read, or could not be.
 
     Attributes:
-        fault: what was wrong with them; empty if they are good.
+        fault: why they are given up for good; empty if they are not.
+        unread: why they could not be read this time; empty if they are good. A version that does
+            not know it reads them again, which is right.
     """
 
     kind: Literal["collected"] = "collected"
     fault: str = ""
+    unread: str = ""
 
 
 class Measured(_Line):
@@ -92,12 +101,19 @@ class JobRecord:
     job_id: str | None = None
     cancelling: bool = False
     outcome: JobOutcome | None = None
+    elsewhere: str | None = None  # its folder, where it is not the intended one
     fault: str | None = None  # None: not collected; empty: good
+    unread: str = ""  # why its results could not be read when that was last tried
     metrics: JobMetrics = field(default_factory=JobMetrics)
 
     @property
     def key(self) -> JobKey:
         return self.intent.key
+
+    @property
+    def folder(self) -> Path:
+        """Where it works."""
+        return Path(self.intent.folder if self.elsewhere is None else self.elsewhere)
 
     @property
     def over(self) -> bool:
@@ -124,14 +140,16 @@ class JobRecord:
         """With one more line."""
         match line:
             case Submitted():
-                return replace(self, job_id=line.job_id)
+                return replace(self, job_id=line.job_id, elsewhere=line.folder)
             case Cancelling():
                 return replace(self, cancelling=True)
             case Finished():
                 metrics = line.outcome.metrics.over(self.metrics)
                 return replace(self, outcome=line.outcome, metrics=metrics)
             case Collected():
-                return replace(self, fault=line.fault)
+                if line.unread:
+                    return replace(self, unread=line.unread)
+                return replace(self, fault=line.fault, unread="")
             case Measured():
                 return replace(self, metrics=line.metrics.over(self.metrics))
             case _:

@@ -20,6 +20,9 @@ def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_facts(folder: Path) -> Json:
-    """What was kept. Raises FileNotFoundError where nothing was."""
-    facts: Json = json.loads((folder / SUBMISSION).read_bytes())
-    return facts
+    """What was kept; nothing where it cannot be read: results count without it."""
+    try:
+        facts: Json = json.loads((folder / SUBMISSION).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -101,6 +101,21 @@ class JobSite(Resource, ABC):
             SiteUnreachable: the site does not answer.
         """
 
+    async def fetch(  # nothing to do where jobs write to their folders
+        self, job: PlacedJob, trouble: Callable[[str], None], *, anew: bool = False
+    ) -> None:
+        """Brings the results of a job that ended well to its folder, where they are not made there.
+
+        Asked for as often as somebody wants to read them, from any disk.
+
+        Args:
+            trouble: told once of a site that does not give them at once.
+            anew: what is in the folder could not be read.
+
+        Raises:
+            SiteUnreachable: it does not give them; the job has ended well all the same.
+        """
+
     @property
     def patience_seconds(self) -> float:
         """How long a site that does not answer is asked again before the step fails."""

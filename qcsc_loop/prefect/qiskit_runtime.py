@@ -15,7 +15,12 @@ from qcsc_loop.sampling.compiling import (
     compile_circuit,
     compiling_seed,
 )
-from qcsc_loop.sampling.packing import read_registers
+from qcsc_loop.sampling.packing import (
+    read_registers,
+    require_measured,
+    shots_of,
+    surplus,
+)
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -46,6 +51,7 @@ class PrefectQiskitSampler(Sampler):
     options: Json = {}
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        require_measured(circuit)
         step, runtime = current_step(), await self._runtime()
         step.spend(shots=shots)
         try:
@@ -63,12 +69,17 @@ class PrefectQiskitSampler(Sampler):
         except Exception as error:  # whatever the vendor's client raises
             why = f"{type(error).__name__}: {error}"
             raise SamplingFailed(self.block, why) from error
+        given = shots_of(bits)
+        step.spend(shots=given - shots)
+        facts = surplus(shots, given)
         return Samples(
             bits=bits,
             num_bits=widths,
-            shots=shots,
+            shots=given,
             provenance=await to_thread.run_sync(
-                partial(sample_provenance, self, backend=runtime.resource_name, circuit=ready)
+                partial(
+                    sample_provenance, self, facts, backend=runtime.resource_name, circuit=ready
+                )
             ),
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.payload import read_facts
 
@@ -16,7 +14,7 @@ def metrics_rows(record: JobRecord) -> list[dict[str, object]]:
         "job id": record.job_id,
         "state": record.state,
         "exit code": outcome.exit_code if outcome else None,
-        "reason": (record.fault or (outcome.reason if outcome else "")) or None,
+        "reason": record.fault or record.unread or (outcome.reason if outcome else "") or None,
         "queue seconds": _rounded(metrics.queue_seconds),
         "run seconds": _rounded(metrics.run_seconds),
         "nodes": metrics.nodes,
@@ -32,10 +30,7 @@ def metrics_rows(record: JobRecord) -> list[dict[str, object]]:
 
 def _circuits(record: JobRecord) -> dict[str, object]:
     """Depth, gates and duration of each compiled circuit of a QPU job."""
-    try:
-        circuits = read_facts(Path(record.intent.folder)).get("circuits", [])
-    except (OSError, ValueError):  # no QPU job, or pruned since
-        return {}
+    circuits = read_facts(record.folder).get("circuits", [])  # none: no QPU job, or pruned since
     return {
         f"circuit {number}: {name.replace('_', ' ')}": value
         for number, facts in enumerate(circuits)

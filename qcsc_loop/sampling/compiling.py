@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import io
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.sampling.identity import circuit_bytes
 from qcsc_loop.steps.step import Step
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.circuit import Operation
     from qiskit.providers import BackendV2
     from qiskit.transpiler import Target
 
@@ -70,54 +69,6 @@ def compile_circuit(
 def compiling_seed(run_seed: int, circuit: QuantumCircuit) -> int:
     """The transpiler's seed for a circuit in a run."""
     return _seed(run_seed, circuit_bytes(circuit))
-
-
-def circuit_bytes(circuit: QuantumCircuit) -> bytes:
-    """A circuit as bytes that are equal for equal circuits, in any process."""
-    from qiskit import qpy
-
-    file = io.BytesIO()
-    qpy.dump(bare(circuit), file)
-    return file.getvalue()
-
-
-def bare(circuit: QuantumCircuit) -> QuantumCircuit:
-    """A copy without what differs between equal circuits."""
-    # qiskit numbers circuits as it makes them
-    copy = _of_known_gates(circuit)
-    # its registers are written in any order, and no result depends on it
-    copy._layout = None
-    copy.name, copy.metadata = "", {}
-    return copy
-
-
-def _of_known_gates(circuit: QuantumCircuit) -> QuantumCircuit:
-    """A copy in gates of qiskit's own.
-
-    Gates that were made of a circuit, or come from another library, are written by QPY in an order
-    and under names that differ from process to process.
-    """
-    copy = circuit.copy()
-    while made := {
-        part.name
-        for part in copy.data
-        if not part.is_standard_gate() and _is_made(part.operation)  # cheapest first
-    }:
-        copy = copy.decompose(sorted(made))
-    return copy
-
-
-def _is_made(operation: Operation) -> bool:
-    from qiskit.circuit import ControlledGate, Gate, Instruction
-
-    kind: type = getattr(operation, "base_class", type(operation))
-    own = kind.__module__.startswith("qiskit.") and kind not in (Instruction, Gate, ControlledGate)
-    return not own and getattr(operation, "definition", None) is not None
-
-
-def circuit_sha256(circuit: QuantumCircuit) -> str:
-    """A hash that is equal for equal circuits, in any process."""
-    return hashlib.sha256(circuit_bytes(circuit)).hexdigest()
 
 
 def circuit_facts(circuit: QuantumCircuit, target: Target | None = None) -> dict[str, float]:

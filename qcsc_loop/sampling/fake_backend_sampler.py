@@ -11,7 +11,7 @@ from qcsc_loop.errors import QcscLoopError, SamplingFailed
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.compiling import PassManagerReference, compile_once
 from qcsc_loop.sampling.fake_backends import fake_backend
-from qcsc_loop.sampling.packing import read_registers
+from qcsc_loop.sampling.packing import read_registers, require_measured, shots_of, surplus
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -36,6 +36,7 @@ class FakeBackendSampler(Sampler):
     threads: Annotated[int, OPERATIONAL] = Field(default=1, ge=1)
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        require_measured(circuit)
         step = current_step()
         step.spend(shots=shots)
         return await to_thread.run_sync(self._run, circuit, shots, step, abandon_on_cancel=True)
@@ -57,12 +58,15 @@ class FakeBackendSampler(Sampler):
             why = f"{type(error).__name__}: {error}"
             raise SamplingFailed(self.backend, why) from error
         bits, widths = read_registers(data)
+        given = shots_of(bits)
+        step.spend(shots=given - shots)
         return Samples(
             bits=bits,
             num_bits=widths,
-            shots=shots,
+            shots=given,
             provenance=sample_provenance(
                 self,
+                surplus(shots, given),
                 backend=self.backend,
                 package="qiskit-ibm-runtime",
                 seed=step.seed,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from qcsc_loop.errors import NothingMeasured
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -25,11 +28,57 @@ def registers(circuit: QuantumCircuit) -> dict[str, int]:
     return {register.name: register.size for register in circuit.cregs}
 
 
+def require_measured(circuit: QuantumCircuit) -> None:
+    """Refuses a circuit of which nothing would be read, before it costs anything.
+
+    Raises:
+        NothingMeasured: it has no classical bits, or nothing in it touches one.
+    """
+    if not any(register.size for register in circuit.cregs):
+        raise NothingMeasured("it has no classical register")
+    if not any(part.clbits for part in circuit.data):
+        raise NothingMeasured("nothing in it is measured")
+
+
 def read_registers(data: DataBin) -> tuple[dict[str, Packed], dict[str, int]]:
-    """A primitive's result as it holds it, without a copy: bits and widths by register."""
+    """A primitive's result: bits, as of `in_rows`, and widths by register."""
     found: dict[str, Any] = dict(data.items())
-    bits = {name: register.array for name, register in found.items()}
-    return bits, {name: register.num_bits for name, register in found.items()}
+    widths = {name: int(register.num_bits) for name, register in found.items()}
+    return in_rows({name: register.array for name, register in found.items()}, widths), widths
+
+
+def shots_of(bits: Mapping[str, Packed]) -> int:
+    """How many shots there are."""
+    return min(map(len, bits.values()))
+
+
+def surplus(asked: int, given: int) -> dict[str, int]:
+    """What provenance says of shots that are not as many as were asked for."""
+    return {} if given == asked else {"shots_asked": asked, "shots_given": given}
+
+
+def in_rows(bits: Mapping[str, Packed], widths: Mapping[str, int]) -> dict[str, Packed]:
+    """Registers as rows of shots, without a copy.
+
+    All that a source gives is taken, however many shots that are: twirling rounds them up to as many
+    in each randomisation, and may give these an axis of their own.
+
+    Raises:
+        ValueError: there is none, or a register is not made of bits.
+    """
+    found: dict[str, Packed] = {}
+    for register, rows in bits.items():
+        width = num_bytes(widths[register])
+        if rows.dtype != np.uint8 or not rows.ndim or rows.shape[-1] != width:
+            what = f"{rows.dtype} of shape {rows.shape}"
+            raise ValueError(f"register {register} of {widths[register]} bits is {what}")
+        if width:  # a register of no bits says nothing, of however many shots
+            found[register] = rows.reshape(-1, width)
+    shots = min((len(rows) for rows in found.values()), default=0)
+    if not shots:
+        raise ValueError("there are no shots in it")
+    empty = {name: np.zeros((shots, 0), np.uint8) for name in bits if name not in found}
+    return {name: rows[:shots] for name, rows in (found | empty).items()}
 
 
 def draw_bits(rng: np.random.Generator, shots: int, num_bits: int) -> Packed:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qcsc_loop.loop.provenance import installed_version
 from qcsc_loop.parameters.resource import Resource
 from qcsc_loop.plain import Json
-from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256
+from qcsc_loop.sampling.compiling import circuit_facts
+from qcsc_loop.sampling.identity import circuit_sha256
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anyio import to_thread
 
-from qcsc_loop.sampling.packing import draw_bits, registers
+from qcsc_loop.sampling.packing import draw_bits, registers, require_measured
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -25,6 +25,7 @@ class RandomSampler(Sampler):
     type: Literal["random"] = "random"
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        require_measured(circuit)
         current_step().spend(shots=shots)
         rng, widths = current_step().rng, registers(circuit)
         bits = {

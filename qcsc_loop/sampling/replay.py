@@ -44,7 +44,7 @@ class ReplaySampler(Sampler):
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
         samples = await to_thread.run_sync(self._recorded, current_step())
-        if samples.shots != shots:
+        if samples.provenance.get("shots_asked", samples.shots) != shots:
             why = f"run {self.run_id} took {samples.shots} shots, not {shots}"
             raise SamplingFailed("replay", why)
         origin = sample_provenance(self, {"original": samples.provenance})

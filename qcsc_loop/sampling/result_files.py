@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from qcsc_loop.concurrency.whole_file import write_whole
-
-if TYPE_CHECKING:
-    pass
+from qcsc_loop.sampling.packing import Packed, in_rows
 
 RESULT = "result.npz"
 
@@ -28,13 +26,9 @@ def save_result(folder: Path, result: Any) -> None:
         np.savez(file, **arrays)
 
 
-def load_bits(folder: Path, shots: int) -> tuple[dict[str, Any], dict[str, int]]:
-    """Bits and widths by register, as `save_result` left them.
-
-    Raises:
-        ValueError: a register has another number of shots.
-    """
-    bits: dict[str, Any] = {}
+def load_bits(folder: Path) -> tuple[dict[str, Packed], dict[str, int]]:
+    """Bits, as of `in_rows`, and widths by register, as `save_result` left them."""
+    bits: dict[str, Packed] = {}
     widths: dict[str, int] = {}
     with np.load(folder / RESULT, allow_pickle=False) as found:
         for name in found.files:
@@ -43,10 +37,7 @@ def load_bits(folder: Path, shots: int) -> tuple[dict[str, Any], dict[str, int]]
                 bits[register] = found[name]
             elif kind == "width":
                 widths[register] = int(found[name])
-    for register, rows in bits.items():
-        if len(rows) != shots:
-            raise ValueError(f"register {register} has {len(rows)} of {shots} shots")
-    return bits, widths
+    return in_rows(bits, widths), widths
 
 
 def load_values(folder: Path) -> dict[str, Any]:

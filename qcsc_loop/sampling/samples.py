@@ -15,7 +15,8 @@ class Samples(Record):
             shot, big-endian, the unused high bits of the first byte zero - the layout of
             `qiskit.primitives.BitArray.array`.
         num_bits: register name to its width.
-        shots: how many shots there are in each register.
+        shots: how many shots there are in each register. A QPU may give more than it was asked for:
+            twirling rounds them up, and provenance then says `shots_asked`.
         provenance: source, seed, circuit hash and whatever the source can tell, as plain JSON.
     """
 

@@ -34,7 +34,7 @@ from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_hpc.sites.batch import BatchSite
 from qcsc_hpc.testing import FakeBatchSystem, Fault
-from qcsc_loop.errors import JobNotTaken, JobRefused
+from qcsc_loop.errors import JobNotTaken, JobRefused, ResultUnreadable
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.entries import JobRecord
@@ -321,16 +321,17 @@ async def test_a_bad_result_fails_a_job_that_ended_well(
 
 
 @everywhere
-async def test_a_result_that_cannot_be_read_fails_a_job_that_ended_well(
+async def test_a_result_that_cannot_be_read_fails_the_step_and_keeps_the_job(
     place: Place, hook: Hook, programs: Programs
 ) -> None:
     def collect(folder: Path) -> int:
         return int((folder / "out").read_text())
 
-    failed = await hook.failure(place.machine(), programs.working, outputs=["out"], collect=collect)
-    assert failed.state == JobState.FAILED
-    assert "invalid literal for int() with base 10: 'done" in str(failed)
-    assert hook.record.fault
+    with pytest.raises(ResultUnreadable, match="with base 10: 'done"):
+        await hook.run(place.machine(), programs.working, outputs=["out"], collect=collect)
+    assert (hook.record.state, hook.record.spoilt) == ("COMPLETED", False)
+    await hook.run(place.machine(), programs.working, outputs=["out"])
+    assert [record.key.attempt for record in hook.records] == [0]
 
 
 SINGLETONS = """\

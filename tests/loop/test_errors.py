@@ -34,11 +34,13 @@ from qcsc_loop.errors import (
     NewerDocument,
     NewerFormat,
     NoGoodCheckpoint,
+    NothingMeasured,
     ParametersChanged,
     PluginFailed,
     PrefectRefused,
     PrefectUnreachable,
     QcscLoopError,
+    ResultUnreadable,
     RunLocked,
     RunNotFound,
     SamplingFailed,
@@ -75,6 +77,18 @@ def failed(
         reason=reason,
         tail=tail,
         folder="/runs/h2o/count.0",
+    )
+
+
+def unreadable(why: str) -> ResultUnreadable:
+    """The same job, which ended well."""
+    return ResultUnreadable(
+        job="count",
+        job_id="12",
+        site="Slurm",
+        why=why,
+        folder="/runs/h2o/count.0",
+        run_id="h2o",
     )
 
 
@@ -231,6 +245,24 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ],
     ),
     (
+        NothingMeasured("it has no classical register"),
+        [
+            "the circuit cannot be sampled: it has no classical register",
+            "circuit.measure_all()",
+            "Nothing was submitted.",
+        ],
+    ),
+    (
+        unreadable("BadZipFile: File is not a zip file"),
+        [
+            "count (Slurm job 12) ended well, but its result cannot be read: BadZipFile: File is not",
+            "/runs/h2o/count.0",
+            "The job is kept",
+            "qcsc-loop resume h2o reads it again",
+            "qcsc-loop reap h2o --unread",
+        ],
+    ),
+    (
         JobRejected("Slurm", "Invalid partition name specified"),
         ["Slurm does not take the job: Invalid partition name specified"],
     ),
@@ -324,6 +356,7 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "JobFailed, its output": lambda why: failed(tail=why),
     "JobRejected": lambda why: JobRejected("PBS", why),
     "JobNotTaken": lambda why: JobNotTaken("PBS", why),
+    "ResultUnreadable": lambda why: unreadable(why),
     "JobInputChanged": lambda why: JobInputChanged(why, None, "x"),
     "SubmissionUnclear": lambda why: SubmissionUnclear("PBS", why),
     "CredentialsRefused": lambda why: CredentialsRefused("IBM Quantum", why),
@@ -473,6 +506,7 @@ def test_the_transient_errors_are_these() -> None:
         SubmissionUnclear,
         SiteUnreachable,
         JobNotTaken,
+        ResultUnreadable,
     }
 
 

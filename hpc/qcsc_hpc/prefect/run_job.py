@@ -130,7 +130,7 @@ async def _run(
         job_id=record.job_id,
         exit_code=record.outcome.exit_code or 0,
         metrics=record.metrics,
-        folder=Path(record.intent.folder),
+        folder=record.folder,
         output=record.outcome.tail,
     )
 

@@ -75,7 +75,8 @@ def _started(resource: Any, name: str, asked: Json, circuit: Path) -> str:
     from qiskit_ibm_runtime import RuntimeEncoder
 
     from qcsc_loop.jobs.payload import write_facts
-    from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compile_circuit
+    from qcsc_loop.sampling.compiling import circuit_facts, compile_circuit
+    from qcsc_loop.sampling.identity import circuit_sha256
 
     qrmi: Any = importlib.import_module("qrmi")
     backend = importlib.import_module("qrmi.primitives.ibm").get_backend(resource)

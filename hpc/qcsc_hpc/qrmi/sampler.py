@@ -22,14 +22,10 @@ from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.parameters.resource import BlockName
 from qcsc_loop.parameters.saved_blocks import load_settings
 from qcsc_loop.plain import Json
-from qcsc_loop.sampling.compiling import (
-    PassManagerReference,
-    bare,
-    circuit_bytes,
-    compile_once,
-    compiling_seed,
-)
+from qcsc_loop.sampling.compiling import PassManagerReference, compile_once, compiling_seed
 from qcsc_loop.sampling.fake_backends import fake_backend
+from qcsc_loop.sampling.identity import bare, by_names_of, circuit_bytes
+from qcsc_loop.sampling.packing import require_measured, shots_of, surplus
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.result_files import RESULT, load_bits, save_result
 from qcsc_loop.sampling.sampler import Sampler
@@ -69,6 +65,7 @@ class QRMISampler(Sampler):
     options: Json = {}
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        require_measured(circuit)
         step, machine = current_step(), await self._machine()
         step.spend(shots=shots)
         work = await to_thread.run_sync(self._written, circuit, shots, step)
@@ -76,12 +73,13 @@ class QRMISampler(Sampler):
         done = await machine.run_job(
             program,
             arguments,
-            collect=partial(self._samples, shots),
+            collect=partial(self._samples, circuit, shots),
             ranks=1,
             outputs=[RESULT] if self.runner == "own" else [OUTPUT],
             name="qpu",
             before=_take_over,
         )
+        step.spend(shots=done.value.shots - shots)  # those beyond, or short of, what was asked for
         provenance = {**done.value.provenance, "job_id": done.record.job_id}
         return done.value.model_copy(update={"provenance": provenance})
 
@@ -140,16 +138,22 @@ class QRMISampler(Sampler):
         with write_whole(work / "task_input.json") as file:
             file.write(text.encode())
 
-    def _samples(self, shots: int, folder: Path) -> Samples:
+    def _samples(self, circuit: QuantumCircuit, shots: int, folder: Path) -> Samples:
         if self.runner == "task_runner":  # its exit code says nothing: the output has to be read
             from qiskit_ibm_runtime import RuntimeDecoder
 
             text = (folder / OUTPUT).read_text()
             save_result(folder, json.loads(text, cls=RuntimeDecoder)[0])
-        bits, widths = load_bits(folder, shots)
+        bits, widths = load_bits(folder)
+        given = shots_of(bits)
         facts = read_facts(folder) if self.runner == "own" else {}
-        provenance = sample_provenance(self, facts)
-        return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)
+        provenance = sample_provenance(self, {**facts, **surplus(shots, given)})
+        return Samples(
+            bits=by_names_of(circuit, bits),
+            num_bits=by_names_of(circuit, widths),
+            shots=given,
+            provenance=provenance,
+        )
 
 
 def _take_over(folder: Path, earlier: Path | None) -> None:

@@ -33,7 +33,8 @@ class ExitRecord(BaseModel):
     Attributes:
         job: the id it runs under.
         restarts: how often the scheduler had started it again by then; None if a job is not told.
-        fault: what failed before the program could be started; empty if nothing.
+        fault: what failed before the program could be started; "outputs: " and what was wrong with
+            them, if that was all that was wrong; empty if nothing.
         oom_kills: processes that the kernel killed for memory meanwhile, on the script's node.
     """
 
@@ -126,24 +127,3 @@ class JobFolder:
             return "", position
         cut = new.rfind(b"\n") + 1 or (len(new) if len(new) == limit else 0)
         return new[:cut].decode(errors="replace"), position + cut
-
-    def missing(self, outputs: list[str]) -> str:
-        """What is wrong with the results that were declared; empty if nothing is."""
-        begun = _modified(self.path / "started")
-        for name in outputs:
-            path = self.path / name
-            modified = _modified(path)
-            if modified is None:
-                return f"it left no {name}"
-            if begun is not None and modified < begun:
-                return f"{name} is older than the job's start"
-            if path.stat().st_size == 0:
-                return f"{name} is empty"
-        return ""
-
-
-def _modified(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None

@@ -11,6 +11,7 @@ from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers.scheduler import Dialect, Placement
 from qcsc_hpc.script.job_folder import DUPLICATE_EXIT, FOLDER_EXIT, UNWRITABLE_EXIT
 from qcsc_hpc.script.launchers import launcher_words
+from qcsc_hpc.script.outputs import checks
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class ScriptFacts:
     Attributes:
         program: the argument vector of each rank, byte for byte.
         environment: what each rank sees on top of the profile's.
+        outputs: what the program leaves in the folder, or has failed.
     """
 
     job_name: str
@@ -30,6 +32,7 @@ class ScriptFacts:
     how: ExecutionProfile
     environment: Mapping[str, str]
     directory: Path | None = None  # where the program runs, if not in the job's folder
+    outputs: Sequence[str] = ()
 
 
 def render(dialect: Dialect, facts: ScriptFacts) -> str:
@@ -105,6 +108,8 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     start = dialect.before_launcher + " ".join(quoted(word) for word in words)
     # not `…; finish $?`: a pre-command may have made the shell leave at the first failure
     yield f'if {start} "$folder/job.sh" rank < /dev/null; then'
+    for line in checks(facts.outputs):
+        yield f"  {line}"
     yield "  finish 0"
     yield "else"
     yield "  finish $?"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qcsc_hpc.schedulers.scheduler import Status
 from qcsc_hpc.script.job_folder import ExitRecord
+from qcsc_hpc.script.outputs import FAULT
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 
 KILLED_EXITS = (9, 137)  # of hydra, and of bash and srun, where a process was killed by signal 9
@@ -58,7 +59,7 @@ def reach_verdict(
     memory = status.state is JobState.FAILED and _killed_for_memory(record)
     return JobOutcome(
         state=JobState.OUT_OF_MEMORY if memory else status.state,
-        exit_code=record.exit_code if record else status.exit_code or None,
+        exit_code=_exit_code(record) if record else status.exit_code or None,
         signal=status.signal,
         reason=_fault(record) or status.reason,
         metrics=metrics,
@@ -80,7 +81,7 @@ def own_end(record: ExitRecord, metrics: JobMetrics) -> JobOutcome:
     bad = JobState.OUT_OF_MEMORY if _killed_for_memory(record) else JobState.FAILED
     return JobOutcome(
         state=bad if record.exit_code else JobState.COMPLETED,
-        exit_code=record.exit_code,
+        exit_code=_exit_code(record),
         reason=_fault(record),
         metrics=metrics,
     )
@@ -90,11 +91,18 @@ def _killed_for_memory(record: ExitRecord | None) -> bool:
     return record is not None and record.oom_kills > 0 and record.exit_code in KILLED_EXITS
 
 
+def _exit_code(record: ExitRecord) -> int:
+    """The program's own, not the script's word for what it did not leave."""
+    return 0 if record.fault.startswith(FAULT) else record.exit_code
+
+
 def _fault(record: ExitRecord | None) -> str:
     if record is None:
         return ""
     if _killed_for_memory(record):
         return "the kernel killed a process of it for its memory"
+    if record.fault.startswith(FAULT):
+        return f"it ended well, but {record.fault.removeprefix(FAULT)}"
     return f"{record.fault} failed" if record.fault else ""
 
 

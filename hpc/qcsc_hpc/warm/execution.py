@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qcsc_hpc.script.outputs import missing
 from qcsc_hpc.warm.lasting_pool import LastingPool
 from qcsc_hpc.warm.mailbox import BROKE, Ended, Mailbox, Request, Try, times_broken
 from qcsc_hpc.warm.pool import PoolBroken
@@ -60,6 +61,10 @@ class Execution:
         ended = await self._try(claimed)
         if ended is None:
             return
+        if ended.state == "COMPLETED" and (
+            fault := missing(claimed.own.path, claimed.request.outputs)
+        ):
+            ended = Ended("FAILED", reason=f"it ended well, but {fault}")
         ended = replace(ended, job=self.job, began=began, ended=time.time())
         if ended.state == "FAILED":
             # schedulers send SIGTERM to all of a job at its end, and whoever is quick dies first

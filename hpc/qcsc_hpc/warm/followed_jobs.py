@@ -119,7 +119,7 @@ class FollowedJobs:
     async def _tell_to_end(self, jobs: list[FollowedJob]) -> None:
         for job in jobs:
             if (record := self.record(job)) is not None:
-                (Path(record.intent.folder) / END).touch()
+                (record.folder / END).touch()
         if served := [job.task for job in jobs if job.served]:
             await asyncio.wait(served, timeout=END_SECONDS)
 

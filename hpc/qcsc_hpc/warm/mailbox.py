@@ -43,6 +43,7 @@ class Request:
         arguments: after the module's name.
         code: modules, and digests of their source: ranks that have loaded another one are not asked.
         seconds: after which it is ended; None: never.
+        outputs: what it leaves in its folder, or has failed.
         asked: when it was posted, by the driver's clock.
     """
 
@@ -55,6 +56,7 @@ class Request:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     code: dict[str, str] = field(default_factory=dict[str, str])
     seconds: float | None = None
+    outputs: list[str] = field(default_factory=list[str])
     asked: float = field(default_factory=time.time)
 
 

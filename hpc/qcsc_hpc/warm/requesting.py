@@ -39,6 +39,7 @@ class Asked:
             its own.
         words: the module's arguments, or the program's whole command line.
         how: the shape that it is to have.
+        outputs: what it leaves in its folder, or has failed.
         before: as of `Machine.run_job`.
         pool: the shape of the warm job.
     """
@@ -46,6 +47,7 @@ class Asked:
     modules: Sequence[str]
     words: Sequence[str]
     how: ExecutionProfile
+    outputs: Sequence[str]
     before: Callable[[Path, Path | None], None]
     pool: ExecutionProfile
 
@@ -139,6 +141,7 @@ def _post(site: WarmSite, job: JobRequest[T], asked: Asked, key: JobKey, folder:
         environment=environment,
         code={module: code_digest(module) for module in asked.modules},
         seconds=job.run_seconds,
+        outputs=list(asked.outputs),
     )
     site.box.make()
     site.box.write(request_name(key), folder, request)

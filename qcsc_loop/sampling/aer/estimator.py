@@ -11,8 +11,8 @@ from pydantic import Field
 
 from qcsc_loop.errors import InvalidParameters, QcscLoopError, SamplingFailed
 from qcsc_loop.sampling.aer.simulator import aer_backend, most_threads, simulate
-from qcsc_loop.sampling.compiling import circuit_sha256
 from qcsc_loop.sampling.estimator import Estimates, Estimator
+from qcsc_loop.sampling.identity import circuit_sha256
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.steps.step import current_step
 

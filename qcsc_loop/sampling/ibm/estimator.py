@@ -15,10 +15,10 @@ from anyio import to_thread
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.payload import read_facts
-from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.estimator import Estimates, Estimator
 from qcsc_loop.sampling.ibm.settings import IBMRuntime, job_facts, nothing_to_prepare
 from qcsc_loop.sampling.ibm.submission import Primitive, submit, validate_options
+from qcsc_loop.sampling.identity import circuit_bytes
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.result_files import load_values
 from qcsc_loop.steps.step import current_step
@@ -79,10 +79,11 @@ class IBMRuntimeEstimator(IBMRuntime, Estimator):
     def _estimates(self, count: int, folder: Path) -> Estimates:
         found = load_values(folder)
         values = np.asarray(found["evs"], np.float64)
-        if values.shape != (count,):
+        errors = np.asarray(found["stds"], np.float64)
+        if not values.size == errors.size == count:
             raise ValueError(f"there are values of shape {values.shape} for {count} observables")
         return Estimates(
-            values=values,
-            standard_errors=np.asarray(found["stds"], np.float64),
+            values=values.reshape(count),
+            standard_errors=errors.reshape(count),
             provenance=sample_provenance(self, read_facts(folder)),
         )

@@ -1,11 +1,11 @@
-"""IBM Quantum as a site of jobs: found by their tags, followed together, fetched once."""
+"""IBM Quantum as a site of jobs: found by their tags, followed together, fetched apart."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 from anyio import to_thread
@@ -15,9 +15,12 @@ from qcsc_loop.concurrency.per_event_loop import of_this_loop
 from qcsc_loop.errors import CredentialsRefused, SiteUnreachable
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
+from qcsc_loop.jobs.payload import read_facts, write_facts
 from qcsc_loop.jobs.site import JobSite, PlacedJob, Waiting
+from qcsc_loop.plain import Json
 from qcsc_loop.sampling.ibm.account import TITLE, IBMAccount
 from qcsc_loop.sampling.ibm.client import Service, service_for
+from qcsc_loop.sampling.ibm.describing import ask_facts
 from qcsc_loop.sampling.ibm.job_questions import ask_metrics, ask_status, cancel_job
 from qcsc_loop.sampling.ibm.polling import Pending
 from qcsc_loop.sampling.result_files import RESULT, save_result
@@ -108,33 +111,40 @@ class IBMSite(JobSite):
         return (await ask_status(self.service, job.job_id)).state is JobState.PENDING
 
     async def _final(self, job: PlacedJob) -> JobOutcome | None:
-        """The outcome, its results in the job's folder; None while there is none."""
+        """The outcome; None while there is none."""
         try:
             status = await ask_status(self.service, job.job_id)
         except SiteUnreachable:
             return None  # a connection that broke is no state of a job
         if not status.state.final:
             return None
-        if status.state is JobState.COMPLETED:
-            await self._fetch(job)
         state = JobState.TIMEOUT if status.ran_too_long else status.state
         metrics = await self._metrics(job)
         return JobOutcome(state=state, reason=status.reason, metrics=metrics)
 
-    async def _fetch(self, job: PlacedJob) -> None:
+    async def fetch(
+        self, job: PlacedJob, trouble: Callable[[str], None], *, anew: bool = False
+    ) -> None:
         """Its results, on disk: asked for until they come, for they are paid."""
-        if (job.folder / RESULT).exists():
+        if (job.folder / RESULT).exists() and not anew:
             return
         pause, end = RETRY_SECONDS, time.monotonic() + self.patience
         while True:
             try:
                 data = await self.service.ask(lambda client: client.job(job.job_id).result()[0])
-                return await to_thread.run_sync(save_result, job.folder, data)
+                if not read_facts(job.folder):  # they are on the disk of whoever submitted it
+                    facts = await ask_facts(self.service, job.job_id)
+                    await to_thread.run_sync(_note, job.folder, facts)
+                return await to_thread.run_sync(_save, job.folder, data)
             except CredentialsRefused:
                 raise
-            except SiteUnreachable:
+            except SiteUnreachable as error:
                 if time.monotonic() > end:
                     raise
+                if pause == RETRY_SECONDS:
+                    trouble(
+                        f"the result of job {job.job_id} is not to be had: {error}; asked again"
+                    )
                 await anyio.sleep(pause)
                 pause = min(2 * pause, LONGEST_RETRY_SECONDS)
 
@@ -158,6 +168,16 @@ class IBMSite(JobSite):
             if not usage.is_pending:
                 found[job.job_id] = usage.metrics
         return found
+
+
+def _save(folder: Path, data: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleaned up
+    save_result(folder, data)
+
+
+def _note(folder: Path, facts: Json) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_facts(folder, facts)
 
 
 def run_tag(key: JobKey) -> str:

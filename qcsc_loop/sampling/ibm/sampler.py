@@ -13,9 +13,10 @@ from anyio import to_thread
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.jobs.payload import read_facts
-from qcsc_loop.sampling.compiling import circuit_bytes
 from qcsc_loop.sampling.ibm.settings import IBMRuntime, job_facts, nothing_to_prepare
 from qcsc_loop.sampling.ibm.submission import Client, Primitive, submit, validate_options
+from qcsc_loop.sampling.identity import by_names_of, circuit_bytes
+from qcsc_loop.sampling.packing import require_measured, shots_of, surplus
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.result_files import load_bits
 from qcsc_loop.sampling.sampler import Sampler
@@ -37,6 +38,7 @@ class IBMRuntimeSampler(IBMRuntime, Sampler):
     client: Client = "executor"
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
+        require_measured(circuit)
         await to_thread.run_sync(validate_options, "sampler", self.client, self.options)
         step, site = current_step(), self.site()
         step.spend(shots=shots)
@@ -59,10 +61,11 @@ class IBMRuntimeSampler(IBMRuntime, Sampler):
             input_sha256=digest,
             prepare=nothing_to_prepare,
             submit=partial(submit, site, primitive, step),
-            collect=partial(self._samples, shots),
+            collect=partial(self._samples, circuit, shots),
             queue_seconds=self.queue_timeout,
         )
         done = await run_once(request)
+        step.spend(shots=done.value.shots - shots)  # those beyond, or short of, what was asked for
         provenance = {**done.value.provenance, **job_facts(done)}
         return done.value.model_copy(update={"provenance": provenance})
 
@@ -72,7 +75,13 @@ class IBMRuntimeSampler(IBMRuntime, Sampler):
         what = json.dumps(chosen, sort_keys=True).encode()
         return hashlib.sha256(what + b"\0" + circuit_bytes(circuit)).hexdigest()
 
-    def _samples(self, shots: int, folder: Path) -> Samples:
-        bits, widths = load_bits(folder, shots)
-        provenance = sample_provenance(self, read_facts(folder))
-        return Samples(bits=bits, num_bits=widths, shots=shots, provenance=provenance)
+    def _samples(self, circuit: QuantumCircuit, shots: int, folder: Path) -> Samples:
+        bits, widths = load_bits(folder)
+        given = shots_of(bits)
+        provenance = sample_provenance(self, {**read_facts(folder), **surplus(shots, given)})
+        return Samples(
+            bits=by_names_of(circuit, bits),
+            num_bits=by_names_of(circuit, widths),
+            shots=given,
+            provenance=provenance,
+        )

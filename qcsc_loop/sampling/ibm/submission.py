@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +19,14 @@ from qcsc_loop.errors import (
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.payload import write_facts
 from qcsc_loop.plain import Json
-from qcsc_loop.sampling.compiling import circuit_facts, circuit_sha256, compile_once
+from qcsc_loop.sampling.compiling import compile_once
 from qcsc_loop.sampling.ibm.account import TITLE
 from qcsc_loop.sampling.ibm.client import status_of
+from qcsc_loop.sampling.ibm.describing import payload_facts
 from qcsc_loop.sampling.ibm.ibm_site import IBMSite, run_tag
 from qcsc_loop.steps.step import Step
 
 if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
     from qiskit_ibm_runtime import QiskitRuntimeService
     from qiskit_ibm_runtime.ibm_backend import IBMBackend
 
@@ -74,7 +73,9 @@ async def submit(site: IBMSite, primitive: Primitive, step: Step, key: JobKey, f
     def send(client: QiskitRuntimeService) -> str:
         backend = _backend(client, primitive)
         pubs = [_ready(pub, backend, primitive, step) for pub in primitive.pubs]
-        write_facts(folder, _facts(backend, [pub[0] for pub in pubs], primitive))
+        facts = payload_facts(backend, [pub[0] for pub in pubs])
+        chosen = {"client": primitive.client, "options": primitive.options}
+        write_facts(folder, {**facts, **chosen})
         options = tagged_options(primitive, [run_tag(key), key.job_name])
         mode = _mode(service.modes, backend, primitive)
         run = _class(primitive)(mode=mode, options=options)
@@ -231,23 +232,3 @@ def _mode(known: dict[tuple[str, str], Any], backend: IBMBackend, primitive: Pri
     if name not in known or not (known[name].details() or {}).get("accepting_jobs"):
         known[name] = (Batch if primitive.mode == "batch" else Session)(backend=backend)
     return known[name]
-
-
-def _facts(backend: IBMBackend, circuits: Sequence[QuantumCircuit], primitive: Primitive) -> Json:
-    """What is known of a job before it is submitted: for whoever collects it."""
-    properties = backend.properties()
-    calibration: Json = {}
-    if properties is not None:
-        text = repr(sorted(properties.to_dict().items(), key=lambda item: item[0]))
-        calibration = {
-            "calibrated": str(properties.last_update_date),
-            "properties_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        }
-    return {
-        "backend": backend.name,
-        **calibration,
-        "client": primitive.client,
-        "options": primitive.options,
-        "circuit_sha256": [circuit_sha256(circuit) for circuit in circuits],
-        "circuits": [circuit_facts(circuit, backend.target) for circuit in circuits],
-    }

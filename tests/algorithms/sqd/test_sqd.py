@@ -262,7 +262,7 @@ def test_a_circuits_hash_is_the_same_in_any_process() -> None:
         "from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ\n"
         "from qcsc_algorithms.sqd.chemistry.reference import compute_start\n"
         "from qcsc_algorithms.sqd.chemistry.system import Molecule\n"
-        "from qcsc_loop.sampling.compiling import circuit_sha256\n"
+        "from qcsc_loop.sampling.identity import circuit_sha256\n"
         "found = compute_start(Molecule(geometry='H 0 0 0; H 0 0 0.735', basis='sto-3g'), LUCJ())\n"
         "circuits = [LUCJ().circuit(found.parameters, found.hamiltonian) for _ in range({n})]\n"
         "print(circuit_sha256(circuits[-1]))\n"

@@ -24,44 +24,6 @@ def write(path: Path, text: str, moment: int) -> None:
     os.utime(path, (moment, moment))
 
 
-# results
-
-
-@pytest.mark.parametrize("moment", [START, AFTER])
-def test_a_result_that_was_written_since_the_start_is_good(folder: JobFolder, moment: int) -> None:
-    write(folder.path / "counts.npz", "data", moment)
-    assert folder.missing(["counts.npz"]) == ""
-
-
-def test_a_result_of_an_earlier_start_is_not_this_one_s(folder: JobFolder) -> None:
-    write(folder.path / "counts.npz", "data", BEFORE)
-    assert folder.missing(["counts.npz"]) == "counts.npz is older than the job's start"
-
-
-def test_an_empty_result_is_none(folder: JobFolder) -> None:
-    write(folder.path / "counts.npz", "", AFTER)
-    assert folder.missing(["counts.npz"]) == "counts.npz is empty"
-
-
-def test_a_result_that_is_not_there_is_missing(folder: JobFolder) -> None:
-    assert folder.missing(["counts.npz"]) == "it left no counts.npz"
-
-
-def test_a_link_to_nothing_is_no_result(folder: JobFolder) -> None:
-    (folder.path / "counts.npz").symlink_to("nowhere")
-    assert folder.missing(["counts.npz"]) == "it left no counts.npz"
-
-
-def test_of_several_results_each_counts(folder: JobFolder) -> None:
-    write(folder.path / "a", "data", AFTER)
-    write(folder.path / "b", "", AFTER)
-    assert folder.missing(["a", "b"]) == "b is empty"
-
-
-def test_a_job_that_declares_nothing_misses_nothing(folder: JobFolder) -> None:
-    assert folder.missing([]) == ""
-
-
 # its account of its end
 
 

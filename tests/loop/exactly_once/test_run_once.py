@@ -23,11 +23,13 @@ from loop.exactly_once.toy_site import (
     Submission,
     doubling,
     hurry,
+    read_number,
 )
 from qcsc_loop.errors import (
     JobFailed,
     JobInputChanged,
     LeaseLost,
+    ResultUnreadable,
     SiteUnreachable,
     SubmissionUnclear,
 )
@@ -35,7 +37,7 @@ from qcsc_loop.events import Trouble
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.exactly_once.submission import SUBMIT_TRIES
-from qcsc_loop.jobs.entries import Intent
+from qcsc_loop.jobs.entries import Collected, Intent
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.ledger import LOG, Ledger
@@ -491,41 +493,111 @@ def test_a_call_after_a_rejection_is_another_attempt(drivers: Drivers, service: 
     assert drivers.ask(doubling(service)).record.key.attempt == 1
 
 
+# results that cannot be read
+
+
 def cannot_read(_folder: Path) -> int:
     raise ValueError("the result\nis no number")
 
 
-def test_results_that_cannot_be_read_fail_the_job(drivers: Drivers, service: Service) -> None:
-    with pytest.raises(JobFailed, match=r"FAILED.*: the result is no number") as caught:
-        drivers.ask(doubling(service, collect=cannot_read))
-    assert caught.value.state == "FAILED"
-    assert [record.fault for record in drivers.records] == ["the result is no number"]
+def gone(folder: Path) -> None:
+    (folder / "result").unlink()
 
 
-def test_a_call_after_results_that_could_not_be_read_is_another_attempt(
+def emptied(folder: Path) -> None:
+    (folder / "result").write_text("")
+
+
+def full_of_nuls(folder: Path) -> None:
+    (folder / "result").write_bytes(bytes(8))
+
+
+def all_of_it_gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError, KeyError, EOFError, OSError, TypeError, StopIteration]
+)
+def test_a_reader_s_error_fails_the_step_and_keeps_the_job(
+    drivers: Drivers, service: Service, error: type[Exception]
+) -> None:
+    def collect(_folder: Path) -> int:
+        raise error("no number")
+
+    with pytest.raises(ResultUnreadable, match="The job is kept") as caught:
+        drivers.ask(doubling(service, collect=collect, resubmit={JobState.FAILED: 9}))
+    (record,) = drivers.records
+    assert (record.state, record.spoilt, record.fault) == ("COMPLETED", False, None)
+    assert record.unread
+    assert caught.value.transient
+
+
+def test_a_result_that_could_not_be_read_is_read_by_the_next_call(
     drivers: Drivers, service: Service
 ) -> None:
-    with pytest.raises(JobFailed):
+    with pytest.raises(ResultUnreadable, match="ValueError: the result is no number"):
         drivers.ask(doubling(service, collect=cannot_read))
-    assert drivers.ask(doubling(service)).record.key.attempt == 1
+    done = drivers.ask(doubling(service))
+    assert (done.value, done.record.key.attempt, done.record.unread) == (42, 0, "")
+    assert len(service.accepted) == 1
 
 
-def test_results_that_cannot_be_read_are_worth_what_a_failure_is(
-    drivers: Drivers, service: Service
+def test_a_reader_that_fails_once_is_nobody_s_trouble(drivers: Drivers, service: Service) -> None:
+    raised: list[Exception] = []
+
+    def collect(folder: Path) -> int:
+        if not raised:
+            raised.append(ValueError("read too early"))
+            raise raised[0]
+        return read_number(folder)
+
+    assert drivers.ask(doubling(service, collect=collect)).value == 42
+    assert raised != []
+    assert [record.unread for record in drivers.records] == [""]
+
+
+@pytest.mark.parametrize("spoil", [gone, emptied, full_of_nuls, all_of_it_gone])
+def test_a_result_that_a_service_keeps_is_fetched_again(
+    drivers: Drivers, service: Service, spoil: Callable[[Path], None]
 ) -> None:
-    with pytest.raises(JobFailed):
-        drivers.ask(doubling(service, collect=cannot_read, resubmit={JobState.FAILED: 1}))
-    assert states(drivers) == ["FAILED", "FAILED"]
+    service.keeps_results = True
+    first = drivers.ask(doubling(service))
+    spoil(first.record.folder)
+    assert drivers.ask(doubling(service)).value == 42
+    assert len(service.accepted) == 1
 
 
-def test_a_job_whose_results_were_removed_since_is_done_again(
-    drivers: Drivers, service: Service
+@pytest.mark.parametrize("spoil", [gone, emptied, full_of_nuls, all_of_it_gone])
+def test_a_result_that_nobody_else_has_is_not_paid_for_again_unasked(
+    drivers: Drivers, service: Service, spoil: Callable[[Path], None]
 ) -> None:
     first = drivers.ask(doubling(service))
-    shutil.rmtree(first.record.intent.folder)
-    with pytest.raises(JobFailed):
+    spoil(first.record.folder)
+    for _ in range(2):
+        with pytest.raises(ResultUnreadable, match=f"qcsc-loop reap {RUN} --unread"):
+            drivers.ask(doubling(service))
+    assert len(service.accepted) == 1
+
+
+def test_results_that_a_service_does_not_give_leave_the_job_done(
+    drivers: Drivers, service: Service
+) -> None:
+    service.keeps_results, service.silent = True, {"fetch"}
+    with pytest.raises(SiteUnreachable):
         drivers.ask(doubling(service))
+    assert states(drivers) == ["COMPLETED"]
+    service.silent = set()
     assert drivers.ask(doubling(service)).value == 42
+    assert len(service.accepted) == 1
+
+
+def test_a_job_that_an_older_version_gave_up_is_done_again(
+    drivers: Drivers, service: Service
+) -> None:
+    first, ledger = drivers.ask(doubling(service)), drivers.next()
+    anyio.run(ledger.write, Collected(key=first.record.key, epoch=2, fault="it is empty"))
+    assert drivers.ask(doubling(service)).record.key.attempt == 1
 
 
 # submissions in doubt

@@ -40,7 +40,7 @@ _numbers = itertools.count(1)
 Submission = Literal[
     "taken", "taken in silence", "taken late", "not taken", "not now", "rejected", "hangs"
 ]
-Call = Literal["submit", "find", "outcome", "cancel", "measure"]
+Call = Literal["submit", "find", "outcome", "cancel", "measure", "fetch"]
 
 
 class DriverDied(BaseException):
@@ -101,6 +101,7 @@ class ToyJob:
     folder: Path
     unseen: int = 0
     outcome: JobOutcome | None = None
+    result: str = ""
 
 
 @dataclass(eq=False)
@@ -112,6 +113,7 @@ class Service:
         endings: how the next jobs end; after them all are COMPLETED.
         hangs: jobs do not end by themselves.
         cancels_hang: nor when they are cancelled.
+        keeps_results: they are fetched from it, from any disk.
         accounted: its accounting knows the jobs.
         fault: what cancelling and measuring raise.
         silent: calls that are not answered.
@@ -129,6 +131,7 @@ class Service:
     hangs: bool = False
     cancels_hang: bool = False
     measuring_hangs: bool = False
+    keeps_results: bool = False
     accounted: bool = True
     silent: set[Call] = field(default_factory=set[Call])
     late_looks: int = 3
@@ -176,7 +179,9 @@ class Service:
             raise AnotherJobRuns(holder)
         if job.outcome is None:
             self.worked.append(job.job_id)
-            (job.folder / "result").write_text(str(2 * int((job.folder / "input").read_text())))
+            job.result = str(2 * int((job.folder / "input").read_text()))
+            if not self.keeps_results:
+                (job.folder / "result").write_text(job.result)
             job.outcome = self.endings.pop(0) if self.endings else COMPLETED
         return job.outcome
 
@@ -221,6 +226,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"qcsc_loop.{module}.time", clock)
     monkeypatch.setattr("qcsc_loop.exactly_once.ending.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("qcsc_loop.exactly_once.patience.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("qcsc_loop.exactly_once.run_once.READ_PAUSES", (0.0, 0.0))
 
 
 COMPLETED = JobOutcome(state=JobState.COMPLETED, exit_code=0)
@@ -295,6 +301,15 @@ class ToySite(JobSite):
         outcome = here.work(known) if known else JobOutcome(state=JobState.LOST)
         here.fate.instant()
         return outcome
+
+    async def fetch(
+        self, job: PlacedJob, trouble: Callable[[str], None], *, anew: bool = False
+    ) -> None:
+        here = self.here
+        if here.keeps_results and (anew or not (job.folder / "result").exists()):
+            here.answer("fetch")
+            job.folder.mkdir(parents=True, exist_ok=True)
+            (job.folder / "result").write_text(here.jobs[job.job_id].result)
 
     async def cancel(self, job: PlacedJob) -> JobOutcome:
         here = self.here

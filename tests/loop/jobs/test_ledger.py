@@ -77,6 +77,10 @@ def collected(fault: str = "") -> Collected:
     return Collected(key=key(), epoch=1, fault=fault)
 
 
+def unread(why: str) -> Collected:
+    return Collected(key=key(), epoch=1, unread=why)
+
+
 def measured(**facts: Any) -> Measured:
     return Measured(key=key(), epoch=1, metrics=JobMetrics(**facts))
 
@@ -110,6 +114,8 @@ histories = pytest.mark.parametrize(
         ([finished(JobState.REJECTED)], "REJECTED", True, True),
         ([submitted(), finished(), collected()], "COMPLETED", True, False),
         ([submitted(), finished(), collected("it is empty")], "FAILED", True, True),
+        ([submitted(), finished(), unread("it is empty")], "COMPLETED", True, False),
+        ([submitted(), finished(), unread("it is empty"), collected()], "COMPLETED", True, False),
     ],
 )
 

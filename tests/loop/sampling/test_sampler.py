@@ -37,9 +37,10 @@ from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling import packing
 from qcsc_loop.sampling.aer.sampler import AerSampler
-from qcsc_loop.sampling.compiling import circuit_bytes, circuit_sha256, compile_circuit
+from qcsc_loop.sampling.compiling import compile_circuit
 from qcsc_loop.sampling.fake_backend_sampler import FakeBackendSampler
 from qcsc_loop.sampling.fake_backends import fake_backend
+from qcsc_loop.sampling.identity import circuit_bytes, circuit_sha256
 from qcsc_loop.sampling.packing import draw_bits, flip_bits
 from qcsc_loop.sampling.random_bits import RandomSampler
 from qcsc_loop.sampling.replay import ReplaySampler

@@ -39,7 +39,7 @@ from qcsc_algorithms.sqd.testing.sbd import executable
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine
 from qcsc_hpc.mpi.world import RANKS, WRONG_SIZE
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
-from qcsc_loop.errors import JobFailed, JobRefused
+from qcsc_loop.errors import JobFailed, JobRefused, ResultUnreadable
 from qcsc_loop.steps.step import Step, stepping
 
 PROGRAM = "qcsc_algorithms.sqd.solvers.sbd_program"
@@ -459,19 +459,23 @@ def test_a_damaged_output_is_no_result(name: str, content: bytes, why: str, outp
 
 
 @pytest.mark.parametrize(
-    ("after", "why"),
+    ("after", "error", "why"),
     [
-        ("rm carryover.bin", "it left no carryover.bin"),
-        ("touch -d 2020-01-01 occ_a.txt", "occ_a.txt is older than the job's start"),
-        ("echo nan > davidson_energy.txt", "davidson_energy.txt: 'nan' is no finite number"),
+        ("rm carryover.bin", JobFailed, "it left no carryover.bin"),
+        ("touch -d 2020-01-01 occ_a.txt", JobFailed, "occ_a.txt is older than the job's start"),
+        (
+            "echo nan > davidson_energy.txt",
+            ResultUnreadable,
+            "davidson_energy.txt: 'nan' is no finite number",
+        ),
     ],
     ids=["missing", "stale", "damaged"],
 )
-def test_a_job_with_bad_outputs_has_failed(
-    after: str, why: str, outputs: Path, tmp_path: Path
+def test_bad_outputs_are_no_result(
+    after: str, error: type[Exception], why: str, outputs: Path, tmp_path: Path
 ) -> None:
     program = program_that(tmp_path, f"cp {shlex.quote(str(outputs))}/* .", after)
-    with pytest.raises(JobFailed, match=why):
+    with pytest.raises(error, match=why):
         solved(SbdFilesSolver(), "hydrogen", tmp_path / "run", site(tmp_path, program))
 
 

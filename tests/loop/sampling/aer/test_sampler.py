@@ -247,21 +247,14 @@ def with_an_open_parameter() -> QuantumCircuit:
     return circuit
 
 
-def without_a_measurement() -> QuantumCircuit:
-    circuit = QuantumCircuit(1)
-    circuit.h(0)
-    return circuit
-
-
 @pytest.mark.parametrize(
     ("circuit", "sampler"),
     [
         (wider_than_any_memory(), AerSampler(method="statevector")),
         (rotated(3), AerSampler(method="stabilizer")),
         (with_an_open_parameter(), AerSampler()),
-        (without_a_measurement(), AerSampler()),
     ],
-    ids=["memory", "method", "parameter", "measurement"],
+    ids=["memory", "method", "parameter"],
 )
 def test_a_circuit_that_cannot_be_sampled_is_a_failure(
     circuit: QuantumCircuit, sampler: AerSampler

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Unpack
@@ -16,7 +17,8 @@ import anyio
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from qiskit import QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit.classical import expr, types
 from qiskit.primitives import BitArray
 from qiskit.quantum_info import SparsePauliOp
 
@@ -30,6 +32,7 @@ from qcsc_loop.errors import (
     InvalidParameters,
     JobFailed,
     JobInputChanged,
+    NothingMeasured,
     SiteUnreachable,
 )
 from qcsc_loop.exactly_once.reap import reap
@@ -44,6 +47,7 @@ from qcsc_loop.sampling.ibm.account import IBMAccount
 from qcsc_loop.sampling.ibm.client import service_for
 from qcsc_loop.sampling.ibm.estimator import IBMRuntimeEstimator
 from qcsc_loop.sampling.ibm.sampler import IBMRuntimeSampler
+from qcsc_loop.sampling.result_files import RESULT
 from qcsc_loop.steps.step import stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
@@ -67,6 +71,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes the waiting out of the protocol, but not what it waits for."""
     monkeypatch.setattr("qcsc_loop.exactly_once.patience.PAUSE_SECONDS", 0.05)
     monkeypatch.setattr("qcsc_loop.exactly_once.ending.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("qcsc_loop.exactly_once.run_once.READ_PAUSES", (0.01, 0.01))
     monkeypatch.setattr("qcsc_loop.sampling.ibm.ibm_site.RETRY_SECONDS", 0.05)
     monkeypatch.setattr("qcsc_loop.exactly_once.measuring.ACCOUNTING_SECONDS", 0.3)
 
@@ -401,6 +406,102 @@ async def test_a_service_that_never_answers_fails_the_step_and_nothing_is_lost(
 
     assert bits_sha256(await driver.sampled(sampler(ibm))) == expected
     assert states(ibm) == ["Completed"]
+
+
+# results that cannot be read here, or are more than was asked for
+
+
+def gone(result: Path) -> None:
+    result.unlink()
+
+
+def emptied(result: Path) -> None:
+    result.write_bytes(b"")
+
+
+def full_of_nuls(result: Path) -> None:
+    result.write_bytes(bytes(result.stat().st_size))
+
+
+def cut_off(result: Path) -> None:
+    result.write_bytes(result.read_bytes()[:-30])
+
+
+def folder_gone(result: Path) -> None:
+    shutil.rmtree(result.parent)
+
+
+@pytest.mark.parametrize("spoil", [gone, emptied, full_of_nuls, cut_off, folder_gone])
+async def test_a_paid_result_that_cannot_be_read_is_fetched_again(
+    ibm: FakeIBMQuantum, driver: Driver, expected: str, spoil: Callable[[Path], None]
+) -> None:
+    await driver.sampled(sampler(ibm))
+    spoil(driver.records[0].folder / RESULT)
+    driver.next()
+
+    assert bits_sha256(await driver.sampled(sampler(ibm))) == expected
+    assert states(ibm) == ["Completed"]
+
+
+async def test_a_result_that_the_service_does_not_give_is_fetched_by_a_resume(
+    ibm: FakeIBMQuantum, driver: Driver, expected: str
+) -> None:
+    ibm.inject(IBMFault.CONNECTION_LOST, request="results", times=99)
+    with pytest.raises(SiteUnreachable):
+        await driver.sampled(sampler(ibm, patience_seconds=0))
+    assert [record.state for record in driver.records] == ["COMPLETED"]
+    ibm.heal()
+    driver.next()
+
+    assert bits_sha256(await driver.sampled(sampler(ibm))) == expected
+    assert states(ibm) == ["Completed"]
+
+
+async def test_shots_that_twirling_adds_are_used_and_said(
+    ibm: FakeIBMQuantum, driver: Driver
+) -> None:
+    twirled = {"twirling": {"enable_measure": True, "num_randomizations": 3}}
+
+    samples = await driver.sampled(sampler(ibm, options=twirled))
+
+    assert samples.shots == len(samples.bits["meas"]) == 42  # 40, in three equal parts
+    assert (samples.provenance["shots_asked"], samples.provenance["shots_given"]) == (SHOTS, 42)
+    assert states(ibm) == ["Completed"]
+
+
+async def test_a_circuit_of_which_nothing_would_be_read_is_refused_before_it_is_paid(
+    ibm: FakeIBMQuantum, driver: Driver
+) -> None:
+    unmeasured = QuantumCircuit(2)
+    unmeasured.h(0)
+
+    with pytest.raises(NothingMeasured, match="no classical register"):
+        await driver.sampled(sampler(ibm), unmeasured)
+
+    assert (ibm.jobs(), driver.records) == ([], [])
+
+
+def counting() -> QuantumCircuit:
+    """Has a variable, and registers that nobody named: other ones each time it is made."""
+    circuit = QuantumCircuit(QuantumRegister(2), ClassicalRegister(2))
+    circuit.add_var("count", expr.lift(3, types.Uint(8)))
+    circuit.x(0)
+    circuit.measure([0, 1], [0, 1])
+    return circuit
+
+
+async def test_a_circuit_that_a_resume_makes_anew_finds_its_job(
+    ibm: FakeIBMQuantum, driver: Driver
+) -> None:
+    by = sampler(ibm, client="sampler")
+    await driver.sampled(by, counting())
+    driver.next()
+    again = counting()
+
+    samples = await driver.sampled(by, again)
+
+    assert list(samples.bits) == [again.cregs[0].name]
+    assert len(ibm.jobs()) == 1
 
 
 # who may
