@@ -21,6 +21,7 @@ from functools import cached_property, partial
 from typing import TypeVar
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -212,6 +213,8 @@ class RunArtifacts:
                 },
             )
             rows = answer.json()
+            if not isinstance(rows, list):
+                raise httpx.DecodingError("the answer is no list of artifacts")
             yield rows, parsedate_to_datetime(answer.headers["date"])
             if len(rows) < PAGE:
                 return

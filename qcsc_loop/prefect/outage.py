@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from json import JSONDecodeError
 
 import anyio
 import httpx
 from prefect.exceptions import PrefectHTTPStatusError
+from pydantic import ValidationError
 
 from qcsc_loop.events import Observer, Trouble
 
-OUTAGE = (httpx.HTTPError, PrefectHTTPStatusError, OSError)
+# what is no JSON, or not what the API says, comes from something in between: a gateway's page
+OUTAGE = (httpx.HTTPError, PrefectHTTPStatusError, OSError, JSONDecodeError, ValidationError)
 PAUSE = 0.5  # seconds before the second attempt during an outage; doubles
 LONGEST_PAUSE = 15.0
 

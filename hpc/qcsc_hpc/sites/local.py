@@ -19,6 +19,8 @@ from anyio.lowlevel import RunVar
 from qcsc_hpc.profiles import changes_a_job
 from qcsc_hpc.script.job_folder import CLOSED, ExitRecord, JobFolder
 from qcsc_hpc.sites.explaining import explain
+from qcsc_hpc.sites.guarded import guardian_here
+from qcsc_hpc.sites.guardian import VARIABLE
 from qcsc_hpc.sites.rank_end import with_output
 from qcsc_hpc.sites.verdict import own_end
 from qcsc_loop.concurrency.child import tie_to_this_process
@@ -31,13 +33,15 @@ GRACE_SECONDS = 2.0  # between asking a cancelled program to end and killing it
 LOOK_SECONDS = 0.1  # at the log, and at a job that another driver started
 
 _children: RunVar[dict[str, asyncio.subprocess.Process]] = RunVar("qcsc_hpc_children")
+_tokens: RunVar[dict[str, str]] = RunVar("qcsc_hpc_tokens")  # of jobs whose guardian watches
 
 
 class LocalSite(JobSite):
     """The driver's own machine.
 
     A job lives in a session of its own, is killed by the kernel when its driver dies, and is then
-    PREEMPTED: it cost nothing that is not had again at once.
+    PREEMPTED: it cost nothing that is not had again at once. What it has started itself, and memory
+    that its ranks shared, go with it, by a guardian that outlives the driver.
     """
 
     type: Literal["local"] = "local"
@@ -52,17 +56,19 @@ class LocalSite(JobSite):
 
     async def submit(self, key: JobKey, folder: Path) -> str:
         """Starts the folder's script."""
-        place = JobFolder(folder)
+        place, guardian = JobFolder(folder), await guardian_here()
+        token = guardian.begin()
         with place.log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *tie_to_this_process(["bash", str(place.script)]),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_own_environment(),
+                env={**_own_environment(), VARIABLE: token},
                 start_new_session=True,
             )
         job_id = str(process.pid)
+        of_this_loop(_tokens)[job_id] = token
         of_this_loop(_children)[job_id] = process
         return job_id
 
@@ -84,6 +90,7 @@ class LocalSite(JobSite):
             outcome = self._verdict(job, folder.exit())
         left = folder.exit()
         record = left or ExitRecord(job=job.job_id, exit_code=0, started=started, ended=time.time())
+        await _clean_up(job)
         begun, over = record.times
         metrics = JobMetrics(submitted=begun, started=begun, ended=over)
         ended = with_output(outcome, folder.tail()).model_copy(update={"metrics": metrics})
@@ -122,6 +129,7 @@ class LocalSite(JobSite):
         if record is not None and not _alive(job):
             return self._verdict(job, record)
         await self._end(job)
+        await _clean_up(job)
         return JobOutcome(state=JobState.CANCELLED)
 
     async def _end(self, job: PlacedJob) -> None:
@@ -161,6 +169,12 @@ def _own_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not (changes_a_job(name) or name.startswith(_OF_A_STEP) or name in _OF_A_RANK)
     }
+
+
+async def _clean_up(job: PlacedJob) -> None:
+    """Ends what a job of this driver has left."""
+    if (token := of_this_loop(_tokens).pop(job.job_id, None)) is not None:
+        (await guardian_here()).end(token)
 
 
 def _alive(job: PlacedJob) -> bool:

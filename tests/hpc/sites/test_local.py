@@ -18,7 +18,8 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from qcsc_hpc.machine import LocalMachine, Machine, Program
+from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine, Program
+from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_loop.errors import JobFailed, JobRefused
 from qcsc_loop.steps.step import Step, stepping
 from waiting import DEADLINE_SECONDS, alive, until, until_async
@@ -59,6 +60,32 @@ PROGRAMS = {
         (folder / f"rank-{MPI.COMM_WORLD.rank}").touch()
         while True:
             time.sleep(1)
+        """,
+    "breeds": """
+        import os, subprocess, sys
+        from pathlib import Path
+        script = f"touch {sys.argv[1]}/$$.pid; while :; do sleep 0.1; done"
+        for alone in (False, True):
+            subprocess.Popen(["bash", "-c", script], start_new_session=alone)
+        while len(list(Path(sys.argv[1]).glob("*.pid"))) < 2:
+            pass
+        (Path(sys.argv[1]) / f"{os.getpid()}.pid").touch()
+        if "and ends" not in sys.argv:
+            subprocess.run(["sleep", "60"])
+        """,
+    "shares": """
+        import os, signal, sys
+        from pathlib import Path
+        from mpi4py import MPI
+        folder, comm = Path(sys.argv[1]), MPI.COMM_WORLD
+        with open("/proc/self/maps") as maps:
+            shared = {line.split()[-1] for line in maps if "/dev/shm/mpich_shm_" in line}
+        (folder / f"shared-{comm.rank}").write_text(" ".join(shared))
+        (folder / f"{os.getpid()}.pid").touch()
+        comm.Barrier()
+        if comm.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        comm.Barrier()
         """,
     "stays_deaf": """
         import signal, runpy
@@ -345,6 +372,85 @@ def test_a_ctrl_c_at_the_driver_leaves_no_ranks(folder: Path, pids: set[int]) ->
             driver.kill()
     assert len(pids) >= RANKS
     until(lambda: gone(pids), "every rank is gone")
+
+
+# what jobs leave
+
+
+def single() -> HPCMachine:
+    """Starts a program by itself: no launcher that could end what it starts."""
+    return HPCMachine(
+        hpc_profile=HPCProfile(scheduler="local"),
+        execution_profile=ExecutionProfile(launcher="single"),
+    )
+
+
+BREEDING = """
+import sys
+from pathlib import Path
+import anyio
+from qcsc_hpc.machine import Machine, Program
+from qcsc_loop.steps.step import Step, stepping
+machine, folder = Machine.model_validate_json(sys.argv[1]), Path(sys.argv[2])
+program = Program("breeds", "breeds", mpi=False)
+with stepping(Step(make_folder=lambda: folder)):
+    anyio.run(lambda: machine.run(program, [str(folder)], collect=lambda path: None))
+"""
+
+
+def test_a_driver_that_is_killed_leaves_nothing_that_its_jobs_have_started(
+    folder: Path, pids: set[int]
+) -> None:
+    words = [sys.executable, "-c", BREEDING, single().model_dump_json(), str(folder)]
+    with subprocess.Popen(words) as driver:
+        try:
+            until(lambda: len(written_down(folder)) == 3, "the program and its children run")
+            pids.update(written_down(folder))
+        finally:
+            driver.kill()
+    until(lambda: gone(pids), "all of them are gone")
+
+
+@pytest.mark.usefixtures("step")
+def test_a_job_that_ends_leaves_nothing_that_it_has_started(folder: Path, pids: set[int]) -> None:
+    program = Program("breeds", "breeds", mpi=False)
+    words = [str(folder), "and ends"]
+    anyio.run(lambda: single().run(program, words, collect=lambda path: None))
+    pids.update(written_down(folder))
+    assert len(pids) == 3
+    until(lambda: gone(pids), "all of them are gone")
+
+
+def shared_memory(folder: Path) -> set[str]:
+    found = [path.read_text().split() for path in folder.glob("shared-*")]
+    return {name for names in found for name in names}
+
+
+@pytest.mark.usefixtures("step")
+def test_memory_that_ranks_shared_is_freed_when_one_is_killed(folder: Path, pids: set[int]) -> None:
+    with pytest.raises(JobFailed):
+        run("shares", str(folder))
+    pids.update(written_down(folder))
+    assert shared_memory(folder)
+    until(lambda: not any(map(os.path.exists, shared_memory(folder))), "it is freed")
+
+
+def test_memory_that_ranks_shared_is_freed_when_their_driver_is_killed(
+    folder: Path, pids: set[int]
+) -> None:
+    shared: set[str] = set()
+    words = [sys.executable, "-c", DRIVER, "stays", str(folder), str(RANKS)]
+    with subprocess.Popen(words) as driver:
+        try:
+            until(lambda: all_started(folder), "all ranks run")
+            pids.update(written_down(folder))
+            for pid in pids:
+                maps = Path(f"/proc/{pid}/maps").read_text().split()
+                shared |= {word for word in maps if word.startswith("/dev/shm/mpich_shm_")}
+        finally:
+            driver.kill()
+    assert shared
+    until(lambda: not any(map(os.path.exists, shared)), "it is freed")
 
 
 # settings
