@@ -35,6 +35,7 @@
     ├── JobError                    a job on a machine or a quantum computer
     │   ├── JobFailed               it ended otherwise than well
     │   ├── ResultUnreadable        it ended well, and what it left cannot be read here
+    │   ├── JobElsewhere            it works in a folder that is not to be seen here
     │   ├── JobRejected             its scheduler does not take it, now or later
     │   ├── JobNotTaken             its scheduler does not take it yet
     │   ├── JobInputChanged         the step has this job already, for other input
@@ -503,6 +504,22 @@ class ResultUnreadable(JobError):
             f"{job} ({site} job {job_id}) ended well, but its result cannot be read: {why}; its "
             f"files: {folder}. The job is kept: once that is mended, qcsc-loop resume {run_id} reads "
             f"it again; to give it up and have the work done anew: qcsc-loop reap {run_id} --unread"
+        )
+
+
+class JobElsewhere(JobError):
+    """A job works in a folder that is not to be seen here: a driver on another disk submitted it.
+
+    Attributes:
+        job_id, site, folder: where it is.
+    """
+
+    def __init__(self, key: str, job_id: str, site: str, folder: str, run_id: str) -> None:
+        self.job_id, self.site, self.folder = job_id, site, folder
+        super().__init__(
+            f"{key} is the work of {site} job {job_id} in {folder}, which is not to be seen here: the "
+            "job is left alone. Resume the run where that folder is, or mount it; if it is lost, "
+            f"qcsc-loop reap {run_id} ends the job, and a resume has its work done anew"
         )
 
 

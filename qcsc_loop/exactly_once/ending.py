@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 from anyio import to_thread
@@ -14,6 +16,8 @@ from qcsc_loop.jobs.entries import Cancelling, Finished, JobRecord, Submitted
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 0.5  # between two looks for a job that may have been accepted
 
@@ -64,18 +68,27 @@ async def find_until(
     Raises:
         SiteUnreachable: the site has not answered for as long as it is worth waiting for.
     """
-    patience = Patience(site.patience_seconds)
     while True:
         asked = time.monotonic()
+        found = await ask(ledger, site, lambda: site.find(record.key, record.folder))
+        if found is not None or asked >= certain:
+            return found
+        await anyio.sleep(LOOK_SECONDS)
+
+
+async def ask(ledger: Ledger, site: JobSite, question: Callable[[], Awaitable[T]]) -> T:
+    """The site's answer, asked for as long as its patience lasts.
+
+    Raises:
+        SiteUnreachable: it has not answered for as long as it is worth waiting for.
+    """
+    patience = Patience(site.patience_seconds)
+    while True:
         try:
-            found = await site.find(record.key, record.folder)
+            return await question()
         except SiteUnreachable as error:
             if not patience.left:
                 raise
             if not patience.paused:
                 ledger.observe(Trouble(f"{error}; it is asked again"))
             await patience.pause()
-            continue
-        if found is not None or asked >= certain:
-            return found
-        await anyio.sleep(LOOK_SECONDS)

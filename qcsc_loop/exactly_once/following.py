@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import TypeVar
 
+from qcsc_loop.errors import JobElsewhere
 from qcsc_loop.exactly_once.call import JobCall
 from qcsc_loop.exactly_once.ending import end_job
 from qcsc_loop.exactly_once.submission import resolve_doubt
@@ -29,8 +30,17 @@ async def follow(call: JobCall[T], record: JobRecord) -> JobRecord:
     elif record.intent.epoch != call.ledger.epoch:  # an earlier driver's
         call.tell(record, JobState.PENDING, "found again", JobChange.REATTACHED)
     while not record.over:
+        await _require_seen(call, record, site)
         record = await _wait(call, record, site)
     return record
+
+
+async def _require_seen(call: JobCall[T], record: JobRecord, site: JobSite) -> None:
+    """A job whose folder is not to be seen is no lost one: it may well be at work."""
+    if not await site.sees(call.placed(record)):
+        raise JobElsewhere(
+            str(record.key), record.job_id or "", site.title, str(record.folder), record.key.run_id
+        )
 
 
 async def _wait(call: JobCall[T], record: JobRecord, site: JobSite) -> JobRecord:

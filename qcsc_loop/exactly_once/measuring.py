@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from qcsc_loop.exactly_once.releasing import release_all
 from qcsc_loop.jobs.entries import Measured
 from qcsc_loop.jobs.events import JobMeasured
 from qcsc_loop.jobs.ledger import Ledger
@@ -96,6 +97,8 @@ async def measuring(ledger: Ledger) -> AsyncIterator[None]:
                 anyio.move_on_after(END_SECONDS, shield=True),
             ):  # nobody's trouble either
                 await end()
+        with suppress(Exception), anyio.move_on_after(END_SECONDS, shield=True):
+            await release_all(ledger)  # what is left stands in the ledger, for a resume or `reap`
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ from anyio import to_thread
 
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.exactly_once.ending import end_job
+from qcsc_loop.exactly_once.releasing import release_all
 from qcsc_loop.jobs.entries import Collected, JobRecord
 from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.site import site_from
@@ -37,7 +38,7 @@ async def reap(
     await to_thread.run_sync(journal.store.require_own, journal.run_id)
     record = await to_thread.run_sync(journal.record)
     known = await to_thread.run_sync(job_records, journal.store, record.run_id)
-    if all(job.over and not (unread and job.unread) for job in known):
+    if all(job.over and not job.holding and not (unread and job.unread) for job in known):
         return []
     before = await to_thread.run_sync(_last_end, journal)
     settings = await to_thread.run_sync(journal.settings)
@@ -61,6 +62,11 @@ async def reap(
             except QcscLoopError as error:
                 left.append(job)
                 tell(job, str(error))
+        for job in ledger.holding():
+            tell(job, f"closing {', '.join(one.held for one in job.holding)}")
+        for job, refusal in await release_all(ledger):
+            left.append(job)
+            tell(job, str(refusal))
     finally:
         # the run ended as it did before, whoever cleaned up after it
         lease.release(before.model_copy(update={"epoch": lease.epoch}))

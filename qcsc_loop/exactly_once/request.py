@@ -31,6 +31,8 @@ class JobRequest(Generic[T]):
             it raises is about the reading, not about the job.
         resubmit: how many further attempts each outcome is worth, without asking anybody.
         queue_seconds, run_seconds: limits; None: none.
+        tied: its job is of use to this disk alone: one that a driver on another disk submitted is
+            ended, and another one takes its place.
         placed: asked before each new attempt: the request as it is to be made now, which may be for
             another site. None: as it is.
     """
@@ -44,6 +46,7 @@ class JobRequest(Generic[T]):
     resubmit: Mapping[JobState, int] = field(default_factory=dict[JobState, int])
     queue_seconds: float | None = None
     run_seconds: float | None = None
+    tied: bool = False
     placed: Callable[[], Awaitable[JobRequest[T]]] | None = None
 
 

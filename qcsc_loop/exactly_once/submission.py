@@ -13,16 +13,18 @@ from anyio import to_thread
 from qcsc_loop.errors import JobNotTaken, JobRejected, SiteUnreachable, SubmissionUnclear
 from qcsc_loop.events import Trouble
 from qcsc_loop.exactly_once.call import JobCall
-from qcsc_loop.exactly_once.ending import end_job, find_until
+from qcsc_loop.exactly_once.ending import ask, end_job, find_until
 from qcsc_loop.exactly_once.patience import Patience
-from qcsc_loop.jobs.entries import Finished, Intent, JobRecord, Submitted
+from qcsc_loop.jobs.entries import Finished, Holding, Intent, JobRecord, Submitted
 from qcsc_loop.jobs.events import JobChange
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
+from qcsc_loop.jobs.site import PlacedJob
 from qcsc_loop.steps.step import JOB_SUFFIX
 
 T = TypeVar("T")
 
 SUBMIT_TRIES = 3  # whatever a site's patience
+UNTOLD = "a folder of another disk, which its site does not name"
 
 
 async def begin(call: JobCall[T], attempt: int) -> JobRecord:
@@ -41,9 +43,14 @@ async def begin(call: JobCall[T], attempt: int) -> JobRecord:
         raise
     sha256 = call.request.input_sha256
     record = await call.write(Intent, key, site=call.here, folder=str(folder), input_sha256=sha256)
-    if not strange:
-        return await _submit(call, record)
-    return await resolve_doubt(call, record, since=call.ledger.loaded)
+    if strange:
+        return await resolve_doubt(call, record, since=call.ledger.loaded)
+    site = call.request.site
+    if site.looks_first:
+        found = await ask(call.ledger, site, lambda: site.find(key, folder))
+        if found is not None:
+            return await _adopt(call, record, found)
+    return await _submit(call, record)
 
 
 async def resolve_doubt(call: JobCall[T], record: JobRecord, since: float) -> JobRecord:
@@ -130,8 +137,20 @@ async def _find(call: JobCall[T], record: JobRecord, since: float) -> str | None
 
 
 async def _adopt(call: JobCall[T], record: JobRecord, job_id: str) -> JobRecord:
-    record = await call.write(Submitted, record.key, job_id=job_id)
+    """Goes on with a job that was found, wherever it works."""
+    site, ledger = call.site_of(record), call.ledger
+    job = PlacedJob(record.key, job_id, record.folder)
+    place = await ask(ledger, site, lambda: site.place_of(job))
+    if place is None and not ledger.complete:
+        folder: str | None = UNTOLD
+    else:
+        folder = None if place is None or place == record.folder else str(place)
+    record = await call.write(Submitted, record.key, job_id=job_id, folder=folder)
+    for held, what in (await ask(ledger, site, lambda: site.held_for(job))).items():
+        record = await call.write(Holding, record.key, held=held, what=what)
     call.tell(record, JobState.PENDING, "found again", JobChange.REATTACHED)
+    if folder is not None and call.request.tied:
+        return await end_job(ledger, record, site)
     return record
 
 

@@ -80,6 +80,26 @@ class Collected(_Line):
     unread: str = ""
 
 
+class Holding(_Line):
+    """Its site holds something for the run that costs by the clock, such as a session.
+
+    Attributes:
+        held: the site's name for it.
+        what: for whom it is good, as the site has it.
+    """
+
+    kind: Literal["holding"] = "holding"
+    held: str
+    what: str = ""
+
+
+class Released(_Line):
+    """It is held no more."""
+
+    kind: Literal["released"] = "released"
+    held: str
+
+
 class Measured(_Line):
     """What the site's accounting said later."""
 
@@ -88,7 +108,8 @@ class Measured(_Line):
 
 
 Line = Annotated[
-    Intent | Submitted | Cancelling | Finished | Collected | Measured, Field(discriminator="kind")
+    Intent | Submitted | Cancelling | Finished | Collected | Holding | Released | Measured,
+    Field(discriminator="kind"),
 ]
 LINE: TypeAdapter[Line] = TypeAdapter(Line)
 
@@ -105,6 +126,7 @@ class JobRecord:
     fault: str | None = None  # None: not collected; empty: good
     unread: str = ""  # why its results could not be read when that was last tried
     metrics: JobMetrics = field(default_factory=JobMetrics)
+    holding: tuple[Holding, ...] = ()  # opened for it, and not released yet
 
     @property
     def key(self) -> JobKey:
@@ -136,6 +158,10 @@ class JobRecord:
             return "cancelling"
         return "submitted" if self.job_id else "intended"
 
+    def _holding_after(self, line: Holding | Released) -> tuple[Holding, ...]:
+        left = tuple(one for one in self.holding if one.held != line.held)
+        return (*left, line) if isinstance(line, Holding) else left
+
     def after(self, line: Line) -> JobRecord:
         """With one more line."""
         match line:
@@ -147,9 +173,10 @@ class JobRecord:
                 metrics = line.outcome.metrics.over(self.metrics)
                 return replace(self, outcome=line.outcome, metrics=metrics)
             case Collected():
-                if line.unread:
-                    return replace(self, unread=line.unread)
-                return replace(self, fault=line.fault, unread="")
+                fault = self.fault if line.unread else line.fault
+                return replace(self, fault=fault, unread=line.unread)
+            case Holding() | Released():
+                return replace(self, holding=self._holding_after(line))
             case Measured():
                 return replace(self, metrics=line.metrics.over(self.metrics))
             case _:

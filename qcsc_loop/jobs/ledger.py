@@ -24,6 +24,7 @@ from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
 
 LOG = "jobs.jsonl"
+ELSEWHERE = "elsewhere"  # a run's document: drivers on other disks have worked at it
 KEPT_ITERATIONS = 4
 
 
@@ -98,7 +99,8 @@ class Ledger:
         found = _read(self.store, self.run_id)
         self._records, self.loaded = found.records, time.monotonic()
         # a run that came from somewhere else may have jobs that this log does not know
-        self.complete = found.whole and (self.epoch == 1 or bool(found.records))
+        elsewhere = ELSEWHERE in self.store.names(self.run_id)
+        self.complete = found.whole and not elsewhere and (self.epoch == 1 or bool(found.records))
 
     @classmethod
     def standalone(cls) -> Ledger:
@@ -116,6 +118,10 @@ class Ledger:
         known = self._records.values()
         return [r for r in known if (r.key.iteration, r.key.step, r.key.label) == wanted]
 
+    def holding(self) -> list[JobRecord]:
+        """Jobs for which something was opened that is not released yet."""
+        return [record for record in self._records.values() if record.holding]
+
     def unfinished(self) -> list[JobRecord]:
         """Jobs that may be alive."""
         return [record for record in self._records.values() if not record.over]
@@ -124,6 +130,10 @@ class Ledger:
         """Adds a line; durable when it returns, and not torn by a cancellation."""
         record: JobRecord = await run_uncancelled(self._write, line)
         return record
+
+    def write_blocking(self, line: Line) -> JobRecord:
+        """As `write`, for a thread."""
+        return self._write(line)
 
     def _write(self, line: Line) -> JobRecord:
         with self._one_at_a_time:
@@ -143,7 +153,7 @@ class Ledger:
         for key, record in self._records.items():
             recently = key.iteration >= iteration - KEPT_ITERATIONS
             # iteration 0: what belongs to the run as a whole
-            if recently or key.iteration == 0 or not record.over:
+            if recently or key.iteration == 0 or not record.over or record.holding:
                 recent[key] = record
             else:
                 self._forgotten.update(record.metrics.costs)

@@ -101,7 +101,39 @@ class JobSite(Resource, ABC):
             SiteUnreachable: the site does not answer.
         """
 
-    async def fetch(  # nothing to do where jobs write to their folders
+    async def place_of(self, job: PlacedJob) -> Path | None:
+        """The folder in which a job works that was found, and that another disk's driver may have made.
+
+        Returns:
+            None: the site does not tell.
+
+        Raises:
+            SiteUnreachable: it does not answer.
+        """
+        return job.folder
+
+    async def sees(self, job: PlacedJob) -> bool:
+        """Whether the job's folder, without which it cannot be followed, is to be seen here."""
+        return True
+
+    async def held_for(self, job: PlacedJob) -> Mapping[str, str]:
+        """What a job that was found holds, which `release` ends: as `Holding.held` and `.what`."""
+        return {}
+
+    async def release(self, held: str) -> None:
+        """Ends what is held for a run and costs by the clock; nothing if it has ended.
+
+        Raises:
+            SiteUnreachable: the site does not answer.
+        """
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether a job is looked for before it is submitted, though nobody can have submitted it:
+        where a question is nothing beside what a second job costs."""
+        return False
+
+    async def fetch(
         self, job: PlacedJob, trouble: Callable[[str], None], *, anew: bool = False
     ) -> None:
         """Brings the results of a job that ended well to its folder, where they are not made there.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def load_bits(folder: Path) -> tuple[dict[str, Packed], dict[str, int]]:
     """Bits, as of `in_rows`, and widths by register, as `save_result` left them."""
     bits: dict[str, Packed] = {}
     widths: dict[str, int] = {}
-    with np.load(folder / RESULT, allow_pickle=False) as found:
+    with _opened(folder) as found:
         for name in found.files:
             kind, _, register = name.partition(":")
             if kind == "bits":
@@ -42,5 +44,12 @@ def load_bits(folder: Path) -> tuple[dict[str, Packed], dict[str, int]]:
 
 def load_values(folder: Path) -> dict[str, Any]:
     """Arrays by name, as `save_result` left them."""
-    with np.load(folder / RESULT, allow_pickle=False) as found:
+    with _opened(folder) as found:
         return {name.partition(":")[2]: found[name] for name in found.files if name[:6] == "value:"}
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Any]:
+    # the file by itself: numpy leaves one that it cannot read open
+    with (folder / RESULT).open("rb") as file, np.load(file, allow_pickle=False) as found:
+        yield found

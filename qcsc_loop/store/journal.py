@@ -244,7 +244,9 @@ class Journal:
     def adopt_driver(self, epoch: EpochRecord, end: EndRecord | None) -> None:
         """Takes over a driver that worked elsewhere: it ranks before every later one here."""
         self._mark_superseded(epoch.epoch)
-        self.store.create(f"{self._epochs}/{epoch.epoch:04d}", _document(epoch))
+        if self.store.create(f"{self._epochs}/{epoch.epoch:04d}", _document(epoch)):
+            # it may have left jobs that no log here knows
+            self.store.create(f"{self.run_id}/elsewhere", _document(epoch))
         self._mark_superseded(epoch.epoch)  # again: one may have claimed the run in between
         if end is not None:
             self.store.create(f"{self._epochs}/{epoch.epoch:04d}-end", _document(end))

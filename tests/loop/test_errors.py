@@ -23,6 +23,7 @@ from qcsc_loop.errors import (
     InputError,
     InvalidParameters,
     InvalidRunId,
+    JobElsewhere,
     JobError,
     JobFailed,
     JobInputChanged,
@@ -260,6 +261,14 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
             "The job is kept",
             "qcsc-loop resume h2o reads it again",
             "qcsc-loop reap h2o --unread",
+        ],
+    ),
+    (
+        JobElsewhere("h2o/3/evaluate/count.0", "12", "Slurm", "/old/h2o", "h2o"),
+        [
+            "h2o/3/evaluate/count.0 is the work of Slurm job 12 in /old/h2o, which is not to be seen",
+            "the job is left alone",
+            "qcsc-loop reap h2o ends the job",
         ],
     ),
     (

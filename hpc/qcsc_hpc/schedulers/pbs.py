@@ -145,6 +145,15 @@ class PBS(Scheduler):
             raise NotUnderstood(answer.words)
         return sorted(answer.out.split(), key=_number)
 
+    def place(self, job_id: str) -> list[Argv]:
+        return [self.status([job_id])]
+
+    def placed(self, answer: Answer, job_id: str) -> str:
+        if answer.code not in (0, _UNKNOWN, _FINISHED):
+            raise NotUnderstood(answer.words)
+        variables = _jobs(answer).get(job_id, {}).get("Variable_List", {})
+        return str(variables.get("PBS_O_WORKDIR", ""))
+
     def cancel(self, job_id: str) -> Argv:
         return ["qdel", job_id]
 

@@ -204,6 +204,18 @@ class Scheduler(Dialect, ABC):
             NotUnderstood: it is no answer.
         """
 
+    def place(self, job_id: str) -> list[Argv]:
+        """Questions for the folder that a job was submitted from; none if that cannot be told."""
+        return []
+
+    def placed(self, answer: Answer, job_id: str) -> str:
+        """That folder; empty if this answer does not say.
+
+        Raises:
+            NotUnderstood: it is no answer.
+        """
+        return ""
+
     @abstractmethod
     def cancel(self, job_id: str) -> Argv: ...
 

@@ -223,6 +223,28 @@ class Slurm(Scheduler):
         ids = [row[0] for row in _rows(answer.out, 2) if row[1] == job_name]
         return sorted(set(ids), key=int)
 
+    def place(self, job_id: str) -> list[Argv]:
+        return [
+            ["squeue", "--states=all", "--noheader", f"--jobs={job_id}", "--Format=WorkDir:|"],
+            [
+                "sacct",
+                "-X",
+                "--noheader",
+                "--parsable2",
+                f"--jobs={job_id}",
+                _FIRST_DAY,
+                "--format=WorkDir",
+            ],
+        ]
+
+    def placed(self, answer: Answer, job_id: str) -> str:
+        if answer.code != 0:
+            unknown = "Invalid job id" in answer.err
+            if not unknown and not (answer.argv[0] == "sacct" and _no_accounting(answer)):
+                raise NotUnderstood(answer.words)
+            return ""
+        return answer.out.removesuffix("\n").removesuffix("|")
+
     def cancel(self, job_id: str) -> Argv:
         return ["scancel", job_id]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -33,6 +35,7 @@ from qcsc_loop.errors import (
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
+from qcsc_loop.steps.step import current_step
 
 _runtimes: RunVar[dict[str, Runtime]] = RunVar("qcsc_hpc_runtimes")
 
@@ -76,11 +79,13 @@ class BatchSite(JobSite):
             JobRejected: it does not take it.
             JobNotTaken: it does not take it yet.
             SubmissionUnclear: it may have taken it.
+            LeaseLost: another driver has the run, and does it.
         """
         runtime = self._runtime()
         argv = runtime.scheduler.submit(str(JobFolder(folder).script))
         try:
-            answer = await runtime.commands.ask(argv, folder=folder, kind="submit")
+            check = current_step().ledger.check
+            answer = await runtime.commands.ask(argv, folder=folder, kind="submit", before=check)
             return runtime.scheduler.submitted(answer)
         except SiteUnreachable as error:
             raise SubmissionUnclear(self.title, str(error)) from error
@@ -107,12 +112,33 @@ class BatchSite(JobSite):
             answer = await runtime.commands.ask(question)
             with runtime.reading():
                 return runtime.scheduler.found(answer, name)
-        except (SiteUnreachable, JobRefused):
+        except (SiteUnreachable, JobRefused) as error:
             # a job that is not in the queue and has no fence has not worked, and never will:
-            # accounting could only say so
-            if not runtime.scheduler.is_accounting(question):
+            # accounting could only say so. But one of another disk has its fence there
+            elsewhere = not current_step().ledger.complete and isinstance(error, SiteUnreachable)
+            if elsewhere or not runtime.scheduler.is_accounting(question):
                 raise
             return []
+
+    async def place_of(self, job: PlacedJob) -> Path | None:
+        """Where the job was submitted from, which is its folder."""
+        runtime, folder = self._runtime(), job.folder
+        if await to_thread.run_sync(JobFolder(folder).owner) == job.job_id:
+            return folder
+        for question in runtime.scheduler.place(job.job_id):
+            try:
+                answer = await runtime.commands.ask(question)
+            except JobRefused:
+                if not runtime.scheduler.is_accounting(question):
+                    raise
+                continue  # no accounting here
+            with runtime.reading():
+                if told := runtime.scheduler.placed(answer, job.job_id):
+                    return await to_thread.run_sync(_same_or, folder, told)
+        return None
+
+    async def sees(self, job: PlacedJob) -> bool:
+        return await to_thread.run_sync(job.folder.is_dir)
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
         watch = self._runtime().watch
@@ -203,3 +229,14 @@ class BatchSite(JobSite):
             lost_seconds = self.where.lost_seconds
             known[name] = Runtime(self.title, lost_seconds, scheduler, commands, watch)
         return known[name]
+
+
+def _same_or(folder: Path, told: str) -> Path:
+    """The folder, if it is what a scheduler calls by the name that a command saw; else that."""
+    # its answers are text, and a folder's name may be any bytes
+    if os.fsencode(folder).decode(errors="replace") == told:
+        return folder
+    with suppress(OSError):
+        if folder.samefile(told):
+            return folder
+    return Path(told)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -52,7 +52,12 @@ class Commands:
         self._turns: dict[str, anyio.Lock] = {kind: anyio.Lock() for kind in SLOTS}
 
     async def ask(
-        self, argv: Sequence[str], *, folder: Path | None = None, kind: Kind = "ask"
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path | None = None,
+        kind: Kind = "ask",
+        before: Callable[[], None] = lambda: None,
     ) -> Answer:
         """What the command says, whatever its exit code.
 
@@ -61,6 +66,7 @@ class Commands:
             kind: a submission gets a plain environment, which its job inherits, and dies with this
                 process, however that dies; other questions get the driver's, without what would
                 have them speak of other jobs (SQUEUE_STATES, SCANCEL_USER).
+            before: called last of all; the command is not run if it raises.
 
         Raises:
             JobRefused: there is no such command here.
@@ -76,7 +82,7 @@ class Commands:
         try:
             # in a thread, which reaps the child whatever becomes of the event loop meanwhile
             done = await call_with_deadline(
-                lambda: _run(words, folder, environment, self._timeout, running),
+                lambda: _run(words, folder, environment, self._timeout, running, before),
                 self._timeout + LATE_SECONDS,
             )
         except (subprocess.TimeoutExpired, TimeoutError):
@@ -121,7 +127,9 @@ def _run(
     environment: dict[str, str],
     seconds: float,
     running: list[subprocess.Popen[bytes]],
+    before: Callable[[], None],
 ) -> subprocess.CompletedProcess[bytes]:
+    before()
     with subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,

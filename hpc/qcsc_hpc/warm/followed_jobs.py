@@ -96,6 +96,7 @@ class FollowedJobs:
             submit=site.submit,
             collect=Path,
             queue_seconds=self._place.how.queue_timeout,
+            tied=True,  # it serves the mailbox of the disk that it was submitted for
         )
 
     async def cancel(self, job: FollowedJob) -> None:

@@ -7,7 +7,9 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -39,8 +41,8 @@ class Service:
         self._client: QiskitRuntimeService | None = None
         self._key = ""
         self._opening = anyio.Lock()
-        # batches and sessions, by backend and kind
-        self.modes: dict[tuple[str, str], Any] = {}
+        self.modes: dict[str, Any] = {}  # batches and sessions of this process, by id
+        self.opening_mode = threading.Lock()  # concurrent parts of a step share one
 
     async def ask(
         self, question: Callable[[QiskitRuntimeService], T], seconds: float = CALL_SECONDS
@@ -106,12 +108,6 @@ class Service:
             **{name: value for name, value in given.items() if value},
         )
 
-    async def close_modes(self) -> None:
-        """Lets batches and sessions take no more jobs: an open one is charged by the clock."""
-        modes, self.modes = list(self.modes.values()), {}
-        for mode in modes:
-            await self.ask(lambda _, mode=mode: mode.close())  # type: ignore[misc]
-
     # what is asked of it
 
     async def tagged(self, tag: str, *, pending: bool | None = None) -> list[RuntimeJobV2]:
@@ -121,6 +117,37 @@ class Service:
                 limit=LIST_LIMIT, pending=pending, job_tags=[tag], descending=False
             )
         )
+
+
+@contextmanager
+def checked_before_post(
+    client: QiskitRuntimeService, backend: Any, check: Callable[[], None]
+) -> Iterator[None]:
+    """Has a check made at the last moment before this thread's jobs are posted.
+
+    The client asks for the instance's usage and the backend's status first, and may wait long for that.
+    """
+    # no public name; where there is none, what the caller has checked has to do
+    api = getattr(client, "_api_clients", {}).get(getattr(backend, "_instance", None))
+    if api is not None and not hasattr(api, "qcsc_checked"):
+        api.program_run, api.qcsc_checked = _checked(api.program_run), True
+    token = _before_post.set(check)
+    try:
+        yield
+    finally:
+        _before_post.reset(token)
+
+
+def _checked(post: Callable[..., T]) -> Callable[..., T]:
+    def checked_post(*words: Any, **more: Any) -> T:
+        if (check := _before_post.get()) is not None:
+            check()
+        return post(*words, **more)
+
+    return checked_post
+
+
+_before_post: ContextVar[Callable[[], None] | None] = ContextVar("qcsc_loop_post", default=None)
 
 
 def status_of(error: Exception) -> int | None:

@@ -22,6 +22,7 @@ from qcsc_loop.sampling.ibm.account import TITLE, IBMAccount
 from qcsc_loop.sampling.ibm.client import Service, service_for
 from qcsc_loop.sampling.ibm.describing import ask_facts
 from qcsc_loop.sampling.ibm.job_questions import ask_metrics, ask_status, cancel_job
+from qcsc_loop.sampling.ibm.modes import close_mode
 from qcsc_loop.sampling.ibm.polling import Pending
 from qcsc_loop.sampling.result_files import RESULT, save_result
 
@@ -76,6 +77,20 @@ class IBMSite(JobSite):
         for superfluous in jobs[1:]:
             await cancel_job(self.service, superfluous)
         return jobs[0].job_id() if jobs else None
+
+    @property
+    def looks_first(self) -> bool:
+        return True
+
+    async def held_for(self, job: PlacedJob) -> Mapping[str, str]:
+        held = await self.service.ask(lambda client: client.job(job.job_id).session_id)
+        return {str(held): ""} if held else {}
+
+    async def release(self, held: str) -> None:
+        """Lets a batch or a session take no more jobs; those that it has go on."""
+        service = self.service
+        await service.ask(lambda client: close_mode(client, held))
+        service.modes.pop(held, None)
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
         began = time.monotonic()

@@ -14,7 +14,7 @@ from qcsc_loop.plain import Json
 from qcsc_loop.sampling.compiling import PassManagerReference
 from qcsc_loop.sampling.ibm.account import CredentialsName, IBMAccount
 from qcsc_loop.sampling.ibm.ibm_site import IBMSite
-from qcsc_loop.sampling.ibm.submission import Mode
+from qcsc_loop.sampling.ibm.modes import Mode
 
 
 class IBMRuntime(BaseModel):

@@ -21,16 +21,16 @@ from qcsc_loop.jobs.payload import write_facts
 from qcsc_loop.plain import Json
 from qcsc_loop.sampling.compiling import compile_once
 from qcsc_loop.sampling.ibm.account import TITLE
-from qcsc_loop.sampling.ibm.client import status_of
+from qcsc_loop.sampling.ibm.client import checked_before_post, status_of
 from qcsc_loop.sampling.ibm.describing import payload_facts
 from qcsc_loop.sampling.ibm.ibm_site import IBMSite, run_tag
+from qcsc_loop.sampling.ibm.modes import Mode, open_mode
 from qcsc_loop.steps.step import Step
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
     from qiskit_ibm_runtime.ibm_backend import IBMBackend
 
-Mode = Literal["job", "batch", "session"]
 Client = Literal["executor", "sampler"]
 Kind = Literal["sampler", "estimator"]
 
@@ -66,6 +66,7 @@ async def submit(site: IBMSite, primitive: Primitive, step: Step, key: JobKey, f
         JobRejected: it will not take it, now or later.
         SubmissionUnclear: it may have.
         SiteUnreachable: it was not asked to.
+        LeaseLost: another driver has the run; it was not asked to.
     """
 
     service, sent = site.service, threading.Event()
@@ -77,10 +78,13 @@ async def submit(site: IBMSite, primitive: Primitive, step: Step, key: JobKey, f
         chosen = {"client": primitive.client, "options": primitive.options}
         write_facts(folder, {**facts, **chosen})
         options = tagged_options(primitive, [run_tag(key), key.job_name])
-        mode = _mode(service.modes, backend, primitive)
+        # compiling takes a while, and the service's answers may: another driver may have the run
+        mode = open_mode(service, backend, primitive.mode, step.ledger, key)
         run = _class(primitive)(mode=mode, options=options)
+        step.ledger.check()
         sent.set()
-        return str(run.run(pubs, **primitive.arguments).job_id())
+        with checked_before_post(client, backend, step.ledger.check):
+            return str(run.run(pubs, **primitive.arguments).job_id())
 
     refusal: JobRejected | None = None
     job_id = ""
@@ -95,8 +99,6 @@ async def submit(site: IBMSite, primitive: Primitive, step: Step, key: JobKey, f
         if not sent.is_set():
             raise
         raise SubmissionUnclear(TITLE, str(error)) from None
-    finally:
-        step.ledger.endings[site.model_dump_json()] = service.close_modes
     if refusal is not None and not sent.is_set():
         raise refusal
     # the client repeats a request whose answer it did not get: there may be more than one, and
@@ -220,15 +222,3 @@ def _options_class(kind: Kind, client: Client) -> Any:
 def _option_names(kind: Kind, client: Client) -> list[str]:
     known = _options_class(kind, client)
     return list(getattr(known, "model_fields", None) or known.__dataclass_fields__)
-
-
-def _mode(known: dict[tuple[str, str], Any], backend: IBMBackend, primitive: Primitive) -> Any:
-    """The backend, or the run's batch or session there, opened anew if it takes no more jobs."""
-    from qiskit_ibm_runtime import Batch, Session
-
-    if primitive.mode == "job":
-        return backend
-    name = (str(backend.name), primitive.mode)
-    if name not in known or not (known[name].details() or {}).get("accepting_jobs"):
-        known[name] = (Batch if primitive.mode == "batch" else Session)(backend=backend)
-    return known[name]

@@ -35,7 +35,12 @@ class Squeue(Commands):
         self.say = say
 
     async def ask(
-        self, argv: Sequence[str], *, folder: Path | None = None, kind: Kind = "ask"
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path | None = None,
+        kind: Kind = "ask",
+        before: Callable[[], None] = lambda: None,
     ) -> Answer:
         return Answer(argv, 0, self.say(), "")
 

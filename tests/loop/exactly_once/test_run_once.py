@@ -26,6 +26,7 @@ from loop.exactly_once.toy_site import (
     read_number,
 )
 from qcsc_loop.errors import (
+    JobElsewhere,
     JobFailed,
     JobInputChanged,
     LeaseLost,
@@ -34,17 +35,20 @@ from qcsc_loop.errors import (
     SubmissionUnclear,
 )
 from qcsc_loop.events import Trouble
+from qcsc_loop.exactly_once.releasing import release_all
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.exactly_once.run_once import run_once
 from qcsc_loop.exactly_once.submission import SUBMIT_TRIES
 from qcsc_loop.jobs.entries import Collected, Intent
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import LOG, Ledger
+from qcsc_loop.jobs.ledger import ELSEWHERE, LOG, Ledger
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.steps.step import labelled, stepping
+from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.records import now
+from qcsc_loop.values.document import Document
 from waiting import until_async
 
 KEY = JobKey(run_id=RUN, run_uid=UID, iteration=1, step="evaluate", name=NAME)
@@ -600,6 +604,132 @@ def test_a_job_that_an_older_version_gave_up_is_done_again(
     assert drivers.ask(doubling(service)).record.key.attempt == 1
 
 
+# a run on two disks
+
+
+@pytest.fixture
+def elsewhere(drivers: Drivers, tmp_path: Path) -> Drivers:
+    """The same run's drivers on another disk, which come after its first one here."""
+    return Drivers(tmp_path / "elsewhere", epoch=drivers.epoch + 1)
+
+
+def test_a_job_of_another_disk_is_adopted_where_it_works(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    killed_while_the_job_runs(drivers, service)
+    done = elsewhere.ask(doubling(service))
+    assert (done.value, done.record.folder) == (42, drivers.records[0].folder)
+    assert len(service.accepted) == 1
+
+
+def test_a_job_of_another_disk_gives_its_result_here_where_a_service_keeps_it(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    service.keeps_results = True
+    killed_while_the_job_runs(drivers, service)
+    drivers.root.rename(drivers.root.with_name("gone"))
+    assert elsewhere.ask(doubling(service)).value == 42
+    assert len(service.accepted) == 1
+
+
+def test_a_job_of_a_disk_that_is_not_to_be_seen_is_refused_and_not_lost(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    killed_while_the_job_runs(drivers, service)
+    folder, gone = drivers.records[0].folder, drivers.root.with_name("gone")
+    drivers.root.rename(gone)
+    for _ in range(2):
+        with pytest.raises(JobElsewhere) as caught:
+            elsewhere.ask(doubling(service))
+        assert caught.value.folder == str(folder)
+    gone.rename(drivers.root)
+    assert elsewhere.ask(doubling(service)).value == 42
+    assert len(service.accepted) == 1
+
+
+def test_a_job_that_works_nobody_tells_where_is_refused(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    service.tells_places = False
+    killed_while_the_job_runs(drivers, service)
+    with pytest.raises(JobElsewhere, match="another disk"):
+        elsewhere.ask(doubling(service))
+    assert drivers.ask(doubling(service)).value == 42
+    assert len(service.accepted) == 1
+
+
+def test_a_tied_job_of_another_disk_is_ended_and_another_takes_its_place(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    killed_while_the_job_runs(drivers, service)
+    done = elsewhere.ask(replace(doubling(service), tied=True))
+    assert (done.value, done.record.key.attempt) == (42, 1)
+    assert (states(elsewhere), service.alive) == (["CANCELLED", "COMPLETED"], [])
+
+
+def test_a_driver_that_comes_back_to_its_disk_finds_what_another_disk_submitted(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    drivers.ask(doubling(service), iteration=1)  # this disk's ledger knows something
+    service.hangs = True
+    by_task(elsewhere, service, elsewhere.next(leave_jobs=True), iteration=2)
+    service.hangs = False
+    DirectoryStore(drivers.root).create(f"{RUN}/{ELSEWHERE}", Document(b"{}"))
+    assert drivers.ask(doubling(service), iteration=2).value == 42
+    assert len(service.accepted) == 2
+
+
+def test_where_a_job_is_dear_it_is_looked_for_though_nobody_can_have_submitted_it(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    """A disk that was restored from a backup knows of no other drivers."""
+    service.looks_first = True
+    drivers.ask(doubling(service), iteration=1)
+    service.hangs = True
+    by_task(elsewhere, service, elsewhere.next(leave_jobs=True), iteration=2)
+    service.hangs = False
+    assert drivers.ask(doubling(service), iteration=2).value == 42
+    assert len(service.accepted) == 2
+
+
+def test_what_a_found_job_holds_is_released_with_the_run(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    killed_while_the_job_runs(drivers, service)
+    service.held = {"session-1": "a session"}
+    ledger = elsewhere.next()
+    elsewhere.ask(doubling(service), ledger)
+    assert [one.held for one in elsewhere.records[0].holding] == ["session-1"]
+    assert anyio.run(release_all, ledger) == []
+    assert (service.held, elsewhere.records[0].holding) == ({}, ())
+
+
+def test_what_cannot_be_released_stays_in_the_ledger(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    killed_while_the_job_runs(drivers, service)
+    service.held, service.silent = {"session-1": ""}, {"release"}
+    elsewhere.ask(doubling(service))
+    ((record, _),) = anyio.run(release_all, ledger := elsewhere.next())
+    assert record.holding
+    service.silent = set()
+    assert anyio.run(release_all, ledger) == []
+
+
+def test_a_driver_that_lost_its_run_releases_nothing(
+    drivers: Drivers, elsewhere: Drivers, service: Service
+) -> None:
+    killed_while_the_job_runs(drivers, service)
+    service.held = {"session-1": ""}
+    elsewhere.ask(doubling(service))
+    lease = Taken()
+    ledger = elsewhere.next(check=lease.check)
+    lease.lose()
+    with pytest.raises(LeaseLost):
+        anyio.run(release_all, ledger)
+    assert service.held
+
+
 # submissions in doubt
 
 
@@ -742,12 +872,14 @@ def by_task(
     *,
     during: Call = "outcome",
     first: Callable[[], None] = lambda: None,
+    iteration: int = 1,
 ) -> None:
     """Cancels a driver's task during a call of the service, after something else has happened."""
 
     async def main() -> None:
-        task = asyncio.create_task(drivers.asking(doubling(service), ledger))
-        await until_async(lambda: during in service.calls, f"{during} is called")
+        task = asyncio.create_task(drivers.asking(doubling(service), ledger, iteration))
+        before = service.calls.count(during)
+        await until_async(lambda: service.calls.count(during) > before, f"{during} is called")
         first()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

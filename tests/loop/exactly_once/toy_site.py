@@ -40,7 +40,7 @@ _numbers = itertools.count(1)
 Submission = Literal[
     "taken", "taken in silence", "taken late", "not taken", "not now", "rejected", "hangs"
 ]
-Call = Literal["submit", "find", "outcome", "cancel", "measure", "fetch"]
+Call = Literal["submit", "find", "outcome", "cancel", "measure", "fetch", "release"]
 
 
 class DriverDied(BaseException):
@@ -114,6 +114,9 @@ class Service:
         hangs: jobs do not end by themselves.
         cancels_hang: nor when they are cancelled.
         keeps_results: they are fetched from it, from any disk.
+        tells_places: where its jobs work.
+        looks_first: as of a site.
+        held: what it holds for each job that was found; `release` takes it away.
         accounted: its accounting knows the jobs.
         fault: what cancelling and measuring raise.
         silent: calls that are not answered.
@@ -132,6 +135,9 @@ class Service:
     cancels_hang: bool = False
     measuring_hangs: bool = False
     keeps_results: bool = False
+    tells_places: bool = True
+    looks_first: bool = False
+    held: dict[str, str] = field(default_factory=dict[str, str])
     accounted: bool = True
     silent: set[Call] = field(default_factory=set[Call])
     late_looks: int = 3
@@ -165,6 +171,8 @@ class Service:
         """Accepts a job."""
         # two services' ids never agree
         job = ToyJob(f"{self.name}.{len(self.jobs) + 1}", key, folder, unseen)
+        if self.keeps_results:  # it has all that it needs
+            job.result = _doubled(folder)
         self.jobs[job.job_id] = job
         return job
 
@@ -179,9 +187,8 @@ class Service:
             raise AnotherJobRuns(holder)
         if job.outcome is None:
             self.worked.append(job.job_id)
-            job.result = str(2 * int((job.folder / "input").read_text()))
             if not self.keeps_results:
-                (job.folder / "result").write_text(job.result)
+                (job.folder / "result").write_text(_doubled(job.folder))
             job.outcome = self.endings.pop(0) if self.endings else COMPLETED
         return job.outcome
 
@@ -302,6 +309,26 @@ class ToySite(JobSite):
         here.fate.instant()
         return outcome
 
+    async def place_of(self, job: PlacedJob) -> Path | None:
+        here = self.here
+        if here.keeps_results:
+            return job.folder
+        return here.jobs[job.job_id].folder if here.tells_places else None
+
+    async def sees(self, job: PlacedJob) -> bool:
+        return self.here.keeps_results or job.folder.is_dir()
+
+    @property
+    def looks_first(self) -> bool:
+        return self.here.looks_first
+
+    async def held_for(self, job: PlacedJob) -> Mapping[str, str]:
+        return dict(self.here.held)
+
+    async def release(self, held: str) -> None:
+        self.here.answer("release")
+        self.here.held.pop(held, None)
+
     async def fetch(
         self, job: PlacedJob, trouble: Callable[[str], None], *, anew: bool = False
     ) -> None:
@@ -355,6 +382,10 @@ def doubling(
         collect=collect or read_number,
         resubmit=resubmit or {},
     )
+
+
+def _doubled(folder: Path) -> str:
+    return str(2 * int((folder / "input").read_text()))
 
 
 def write_number(folder: Path, number: int) -> None:

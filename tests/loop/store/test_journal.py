@@ -18,6 +18,7 @@ from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import AnyOf, Converged, MaxIterations, Plateau
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease, journals, run_ids
+from qcsc_loop.store.lease import this_process
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.codec import Codec
@@ -400,3 +401,30 @@ def test_pruning_twice_is_pruning_once(journal: Journal, lease: Lease) -> None:
     lease.prune(1)
     lease.prune(1)
     assert len(journal.checkpoints()) == 1
+
+
+# drivers on other disks
+
+
+def epoch_record(number: int) -> EpochRecord:
+    return EpochRecord(
+        epoch=number,
+        holder=this_process(),
+        lease_seconds=LEASE_SECONDS,
+        settings=SETTINGS,
+        provenance={},
+    )
+
+
+def test_a_driver_of_another_disk_leaves_a_note_for_those_who_look_for_jobs(
+    journal: Journal, store: Store
+) -> None:
+    journal.adopt_driver(epoch_record(1), None)
+    assert "elsewhere" in store.names("run-1")
+
+
+def test_a_driver_of_this_disk_that_is_read_back_leaves_none(
+    journal: Journal, lease: Lease, store: Store
+) -> None:
+    journal.adopt_driver(lease.record, None)
+    assert "elsewhere" not in store.names("run-1")

@@ -21,6 +21,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit.classical import expr, types
 from qiskit.primitives import BitArray
 from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
 
 from loop.sampling.ibm.ibm_driver import SHOTS, Driver, sampler, settings
 from loop.sampling.sampling_toys import Sampling, Seen, bits_sha256, digests, rotated
@@ -32,11 +33,13 @@ from qcsc_loop.errors import (
     InvalidParameters,
     JobFailed,
     JobInputChanged,
+    LeaseLost,
     NothingMeasured,
     SiteUnreachable,
 )
 from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
@@ -947,6 +950,56 @@ def test_reap_ends_a_job_that_was_left(ibm: FakeIBMQuantum, tmp_path: Path) -> N
     assert states(ibm) == ["Cancelled"]
 
 
+# a driver that stood still, and was overtaken
+
+lost: list[str] = []  # in whose compilation another driver took the run over
+
+
+def slow_pass_manager(backend: Any, seed: int) -> Any:
+    """Another driver takes the run over while this one compiles."""
+    lost.append(backend.name)
+    return generate_preset_pass_manager(0, backend=backend, seed_transpiler=seed)
+
+
+def refuse_when_lost() -> None:
+    if lost:
+        raise LeaseLost("quantum", 1, 2)
+
+
+@pytest.mark.parametrize("mode", ["job", "session"])
+async def test_a_driver_that_lost_its_run_while_it_compiled_submits_nothing(
+    ibm: FakeIBMQuantum, driver: Driver, mode: str
+) -> None:
+    lost.clear()
+    driver.ledger.check = refuse_when_lost
+    by = sampler(ibm, mode=mode, pass_manager=f"{__name__}:slow_pass_manager")
+
+    with pytest.raises(LeaseLost):
+        await driver.sampled(by)
+
+    assert lost != []
+    assert (ibm.jobs(), session_requests(ibm)) == ([], [])
+
+
+@pytest.mark.parametrize("client", ["executor", "sampler"])
+async def test_a_driver_that_lost_its_run_before_the_request_itself_submits_nothing(
+    ibm: FakeIBMQuantum, driver: Driver, client: str
+) -> None:
+    """The client asks for usage and status first, which may take long."""
+
+    def refuse_after_usage() -> None:
+        if "usage" in kinds(ibm):
+            raise LeaseLost("quantum", 1, 2)
+
+    driver.ledger.check = refuse_after_usage
+
+    with pytest.raises(LeaseLost):
+        await driver.sampled(sampler(ibm, client=client))
+
+    assert "usage" in kinds(ibm)
+    assert ibm.jobs() == []
+
+
 # batches and sessions
 
 
@@ -1017,6 +1070,68 @@ def test_a_run_that_is_cancelled_closes_its_session(
 
     assert session_requests(ibm) == ["POST", "PATCH"]
     assert states(ibm) == ["Cancelled"]
+
+
+def left_by_a_driver_that_died(ibm: FakeIBMQuantum, store: DirectoryStore) -> None:
+    """A run whose session is open and whose job waits, as after a kill: nothing ran at its end."""
+
+    async def leave() -> None:
+        algorithm = Sampling(sampler=sampler(ibm, mode="session"), shots=SHOTS)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("qcsc_loop.exactly_once.measuring.release_all", forgotten)
+            run = asyncio.create_task(
+                algorithm.run(store=store, run_id="in-a-mode", leave_jobs=lambda: True)
+            )
+            await until_async(lambda: JOB_IS_KNOWN in log(store), "it has an id")
+            run.cancel()
+            await asyncio.wait([run])
+
+    async def forgotten(_ledger: Ledger) -> list[Any]:
+        return []
+
+    ibm.hold()
+    anyio.run(leave)
+    ibm.release()
+
+
+JOB_IS_KNOWN = b'"submitted"'
+
+
+def log(store: DirectoryStore) -> bytes:
+    return b"".join(store.lines("in-a-mode/jobs.jsonl"))
+
+
+def test_a_resume_goes_on_in_the_session_of_a_driver_that_was_killed_and_closes_it(
+    ibm: FakeIBMQuantum, tmp_path: Path
+) -> None:
+    left_by_a_driver_that_died(ibm, DirectoryStore(tmp_path))
+    open_then = session_requests(ibm)
+
+    ran(ibm, tmp_path, "session")
+
+    one, two = ibm.jobs()
+    assert one.session_id == two.session_id is not None
+    assert (open_then, session_requests(ibm)) == (["POST"], ["POST", "PATCH"])
+
+
+def test_a_resume_in_another_mode_closes_the_session_that_was_left(
+    ibm: FakeIBMQuantum, tmp_path: Path
+) -> None:
+    left_by_a_driver_that_died(ibm, DirectoryStore(tmp_path))
+
+    ran(ibm, tmp_path, "job")
+
+    assert session_requests(ibm) == ["POST", "PATCH"]
+
+
+def test_reap_closes_the_session_that_was_left(ibm: FakeIBMQuantum, tmp_path: Path) -> None:
+    left_by_a_driver_that_died(ibm, DirectoryStore(tmp_path))
+
+    for _ in range(2):
+        journal = Journal(DirectoryStore(tmp_path), "in-a-mode")
+        assert anyio.run(reap, journal, lambda _job, _why: None) == []
+
+    assert session_requests(ibm) == ["POST", "PATCH"]
 
 
 def test_a_session_that_somebody_closed_is_followed_by_another(
