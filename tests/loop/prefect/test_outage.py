@@ -99,7 +99,7 @@ def test_a_page_in_place_of_a_list_does_not_end_the_publishing(
         artifacts = artifacts_of(server)
 
         async def act() -> None:
-            assert await artifacts.newest_driver() is None
+            assert await artifacts.newest_driver("a-run") is None
 
         with anyio.fail_after(30):
             await attempts.until_done(act)
