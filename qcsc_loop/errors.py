@@ -235,23 +235,33 @@ class RunLocked(QcscLoopError):
     Attributes:
         host, pid, since: who holds it.
         free_in: seconds until its lease runs out if it shows no further sign of life.
+        lives: its process certainly does, on this machine: its lease does not run out.
     """
 
     exit_code = 3
     transient = True
 
-    def __init__(self, run_id: str, host: str, pid: int, since: datetime, free_in: float) -> None:
-        self.run_id, self.host, self.pid, self.since, self.free_in = (
-            run_id,
-            host,
-            pid,
-            since,
-            free_in,
+    def __init__(
+        self,
+        run_id: str,
+        host: str,
+        pid: int,
+        since: datetime,
+        free_in: float,
+        *,
+        lives: bool = False,
+    ) -> None:
+        self.run_id, self.host, self.pid = run_id, host, pid
+        self.since, self.free_in, self.lives = since, free_in, lives
+        free = (
+            "It lives: end it, or take the run over from it"
+            if lives
+            else f"If it is dead, the run is free in {max(free_in, 0):.0f} s"
         )
         super().__init__(
             f"run {run_id!r} is being driven by process {pid} on {host} since "
-            f"{since.astimezone():%Y-%m-%d %H:%M:%S}; stop that one first. If it is dead, the run is "
-            f"free in {max(free_in, 0):.0f} s: qcsc-loop resume {run_id}"
+            f"{since.astimezone():%Y-%m-%d %H:%M:%S}; stop that one first. {free}: "
+            f"qcsc-loop resume {run_id}{' --take-over' if lives else ''}"
         )
 
 

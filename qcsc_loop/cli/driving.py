@@ -36,6 +36,7 @@ class Driving:
     Attributes:
         prefect: whether in a Prefect flow.
         tasks: what becomes a Prefect task there.
+        take_over: from a driver that holds the run, even if it lives.
     """
 
     limits: Limits
@@ -43,6 +44,7 @@ class Driving:
     keep: int | None
     prefect: bool | None
     tasks: Granularity | None
+    take_over: bool
     store: Path | None
     as_json: bool
 
@@ -55,6 +57,8 @@ class Driving:
             options["keep"] = self.keep
         if self.retry is not None:
             options["retry"] = self.retry
+        if self.take_over:
+            options["take_over"] = True
         return options
 
 
@@ -80,6 +84,7 @@ def read_driving(
     keep: int | None,
     prefect: bool | None,
     tasks: Granularity | None,
+    take_over: bool,
     store: Path | None,
     as_json: bool,
     **limits: float | None,
@@ -98,6 +103,7 @@ def read_driving(
         keep=keep,
         prefect=prefect,
         tasks=tasks,
+        take_over=take_over,
         store=store,
         as_json=as_json,
     )
@@ -156,6 +162,11 @@ def _options() -> Sequence[click.Option]:
         type=click.IntRange(2),
         metavar="N",
         help="Keep the states of the last N iterations.  [default: 10]",
+    )
+    @click.option(
+        "--take-over",
+        is_flag=True,
+        help="Take the run from the driver that holds it, even if that one lives.",
     )
     @STORE
     @JSON

@@ -80,7 +80,7 @@ def run_status(journal: Journal) -> str:
     end = journal.end(epoch)
     if end is not None:
         return str(end.reason)
-    return "running" if journal.driven_for(journal.epoch(epoch)) else "crashed"
+    return "crashed" if journal.hold(journal.epoch(epoch)).is_free else "running"
 
 
 def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:

@@ -122,7 +122,7 @@ def _look(journal: Journal) -> _Gone | None:
         epoch, end = journal.epoch(newest), journal.end(newest)
         if not epoch.provenance.get(DEPLOYMENT):
             return None
-        if end is None and journal.driven_for(epoch):
+        if end is None and not journal.hold(epoch).is_free:
             return None
         if end is not None and end.reason not in (Reason.HANDED_OVER, Reason.INTERRUPTED):
             return None

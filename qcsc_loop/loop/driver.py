@@ -116,7 +116,7 @@ class Run(Generic[S, M, E]):
         resumed_from = None if found is None else found.commit.iteration
         await to_thread.run_sync(self._ledger.load)
         self._recorded_through = await to_thread.run_sync(journal.newest_step)
-        self._tell(RunStarted(self._opened.record, lease.record, resumed_from))
+        self._tell(RunStarted(self._opened.record, lease.record, resumed_from, lease.beat))
         if self._opened.code_changed:
             self._tell(Trouble(self._opened.code_changed))
         if found is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qcsc_loop.events import Event
+from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 from qcsc_loop.values.document import Document
 
@@ -24,11 +25,13 @@ class RunStarted(Event):
         record: what the run is.
         epoch: this driver.
         resumed_from: the iteration it goes on from; None for a new run.
+        heartbeat: its signs of life, for an observer that gives them elsewhere, too.
     """
 
     record: RunRecord
     epoch: EpochRecord
     resumed_from: int | None
+    heartbeat: Heartbeat | None = None
 
 
 @dataclass(frozen=True)

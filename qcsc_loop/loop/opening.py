@@ -92,7 +92,8 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
         _refuse_other_results(algorithm, record, options)
         settings = _settings(algorithm, given, options, before)
     rule = options["stop"] if "stop" in options else _rule(journal, settings)
-    lease = journal.claim(settings, facts, lease_seconds)
+    take_over = options.get("take_over", False)
+    lease = journal.claim(settings, facts, lease_seconds, take_over=take_over)
     return Opened(journal, lease, record, settings, rule, _code_changed(record, settings, facts))
 
 

@@ -134,18 +134,32 @@ class RunArtifacts:
         await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
 
     async def publish_driver(self, record: RunRecord, epoch: EpochRecord) -> UUID:
-        """Announces this driver; returns the artifact's id, for `beat`."""
+        """Announces this driver; returns the artifact's id, for `beat` and `say_end`."""
         return await self._create(
             f"{self.run_id}-run",
             RUN,
-            f"Driver {epoch.epoch} of `{self.run_id}` on {epoch.holder.host}",
+            self._driver_line(epoch),
             _driver_text(self.signer, record, epoch, None),
         )
 
-    async def beat(
-        self, artifact: UUID, record: RunRecord, epoch: EpochRecord, end: EndRecord | None = None
+    async def beat(self, artifact: UUID, epoch: EpochRecord) -> httpx.Request:
+        """A sign of life; returns the request, so that another process can make it again.
+
+        It changes nothing but the artifact's time: made again after the driver's end, it hides none.
+        """
+        body = {"description": self._driver_line(epoch)}
+        answer = await self._client.request(
+            "PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=body
+        )
+        return answer.request
+
+    def _driver_line(self, epoch: EpochRecord) -> str:
+        return f"Driver {epoch.epoch} of `{self.run_id}` on {epoch.holder.host}"
+
+    async def say_end(
+        self, artifact: UUID, record: RunRecord, epoch: EpochRecord, end: EndRecord
     ) -> None:
-        """A sign of life, or how the driver ended."""
+        """How the driver ended."""
         data = _driver_text(self.signer, record, epoch, end)
         await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
 

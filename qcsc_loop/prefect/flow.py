@@ -86,7 +86,9 @@ async def run_in_flow(
         await restore(
             artifacts,
             journal,
-            Wanted(algorithm=type(algorithm)),
+            Wanted(
+                algorithm=type(algorithm), take_over=options.get("take_over", False)
+            ),
             lambda text: told(Trouble(text)),
         )
         if variables and not await to_thread.run_sync(journal.exists):
@@ -132,15 +134,15 @@ class _Around:
 
     # hands on what is awaited, and does not wait itself: fewer frames in a hook's traceback
     def __call__(self, step: str, iteration: int, call: Call[T]) -> Awaitable[T]:
-        if step == "iteration":
-            return self._iterate(iteration, call)
+        if step in ("initialize", "iteration"):
+            return self._begin(step, iteration, call)
         as_task = self._tasks.get(step)
         return call() if as_task is None else as_task(step, iteration, call)
 
-    async def _iterate(self, iteration: int, call: Call[T]) -> T:
+    async def _begin(self, step: str, iteration: int, call: Call[T]) -> T:
         await self._mirror.keep_up()
-        as_task = self._tasks.get("iteration")
-        return await (call() if as_task is None else as_task("iteration", iteration, call))
+        as_task = self._tasks.get(step)
+        return await (call() if as_task is None else as_task(step, iteration, call))
 
 
 class _StepTask:

@@ -69,8 +69,13 @@ class Mirror:
         self._signal()
 
     async def keep_up(self) -> None:
-        """Waits while the server answers and is too far behind."""
-        while self._attempts.healthy and not self._broken and len(self._backlog) > AHEAD:
+        """Waits while the server answers, and is too far behind or has not heard of this driver.
+
+        A hook may block the event loop from its first line on: announced later is not announced.
+        """
+        while self._attempts.healthy and not self._broken:
+            if self._is_announced and len(self._backlog) <= AHEAD:
+                return
             await self._moved.wait()
 
     async def drain(self, seconds: float) -> bool:

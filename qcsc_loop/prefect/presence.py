@@ -7,10 +7,12 @@ import time
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
+from prefect.settings import get_current_settings
 
 from qcsc_loop.loop.events import RunStarted
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.outage import OUTAGE
+from qcsc_loop.store.heartbeat import Request
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import EndRecord
 
@@ -40,6 +42,7 @@ class Presence:
         record, epoch = self._started.record, self._started.epoch
         self._artifact = self._artifact or await self._artifacts.publish_driver(record, epoch)
         await self._name_flow_run()
+        await self._beat()
         await self._step_down_if_superseded()
 
     async def _name_flow_run(self) -> None:
@@ -54,23 +57,43 @@ class Presence:
     @property
     def beat_in(self) -> float:
         """Seconds until the next sign of life is due."""
-        return max(0.0, self._beaten + self._started.epoch.lease_seconds / 3 - time.monotonic())
+        return max(0.0, self._beaten + self._every - time.monotonic())
 
     async def beat(self) -> None:
         """A sign of life, if the server takes it."""
         self._beaten = time.monotonic()  # also after a failure: the next one is soon enough
         with contextlib.suppress(*OUTAGE):
-            await self._say(None)
+            await self._beat()
             await self._step_down_if_superseded()
+
+    async def _beat(self) -> None:
+        """One that the heartbeat makes again while the event loop is blocked."""
+        assert self._artifact is not None
+        request = await self._artifacts.beat(self._artifact, self._started.epoch)
+        if self._started.heartbeat is not None:
+            api = get_current_settings().api
+            self._started.heartbeat.repeat(
+                Request(
+                    method=request.method,
+                    url=str(request.url),
+                    headers=dict(request.headers),
+                    body=request.content.decode(),
+                    after=self._every,
+                    verify=not api.tls_insecure_skip_verify,
+                    certificates=str(api.ssl_cert_file or ""),
+                )
+            )
+
+    @property
+    def _every(self) -> float:
+        return self._started.epoch.lease_seconds / 3
 
     async def say_end(self, end: EndRecord) -> None:
         """Says how the driver ended, if the server takes it."""
-        with contextlib.suppress(*OUTAGE):
-            await self._say(end)
-
-    async def _say(self, end: EndRecord | None) -> None:
         assert self._artifact is not None
-        await self._artifacts.beat(self._artifact, self._started.record, self._started.epoch, end)
+        with contextlib.suppress(*OUTAGE):
+            record, epoch = self._started.record, self._started.epoch
+            await self._artifacts.say_end(self._artifact, record, epoch, end)
 
     async def _step_down_if_superseded(self) -> None:
         """A driver on another disk took the run: written here, it fences this one's commits."""

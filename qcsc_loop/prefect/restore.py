@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from qcsc_loop.catalog import AlgorithmType, find_algorithm, is_installed
 from qcsc_loop.concurrency.loading import class_reference
+from qcsc_loop.concurrency.process_life import Life
 from qcsc_loop.errors import (
     AlgorithmNotNamed,
     DamagedDocument,
@@ -27,7 +28,7 @@ from qcsc_loop.parameters.operational import what_changes_results
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import Published, RemoteDriver, RunArtifacts, newest_of
 from qcsc_loop.store.journal import Journal
-from qcsc_loop.store.lease import known_dead
+from qcsc_loop.store.lease import Hold, life_of_holder
 from qcsc_loop.store.records import Commit, EpochRecord, RunRecord
 from qcsc_loop.values.encodings import Packed
 
@@ -42,10 +43,12 @@ class Wanted:
     Attributes:
         algorithm: its class, as a person named it; None: nobody did.
         uid: how the run's uid begins.
+        take_over: from a driver that may be alive; it sees that it was superseded.
     """
 
     algorithm: Algorithm = None
     uid: str = ""
+    take_over: bool = False
 
 
 _ANY = Wanted()
@@ -71,14 +74,17 @@ async def restore(
     """
     await to_thread.run_sync(journal.store.require_own, journal.run_id)
     if journal.exists():
-        return await _bring_newer(artifacts, journal, tell)
+        return await _bring_newer(artifacts, journal, wanted, tell)
     return await _bring_all(artifacts, journal, wanted, tell)
 
 
-async def _bring_newer(artifacts: RunArtifacts, journal: Journal, tell: Tell) -> bool:
+async def _bring_newer(
+    artifacts: RunArtifacts, journal: Journal, wanted: Wanted, tell: Tell
+) -> bool:
     record = await to_thread.run_sync(journal.record)
     driver = await artifacts.newest_driver(record.uid)
-    if driver is not None and driver.epoch.epoch > journal.newest_epoch():
+    ahead = driver is not None and driver.epoch.epoch > journal.newest_epoch()
+    if driver is not None and ahead and not wanted.take_over:
         _refuse_if_alive(artifacts.run_id, driver)
     known = {commit.iteration: commit for commit in journal.history()}
 
@@ -101,7 +107,8 @@ async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, 
     driver = _chosen(artifacts.run_id, await artifacts.drivers(), wanted.uid)
     if driver is None:
         return False
-    _refuse_if_alive(artifacts.run_id, driver)
+    if not wanted.take_over:
+        _refuse_if_alive(artifacts.run_id, driver)
     found = _found(artifacts.run_id, driver)
     record = _with_named_code(driver, found, wanted.algorithm)
     epoch = driver.epoch if driver.ours else _of_somebody(driver.epoch, record)
@@ -179,10 +186,12 @@ def _of_somebody(epoch: EpochRecord, record: RunRecord) -> EpochRecord:
 
 
 def _refuse_if_alive(run_id: str, driver: RemoteDriver) -> None:
-    left = driver.epoch.lease_seconds - driver.silent_for
-    if driver.end is None and left > 0 and not known_dead(driver.epoch.holder):
-        holder = driver.epoch.holder
-        raise RunLocked(run_id, holder.host, holder.pid, driver.epoch.since, left)
+    holder = driver.epoch.holder
+    left = max(0.0, driver.epoch.lease_seconds - driver.silent_for)
+    hold = Hold(left, life_of_holder(holder))
+    if driver.end is None and not hold.is_free:
+        lives = hold.life is Life.LIVES
+        raise RunLocked(run_id, holder.host, holder.pid, driver.epoch.since, left, lives=lives)
 
 
 async def _bring_checkpoints(

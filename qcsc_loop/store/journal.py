@@ -25,6 +25,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from qcsc_loop.concurrency.process_life import Life
 from qcsc_loop.errors import (
     DamagedDocument,
     LeaseLost,
@@ -34,8 +35,9 @@ from qcsc_loop.errors import (
     StoreError,
 )
 from qcsc_loop.plain import Json
+from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.history import History
-from qcsc_loop.store.lease import Heartbeat, seconds_left, this_process
+from qcsc_loop.store.lease import Hold, held, look_at_hold, new_holder
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
 from qcsc_loop.store.versions import newer_version, this_version
@@ -114,9 +116,9 @@ class Journal:
         except KeyError:
             return None
 
-    def driven_for(self, record: EpochRecord) -> float:
-        """Seconds for which the epoch's lease still holds; 0 if the run is free."""
-        return seconds_left(self.store, self._epochs, record)
+    def hold(self, record: EpochRecord) -> Hold:
+        """How an epoch's driver, which has not ended, holds the run."""
+        return look_at_hold(self.store, self._epochs, record)
 
     def settings(self) -> Settings:
         """What the newest driver ran the run with."""
@@ -130,40 +132,60 @@ class Journal:
             names.append(f"{self._epochs}/{newest:04d}")
         return next((who for name in names if (who := self.store.written_by_other(name))), "")
 
-    def claim(self, settings: Settings, provenance: Json, lease_seconds: float) -> Lease:
+    def claim(
+        self, settings: Settings, provenance: Json, lease_seconds: float, *, take_over: bool = False
+    ) -> Lease:
         """Makes this process the run's one driver.
+
+        Args:
+            take_over: from whoever holds it, dead or alive; that one may write nothing any more.
 
         Raises:
             RunLocked: another one is alive, or was until less than its lease ago.
         """
         last = self.newest_epoch()
-        if last:
+        if last and not take_over:
             self._refuse_if_held(last)
         record = EpochRecord(
             epoch=last + 1,
-            holder=this_process(),
+            holder=new_holder(),
             lease_seconds=lease_seconds,
             settings=settings,
             provenance=provenance,
         )
         beat = Heartbeat(self.store, f"{self._epochs}/{record.epoch:04d}.beat", lease_seconds / 5)
         self.store.touch(f"{self._epochs}/{record.epoch:04d}.beat")  # alive before it is seen
+        held.add(record.holder)
         if not self.store.create(f"{self._epochs}/{record.epoch:04d}", _document(record)):
+            held.remove(record.holder)
             self._refuse_if_held(last + 1)  # two claimed at once, and the other one won
             return self.claim(settings, provenance, lease_seconds)
         if self.store.has(f"{self._epochs}/{last:04d}-next"):  # one was adopted meanwhile
+            held.remove(record.holder)
             self.store.create(f"{self._epochs}/{record.epoch:04d}-next", Document(b"{}"))
             return self.claim(settings, provenance, lease_seconds)
-        beat.start()
-        for folder in (self._steps, self._checkpoints):
-            self.store.sweep(folder)
-        return Lease(self, record, beat)
+        lease = Lease(self, record, beat)
+        try:
+            beat.start()
+            for folder in (self._steps, self._checkpoints):
+                self.store.sweep(folder)
+        except BaseException:
+            lease.release(None)
+            raise
+        return lease
 
     def _refuse_if_held(self, epoch: int) -> None:
         record = self.epoch(epoch)
-        if self.end(epoch) is not None or not (left := self.driven_for(record)):
+        if self.end(epoch) is not None or (hold := self.hold(record)).is_free:
             return
-        raise RunLocked(self.run_id, record.holder.host, record.holder.pid, record.since, left)
+        raise RunLocked(
+            self.run_id,
+            record.holder.host,
+            record.holder.pid,
+            record.since,
+            hold.seconds,
+            lives=hold.life is Life.LIVES,
+        )
 
     # what it did
 
@@ -299,7 +321,7 @@ class Lease:
     """The right to write to a run, for as long as no newer epoch exists."""
 
     def __init__(self, journal: Journal, record: EpochRecord, beat: Heartbeat) -> None:
-        self.journal, self.record, self._beat = journal, record, beat
+        self.journal, self.record, self.beat = journal, record, beat
         self._store = journal.store
 
     @property
@@ -339,7 +361,8 @@ class Lease:
                 name = f"{self.journal.run_id}/epochs/{self.epoch:04d}-end"
                 self._store.write(name, _document(end))
         finally:
-            self._beat.stop()
+            self.beat.stop()
+            held.remove(self.record.holder)
 
 
 def run_ids(store: Store) -> list[str]:

@@ -1,73 +1,83 @@
-"""One writer per run: a lease with an epoch, a beat, and a check before every write."""
+"""Who drives a run, and whether that one still lives."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
+import secrets
 import threading
+from dataclasses import asdict, dataclass
 
 import psutil
 
-from qcsc_loop.errors import StoreError
+from qcsc_loop.concurrency.process_life import Life, Place, here, life_of, start_ticks
 from qcsc_loop.store.records import EpochRecord, Holder
 from qcsc_loop.store.store import Store
 
 
-def this_process() -> Holder:
-    """This process as a lease holder."""
-    namespace = ""
-    with contextlib.suppress(OSError):  # Linux only
-        namespace = os.readlink("/proc/self/ns/pid")
+class _Held:
+    """The drivers of this process: one that could not write its end is over all the same."""
+
+    def __init__(self) -> None:
+        self._lock, self._drivers = threading.Lock(), set[str]()
+
+    def add(self, holder: Holder) -> None:
+        with self._lock:
+            self._drivers.add(holder.driver)
+
+    def remove(self, holder: Holder) -> None:
+        with self._lock:
+            self._drivers.discard(holder.driver)
+
+    def __contains__(self, holder: Holder) -> bool:
+        with self._lock:
+            return holder.driver in self._drivers
+
+
+held = _Held()
+
+
+def new_holder() -> Holder:
+    """A new driver in this process."""
     pid = os.getpid()
-    started = psutil.Process(pid).create_time()
-    return Holder(host=socket.gethostname(), pid=pid, pid_started=started, pid_namespace=namespace)
+    return Holder(
+        **asdict(here()),
+        pid=pid,
+        pid_started=psutil.Process(pid).create_time(),
+        start_ticks=start_ticks(pid),
+        driver=secrets.token_hex(8),
+    )
 
 
-def known_dead(holder: Holder) -> bool:
-    """Whether the holder is certainly gone: only a process of this host can tell."""
-    here = this_process()
-    if (holder.host, holder.pid_namespace) != (here.host, here.pid_namespace):
-        return False
-    try:
-        process = psutil.Process(holder.pid)
-        # pids are reused; the start time tells two processes apart (clocks jitter by a second)
-        same = abs(process.create_time() - holder.pid_started) < 2
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
+def life_of_holder(holder: Holder) -> Life:
+    """What can be said of a driver from here; of those that older versions wrote, nothing."""
+    place = Place(holder.host, holder.boot, holder.machine, holder.pid_namespace)
+    life = life_of(holder.pid, holder.start_ticks, place)
+    if life is Life.LIVES and holder.pid == os.getpid():
+        return Life.LIVES if holder in held else Life.DEAD
+    return life
 
 
-def seconds_left(store: Store, folder: str, record: EpochRecord) -> float:
-    """How long the lease still holds without a further sign of life; 0 if it is free."""
-    if known_dead(record.holder):
-        return 0.0
+@dataclass(frozen=True)
+class Hold:
+    """A driver's hold on its run.
+
+    Attributes:
+        seconds: for which its lease still holds without a further sign of life.
+        life: of its process; of one that lives here nothing is taken, even if it stands still.
+    """
+
+    seconds: float
+    life: Life
+
+    @property
+    def is_free(self) -> bool:
+        return self.life is Life.DEAD or (self.life is Life.UNKNOWN and not self.seconds)
+
+
+def look_at_hold(store: Store, folder: str, record: EpochRecord) -> Hold:
+    """How an epoch's driver holds its run."""
+    life = life_of_holder(record.holder)
+    if life is Life.DEAD:
+        return Hold(0.0, life)
     age = store.age(f"{folder}/{record.epoch:04d}.beat")
-    return 0.0 if age is None else max(0.0, record.lease_seconds - age)
-
-
-class Heartbeat:
-    """Signs of life from a thread of its own: a hook that blocks the event loop stays alive."""
-
-    def __init__(self, store: Store, name: str, every: float) -> None:
-        self._store, self._name, self._every = store, name, every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="qcsc-loop-lease", daemon=True)
-
-    def start(self) -> None:
-        """The first sign of life, and then one every few seconds until `stop`."""
-        self._store.touch(self._name)
-        self._thread.start()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._every):
-            # a full or absent disk: the lease runs out if it lasts, and the epoch check decides
-            with contextlib.suppress(StoreError):
-                self._store.touch(self._name)
-
-    def stop(self) -> None:
-        """No further sign of life."""
-        self._stop.set()
-        self._thread.join()
+    return Hold(0.0 if age is None else max(0.0, record.lease_seconds - age), life)

@@ -90,12 +90,24 @@ class RunRecord(_Record):
 
 
 class Holder(_Record):
-    """Who drives a run. The pid means something only on that host, in that pid namespace."""
+    """Who drives a run: a process, and which of the drivers that it may have had.
+
+    Attributes:
+        pid: its number, on that host, in that boot and pid namespace alone.
+        pid_started: by a clock, which steps: for people, and for older versions.
+        start_ticks: when it was started, in ticks since the boot.
+        boot, machine, pid_namespace: where the number means something; see process_life.
+        driver: a random name.
+    """
 
     host: str
     pid: int
     pid_started: float
+    start_ticks: int = 0
+    boot: str = ""
+    machine: str = ""
     pid_namespace: str = ""
+    driver: str = ""
 
 
 class EpochRecord(_Record):

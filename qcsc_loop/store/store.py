@@ -89,7 +89,14 @@ class Store(ABC):
 
     @abstractmethod
     def age(self, name: str) -> float | None:
-        """Seconds since the last `touch`, by the store's own clock; None if there was none."""
+        """Seconds since the last `touch`, by the store's own clock; None if there was none.
+
+        Never negative: a sign of life from the future is counted from when it is first seen.
+        """
+
+    def beat_file(self, name: str) -> Path | None:
+        """The file whose time `touch` sets, for a process that knows no stores; None: there is none."""
+        return None
 
     @abstractmethod
     def folder(self, name: str) -> Path:

@@ -46,6 +46,7 @@ class Orders:
 
     Attributes:
         keep: of how many iterations all that was written; None: of each.
+        take_over: from a driver that lives.
     """
 
     store: str
@@ -56,6 +57,7 @@ class Orders:
     lease_seconds: float = 30.0
     seed: int | None = None
     keep: int | None = 10
+    take_over: bool = False
     act: Act = "nothing"
     mark: str = ""
     count: int = 1
@@ -152,6 +154,7 @@ def run_options(orders: Orders, observers: Sequence[Observer]) -> RunOptions:
         observers=observers,
         lease_seconds=orders.lease_seconds,
         keep=orders.keep,
+        take_over=orders.take_over,
     )
     if orders.seed is not None:
         options["seed"] = orders.seed

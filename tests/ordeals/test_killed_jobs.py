@@ -284,9 +284,7 @@ class TestOnFakeSystems:
 
 
 class TestADriverThatStoodStill:
-    """Longer than its lease, with a job on its way; another driver takes the run over."""
-
-    LEASE_SECONDS = 1.0
+    """With a job on its way; another driver takes the run over."""
 
     @pytest.fixture
     def ordeal(self, slurm: SlurmCluster, tmp_path: Path, run_id: str) -> JobsOrdeal:
@@ -294,25 +292,19 @@ class TestADriverThatStoodStill:
 
     @contextmanager
     def standing_still(self, ordeal: JobsOrdeal, mark: str) -> Iterator[Driver]:
-        orders = ordeal.orders(
-            act="stand still", mark=mark, lease_seconds=self.LEASE_SECONDS, limit=2
-        )
+        orders = ordeal.orders(act="stand still", mark=mark, limit=2)
         with ordeal.driver(orders) as process:
             wait_for_mark(process)
             until(lambda: stands_still(process.pid), "it stands still")
             yield process
 
     def taken_over(self, ordeal: JobsOrdeal) -> None:
-        """By a driver that is refused for as long as the lease holds."""
-
-        def is_free() -> bool:
-            with ordeal.driver(ordeal.orders(limit=2)) as process:
+        """By a driver that is refused unless it is told to: the process lives."""
+        for take_over in (False, True):
+            with ordeal.driver(ordeal.orders(limit=2, take_over=take_over)) as process:
                 out, err = process.communicate(timeout=DEADLINE_SECONDS)
-            assert process.returncode in (0, LOST_LEASE), err.decode()
-            ordeal.answer = json.loads(out) if process.returncode == 0 else {}
-            return process.returncode == 0
-
-        until(is_free, "the lease has run out")
+            assert process.returncode == (0 if take_over else LOST_LEASE), err.decode()
+        ordeal.answer = json.loads(out)
 
     def woken(self, process: Driver) -> str:
         process.send_signal(signal.SIGCONT)

@@ -80,7 +80,8 @@ def test_a_signal_ends_the_run_in_order_and_it_can_be_resumed(
     prefect: tuple[str, ...],
 ) -> None:
     driver = held(qcsc_loop, run_id, gate, *prefect)
-    assert len(driver.children()) == (0 if prefect else 1)  # the temporary server
+    # what beats for it, and the temporary server
+    assert len(driver.children()) == (1 if prefect else 2)
     assert ended_by(driver, number) == EXIT_CODES[number]
     result = driver.result()
     assert f"{run_id}: interrupted by {number.name}" in result.err
@@ -288,33 +289,21 @@ class TestADriverThatStoodStill:
 
     @pytest.fixture
     def stale(self, qcsc_loop: CommandLine, run_id: str, gate: Gate) -> Iterator[Background]:
-        """A driver that stands still within iteration 3."""
+        """A driver that stands still within iteration 3, longer than its lease."""
         qcsc_loop.environment |= self.LEASE
         driver = held(qcsc_loop, run_id, gate, "--no-prefect")
         driver.send(signal.SIGSTOP)
+        journal = qcsc_loop.journal(run_id)
+        until(lambda: not journal.hold(journal.epoch(1)).seconds, "the lease has run out")
         yield driver
         driver.send(signal.SIGCONT)
 
-    @staticmethod
-    def taken_over(line: CommandLine, run_id: str) -> dict[str, object]:
-        """What the driver says that takes the run over, once the lease has run out."""
-        answers: list[dict[str, object]] = []
-
-        def free() -> bool:
-            result = line("resume", run_id, "--no-prefect", "--json")
-            answers.append(result.answer)
-            assert result.code in (0, 3), result
-            return result.code == 0
-
-        until(free, "the lease has run out")
-        return answers[-1]
-
-    def test_it_is_fenced_off_and_the_result_is_right(
+    def test_it_is_taken_over_if_asked_to_and_fenced_off_and_the_result_is_right(
         self, qcsc_loop: CommandLine, run_id: str, stale: Background, gate: Gate, whole: str
     ) -> None:
         gate.open()
-        answer = self.taken_over(qcsc_loop, run_id)
-        assert (answer["resumed_from"], answer["state_sha256"]) == (2, whole)
+        taken = qcsc_loop("resume", run_id, "--no-prefect", "--json", "--take-over").well()
+        assert (taken.answer["resumed_from"], taken.answer["state_sha256"]) == (2, whole)
         stale.send(signal.SIGCONT)
         result = stale.result()
         assert result.code == 3
@@ -326,17 +315,16 @@ class TestADriverThatStoodStill:
         assert [commit.iteration for commit in history] == [0, 1, 2, 3, 4]
         assert qcsc_loop.status(run_id) == "max_iterations"
 
-    def test_it_is_not_taken_over_while_its_lease_holds(
-        self, qcsc_loop: CommandLine, run_id: str, gate: Gate
+    def test_it_keeps_its_run_otherwise(
+        self, qcsc_loop: CommandLine, run_id: str, stale: Background, gate: Gate
     ) -> None:
-        driver = held(qcsc_loop, run_id, gate, "--no-prefect")  # a lease of 30 s
-        driver.send(signal.SIGSTOP)
-        try:
-            assert "the run is free in" in qcsc_loop("resume", run_id, "--no-prefect").refusal
-        finally:
-            driver.send(signal.SIGCONT)
+        refusal = qcsc_loop("resume", run_id, "--no-prefect").refusal
+        assert f"It lives: end it, or take the run over from it: qcsc-loop resume {run_id}" in (
+            refusal
+        )
         gate.open()
-        driver.result().well()
+        stale.send(signal.SIGCONT)
+        stale.result().well()
 
 
 def test_a_driver_started_by_a_shell_that_ignores_ctrl_c_minds_it_all_the_same(

@@ -25,6 +25,7 @@ def asked(prefect: bool | None = None, tasks: Granularity | None = None) -> Driv
         keep=None,
         prefect=prefect,
         tasks=tasks,
+        take_over=False,
         store=None,
         as_json=False,
     )

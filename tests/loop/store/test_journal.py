@@ -71,7 +71,7 @@ def overtake(lease: Lease) -> Lease:
     newer = lease.record.model_copy(update={"epoch": lease.epoch + 1})
     name = f"{journal.run_id}/epochs/{newer.epoch:04d}"
     assert journal.store.create(name, Document(newer.model_dump_json().encode()))
-    return Lease(journal, newer, lease._beat)
+    return Lease(journal, newer, lease.beat)
 
 
 def state(number: float) -> Document:

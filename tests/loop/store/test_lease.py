@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,11 +15,12 @@ import psutil
 import pytest
 
 from loop.toys import Counting, Trap, command, environment
+from qcsc_loop.concurrency.process_life import Life, start_ticks
 from qcsc_loop.errors import RunLocked
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
-from qcsc_loop.store.lease import Heartbeat, known_dead, this_process
+from qcsc_loop.store.lease import life_of_holder, new_holder
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import EndRecord, EpochRecord, Holder, RunRecord, Settings
 from qcsc_loop.store.store import Store
@@ -119,7 +119,7 @@ def left_by(journal: Journal, holder: Holder, lease_seconds: float) -> EpochReco
 
 
 def on_another_host() -> Holder:
-    return this_process().model_copy(update={"host": "another-host"})
+    return new_holder().model_copy(update={"host": "another-host"})
 
 
 # claiming
@@ -142,7 +142,7 @@ def test_the_record_names_the_process_that_holds_the_run(journal: Journal) -> No
 
 def test_a_run_that_is_held_has_seconds_left(journal: Journal) -> None:
     with claimed(journal) as lease:
-        assert 0 < journal.driven_for(lease.record) <= LONG
+        assert 0 < journal.hold(lease.record).seconds <= LONG
 
 
 # refused
@@ -234,44 +234,119 @@ def test_a_run_is_free_when_the_lease_of_a_driver_on_another_host_has_run_out(
 ) -> None:
     record = left_by(journal, on_another_host(), SHORT)
     until(lambda: (journal.store.age("run-1/epochs/0001.beat") or 0) > SHORT, "the lease is over")
-    assert journal.driven_for(record) == 0
+    assert journal.hold(record).is_free
     with claimed(journal) as lease:
         assert lease.epoch == 2
 
 
 def test_a_new_sign_of_life_makes_the_lease_whole_again(journal: Journal) -> None:
     record = left_by(journal, on_another_host(), LONG)
-    before = journal.driven_for(record)
-    until(lambda: journal.driven_for(record) < before, "the lease runs down")
-    lower = journal.driven_for(record)
+    before = journal.hold(record).seconds
+    until(lambda: journal.hold(record).seconds < before, "the lease runs down")
+    lower = journal.hold(record).seconds
     journal.store.touch("run-1/epochs/0001.beat")
-    assert journal.driven_for(record) > lower
+    assert journal.hold(record).seconds > lower
 
 
 def test_a_process_with_the_pid_of_a_dead_driver_is_not_the_driver(journal: Journal) -> None:
-    here = this_process()
-    reused = here.model_copy(update={"pid_started": here.pid_started - 1000})
+    here = new_holder()
+    reused = here.model_copy(update={"start_ticks": here.start_ticks - 1})
     left_by(journal, reused, LONG)
     with claimed(journal) as lease:
         assert lease.epoch == 2
 
 
-def test_this_process_is_not_dead() -> None:
-    assert not known_dead(this_process())
+def of_process(pid: int, **update: object) -> Holder:
+    """A driver in another process of this machine."""
+    return new_holder().model_copy(update={"pid": pid, "start_ticks": start_ticks(pid), **update})
+
+
+@contextmanager
+def waiting_process() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
 
 
 def test_a_process_that_has_ended_is_dead() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        started = psutil.Process(process.pid).create_time()
-        update = {"pid": process.pid, "pid_started": started}
-        holder = this_process().model_copy(update=update)
-        assert not known_dead(holder)
-    assert known_dead(holder)
+    with waiting_process() as process:
+        holder = of_process(process.pid)
+        assert life_of_holder(holder) is Life.LIVES
+    assert life_of_holder(holder) is Life.DEAD
 
 
-def test_a_process_on_another_host_is_not_known_to_be_dead() -> None:
-    update = {"host": "another-host", "pid": 2**22 + 1}
-    assert not known_dead(this_process().model_copy(update=update))
+def test_a_clock_that_is_set_makes_no_process_dead() -> None:
+    with waiting_process() as process:
+        holder = of_process(process.pid, pid_started=new_holder().pid_started - 7200)
+        assert life_of_holder(holder) is Life.LIVES
+
+
+@pytest.mark.parametrize("part", ["host", "boot", "machine", "pid_namespace"])
+def test_of_a_process_anywhere_else_nothing_is_known(part: str) -> None:
+    """Names of hosts and numbers of namespaces repeat: the initial one's is the same everywhere."""
+    assert life_of_holder(of_process(2**22 + 1, start_ticks=1)) is Life.DEAD
+    elsewhere = of_process(2**22 + 1, start_ticks=1, **{part: "another"})
+    assert life_of_holder(elsewhere) is Life.UNKNOWN
+
+
+def test_of_a_driver_of_an_older_version_nothing_is_known() -> None:
+    older = Holder(
+        host=socket.gethostname(),
+        pid=2**22 + 1,
+        pid_started=0.0,
+        pid_namespace=new_holder().pid_namespace,
+    )
+    assert life_of_holder(older) is Life.UNKNOWN
+
+
+def test_a_process_that_may_not_be_seen_is_not_taken_for_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As under /proc with hidepid=2, where another user's processes are not to be seen."""
+
+    def refused(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refused)
+    assert life_of_holder(of_process(2**22 + 1, start_ticks=1)) is Life.UNKNOWN
+
+
+def test_a_driver_of_this_process_that_could_not_write_its_end_is_over(journal: Journal) -> None:
+    lease = journal.claim(SETTINGS, {}, LONG)
+    lease.release(None)
+    with claimed(journal) as next_one:
+        assert next_one.epoch == 2
+
+
+def test_a_process_that_lives_here_keeps_its_run_when_its_lease_has_run_out(
+    on_disk: Journal, tmp_path: Path
+) -> None:
+    with waiting_process() as process:
+        record = left_by(on_disk, of_process(process.pid), SHORT)
+        until(lambda: not on_disk.hold(record).seconds, "the lease is over")
+        with pytest.raises(RunLocked) as caught:
+            on_disk.claim(SETTINGS, {}, LONG)
+        assert str(caught.value).endswith(
+            "stop that one first. It lives: end it, or take the run over from it: "
+            "qcsc-loop resume run-1 --take-over"
+        )
+
+
+def test_a_run_is_taken_over_from_a_process_that_lives_if_asked_to(
+    on_disk: Journal, tmp_path: Path
+) -> None:
+    with held_elsewhere(on_disk, tmp_path):
+        lease = on_disk.claim(SETTINGS, {}, LONG, take_over=True)
+        assert lease.epoch == 2
+        lease.release(None)
+
+
+def test_a_sign_of_life_from_the_future_is_counted_from_when_it_is_seen(on_disk: Journal) -> None:
+    record = left_by(on_disk, on_another_host(), SHORT)
+    beat = Path(on_disk.store.place, "run-1/epochs/0001.beat")
+    future = beat.stat().st_mtime + 7200
+    os.utime(beat, (future, future))
+    assert on_disk.hold(record).seconds <= SHORT
+    until(lambda: on_disk.hold(record).is_free, "the lease is over")
 
 
 @pytest.mark.parametrize("repetition", first(1, range(3)))
@@ -285,8 +360,8 @@ def test_of_processes_that_claim_at_once_one_wins(
 
 
 def test_of_processes_that_take_over_at_once_one_wins(on_disk: Journal, tmp_path: Path) -> None:
-    here = this_process()
-    left_by(on_disk, here.model_copy(update={"pid_started": 0.0}), LONG)
+    here = new_holder()
+    left_by(on_disk, here.model_copy(update={"start_ticks": here.start_ticks - 1}), LONG)
     go = tmp_path / "go"
     with another_process(on_disk, go) as one, another_process(on_disk, go) as other:
         go.touch()
@@ -298,53 +373,6 @@ def test_of_processes_that_take_over_at_once_one_wins(on_disk: Journal, tmp_path
 
 def beats(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
-
-
-def beating() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "qcsc-loop-lease"]
-
-
-def test_a_driver_gives_signs_of_life_until_it_is_stopped(tmp_path: Path) -> None:
-    others = beating()
-    beat = Heartbeat(DirectoryStore(tmp_path), "run-1/beat", 0.01)
-    beat.start()
-    for _ in range(3):
-        last = beats(tmp_path / "run-1/beat")
-        until(lambda: beats(tmp_path / "run-1/beat") > last, "there is another sign of life")  # noqa: B023
-    beat.stop()
-    assert beating() == others
-
-
-class Counted(DirectoryStore):
-    """Counts the signs of life that did not reach the disk."""
-
-    failed = 0
-
-    def touch(self, name: str) -> None:
-        try:
-            super().touch(name)
-        except Exception:
-            self.failed += 1
-            raise
-
-
-@pytest.mark.parametrize("in_the_way", ["store", "store/run-1"])
-def test_a_driver_gives_signs_of_life_again_after_its_disk_was_away(
-    tmp_path: Path, in_the_way: str
-) -> None:
-    others = beating()
-    store = Counted(tmp_path / "store")
-    beat = Heartbeat(store, "run-1/beat", 0.01)
-    beat.start()
-    (tmp_path / in_the_way).rename(tmp_path / "away")
-    (tmp_path / in_the_way).write_text("no folder")
-    try:
-        until(lambda: store.failed >= 2 or beating() == others, "two signs of life have failed")
-        assert store.failed >= 2
-        (tmp_path / in_the_way).unlink()
-        until(lambda: beats(tmp_path / "store/run-1/beat"), "there is a sign of life again")
-    finally:
-        beat.stop()
 
 
 def test_a_hook_that_blocks_the_event_loop_does_not_stop_the_signs_of_life(tmp_path: Path) -> None:
