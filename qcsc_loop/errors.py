@@ -272,8 +272,8 @@ class LeaseLost(QcscLoopError):
 
     def __init__(self, run_id: str, epoch: int, newest: int) -> None:
         super().__init__(
-            f"this driver (epoch {epoch}) lost run {run_id!r} to a newer one (epoch {newest}), "
-            "probably after standing still for longer than its lease; nothing of it is lost."
+            f"superseded: this driver (epoch {epoch}) lost run {run_id!r} to a newer one (epoch "
+            f"{newest}), which goes on with all that was finished here."
         )
 
 

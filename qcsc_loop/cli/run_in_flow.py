@@ -6,19 +6,23 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.cli.driving import Driving
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.cli.run_request import RunRequest
 from qcsc_loop.cli.signals import Signals
 from qcsc_loop.cli.way import choose_way
+from qcsc_loop.errors import LeaseLost, RunLocked
 from qcsc_loop.events import Observer, Trouble, tell
 from qcsc_loop.loop.events import Preparing
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.store.journal import Journal
+
+if TYPE_CHECKING:
+    from prefect.client.schemas import State
 
 END_SECONDS = 5  # for Prefect to say that a flow run has ended, to a server that may be gone
 
@@ -50,7 +54,7 @@ async def drive_in_flow(
     from prefect.client.orchestration import get_client
 
     from qcsc_loop.prefect.artifacts import RunArtifacts
-    from qcsc_loop.prefect.flow import run_in_flow
+    from qcsc_loop.prefect.flow import run_in_flow, superseded
     from qcsc_loop.prefect.restore import Wanted, restore
 
     observers = options.get("observers", ())
@@ -68,11 +72,15 @@ async def drive_in_flow(
     options["facts"] = way.facts()
     ended: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
 
-    async def body(algorithm: dict[str, Any], run_id: str) -> None:
+    async def body(algorithm: dict[str, Any], run_id: str) -> State[Any] | None:
         signals.hold()  # Prefect has just installed a handler of its own
-        ended.set_result(
-            await run_in_flow(chosen, tasks=way.tasks, variables=request.variables, **options)
-        )
+        driven = run_in_flow(chosen, tasks=way.tasks, variables=request.variables, **options)
+        try:
+            ended.set_result(await driven)
+        except (RunLocked, LeaseLost) as error:
+            ended.set_exception(error)
+            return superseded(error)
+        return None
 
     run = flow(name=type(chosen).__name__.lower(), validate_parameters=False, persist_result=False)
     flow_run = asyncio.ensure_future(run(body)(to_plain(chosen), journal.run_id))

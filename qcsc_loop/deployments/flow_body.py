@@ -21,7 +21,7 @@ from prefect.client.schemas import State
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError, TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import recorded_algorithm
@@ -34,7 +34,7 @@ from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS
-from qcsc_loop.prefect.flow import current_flow_run, run_in_flow
+from qcsc_loop.prefect.flow import current_flow_run, run_in_flow, superseded
 from qcsc_loop.prefect.restore import Wanted, restore
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
@@ -84,7 +84,7 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
             options["leave_jobs"] = sigterm.is_set
             outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
     except (RunLocked, LeaseLost) as error:  # two flow runs for the same iterations
-        return Completed(name="Superseded", message=f"nothing was done here: {error}")
+        return superseded(error)
     except TerminationSignal:
         if await _is_being_cancelled(flow_run):
             # a supervisor would take a crash for one

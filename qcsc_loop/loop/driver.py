@@ -103,8 +103,14 @@ class Run(Generic[S, M, E]):
                     self._ledger.leave_jobs = _leave_them
             end = self._end(stop.reason, stop.because)
             return self._outcome(at, stop, resumed_from)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            self._opened.lease.refuse_if_lost(error)
+            end = self._end_after(error)
+            raise
         except BaseException as error:
-            end = None if isinstance(error, LeaseLost) else self._end_after(error)
+            end = self._end_after(error)
             raise
         finally:
             self._give_back(end)

@@ -84,6 +84,7 @@ class HookCaller:
                 wait = self.retry.wait(hook, error, attempt)
                 if wait is None:
                     raise self._failure(hook, iteration, error) from error
+                self.ledger.check()  # not on behalf of a run that another driver has by now
                 self.tell(StepRetried(iteration, hook, f"{type(error).__name__}: {error}", wait))
                 await anyio.sleep(wait)
         raise AssertionError("count() has no end")

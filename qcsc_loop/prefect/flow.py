@@ -12,11 +12,13 @@ from anyio import to_thread
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.client.schemas import State
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
+from prefect.states import Completed
 
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.errors import InputError
+from qcsc_loop.errors import InputError, LeaseLost, RunLocked
 from qcsc_loop.events import Observer, Trouble, tell
 from qcsc_loop.loop.driver import run_loop
 from qcsc_loop.loop.hooks import E, M, S
@@ -108,6 +110,11 @@ async def run_in_flow(
             if await mirror.drain(drain_seconds):
                 await _show(artifacts, algorithm, outcome, journal, told)
     return outcome
+
+
+def superseded(error: RunLocked | LeaseLost) -> State[Any]:
+    """How a flow run ends that another driver has the run of: it is no failure of the run's."""
+    return Completed(name="Superseded", message=f"another driver has the run: {error}")
 
 
 def current_flow_run() -> tuple[FlowRun, str]:

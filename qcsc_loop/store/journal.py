@@ -334,6 +334,19 @@ class Lease:
         if self.journal.is_superseded(self.epoch):
             raise LeaseLost(self.journal.run_id, self.epoch, self.journal.newest_epoch())
 
+    def refuse_if_lost(self, because: Exception) -> None:
+        """Raises LeaseLost where that is what lies behind an error.
+
+        A newer driver sweeps and prunes what this one is writing or reading: files that are not
+        there are no fault of the disk, nor of the hook that wanted them.
+        """
+        try:
+            self.check()
+        except LeaseLost as lost:
+            raise lost from because
+        except StoreError:  # the disk cannot say: the error speaks for itself
+            return
+
     def save_step(self, note: StepNote, value: Document) -> None:
         """Keeps what a hook returned."""
         self.check()

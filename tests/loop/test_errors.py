@@ -170,7 +170,10 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     ),
     (
         LeaseLost("h2o", 1, 2),
-        ["this driver (epoch 1) lost run 'h2o' to a newer one (epoch 2)", "nothing of it is lost"],
+        [
+            "superseded: this driver (epoch 1) lost run 'h2o' to a newer one (epoch 2)",
+            "goes on with all that was finished here",
+        ],
     ),
     (
         HookFailed("BitCount", "evaluate", 7, "h2o", "algorithm.py:98", ValueError("no counts")),

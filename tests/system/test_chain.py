@@ -119,7 +119,7 @@ class TestChained:
         until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
         again = site.start(name, run={**run, "after": 1})
         site.until_flow_run(again, "COMPLETED")
-        assert "nothing was done here" in site.flow_run(again)["state"]["message"]
+        assert "another driver has the run" in site.flow_run(again)["state"]["message"]
         (gate / "2.open").touch()
         site.until_status("raced", "max_iterations")
         late = site.start(name, run={**run, "after": 1})  # the iteration is long done

@@ -946,6 +946,37 @@ def test_a_driver_that_lost_its_lease_writes_nothing_more(store: Store, trace: s
     assert Journal(store, RUN).end(1) is None
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError("work/00000003-sample"),
+        StoreError("write", "the steps", "no such file"),
+        ExceptionGroup("unhandled errors in a TaskGroup", [OSError("gone")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("retries", [0, 3])
+def test_what_a_superseded_driver_comes_upon_is_no_fault_of_disk_or_hook(
+    store: Store, error: Exception, retries: int
+) -> None:
+    """A newer driver sweeps and prunes what this one is writing and reading."""
+
+    class Overtaken(Counting):
+        async def sample(self, state: Tally) -> Draw:
+            if state.count == 2:
+                journal = Journal(store, RUN)
+                record = journal.epochs()[-1].model_copy(update={"epoch": 2})
+                body = record.model_dump_json().encode()
+                store.create(f"{RUN}/epochs/0002", Document(body))
+                raise error
+            return await super().sample(state)
+
+    retry = Retry(times=retries, on=("Exception",), delay=600.0)
+    with pytest.raises(LeaseLost, match=r"^superseded: this driver \(epoch 1\)"):
+        drive(Overtaken(), store=store, retry=retry)
+    assert Journal(store, RUN).end(1) is None
+
+
 def test_two_runs_in_one_store_and_one_process_do_not_meet(store: Store) -> None:
     hashes: dict[str, str] = {}
 
