@@ -23,7 +23,8 @@
     ├── LeaseLost                   another driver has taken the run over from this one
     ├── HookError                   the algorithm's own code
     │   ├── HookFailed              a hook raised
-    │   └── WrongHookType           a hook returned something else than it declares
+    │   ├── WrongHookType           a hook returned something else than it declares
+    │   └── ImpureHook              a hook changed what it was given
     ├── EncodingError               a value that cannot be stored exactly
     ├── StoreError                  the disk said no
     │   ├── DamagedDocument         a stored file that does not verify
@@ -317,6 +318,22 @@ class WrongHookType(HookError):
         super().__init__(
             f"{algorithm}.{hook} must return {declared}, but returned {got}"
             f"{f' ({detail})' if detail else ''}."
+        )
+
+
+class ImpureHook(HookError):
+    """A hook changed an argument or a parameter, which a resumed run would not have changed.
+
+    Attributes:
+        changed: what, by dotted name: `state.items`.
+    """
+
+    def __init__(self, algorithm: str, hook: str, iteration: int, changed: str) -> None:
+        self.changed = changed
+        super().__init__(
+            f"{algorithm}.{hook} changed {changed} in iteration {iteration}, which it was given to "
+            "read: called again, after a crash or an error, it would be given something else; let it "
+            "build and return a new value (QCSC_LOOP_CHECK_HOOKS=false: nobody looks)."
         )
 
 

@@ -21,6 +21,7 @@ from qcsc_loop.loop.iteration import Iteration, Point, prune
 from qcsc_loop.loop.opening import Opened, open_run
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.loop.purity import Purity
 from qcsc_loop.loop.stopping import Stopping
 from qcsc_loop.parameters.saved_blocks import resolve_blocks
 from qcsc_loop.rules.reason import Reason
@@ -29,6 +30,7 @@ from qcsc_loop.steps.run_cache import CompiledCircuits
 from qcsc_loop.steps.step import loop_running
 from qcsc_loop.store.records import EndRecord
 from qcsc_loop.store.recovery import last_good
+from qcsc_loop.values.kept import Kept
 
 
 async def run_loop(algorithm: Hooks[S, M, E], **options: Unpack[RunOptions]) -> Outcome[S]:
@@ -81,6 +83,7 @@ class Run(Generic[S, M, E]):
             compiled=CompiledCircuits(),
             run_seed=opened.record.seed,
             retry=opened.settings.retry,
+            purity=Purity(algorithm, check=opened.check_hooks),
             around=self._around,
             tell=self._tell,
         )
@@ -131,7 +134,8 @@ class Run(Generic[S, M, E]):
             self._tell(Trouble(found.loss))
         self._stopping.add(found.recent)
         await prune(lease, found.commit.iteration)
-        return resumed_from, Point(found.state, found.commit)
+        kept = await to_thread.run_sync(Kept[S].of, self._types.state, found.state)
+        return resumed_from, Point(kept, found.commit)
 
     def _iteration(self, number: int) -> Iteration[S, M, E]:
         return Iteration(
@@ -148,7 +152,7 @@ class Run(Generic[S, M, E]):
     def _outcome(self, at: Point[S], stop: Stop, resumed_from: int | None) -> Outcome[S]:
         return Outcome(
             run_id=self._opened.record.run_id,
-            state=at.state,
+            state=at.state.fresh(),
             iteration=at.commit.iteration,
             reason=stop.reason,
             because=stop.because,

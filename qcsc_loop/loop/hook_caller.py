@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from qcsc_loop.errors import HookFailed, InputError, LeaseLost, WrongHookType, leaves
+from qcsc_loop.errors import (
+    HookFailed,
+    ImpureHook,
+    InputError,
+    LeaseLost,
+    WrongHookType,
+    leaves,
+)
 from qcsc_loop.events import Event
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.events import StepRetried, StepStarted
 from qcsc_loop.loop.hooks import AnyHooks
-from qcsc_loop.loop.options import Around, Call
+from qcsc_loop.loop.options import Around
 from qcsc_loop.loop.provenance import source_file
+from qcsc_loop.loop.purity import Purity
 from qcsc_loop.rules.retry import Retry
 from qcsc_loop.steps.run_cache import CompiledCircuits
 from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.values.codec import Codec
+from qcsc_loop.values.kept import Kept
+from qcsc_loop.values.record import State
 
 T = TypeVar("T")
+Hook = Callable[..., Awaitable[T]]
+
+_SCALARS = TypeAdapter(dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -55,20 +69,26 @@ class HookCaller:
     compiled: CompiledCircuits
     run_seed: int
     retry: Retry
+    purity: Purity
     around: Around | None
     tell: Callable[[Event], None]
 
-    async def call(self, hook: str, iteration: int, codec: Codec[T], call: Call[T]) -> Returned[T]:
-        """What the hook returns, checked, and what it took.
+    async def call(
+        self, hook: str, iteration: int, codec: Codec[T], method: Hook[T], **arguments: Kept[Any]
+    ) -> Returned[T]:
+        """What the hook returns, checked, and what it took. Each attempt gets objects of its own.
 
         Raises:
             HookFailed: it raised, and is not retried.
+            ImpureHook: it changed an argument or a parameter.
             LeaseLost: another driver has the run.
             WrongHookType: it returned something else than its class declares.
         """
         usage: Counter[str] = Counter()
         for attempt in itertools.count():
             try:
+                given = await self.purity.given(arguments)
+                call = partial(method, *given.values())
                 self.tell(StepStarted(iteration, hook, attempt))
                 began = time.perf_counter()
                 with stepping(self._step(hook, iteration, attempt, usage)):
@@ -76,7 +96,11 @@ class HookCaller:
                         call() if self.around is None else self.around(hook, iteration, call)
                     )
                 seconds = time.perf_counter() - began
-                return Returned(self._checked(hook, codec, value), seconds, usage)
+                checked = self._checked(hook, codec, value)
+                await self.purity.refuse_changes(hook, iteration, arguments, given)
+                return Returned(checked, seconds, usage)
+            except ImpureHook:  # no further attempt would change it
+                raise
             except Exception as raised:
                 error = _alone(raised)
                 if isinstance(error, LeaseLost):  # nothing that the hook did
@@ -88,6 +112,26 @@ class HookCaller:
                 self.tell(StepRetried(iteration, hook, f"{type(error).__name__}: {error}", wait))
                 await anyio.sleep(wait)
         raise AssertionError("count() has no end")
+
+    def scalars(self, state: State, iteration: int) -> dict[str, float]:
+        """`State.scalars()`, which is the algorithm's code too.
+
+        Raises:
+            HookFailed, WrongHookType: as of a hook.
+        """
+        kind = type(state)
+        try:
+            found = state.scalars()
+        except Exception as error:
+            where, run_id = _where(error, kind), self.journal.run_id
+            raise HookFailed(kind.__name__, "scalars", iteration, run_id, where, error) from error
+        try:
+            return _SCALARS.validate_python(found)
+        except ValidationError as error:
+            got = type(found).__name__
+            raise WrongHookType(
+                kind.__name__, "scalars", "dict[str, float]", got, _detail(error)
+            ) from error
 
     def _step(self, hook: str, iteration: int, attempt: int, usage: Counter[str]) -> Step:
         return Step(
@@ -132,10 +176,16 @@ def _detail(error: ValidationError | TypeError) -> str:
     return f"{place}: {problem['msg']}" if place else ""
 
 
+def _is_theirs(kind: type) -> bool:
+    """Not ours, nor what every model is made of: pydantic raises where a hook gave it a wrong value."""
+    room = kind.__module__.partition(".")[0]
+    return room not in ("qcsc_loop", "pydantic") and room not in sys.stdlib_module_names
+
+
 def _where(error: Exception, algorithm: type) -> str:
     """The line of the algorithm's own files that raised, or called what raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [kind for kind in algorithm.__mro__ if not kind.__module__.startswith("qcsc_loop.")]
+    theirs = [kind for kind in algorithm.__mro__ if _is_theirs(kind)]
     files = {str(source_file(kind)) for kind in theirs}
     frame = next((f for f in reversed(frames) if f.filename in files), None)
     return f"{Path(frame.filename).name}:{frame.lineno}" if frame else ""

@@ -30,7 +30,8 @@ class Hooks(BaseModel, ABC, Generic[S, M, E]):
     * It is `async` and returns what its class declares. States, samples and evaluations are
       anything pydantic reads and writes exactly; annotate arrays as `NDArray`.
     * It depends on its arguments, the parameters and `current_step().rng` alone, and never writes
-      to `self`: that is what makes a resumed run the same run.
+      to `self`, nor to its arguments: that is what makes a resumed run the same run. Each call gets
+      objects of its own, and what it changes in them is an error.
     * It may be called again with the same arguments, after a crash or an error. Once it has
       returned, its result is kept and it is not called again for that iteration.
     """

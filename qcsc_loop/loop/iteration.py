@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from anyio import to_thread
 
@@ -14,13 +14,13 @@ from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.events import Observer, Trouble
 from qcsc_loop.loop.events import IterationCommitted, StepReused
-from qcsc_loop.loop.hook_caller import HookCaller, Returned
+from qcsc_loop.loop.hook_caller import Hook, HookCaller, Returned
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S
-from qcsc_loop.loop.options import Call
 from qcsc_loop.store.journal import Lease
 from qcsc_loop.store.records import Commit, StepNote
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document
+from qcsc_loop.values.kept import Kept
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _BOOL: Codec[bool] = Codec(bool)
 class Point(Generic[S]):
     """A committed point of a run."""
 
-    state: S
+    state: Kept[S]
     commit: Commit
 
 
@@ -60,38 +60,45 @@ class Iteration(Generic[S, M, E]):
         """The state before the first iteration, committed."""
         types, initialize = self.types.state, self.algorithm.initialize
         returned = await self.hooks.call("initialize", self.number, types, initialize)
-        document, state = await to_thread.run_sync(types.keep, self._noted("initialize", returned))
-        return await self._commit(document, state, {}, converged=False)
+        state = await to_thread.run_sync(Kept[S].of, types, self._noted("initialize", returned))
+        return await self._commit(state, {}, converged=False)
 
     async def go_on(self, before: Point[S]) -> Point[S]:
         """The next state, committed.
 
-        The hooks are called in this method and in `_step` alone: whoever reads a traceback is to
+        The hooks are called through this method and `_step` alone: whoever reads a traceback is to
         see few lines between the run's call and the user's own.
         """
         algorithm, types = self.algorithm, self.types
         state, origin = before.state, before.commit.state_sha256
-        samples = await self._step("sample", types.samples, origin, lambda: algorithm.sample(state))
+        samples = await self._step("sample", types.samples, origin, algorithm.sample, state=state)
         evaluation = await self._step(
-            "evaluate", types.evaluation, origin, lambda: algorithm.evaluate(state, samples)
+            "evaluate", types.evaluation, origin, algorithm.evaluate, state=state, samples=samples
         )
         new = await self.hooks.call(
-            "update", self.number, types.state, lambda: algorithm.update(state, evaluation)
+            "update",
+            self.number,
+            types.state,
+            algorithm.update,
+            state=state,
+            evaluation=evaluation,
         )
         # the loop goes on with what was written: a resumed run sees the same values
-        document, after = await to_thread.run_sync(types.state.keep, self._noted("update", new))
+        after = await to_thread.run_sync(Kept[S].of, types.state, self._noted("update", new))
         converged = await self.hooks.call(
-            "converged", self.number, _BOOL, lambda: algorithm.converged(state, after)
+            "converged", self.number, _BOOL, algorithm.converged, previous=state, current=after
         )
         spent, said = before.commit.spent or {}, self._noted("converged", converged)
-        return await self._commit(document, after, spent, converged=said)
+        return await self._commit(after, spent, converged=said)
 
-    async def _step(self, step: str, codec: Codec[T], origin: str, call: Call[T]) -> T:
+    async def _step(
+        self, step: str, codec: Codec[T], origin: str, method: Hook[T], **arguments: Kept[Any]
+    ) -> Kept[T]:
         """A hook's result: from the record of an earlier driver, or called and recorded."""
         if self.recorded and (known := await self._recorded(step, codec, origin)) is not None:
             self.tell(StepReused(self.number, step))
             return self._noted(step, known)
-        returned = await self.hooks.call(step, self.number, codec, call)
+        returned = await self.hooks.call(step, self.number, codec, method, **arguments)
         note = StepNote(
             iteration=self.number,
             step=step,
@@ -103,7 +110,7 @@ class Iteration(Generic[S, M, E]):
         value = self._noted(step, returned)
         return await run_uncancelled(_keep, codec, value, partial(self.lease.save_step, note))
 
-    async def _recorded(self, step: str, codec: Codec[T], origin: str) -> Returned[T] | None:
+    async def _recorded(self, step: str, codec: Codec[T], origin: str) -> Returned[Kept[T]] | None:
         try:
             return await to_thread.run_sync(self._read, step, codec, origin)
         except DamagedDocument as error:
@@ -111,11 +118,12 @@ class Iteration(Generic[S, M, E]):
             self.tell(Trouble(lost))
             return None
 
-    def _read(self, step: str, codec: Codec[T], origin: str) -> Returned[T] | None:
+    def _read(self, step: str, codec: Codec[T], origin: str) -> Returned[Kept[T]] | None:
         found = self.lease.journal.step(self.number, step)
         if found is None or found[0].state_sha256 != origin:
             return None
-        return Returned(codec.decode(found[1]), None, Counter(found[0].usage))
+        value = Kept.of(codec, codec.decode(found[1]))
+        return Returned(value, None, Counter(found[0].usage))
 
     def _noted(self, hook: str, returned: Returned[T]) -> T:
         """The value; what it took goes into the commit."""
@@ -125,15 +133,16 @@ class Iteration(Generic[S, M, E]):
         return returned.value
 
     async def _commit(
-        self, document: Document, state: S, spent: Mapping[str, float], *, converged: bool
+        self, state: Kept[S], spent: Mapping[str, float], *, converged: bool
     ) -> Point[S]:
+        document = state.document
         total = Counter(spent)
         total.update(self._usage)
         commit = Commit(
             iteration=self.number,
             epoch=self.lease.epoch,
             converged=converged,
-            scalars=state.scalars(),
+            scalars=self.hooks.scalars(state.fresh(), self.number),
             seconds=self._seconds,
             usage=dict(self._usage),
             spent=dict(total),
@@ -156,7 +165,7 @@ async def prune(lease: Lease, newest: int) -> None:
         await to_thread.run_sync(lease.prune, newest - keep)
 
 
-def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> T:
-    document, read = codec.keep(value)
-    write(document)
-    return read
+def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> Kept[T]:
+    kept = Kept.of(codec, value)
+    write(kept.document)
+    return kept

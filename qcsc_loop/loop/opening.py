@@ -32,6 +32,7 @@ class Opened:
     Attributes:
         rule: that of the settings.
         code_changed: how the algorithm's code is not what the run was begun with, as a sentence.
+        check_hooks: whether to look that hooks change nothing they are given.
     """
 
     journal: Journal
@@ -40,6 +41,7 @@ class Opened:
     settings: Settings
     rule: StopRule
     code_changed: str
+    check_hooks: bool
 
     def give_back(self) -> None:
         """Frees the run again: its driver was cancelled before it did anything."""
@@ -94,7 +96,9 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
     rule = options["stop"] if "stop" in options else _rule(journal, settings)
     take_over = options.get("take_over", False)
     lease = journal.claim(settings, facts, lease_seconds, take_over=take_over)
-    return Opened(journal, lease, record, settings, rule, _code_changed(record, settings, facts))
+    changed = _code_changed(record, settings, facts)
+    check_hooks = options.get("check_hooks", defaults.check_hooks)
+    return Opened(journal, lease, record, settings, rule, changed, check_hooks)
 
 
 def new_run_id(algorithm: type) -> str:

@@ -40,6 +40,8 @@ class RunOptions(TypedDict, total=False):
         leave_jobs: asked when the driver is cancelled: True leaves running remote jobs to the
             driver that resumes the run; by default they are cancelled.
         lease_seconds: how long the run stays locked after this driver's last sign of life.
+        check_hooks: whether it is looked at after each hook that it changed nothing it was given;
+            by default QCSC_LOOP_CHECK_HOOKS, or yes.
         take_over: from a driver that holds the run, even if it lives; that one then stops.
         hand_over_at: the iteration after which another driver goes on.
         facts: more that provenance is to keep, as plain JSON.
@@ -55,6 +57,7 @@ class RunOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     leave_jobs: Callable[[], bool]
     lease_seconds: float
+    check_hooks: bool
     take_over: bool
     hand_over_at: int
     facts: Mapping[str, Any]

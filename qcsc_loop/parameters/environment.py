@@ -19,6 +19,7 @@ class Environment(BaseSettings):
         shared_store: the store is a group's: others may write to it, and no code is taken from what
             others wrote.
         key_file: what a run's artifacts are signed with, one for all machines of a person.
+        check_hooks: whether it is looked at after each hook that it changed nothing it was given.
     """
 
     model_config = SettingsConfigDict(env_prefix="QCSC_LOOP_")
@@ -27,6 +28,7 @@ class Environment(BaseSettings):
     lease_seconds: float = Field(default=30.0, gt=0)
     shared_store: bool = False
     key_file: Path = Path("~/.config/qcsc-loop/key")
+    check_hooks: bool = True
 
 
 def environment() -> Environment:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from qcsc_loop.plain import Json
 
 Array = np.ndarray[Any, np.dtype[Any]]  # any shape, any dtype but object: both are data here
 
+X87_BYTES, X87_MANTISSA = 10, 63  # of a long double on x86, which is stored in 12 or 16
+
 INLINE_BYTES = 1024
 """Arrays up to this size stand in the JSON itself: a file of their own costs two fsyncs."""
 
@@ -31,7 +34,7 @@ def freeze(value: object) -> Array:
     writable again: a caller's later write to its own array cannot reach a stored state.
     """
     if isinstance(value, np.ndarray) and isinstance(value.base, bytes) and value.flags.c_contiguous:
-        return value
+        return value if _padding(value.dtype) is None else _without_padding(value)
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError("a masked array's mask cannot be stored; keep data and mask as two arrays")
     array = np.asarray(value)
@@ -40,7 +43,42 @@ def freeze(value: object) -> Array:
             "arrays of Python objects cannot be stored exactly; use a numeric, bool or "
             "fixed-width string dtype"
         )
-    return np.ndarray(array.shape, array.dtype, buffer=array.tobytes(order="C"))
+    return _without_padding(array)
+
+
+def _without_padding(array: Array) -> Array:
+    content = array.tobytes(order="C")
+    padding = _padding(array.dtype)
+    if padding is not None and content:
+        rows = np.frombuffer(content, np.uint8).reshape(-1, array.dtype.itemsize)
+        content = np.where(padding, np.uint8(0), rows).tobytes()
+    return np.ndarray(array.shape, array.dtype, buffer=content)
+
+
+@lru_cache(maxsize=256)
+def _padding(dtype: np.dtype[Any]) -> Array | None:
+    """Which bytes of an element mean nothing, and hold what happened to be there; None: none."""
+    means = _meaning(dtype)
+    return None if means.all() else ~means
+
+
+def _meaning(dtype: np.dtype[Any]) -> Array:
+    if dtype.subdtype is not None:
+        inner, shape = dtype.subdtype
+        return np.tile(_meaning(inner), math.prod(shape))
+    means = np.zeros(dtype.itemsize, bool)
+    if dtype.fields is not None:
+        for field in dtype.fields.values():
+            inner, offset = field[0], field[1]
+            means[offset : offset + inner.itemsize] |= _meaning(inner)
+        return means
+    means[:] = True
+    if dtype.char in "gG" and np.finfo(np.longdouble).nmant == X87_MANTISSA:
+        parts = means.reshape(1 if dtype.char == "g" else 2, -1)
+        parts[:, X87_BYTES:] = False
+        if not dtype.isnative:
+            parts[:] = parts[:, ::-1]
+    return means
 
 
 def array_sha256(array: Array) -> str:
@@ -74,6 +112,7 @@ NDArray = Annotated[Array, _ArrayField()]
 def _array_to(array: Array, info: SerializationInfo) -> Json:
     if array.dtype.hasobject:  # reached only where validation was bypassed
         raise ValueError("arrays of Python objects cannot be stored exactly")
+    array = freeze(array)  # what bypassed validation
     form: Json = {
         "dtype": np.lib.format.dtype_to_descr(array.dtype),
         "shape": list(array.shape),

@@ -24,6 +24,7 @@ from pydantic_core import PydanticSerializationError
 from qcsc_loop.errors import DamagedDocument, EncodingError
 from qcsc_loop.values.arrays import Array, NDArray
 from qcsc_loop.values.document import Document
+from qcsc_loop.values.storable import find_fault, find_fault_in, has_untyped_parts
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class Codec(Generic[T]):
         self.declared = declared
         # of a class it is made once; int | str and str | int are equal and not the same
         self._root = _root_of_class(declared) if isinstance(declared, type) else _root(declared)
+        self._untyped = has_untyped_parts(self._root.__pydantic_core_schema__)
 
     @property
     def name(self) -> str:
@@ -54,6 +56,8 @@ class Codec(Generic[T]):
         if is_model and not isinstance(value, declared):
             # pydantic would take a dictionary for the model it describes
             raise TypeError(f"{type(value).__name__} is no {self.name}")
+        if declared is bool and isinstance(value, np.bool_):
+            value = bool(value)  # what comparisons of numbers in arrays give
         return self._root.model_validate(value, strict=True).root  # type: ignore[no-any-return]
 
     def encode(self, value: T) -> Document:
@@ -73,16 +77,23 @@ class Codec(Generic[T]):
             EncodingError: if something in it cannot be stored exactly.
         """
         hashes: dict[int, str] = {}
-        document = self._dump(value, hashes)
+        document = self.dump(value, hashes)
+        if self._untyped and (fault := find_fault_in(value)):
+            raise EncodingError(self.name, fault)
         try:
             read = self.decode(document, in_memory=True)
         except DamagedDocument as error:
             raise EncodingError(self.name, f"it would not be read back: {error.why}") from error
-        if self._dump(read, hashes).body != document.body:
+        if self.dump(read, hashes).body != document.body:
             raise EncodingError(self.name, "it would be read back as something else")
         return document, read
 
-    def _dump(self, value: T, hashes: dict[int, str]) -> Document:
+    def dump(self, value: T, hashes: dict[int, str]) -> Document:
+        """The value as a document, whether or not it would be read back.
+
+        Args:
+            hashes: of large arrays, by id: those that are known, and then those that were made.
+        """
         arrays: dict[str, Array] = {}
         context = {"arrays": arrays, "hashes": hashes}
         try:
@@ -94,7 +105,7 @@ class Codec(Generic[T]):
 
     def content(self, value: T) -> bytes:
         """What two values of the type have in common exactly if they are equal, NaN included."""
-        return self._dump(value, {}).body
+        return self.dump(value, {}).body
 
     def decode(self, document: Document, *, in_memory: bool = False) -> T:
         """The value of a document.
@@ -122,7 +133,7 @@ def _root(declared: Any) -> type[RootModel[Any]]:
     if declared is np.ndarray or getattr(declared, "__origin__", None) is np.ndarray:
         declared = NDArray if not hasattr(declared, "__metadata__") else declared
     try:
-        return type(
+        root: type[RootModel[Any]] = type(
             "Stored",
             (RootModel[declared],),
             {"model_config": ConfigDict(ser_json_inf_nan="strings")},
@@ -133,6 +144,10 @@ def _root(declared: Any) -> type[RootModel[Any]]:
             "a part of it has no exact stored form; annotate arrays as qcsc_loop.NDArray "
             "and derive your own records from qcsc_loop.Record",
         ) from error
+    if fault := find_fault(root.__pydantic_core_schema__):
+        name = declared.__name__ if isinstance(declared, type) else str(declared)
+        raise EncodingError(name, fault)
+    return root
 
 
 _root_of_class = lru_cache(maxsize=64)(_root)

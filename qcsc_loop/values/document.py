@@ -31,15 +31,15 @@ class Document:
         Raises:
             DamagedDocument: one is missing or another one.
         """
-        for name, sha256 in _array_hashes(json.loads(self.body)):
+        for name, sha256 in array_hashes(json.loads(self.body)):
             if name not in self.arrays or array_sha256(self.arrays[name]) != sha256:
                 raise DamagedDocument(f"array {name!r}", "it does not match its sha256")
 
 
-def _array_hashes(value: Any) -> Iterator[tuple[str, str]]:
+def array_hashes(value: Any) -> Iterator[tuple[str, str]]:
     """Names and hashes of the arrays that a document's JSON refers to."""
     if isinstance(value, dict) and {"array", "sha256", "dtype", "shape"} <= value.keys():
         yield value["array"], value["sha256"]
     elif isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _array_hashes(part)
+            yield from array_hashes(part)

@@ -20,6 +20,7 @@ from qcsc_loop.errors import (
     EncodingError,
     HookError,
     HookFailed,
+    ImpureHook,
     InputError,
     InvalidParameters,
     InvalidRunId,
@@ -173,6 +174,14 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         [
             "superseded: this driver (epoch 1) lost run 'h2o' to a newer one (epoch 2)",
             "goes on with all that was finished here",
+        ],
+    ),
+    (
+        ImpureHook("BitCount", "evaluate", 7, "state.items"),
+        [
+            "BitCount.evaluate changed state.items in iteration 7, which it was given to read",
+            "let it build and return a new value",
+            "QCSC_LOOP_CHECK_HOOKS=false",
         ],
     ),
     (

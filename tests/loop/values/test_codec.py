@@ -38,7 +38,8 @@ def through_a_document(array: Array) -> Array:
 def assert_same_bits(found: Array, expected: Array) -> None:
     assert found.dtype == expected.dtype
     assert found.shape == expected.shape
-    assert found.tobytes(order="C") == expected.tobytes(order="C")
+    # but for padding, which means nothing
+    assert found.tobytes(order="C") == freeze(expected).tobytes(order="C")
 
 
 # exact round trips

@@ -1,0 +1,55 @@
+"""Hooks change nothing they are given: each call has objects of its own, and is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import to_thread
+
+from qcsc_loop.errors import ImpureHook
+from qcsc_loop.loop.hooks import AnyHooks
+from qcsc_loop.values.kept import Kept, first_difference
+
+T = TypeVar("T")
+
+LARGE_BYTES = 1 << 16  # of a document: reading it takes longer than going to a thread
+
+
+class Purity:
+    """Of the hooks of one algorithm.
+
+    Args:
+        check: whether what a hook was given is looked at; it gets objects of its own in any case.
+    """
+
+    def __init__(self, algorithm: AnyHooks, *, check: bool) -> None:
+        self._algorithm, self._check = algorithm, check
+        self._parameters = algorithm.model_dump_json() if check else ""
+
+    async def given(self, arguments: Mapping[str, Kept[Any]]) -> Mapping[str, Any]:
+        """The arguments for one call."""
+        return {name: await _read(kept, kept.fresh) for name, kept in arguments.items()}
+
+    async def refuse_changes(
+        self, hook: str, iteration: int, kept: Mapping[str, Kept[Any]], given: Mapping[str, Any]
+    ) -> None:
+        """Raises ImpureHook if a call has changed an argument or a parameter."""
+        if not self._check:
+            return
+        name = type(self._algorithm).__name__
+        for argument, value in given.items():
+            part = await _read(kept[argument], partial(kept[argument].changed_part, value))
+            if part is not None:
+                raise ImpureHook(name, hook, iteration, f"{argument}.{part}".rstrip("."))
+        now = self._algorithm.model_dump_json(warnings=False)
+        if now != self._parameters:
+            part = first_difference(self._parameters, now)
+            raise ImpureHook(name, hook, iteration, f"the parameter {part}")
+
+
+async def _read(kept: Kept[Any], function: Callable[[], T]) -> T:
+    if len(kept.document.body) < LARGE_BYTES:
+        return function()
+    return await to_thread.run_sync(function)
