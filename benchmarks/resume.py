@@ -13,8 +13,8 @@ import psutil
 from benchmarks.figures import MB, Figure, at_most, medians, seconds, show
 from benchmarks.idle import Idle
 from qcsc_loop import DirectoryStore, MaxIterations, Reason
+from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.journal import Journal, Lease
-from qcsc_loop.store.lease import Heartbeat
 from qcsc_loop.store.records import EndRecord
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import to_json

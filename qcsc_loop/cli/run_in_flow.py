@@ -63,9 +63,7 @@ async def drive_in_flow(
         await restore(
             RunArtifacts(client, journal.run_id),
             journal,
-            Wanted(
-                algorithm=request.named, uid=request.uid, take_over=driving.take_over
-            ),
+            Wanted(algorithm=request.named, uid=request.uid, take_over=driving.take_over),
             lambda text: tell(observers, Trouble(text)),
         )
     chosen, way = request.algorithm(journal), choose_way(driving, journal)

@@ -88,9 +88,7 @@ async def run_in_flow(
         await restore(
             artifacts,
             journal,
-            Wanted(
-                algorithm=type(algorithm), take_over=options.get("take_over", False)
-            ),
+            Wanted(algorithm=type(algorithm), take_over=options.get("take_over", False)),
             lambda text: told(Trouble(text)),
         )
         if variables and not await to_thread.run_sync(journal.exists):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+from httpx import Request
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
@@ -45,7 +46,19 @@ class FakeAPI:
         (row,) = [row for row in self.rows if row["id"] == str(artifact)]
         row |= {"data": update.data, "updated": datetime.now(UTC).isoformat()}
 
-    async def request(self, method: str, path: str, *, json: dict[str, Any]) -> SimpleNamespace:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: dict[str, Any],
+        path_params: dict[str, Any] | None = None,
+    ) -> SimpleNamespace:
+        if path_params is not None:
+            assert (method, path, list(json)) == ("PATCH", "/artifacts/{id}", ["description"])
+            (row,) = [row for row in self.rows if row["id"] == str(path_params["id"])]
+            row["updated"] = datetime.now(UTC).isoformat()
+            return SimpleNamespace(request=Request(method, "http://api/artifacts", json=json))
         assert (method, path) == ("POST", "/artifacts/filter")
         keys, start = json["artifacts"]["key"]["any_"], json["offset"]
         found = [row for row in reversed(self.rows) if row["key"] in keys]

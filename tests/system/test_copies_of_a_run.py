@@ -56,7 +56,8 @@ def publish(api: FakeAPI, journal: Journal) -> None:
             await artifacts.publish(published)
         for epoch in journal.epochs():
             artifact = await artifacts.publish_driver(record, epoch)
-            await artifacts.beat(artifact, record, epoch, journal.end(epoch.epoch))
+            if (end := journal.end(epoch.epoch)) is not None:
+                await artifacts.say_end(artifact, record, epoch, end)
 
     anyio.run(send)
 

@@ -11,8 +11,9 @@ import pytest
 from qcsc_loop.errors import LeaseLost
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.journal import Journal, Lease, last_in_a_row
-from qcsc_loop.store.lease import Heartbeat, this_process
+from qcsc_loop.store.lease import new_holder
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
@@ -23,7 +24,7 @@ RUN, SETTINGS = "run-1", Settings(algorithm="package.module:Class")
 
 def adopted(epoch: int) -> EpochRecord:
     """A driver that worked on another disk."""
-    return EpochRecord(epoch=epoch, holder=this_process(), lease_seconds=30, settings=SETTINGS)
+    return EpochRecord(epoch=epoch, holder=new_holder(), lease_seconds=30, settings=SETTINGS)
 
 
 def with_drivers(store: Store, *epochs: int) -> Journal:
