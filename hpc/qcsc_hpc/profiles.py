@@ -19,6 +19,8 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -166,6 +168,7 @@ def _with_qpu(template: str) -> str:
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]*$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r\x00]*$")]
 VariableValue = Annotated[str, AfterValidator(_without_nul)]
+ChunkPart = Literal["ncpus", "mpiprocs", "ompthreads", "mem", "ngpus"]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -258,7 +261,9 @@ class HPCProfileFields(BaseModel):
         extra_directives: lines added to the script's head, after its prefix, as they stand.
         pass_variables: variables of the driver's environment that the scheduler's commands get, too,
             such as KRB5CCNAME, SLURM_JWT or XDG_RUNTIME_DIR; a job may inherit them.
-        history_flag: what makes PBS show finished jobs: `-x`; `-H` where a site's tool wants that.
+        dialect: the scheduler's own commands, or a site's: see `dialects()`.
+        chunk: what a chunk of PBS's `select` says: some sites refuse ncpus, or GPUs.
+        place: PBS: how chunks are spread over nodes; empty: the job does not say.
         gfscache: PJM: volumes for PJM_LLIO_GFSCACHE.
         spack_setup: the script to source before `spack load`.
         mpi_options_for_pjm: further parts of PJM's `--mpi`, such as `max-proc-per-node=4`.
@@ -302,9 +307,15 @@ class HPCProfileFields(BaseModel):
         title="Variables for the scheduler's commands",
         description="such as KRB5CCNAME, SLURM_JWT",
     )
-    history_flag: Literal["-x", "-H"] = Field(
-        default="-x", title="History flag of qstat", description="PBS only"
+    dialect: str = Field(
+        default="", description="whose commands they are: the scheduler's own, or miyabi's"
     )
+    chunk: list[ChunkPart] = Field(
+        default=["ncpus", "mpiprocs", "ompthreads", "mem", "ngpus"],
+        title="Parts of a PBS chunk",
+        description="what the site lets a job say of a chunk",
+    )
+    place: Word = Field(default="scatter", description="PBS only; empty: the job does not say")
     gfscache: Word = Field(default="", title="LLIO cache volumes", description="PJM only")
     spack_setup: str = ""
     spack_modules: list[str] = []
@@ -340,6 +351,28 @@ class HPCProfileFields(BaseModel):
             own = {key: value for key, value in given.items() if value != _default(cls, key)}
         return {**given, **known[name], **own}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_history_flag(cls, given: Any) -> Any:  # as above
+        """What earlier versions wrote: -x is what PBS is asked with, -H a dialect's."""
+        if not isinstance(given, Mapping) or "history_flag" not in given:
+            return given
+        if given["history_flag"] != "-x" and not given.get("preset") and not given.get("dialect"):
+            raise ValueError(
+                "history_flag is no setting any more: no PBS has -H where OpenPBS has -x; "
+                'name the site\'s commands instead, as dialect = "miyabi"'
+            )
+        return {key: value for key, value in given.items() if key != "history_flag"}
+
+    @field_validator("dialect")
+    @classmethod
+    def _known_dialect(cls, name: str, info: ValidationInfo) -> str:
+        known = [one for one in dialects().get(info.data.get("scheduler", ""), {}) if one]
+        if name and name not in known:
+            there = f"; known: {', '.join(known)}" if known else ", and has none but its own"
+            raise ValueError(f"{info.data.get('scheduler')} has no dialect {name!r}{there}")
+        return name
+
     def queue(self, how: ExecutionProfileFields) -> str:
         """The queue of the profile's resource class."""
         return self.queue_gpu if how.resource_class == "gpu" else self.queue_cpu
@@ -374,4 +407,11 @@ class HPCProfile(HPCProfileFields, _Settings):
 def presets() -> dict[str, Json]:
     """Sites that are known: parts of an `HPCProfile`, by name."""
     text = resources.files("qcsc_hpc").joinpath("presets.toml").read_text()
+    return tomllib.loads(text)
+
+
+@cache
+def dialects() -> dict[str, dict[str, Json]]:
+    """Each scheduler's sets of commands by name; its own is the empty one."""
+    text = resources.files("qcsc_hpc").joinpath("dialects.toml").read_text()
     return tomllib.loads(text)

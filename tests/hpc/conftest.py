@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -27,8 +28,10 @@ FORKED = ("-launcher", "fork")
 FAKES: dict[str, Callable[[Path], tuple[FakeBatchSystem, str]]] = {
     "fake-slurm": lambda folder: (FakeSlurm(folder, grace_seconds=0.3), "scancel"),
     "fake-pbs": lambda folder: (FakePBS(folder, grace_seconds=0.3), "qdel"),
+    "fake-miyabi": lambda folder: (FakePBS(folder, grace_seconds=0.3, dialect="miyabi"), "qdel"),
     "fake-pjm": lambda folder: (FakePJM(folder, grace_seconds=0.3), "pjdel"),
 }
+PRESETS = {"fake-miyabi": {"preset": "miyabi"}}
 ONCE = {"slurm": ["--no-requeue"], "pbs": ["-r n"]}
 
 
@@ -59,7 +62,9 @@ def place(
         with system:
             for variable, value in system.environment.items():
                 monkeypatch.setenv(variable, value)
-            yield from _ended(_place(name, Fake(system, cancel), system.system, options=FORKED))
+            queue = Fake(system, cancel)
+            site = PRESETS.get(name, {})
+            yield from _ended(_place(name, queue, system.system, site=site, options=FORKED))
 
 
 def _place(
@@ -69,9 +74,10 @@ def _place(
     *,
     launcher: str = "mpiexec",
     options: tuple[str, ...] = (),
+    site: Mapping[str, str] = MappingProxyType({}),
 ) -> Place:
     where = HPCProfile.model_validate(
-        {"scheduler": scheduler, "executable_map": {"mpiexec": MPIEXEC}}
+        {"scheduler": scheduler, **site, "executable_map": {"mpiexec": MPIEXEC}}
         # shorter than a person would have it: tests wait for it
         | ({} if scheduler == "local" else {"poll_seconds": 0.5, "settle_seconds": 2.0})
     )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -53,8 +54,16 @@ from waiting import DEADLINE_SECONDS, until, until_async
 
 pytestmark = pytest.mark.anyio
 
-PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-pjm")
-RANKS = ("local", "slurm/srun", "slurm/mpiexec", "fake-slurm", "fake-pbs", "fake-pjm")
+PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm")
+RANKS = (
+    "local",
+    "slurm/srun",
+    "slurm/mpiexec",
+    "fake-slurm",
+    "fake-pbs",
+    "fake-miyabi",
+    "fake-pjm",
+)
 
 
 def on(*, places: tuple[str, ...] = PLACES, **why_not: str) -> pytest.MarkDecorator:
@@ -207,11 +216,16 @@ async def test_values_of_the_environment_arrive_byte_for_byte(
     assert dumped(done.value, "environ", ranks) == WORDS
 
 
+def folder_name(place: Place) -> str:
+    """Any that the place takes: Miyabi takes no multi-byte ones."""
+    return FOLDER if place.name != "fake-miyabi" else FOLDER.encode("ascii", "ignore").decode()
+
+
 @ONE_OR_MORE
 async def test_a_folder_may_have_any_name(
     place: Place, ranks: int, programs: Programs, tmp_path: Path
 ) -> None:
-    hook = Hook(tmp_path / "-rf" / FOLDER)
+    hook = Hook(tmp_path / "-rf" / folder_name(place))
     done = await hook.run(place.machine(ranks=ranks), dump(programs))
     assert dumped(done.value, "cwd", ranks) == [str(done.value)]
     assert (done.value / "output.log").exists()
@@ -222,7 +236,7 @@ async def test_a_folder_may_have_any_name(
 async def test_a_part_of_a_step_may_have_any_label(
     place: Place, ranks: int, hook: Hook, programs: Programs
 ) -> None:
-    with stepping(hook.step), labelled(FOLDER):
+    with stepping(hook.step), labelled(folder_name(place)):
         done = await place.machine(ranks=ranks).run_job(dump(programs), [], collect=Path)
     assert dumped(done.value, "key", ranks) == [str(done.record.key)]
     assert place.name == "local" or len(place.queue.accepted(done.record.key)) == 1
@@ -896,7 +910,7 @@ def assert_one_job(place: Place, record: JobRecord, programs: Programs) -> None:
     assert programs.worked == [str(record.key)]
 
 
-FAKES = ("fake-slurm", "fake-pbs", "fake-pjm")
+FAKES = ("fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm")
 on_fakes = on(places=FAKES)
 UNCLEAR = [
     (Fault.SUBMIT_FAILS_TRANSIENT, None),
@@ -954,13 +968,54 @@ async def test_a_failed_job_is_failed_though_questions_had_no_answer(
     assert len(place.fake.jobs()) == 1
 
 
-@on(places=FAKES, fake_pbs="its server is its accounting", fake_pjm="as PBS")
+@on(
+    places=FAKES,
+    fake_pbs="its server is its accounting",
+    fake_miyabi="as PBS",
+    fake_pjm="as PBS",
+)
 async def test_accounting_that_lags_does_no_harm(
     place: Place, hook: Hook, programs: Programs
 ) -> None:
     place.fake.inject(Fault.ACCOUNTING_LAGS, seconds=3.0)
     done = await hook.run(place.machine(), programs.working, outputs=["out"])
     assert_one_job(place, done.record, programs)
+
+
+@on(places=("fake-pbs",))
+async def test_jobs_that_an_answer_does_not_show_are_not_lost(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    place = place.at(lost_seconds=0.5)
+    place.fake.inject(Fault.STATUS_IN_PART, times=1000)
+    machine, program = place.machine(), programs.waiting
+    with stepping(hook.step):
+        async with anyio.create_task_group() as group:
+            for number in range(3):
+                one = partial(machine.run_job, program, [], name=f"job{number}", collect=Path)
+                group.start_soon(one)
+            await until_async(lambda: told_of_several(place) > 3, "several jobs were asked about")
+            programs.go()
+    assert {record.state for record in hook.records} == {JobState.COMPLETED}
+    assert len(place.fake.jobs()) == 3
+
+
+def told_of_several(place: Place) -> int:
+    """Questions about several jobs that were answered."""
+    asked = [call.argv for call in place.fake.commands() if call.argv[0] == "qstat"]
+    return sum(len([word for word in argv if word[:1].isdigit()]) > 1 for argv in asked)
+
+
+@on(places=("fake-pbs", "fake-miyabi"))
+async def test_a_job_that_is_lost_was_cancelled_before_that(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    async with hook.asking(place.at(lost_seconds=0.5).machine(), programs.waiting) as job:
+        await until_async(lambda: programs.has_begun, "the program runs")
+        place.fake.forget(await job.until_id())
+        assert (await job.failure()).state == JobState.LOST
+    assert [call.argv[0] for call in place.fake.commands()].count("qdel") == 1
+    assert [path.parent.name for path in hook.root.rglob("cancelled")] == ["program.0.job"]
 
 
 @on_fakes
@@ -1108,8 +1163,9 @@ async def test_what_a_job_took_is_known_in_the_end(
     assert metrics.run_seconds is not None and metrics.run_seconds >= 0
     # this machine is not somebody's to account for
     assert metrics.nodes == (None if place.name == "local" else 1)
-    # this machine has no share for a job, and pjstat does not say
-    assert metrics.cpus == (None if place.name in ("local", "fake-pjm") else 2)
+    # this machine has no share for a job, pjstat does not say, and on Miyabi a job does not
+    cpus = {"local": None, "fake-pjm": None, "fake-miyabi": 1}
+    assert metrics.cpus == cpus.get(place.name, 2)
 
 
 @on(places=("slurm",))

@@ -416,7 +416,7 @@ OF_THE_DRIVER = {
     "lost_seconds",
     "preset",
     "scheduler",
-    "history_flag",
+    "dialect",
 }
 REFUSED = {
     "local": {

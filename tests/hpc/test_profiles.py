@@ -12,9 +12,11 @@ from qcsc_hpc.profiles import (
     ExecutionProfile,
     HPCProfile,
     clock,
+    dialects,
     presets,
     walltime_seconds,
 )
+from qcsc_hpc.schedulers.command_set import command_set
 from qcsc_loop.jobs.outcome import JobState
 
 RICH = {
@@ -265,13 +267,45 @@ def test_a_preset_gives_what_is_not_given(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["miyabi", "fugaku"])
 def test_a_preset_holds_no_site_s_queue_project_or_path(name: str) -> None:
-    assert set(presets()[name]) <= {"scheduler", "project_directive", "history_flag"}
+    general = {"scheduler", "dialect", "project_directive", "chunk", "place"}
+    assert set(presets()[name]) <= general
 
 
 def test_what_is_given_lies_over_the_preset() -> None:
-    given = {"preset": "miyabi", "history_flag": "-x", "queue_cpu": "regular-c"}
+    given = {"preset": "miyabi", "place": "pack", "queue_cpu": "regular-c"}
     where = HPCProfile.model_validate(given)
-    assert (where.scheduler, where.history_flag, where.queue_cpu) == ("pbs", "-x", "regular-c")
+    assert (where.dialect, where.place, where.queue_cpu) == ("miyabi", "pack", "regular-c")
+
+
+# a dialect: whose commands they are
+
+
+def test_a_dialect_that_is_not_known_is_answered_with_those_that_are() -> None:
+    said = problems(HPCProfile, scheduler="pbs", dialect="miyaby")
+    assert "pbs has no dialect 'miyaby'; known: miyabi" in said
+    said = problems(HPCProfile, scheduler="slurm", dialect="miyabi")
+    assert "slurm has no dialect 'miyabi', and has none but its own" in said
+
+
+def test_every_dialect_is_a_whole_set_of_commands() -> None:
+    for scheduler, sets in dialects().items():
+        assert "" in sets
+        for name in sets:
+            assert command_set(HPCProfile(scheduler=scheduler, dialect=name)).status
+
+
+def test_profiles_of_earlier_versions_are_read() -> None:
+    assert HPCProfile.model_validate({"scheduler": "pbs", "history_flag": "-x"}) == HPCProfile(
+        scheduler="pbs"
+    )
+    given = {"preset": "miyabi", "scheduler": "pbs", "history_flag": "-H"}
+    assert HPCProfile.model_validate(given).dialect == "miyabi"
+
+
+def test_a_history_flag_that_no_pbs_has_is_answered_with_the_setting_that_helps() -> None:
+    said = problems(HPCProfile, scheduler="pbs", history_flag="-H")
+    assert "history_flag is no setting any more" in said
+    assert 'as dialect = "miyabi"' in said
 
 
 def test_a_preset_that_is_not_known_is_answered_with_those_that_are() -> None:

@@ -164,7 +164,7 @@ def test_what_it_refuses_it_says_in_its_words(settings: dict[str, Any], why: str
     ("field", "value"),
     [
         ("gfscache", "/vol"),
-        ("history_flag", "-H"),
+        ("place", "pack"),
         ("mpi_options_for_pjm", ["a=1"]),
         ("reservation", "r"),
         ("resources", ["a=1"]),

@@ -34,7 +34,6 @@ class Local(Dialect):
         "resources": _NO_SHARE,
         "reservation": _NO_QUEUE,
         "constraint": _NO_QUEUE,
-        "history_flag": "it is a setting for PBS; leave it out",
         "extra_directives": "this machine reads no directives",
         "gfscache": "this machine has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from typing import ClassVar
 
+from qcsc_hpc.profiles import ExecutionProfile
+from qcsc_hpc.schedulers.command_set import CommandSet, command_set
 from qcsc_hpc.schedulers.not_now import never_starts, refusal
+from qcsc_hpc.schedulers.pbs_answers import jobs_in
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
     Answer,
@@ -50,12 +54,14 @@ _OWN_WORDS = {
     -4: _S.NODE_FAIL,  # a MOM failed, or was started anew
 }
 _KILLED = 256  # added to a signal's number
+_DELETED = " terminated by "  # in the comment of a job that qdel ended
+_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?")
 
 _UNKNOWN, _FINISHED = 153, 35  # exit codes of qstat and qdel
 
 
 class PBS(Scheduler):
-    """OpenPBS 20 and newer, and PBS Professional: qstat speaks JSON."""
+    """OpenPBS 20 and newer, PBS Professional, and what sites have made of its commands."""
 
     name: ClassVar[str] = "pbs"
     title: ClassVar[str] = "PBS"
@@ -76,7 +82,8 @@ class PBS(Scheduler):
             "queue_timeout",
             "memory",
             "gpus_per_node",
-            "history_flag",
+            "chunk",
+            "place",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
@@ -91,24 +98,16 @@ class PBS(Scheduler):
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how
         project = (where.project_directive or "-A {project}").format(project=where.project(how))
-        chunk = [
-            str(how.num_nodes),
-            f"ncpus={how.mpiprocs * how.ompthreads}",
-            f"mpiprocs={how.mpiprocs}",
-            f"ompthreads={how.ompthreads}",
-        ]
-        chunk += [f"mem={how.memory}B"] if how.memory else []
-        chunk += [f"ngpus={how.gpus_per_node}"] if how.gpus_per_node else []
-        chunk += where.resources
-        place = "scatter:excl" if how.exclusive else "scatter"
         lines = [
             f"-N {job.job_name}",
             # PBS would keep the output to itself until the end: the script writes its own
             "-j oe",
             "-o /dev/null",
-            f"-l select={':'.join(chunk)}",
-            f"-l place={place}",
+            f"-l select={':'.join([str(how.num_nodes), *self._chunk(how)])}",
         ]
+        place = [where.place] if where.place else []
+        place += ["excl"] if how.exclusive else []
+        lines += [f"-l place={':'.join(place)}"] if place else []
         optional = {
             f"-q {where.queue(how)}": where.queue(how),
             project: where.project(how),
@@ -119,31 +118,97 @@ class PBS(Scheduler):
             lines + [line for line, wanted in optional.items() if wanted] + where.extra_directives
         )
 
+    def _chunk(self, how: ExecutionProfile) -> list[str]:
+        parts = {
+            "ncpus": f"{how.mpiprocs * how.ompthreads}",
+            "mpiprocs": f"{how.mpiprocs}",
+            "ompthreads": f"{how.ompthreads}",
+            "mem": f"{how.memory}B" if how.memory else "",
+            "ngpus": f"{how.gpus_per_node or ''}",
+        }
+        said = [f"{part}={parts[part]}" for part in self.where.chunk if parts[part]]
+        return said + self.where.resources
+
+    def unsayable(self, how: ExecutionProfile) -> dict[str, str]:
+        parts = {"memory": "mem", "gpus_per_node": "ngpus"}
+        found = {
+            setting: f"a chunk has no {part} there, for its nodes are given with what they have; "
+            f'leave it out, or, if the site takes it, add "{part}" to the HPC profile\'s chunk'
+            for setting, part in parts.items()
+            if getattr(how, setting) and part not in self.where.chunk
+        }
+        return found
+
+    @cached_property
+    def commands(self) -> CommandSet:
+        """How this site is asked."""
+        return command_set(self.where)
+
+    @property
+    def ids_a_question(self) -> int:
+        return self.commands.ids_a_question
+
     def submit(self, script: str) -> Argv:
         return ["qsub", script]
 
     def submitted(self, answer: Answer) -> str:
-        words = answer.out.split()
-        if answer.code == 0 and len(words) == 1:
-            return words[0]
+        # a site may greet before it answers
+        ids = [line for line in answer.out.splitlines() if _ID.fullmatch(line.strip())]
+        if answer.code == 0 and ids:
+            return ids[-1].strip()
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
-        return ["qstat", self.where.history_flag, "-f", "-F", "json", *ids]
+        return [*self.commands.status, *ids]
 
     def statuses(self, answer: Answer) -> dict[str, Status]:
-        if answer.code not in (0, _UNKNOWN, _FINISHED):
-            raise NotUnderstood(answer.words)
-        # unknown ids make the exit code, and leave what is said of the others valid
-        return {job_id: _status(job) for job_id, job in _jobs(answer).items()}
+        if answer.code == 0 and not answer.out.strip() and not self._denies(answer):
+            raise NotUnderstood("it says nothing of the jobs that it was asked for")
+        found: dict[str, Status] = {}
+        unread: NotUnderstood | None = None
+        for job_id, job in self._jobs(answer).items():
+            try:
+                found[job_id] = _status(job, self._zone)
+            except NotUnderstood as error:  # one that cannot be read says nothing of the others
+                unread = error
+        if unread is not None and not found:
+            raise unread
+        return found
+
+    def history(self, ids: Sequence[str]) -> Argv | None:
+        return [*self.commands.history, *ids] if self.commands.history else None
+
+    def again(self, job_id: str) -> list[Argv]:
+        return [[*question, job_id] for question in self.commands.again]
 
     def find(self, job_name: str) -> list[Argv]:
-        return [["qselect", self.where.history_flag, "-N", job_name]]
+        return [[word.format(name=job_name) for word in one] for one in self.commands.find]
 
     def found(self, answer: Answer, job_name: str) -> list[str]:
-        if answer.code != 0:
+        if "qselect" in answer.argv:
+            if answer.code != 0:
+                raise NotUnderstood(answer.words)
+            return sorted(answer.out.split(), key=_number)
+        jobs = self._jobs(answer)
+        ids = [job_id for job_id, job in jobs.items() if str(job.get("Job_Name")) == job_name]
+        return sorted(ids, key=_number)
+
+    def _jobs(self, answer: Answer) -> dict[str, Json]:
+        if self._denies(answer):
+            return {}
+        # unknown ids make the exit code, and leave what is said of the others valid
+        if answer.code not in (0, _UNKNOWN, _FINISHED):
             raise NotUnderstood(answer.words)
-        return sorted(answer.out.split(), key=_number)
+        return jobs_in(answer)
+
+    def _denies(self, answer: Answer) -> bool:
+        """Whether it says that there is no such job."""
+        nothing, said = self.commands.nothing, (answer.err + answer.out).lower()
+        return bool(nothing) and nothing in said and "job id:" not in said
+
+    @property
+    def _zone(self) -> tzinfo | None:
+        return UTC if self.commands.zone else None
 
     def place(self, job_id: str) -> list[Argv]:
         return [self.status([job_id])]
@@ -170,63 +235,68 @@ def _number(job_id: str) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _jobs(answer: Answer) -> dict[str, Json]:
-    try:
-        # a value with a control character is written as it stands
-        found = json.loads(answer.out, strict=False)
-        jobs: dict[str, Json] = found.get("Jobs", {})
-        return dict(jobs.items())
-    except (ValueError, AttributeError) as error:
-        raise NotUnderstood(f"its JSON is cut off or damaged ({error})") from error
-
-
-def _status(job: Json) -> Status:
+def _status(job: Json, zone: tzinfo | None) -> Status:
     letter, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
     if letter != "F":
         if letter not in _STATES:
             raise NotUnderstood(f"the state {letter!r} is not known")
-        state = JobState.PENDING if job.get("substate") in _RERUN else _STATES[letter]
+        substate = _integer(job.get("substate"))
+        state = JobState.PENDING if substate in _RERUN else _STATES[letter]
+        if state is JobState.ENDING and substate is None:
+            state = JobState.RUNNING  # it may be cleared away to be queued again
         reason = comment if state is JobState.PENDING else ""
-        return Status(state, reason, metrics=_metrics(job, ended=False))
-    code = job.get("Exit_status")
-    state = _final(int(job.get("substate", 0)), code)
+        return Status(state, reason, metrics=_metrics(job, zone, ended=False))
+    code = _integer(job.get("Exit_status"))
+    state = _final(_integer(job.get("substate")), code, comment)
     own = isinstance(code, int) and 0 <= code < _KILLED
     signal = code - _KILLED if isinstance(code, int) and code > _KILLED else None
     # "Job run at … and failed" says nothing that the state does not
     reason = "" if state in (JobState.COMPLETED, JobState.FAILED) else comment
-    return Status(state, reason, code if own else None, signal, _metrics(job, ended=True))
+    return Status(state, reason, code if own else None, signal, _metrics(job, zone, ended=True))
 
 
-def _final(substate: int, code: int | None) -> JobState:
+def _final(substate: int | None, code: int | None, comment: str) -> JobState:
     if code is None:  # it never ran
         return JobState.CANCELLED
     if code in _OWN_WORDS:
         return _OWN_WORDS[code]
-    if substate == _ENDED_WELL and code == 0:
+    if substate is None and _DELETED in comment:
+        return JobState.CANCELLED
+    # a list without substates cannot tell more; it is a success only if the job's record says so
+    if code == 0 and substate in (_ENDED_WELL, None):
         return JobState.COMPLETED
     return JobState.CANCELLED if substate == 91 else JobState.FAILED
 
 
-def _metrics(job: Json, *, ended: bool) -> JobMetrics:
+def _metrics(job: Json, zone: tzinfo | None, *, ended: bool) -> JobMetrics:
     used, asked = job.get("resources_used", {}), job.get("Resource_List", {})
-    started = _time(job.get("stime"))
+    started = _time(job.get("stime"), zone)
     run = _span(used.get("walltime"))
     return JobMetrics(
-        submitted=_time(job.get("ctime")),
+        submitted=_time(job.get("ctime"), zone),
         started=started,
         ended=started + run if ended and started is not None and run is not None else None,
-        nodes=asked.get("nodect"),
-        cpus=asked.get("ncpus"),
+        nodes=_integer(asked.get("nodect")),
+        cpus=_integer(asked.get("ncpus")),
         max_rss_bytes=_bytes(used.get("mem")),
     )
 
 
-def _time(text: str | None) -> datetime | None:
-    """PBS writes local times without a zone, "Fri Nov 20 18:27:03 2026"."""
+def _time(text: str | None, zone: tzinfo | None) -> datetime | None:
+    """PBS writes times without a zone, "Fri Nov 20 18:27:03 2026"; None: they are local."""
     if not text:
         return None
     try:
-        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").astimezone(UTC)
+        told = datetime.strptime(text, "%a %b %d %H:%M:%S %Y").replace(tzinfo=zone)
+        return told.astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _integer(value: str | int | None) -> int | None:
+    """What JSON has as a number, and text as it is written."""
+    try:
+        return None if value is None else int(value)
     except ValueError:
         return None
 

@@ -86,7 +86,6 @@ class PJM(Scheduler):
         "gpus_per_node": "PJM has no GPUs to ask for; leave it out",
         "reservation": "give the reservation's resource group as queue_cpu",
         "constraint": "choose the nodes by their resource group, queue_cpu",
-        "history_flag": "it is a setting for PBS; pjstat's is always -H",
     }
 
     def directives(self, job: Placement) -> list[str]:

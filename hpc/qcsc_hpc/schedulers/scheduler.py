@@ -34,6 +34,7 @@ EVERYWHERE = frozenset(
         "resubmit",
         "preset",
         "scheduler",
+        "dialect",
         "executable_map",
         "spack_setup",
         "spack_modules",
@@ -156,9 +157,18 @@ class Dialect(ABC):
     def directives(self, job: Placement) -> list[str]:
         """The script's head, without the prefix."""
 
+    def unsayable(self, how: ExecutionProfile) -> dict[str, str]:
+        """Settings for which this one site leaves no words, each with what to do instead."""
+        return {}
+
 
 class Scheduler(Dialect, ABC):
     """One batch system. No function here runs anything."""
+
+    @property
+    def ids_a_question(self) -> int:
+        """How many jobs `status` and `history` may ask for at once."""
+        return 200
 
     @abstractmethod
     def submit(self, script: str) -> Argv: ...
@@ -174,11 +184,15 @@ class Scheduler(Dialect, ABC):
 
     @abstractmethod
     def status(self, ids: Sequence[str]) -> Argv:
-        """Asks for several jobs at once."""
+        """Asks for several jobs at once, at most `ids_a_question`."""
 
     @abstractmethod
     def statuses(self, answer: Answer) -> dict[str, Status]:
-        """What it says of each; ids that it does not know are missing.
+        """What it says of each.
+
+        An id that is missing in the answer for several is asked for singly; missing there, the
+        scheduler does not know it. So one of which something is said that cannot be read may be
+        missing beside others, but not alone.
 
         Raises:
             NotUnderstood: it is no answer.
@@ -191,6 +205,10 @@ class Scheduler(Dialect, ABC):
     def histories(self, answer: Answer) -> dict[str, Status]:
         """As `statuses`."""
         return self.statuses(answer)
+
+    def again(self, job_id: str) -> list[Argv]:
+        """Other questions about a job that the ones above leave open, answered as `status` is."""
+        return []
 
     @abstractmethod
     def find(self, job_name: str) -> list[Argv]:
@@ -262,6 +280,7 @@ def refusals(dialect: Dialect, how: ExecutionProfile) -> dict[str, str]:
     """Settings that were asked for and cannot be honoured there, each with what to do instead."""
     asked = asked_for(dialect.where, how)
     said = {name: why for name, why in dialect.refused.items() if name in asked}
+    said |= dialect.unsayable(how)
     silent = set(asked) - EVERYWHERE - dialect.honoured - said.keys()
     return said | {name: _not_honoured(dialect) for name in asked if name in silent}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -107,7 +107,6 @@ class Slurm(Scheduler):
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
-        "history_flag": "it is a setting for PBS; leave it out",
         "gfscache": "Slurm has no LLIO cache; leave it out",
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
     }
@@ -173,7 +172,7 @@ class Slurm(Scheduler):
             if "Invalid job id" in answer.err:
                 return {}
             raise NotUnderstood(answer.words)
-        return {row[0]: _status(row) for row in _rows(answer.out, len(_COLUMNS))}
+        return _readable(_status, _rows(answer.out, len(_COLUMNS)))
 
     def history(self, ids: Sequence[str]) -> Argv | None:
         return [
@@ -193,7 +192,7 @@ class Slurm(Scheduler):
             return {}
         _require(answer)
         # the last row of a requeued job is its present one
-        return {row[0]: _accounted(row) for row in _rows(answer.out, _ACCOUNTED.count(",") + 1)}
+        return _readable(_accounted, _rows(answer.out, _ACCOUNTED.count(",") + 1))
 
     def find(self, job_name: str) -> list[Argv]:
         """Both: squeue forgets old jobs, and sacct does not know the name of a very new one."""
@@ -322,6 +321,21 @@ def _rows(text: str, columns: int) -> Iterator[list[str]]:
         if len(row) < columns:
             raise NotUnderstood(f"a line of it is cut off: {line!r}")
         yield [*row[: columns - 1], "|".join(row[columns - 1 :])]
+
+
+def _readable(read: Callable[[list[str]], Status], rows: Iterable[list[str]]) -> dict[str, Status]:
+    """By id; a row that cannot be read hides no other, but is no answer alone."""
+    found: dict[str, Status] = {}
+    unread: NotUnderstood | None = None
+    for row in rows:
+        try:
+            found[row[0]] = read(row)
+        except NotUnderstood as error:
+            unread = error
+            found.pop(row[0], None)  # an earlier row of the same job is not its last word
+    if unread is not None and not found:
+        raise unread
+    return found
 
 
 def _state(text: str) -> JobState:

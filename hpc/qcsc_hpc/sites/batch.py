@@ -16,7 +16,7 @@ from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers import scheduler_for, scheduler_named
 from qcsc_hpc.schedulers.scheduler import Argv, NotUnderstood
 from qcsc_hpc.script.job_folder import CLOSED, JobFolder
-from qcsc_hpc.sites.cancelling import cancel_job
+from qcsc_hpc.sites.cancelling import cancel_job, tell_to_end
 from qcsc_hpc.sites.commands import Commands, program_path
 from qcsc_hpc.sites.explaining import explain
 from qcsc_hpc.sites.following import GLANCE_SECONDS, Followed, Watch
@@ -154,7 +154,7 @@ class BatchSite(JobSite):
             seen = await followed.look(GLANCE_SECONDS)
             if seen is None:
                 continue
-            if (outcome := await self._reach_verdict(followed, seen)) is not None:
+            if (outcome := await self._reach_verdict(followed, seen, waiting)) is not None:
                 return outcome
             if seen.status is None:
                 continue
@@ -176,7 +176,9 @@ class BatchSite(JobSite):
                     return ended
                 return limit.model_copy(update={"metrics": ended.metrics})
 
-    async def _reach_verdict(self, followed: Followed, seen: Sighting) -> JobOutcome | None:
+    async def _reach_verdict(
+        self, followed: Followed, seen: Sighting, waiting: Waiting
+    ) -> JobOutcome | None:
         scheduler = self._runtime().scheduler
         if seen.status is not None and seen.status.state is JobState.FAILED:
             tail = await to_thread.run_sync(followed.folder.tail)
@@ -189,7 +191,20 @@ class BatchSite(JobSite):
             owner = await to_thread.run_sync(followed.folder.close)
             if owner is not None and owner != followed.job.job_id:
                 raise AnotherJobRuns(owner)
+        if outcome.state is JobState.LOST and not await self._has_ended_lost(followed, waiting):
+            return None
         return outcome
+
+    async def _has_ended_lost(self, followed: Followed, waiting: Waiting) -> bool:
+        """Cancels a job that nobody knows, should it live all the same; whether that was heard."""
+        waiting.check()
+        await to_thread.run_sync(followed.folder.cancel)
+        try:
+            await tell_to_end(self._runtime(), followed.job.job_id)
+        except SiteUnreachable as error:
+            waiting.trouble(f"{error}; job {followed.job.job_id} may live, and is followed")
+            return False
+        return True
 
     async def cancel(self, job: PlacedJob) -> JobOutcome:
         runtime = self._runtime()

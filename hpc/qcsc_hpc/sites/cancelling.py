@@ -23,7 +23,7 @@ async def cancel_job(runtime: Runtime, job: PlacedJob) -> JobOutcome:
     Raises:
         SiteUnreachable: it may not be over.
     """
-    await _tell_to_end(runtime, job.job_id)
+    await tell_to_end(runtime, job.job_id)
     with anyio.move_on_after(CANCEL_SECONDS):
         async with runtime.watch.following(job, _ignore, _ignore) as followed:
             return await _see_end(runtime, followed)
@@ -31,8 +31,12 @@ async def cancel_job(runtime: Runtime, job: PlacedJob) -> JobOutcome:
     raise SiteUnreachable(runtime.title, why)
 
 
-async def _tell_to_end(runtime: Runtime, job_id: str) -> None:
-    """Repeats the cancelling command: an answer that was lost must not leave the job running."""
+async def tell_to_end(runtime: Runtime, job_id: str) -> None:
+    """Repeats the cancelling command: an answer that was lost must not leave the job running.
+
+    Raises:
+        SiteUnreachable: nobody can say that it has heard.
+    """
     end = time.monotonic() + CANCEL_SECONDS
     while True:
         try:

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field, replace
 import anyio
 from anyio import to_thread
 
-from qcsc_hpc.schedulers.scheduler import Argv, NotUnderstood, Scheduler, Status
+from qcsc_hpc.schedulers.scheduler import Scheduler, Status
 from qcsc_hpc.script.job_folder import ExitRecord, JobFolder
+from qcsc_hpc.sites.asking import Asking, Known
 from qcsc_hpc.sites.commands import Commands
 from qcsc_hpc.sites.verdict import Sighting
-from qcsc_loop.errors import InputError, JobRefused, SiteUnreachable
+from qcsc_loop.errors import InputError, SiteUnreachable
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.jobs.site import PlacedJob
 
@@ -34,28 +35,30 @@ LOOK_SECONDS = 0.02  # between looks at a young job's folder; later a fiftieth o
 LONGEST_LOOK_SECONDS = 1.0
 GLANCE_SECONDS = 0.5  # between looks at the clock, for limits and graces
 LOG_BYTES = 64 * 1024  # shown of a log at one look
-IDS_A_QUESTION = 200
 
 
 @dataclass(frozen=True)
 class Silence:
-    """A scheduler that says nothing.
+    """A scheduler that says nothing of a job.
 
     Attributes:
         why: what became of its last command.
         since: by the monotonic clock.
         patience: seconds for which it is asked again.
+        record_after: seconds after which the job's own record counts: sooner where the scheduler
+            answers, and nothing of it can be read.
     """
 
     title: str
     why: str
     since: float
     patience: float
+    record_after: float
 
     @property
-    def is_over(self) -> bool:
-        """Whether it is not worth waiting for any more."""
-        return time.monotonic() - self.since >= self.patience
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return time.monotonic() - self.since
 
     def error(self, job_id: str) -> SiteUnreachable:
         """What to raise then."""
@@ -97,10 +100,11 @@ class Followed:
         """
         now = time.monotonic()
         record = self._record_of_this_start()
-        if self.silence is not None and self.silence.is_over:
-            if record is None:
+        if self.silence is not None:
+            if record is not None and self.silence.seconds >= self.silence.record_after:
+                return Sighting(record=record, unknown_seconds=math.inf)
+            if record is None and self.silence.seconds >= self.silence.patience:
                 raise self.silence.error(self.job.job_id)
-            return Sighting(record=record, unknown_seconds=math.inf)
         if not self.answered:
             return None
         return Sighting(
@@ -179,7 +183,7 @@ class Watch:
     """Follows all jobs of one site in one event loop, for as long as there are any."""
 
     def __init__(self, scheduler: Scheduler, commands: Commands) -> None:
-        self._scheduler, self._commands = scheduler, commands
+        self._scheduler, self._asking = scheduler, Asking(scheduler, commands)
         self._followed: list[Followed] = []
         self._task: asyncio.Task[None] | None = None
         self._more = anyio.Event()
@@ -240,58 +244,46 @@ class Watch:
             followed.note_folder(own, text, position, took)
 
     async def _ask(self) -> None:
-        longest = self._scheduler.where.poll_seconds
         asked = self._followed[:]
+        ids = list(dict.fromkeys(f.job.job_id for f in asked))
         try:
-            ids = list(dict.fromkeys(f.job.job_id for f in asked))
-            statuses, doubtful = await self._statuses(ids)
+            known = await self._asking.ask_for(ids)
         except InputError as error:  # no patience helps: there is no such command here
             for followed in asked:
                 followed.refused, followed.ask_at = error, math.inf
                 followed.news.set()
             return
         except Exception as error:  # an answer that nobody foresaw is no answer either
-            self._say(f"{self._scheduler.name} said nothing that can be understood: {error}")
-            patience = self._scheduler.where.patience_seconds
-            silence = Silence(self._scheduler.title, str(error), time.monotonic(), patience)
-            for followed in asked:
-                followed.note_silence(silence, longest)
+            self._note(asked, Known(open=dict.fromkeys(ids, str(error))), answered=False)
             return
-        self._silent = bool(doubtful)
         # what was seen before the answer may be of an earlier start, and out of date
-        over = [f for f in asked if _is_over(statuses.get(f.job.job_id))]
+        over = [f for f in asked if _is_over(known.jobs.get(f.job.job_id))]
         if over:
             await self._look_at(over)
+        self._note(asked, known, answered=True)
+
+    def _note(self, asked: list[Followed], known: Known, *, answered: bool) -> None:
+        where, now = self._scheduler.where, time.monotonic()
+        why = next(iter(known.open.values()), "")
+        if why:
+            self._say(f"{self._scheduler.name} said nothing that can be understood: {why}")
+        elif known.doubtful:
+            self._say(f"{self._scheduler.title}'s accounting says nothing: {known.accounting}")
+        else:
+            self._silent = False
+        patience = where.patience_seconds
+        record_after = min(where.lost_seconds, patience) if answered else patience
         for followed in asked:
             job_id = followed.job.job_id
-            followed.note_status(statuses.get(job_id), longest, doubtful=job_id in doubtful)
-
-    async def _statuses(self, ids: list[str]) -> tuple[dict[str, Status], set[str]]:
-        """What is said of each, and of which accounting may know what the queue does not."""
-        found: dict[str, Status] = {}
-        doubtful: set[str] = set()
-        for start in range(0, len(ids), IDS_A_QUESTION):
-            some = ids[start : start + IDS_A_QUESTION]
-            answer = await self._commands.ask(self._scheduler.status(some))
-            found |= self._scheduler.statuses(answer)
-            rest = [job_id for job_id in some if job_id not in found]
-            if rest and (question := self._scheduler.history(rest)) is not None:
-                try:
-                    found |= await self._past(question)
-                except (SiteUnreachable, NotUnderstood) as error:
-                    if not self._scheduler.is_accounting(question):
-                        raise
-                    self._say(f"{self._scheduler.title}'s accounting says nothing: {error}")
-                    doubtful |= {job_id for job_id in rest if job_id not in found}
-        return found, doubtful
-
-    async def _past(self, question: Argv) -> dict[str, Status]:
-        try:
-            return self._scheduler.histories(await self._commands.ask(question))
-        except JobRefused:  # there is no such command here
-            if not self._scheduler.is_accounting(question):
-                raise
-            return {}
+            if job_id in known.jobs:
+                doubtful = job_id in known.doubtful
+                followed.note_status(known.jobs[job_id], where.poll_seconds, doubtful=doubtful)
+            elif job_id in known.open:
+                title, reason = self._scheduler.title, known.open[job_id]
+                silence = Silence(title, reason, now, patience, record_after)
+                followed.note_silence(silence, where.poll_seconds)
+            else:  # its turn comes
+                followed.ask_at = now
 
     def _say(self, why: str) -> None:
         """Once per outage, and to one: the others wait for the same."""

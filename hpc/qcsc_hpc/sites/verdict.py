@@ -43,7 +43,7 @@ def reach_verdict(
     status, record = seen.status, seen.record
     if status is None:
         return _forgotten(seen, lost_seconds, patience_seconds)
-    metrics = status.metrics.over(_own_times(record))
+    metrics = _timed(status.metrics, record)
     if not status.state.final:
         if record is None or status.state is not JobState.ENDING:
             return None
@@ -68,7 +68,7 @@ def reach_verdict(
 
 def _forgotten(seen: Sighting, lost_seconds: float, patience_seconds: float) -> JobOutcome | None:
     if seen.record is not None and seen.unknown_seconds >= min(SURE_SECONDS, lost_seconds):
-        return own_end(seen.record, _own_times(seen.record))
+        return own_end(seen.record, _timed(JobMetrics(), seen.record))
     longest = max(lost_seconds, patience_seconds) if seen.doubtful else lost_seconds
     if seen.unknown_seconds >= longest:
         why = f"no command of the scheduler has known it for {seen.unknown_seconds:.0f} s"
@@ -106,8 +106,21 @@ def _fault(record: ExitRecord | None) -> str:
     return f"{record.fault} failed" if record.fault else ""
 
 
-def _own_times(record: ExitRecord | None) -> JobMetrics:
+def _timed(metrics: JobMetrics, record: ExitRecord | None) -> JobMetrics:
+    """With the times that the scheduler does not say.
+
+    Of the record only the time from its start to its end is added to another clock's: a node's
+    clock may be hours off.
+    """
     if record is None:
-        return JobMetrics()
+        return metrics
     started, ended = record.times
-    return JobMetrics(started=started, ended=ended)
+    ran = ended - started
+    if metrics.started is not None:
+        ended = metrics.started + ran if metrics.ended is None else metrics.ended
+        return metrics.model_copy(update={"ended": ended})
+    if metrics.ended is not None:
+        return metrics.model_copy(update={"started": metrics.ended - ran})
+    if metrics.submitted is not None and started < metrics.submitted:
+        started = metrics.submitted
+    return metrics.model_copy(update={"started": started, "ended": started + ran})

@@ -36,6 +36,9 @@ class Fault(StrEnum):
     STATUS_GARBAGE = "status-garbage"
     """A status command's answer is cut off, with exit code 0."""
 
+    STATUS_IN_PART = "status-in-part"
+    """A status command that asks for several jobs shows the first alone (openpbs#2672)."""
+
     CANCEL_FAILS = "cancel-fails"
     """A cancel command cannot reach the server; the job goes on."""
 

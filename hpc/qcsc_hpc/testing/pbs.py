@@ -20,7 +20,9 @@ class FakePBS(FakeBatchSystem):
         cpus_per_node: a claim; the jobs share what this machine has.
         grace_seconds: between asking a job to end and killing it.
         requeue_seconds: until a requeued job may start again.
-        history_flag: how the commands are asked for jobs that have ended; there are sites with -H.
+        dialect: "miyabi": the commands are that site's own, and refuse what it refuses
+            (`testing/executables/pbs/miyabi.py` says what is known of them); ids are `12.opbs`.
+        most_queued, most_running: jobs that a user may have in the queue, and running.
 
     Example:
         A submitted job, from a test::
@@ -48,7 +50,9 @@ class FakePBS(FakeBatchSystem):
         cpus_per_node: int = 4,
         grace_seconds: float = 1.0,
         requeue_seconds: float = 0.0,
-        history_flag: Literal["-x", "-H"] = "-x",
+        dialect: Literal["", "miyabi"] = "",
+        most_queued: int | None = None,
+        most_running: int | None = None,
     ) -> None:
         super().__init__(
             folder,
@@ -58,10 +62,18 @@ class FakePBS(FakeBatchSystem):
             requeue_seconds=requeue_seconds,
         )
         self._settings |= {
-            "history_flag": history_flag,
+            "dialect": dialect,
+            "server": "opbs" if dialect else "vm",
+            "most_queued": most_queued,
+            "most_running": most_running,
             "preempted_run_again": True,
             "drops_orphans": True,
         }
+
+    @property
+    def command_names(self) -> list[str]:
+        names = super().command_names
+        return [name for name in names if name != "qselect" or not self._settings["dialect"]]
 
     def inject(
         self,

@@ -106,6 +106,11 @@ class FakeBatchSystem(ABC):
         }
 
     @property
+    def command_names(self) -> list[str]:
+        """The commands that there are."""
+        return [name for name, (system, _) in COMMANDS.items() if system == self.system]
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a process needs on top of its own environment to use this system."""
         return {"PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
@@ -114,9 +119,8 @@ class FakeBatchSystem(ABC):
         """Makes the commands, and lets waiting jobs start. What is there from before stays."""
         commands = self.folder / "bin"
         commands.mkdir(parents=True, exist_ok=True)
-        for name, (system, _) in COMMANDS.items():
-            if system == self.system:
-                self._make_command(commands / name)
+        for name in self.command_names:
+            self._make_command(commands / name)
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         # /etc/profile of a login shell forgets the PATH that it was given
@@ -176,6 +180,8 @@ class FakeBatchSystem(ABC):
         """
         if seconds is None and fault in NEED_SECONDS:
             raise ValueError(f"{fault} needs seconds")
+        if fault is Fault.STATUS_IN_PART and self.system != "pbs":
+            raise ValueError(f"{fault} is a fault of PBS")
         if command and COMMANDS.get(command, ("", ""))[0] != self.system:
             raise ValueError(f"{type(self).__name__} has no command {command!r}")
         with self._state() as state:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ import pytest
 from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers.pbs import PBS
 from qcsc_hpc.schedulers.scheduler import Answer, NotUnderstood, Status
+from qcsc_hpc.testing.executables.pbs.writing import in_text as written_as_text
 from qcsc_loop.jobs.outcome import JobState
 
 S = JobState
 PBS_HERE = PBS(HPCProfile(scheduler="pbs"))
+JSON = PBS_HERE.status(["12.vm"])
+TEXT = ["qstat", "-f", "12.vm"]
 TRANSCRIPTS = Path(__file__).with_name("pbs_transcripts")
 
 
@@ -26,7 +31,7 @@ def said(name: str) -> Answer:
     """What a command of the real OpenPBS answered."""
     text = (TRANSCRIPTS / f"{name}.txt").read_text()
     if text.startswith("{"):  # stdout alone was kept
-        return Answer(["qstat"], 0, text, "")
+        return Answer(JSON, 0, text, "")
     head, rest = text.split("# --- stdout\n")
     command, code = head.splitlines()
     out, err = rest.split("# --- stderr\n")
@@ -34,8 +39,8 @@ def said(name: str) -> Answer:
     return Answer(words, int(code.removeprefix("# rc=")), out, err)
 
 
-def answer(out: str = "", *, code: int = 0, err: str = "") -> Answer:
-    return Answer(["qstat"], code, out, err)
+def answer(out: str = "", *, code: int = 0, err: str = "", argv: Sequence[str] = JSON) -> Answer:
+    return Answer(argv, code, out, err)
 
 
 def listed(name: str) -> dict[str, JobState]:
@@ -129,11 +134,17 @@ def test_no_exit_status_ever_counts_as_success() -> None:
         assert status_of(**job).state is not S.COMPLETED
 
 
-@pytest.mark.parametrize("substate", [0, 41, 50, 53, 59, 69, 91, 93, 94, None])
-def test_an_exit_status_of_0_counts_in_one_substate_alone(substate: int | None) -> None:
+@pytest.mark.parametrize("substate", [0, 41, 50, 53, 59, 69, 91, 93, 94])
+def test_an_exit_status_of_0_counts_in_one_substate_alone(substate: int) -> None:
     facts = {"job_state": "F", "Exit_status": 0, "substate": substate}
-    known = {name: value for name, value in facts.items() if value is not None}
-    assert status_of(**known).state is not S.COMPLETED
+    assert status_of(**facts).state is not S.COMPLETED
+
+
+def test_without_a_substate_the_comment_tells_a_deleted_job_from_one_that_ended() -> None:
+    facts = {"job_state": "F", "Exit_status": 0}
+    assert status_of(**facts).state is S.COMPLETED  # which the job's own record must say as well
+    comment = "Job run at Fri Nov 20 at 18:27 on (vm:ncpus=1) and terminated by root@vm"
+    assert status_of(**facts, comment=comment).state is S.CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -160,6 +171,10 @@ def test_a_letter_is_a_state(letter: str, state: JobState) -> None:
 def test_a_job_that_is_cleared_away_to_be_queued_again_waits(letter: str, substate: int) -> None:
     """The numbers are OpenPBS's, src/include/job.h, JOB_SUBSTATE_RERUN."""
     assert status_of(job_state=letter, substate=substate).state is S.PENDING
+
+
+def test_without_a_substate_a_job_that_is_cleared_away_may_come_again() -> None:
+    assert status_of(job_state="E").state is S.RUNNING
 
 
 @pytest.mark.parametrize("letter", ["", "Z", "f", "RUNNING"])
@@ -311,6 +326,83 @@ def test_a_control_character_in_an_attribute_does_not_hide_the_jobs() -> None:
     assert PBS_HERE.statuses(answer(out))["12.vm"].state is S.RUNNING
 
 
+# Miyabi's qstat: text, and two lists. Its answers here are real OpenPBS's, written as text
+
+MIYABI = PBS(HPCProfile.model_validate({"preset": "miyabi"}))
+NOTICE = "Notice: the system stops at 09:00\n\n"
+
+
+def in_text(name: str) -> str:
+    """A real answer, as `qstat -f` writes it."""
+    jobs = json.loads(said(name).out, strict=False).get("Jobs", {})
+    return "".join(written_as_text(job_id, job) for job_id, job in jobs.items())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_text_says_what_json_says(name: str) -> None:
+    text = in_text(name)
+    if not text:
+        return
+    from_text = MIYABI.statuses(answer(NOTICE + text, argv=TEXT))
+    for job_id, status in PBS_HERE.statuses(said(name)).items():
+        there = from_text[job_id]
+        assert (there.state, there.exit_code) == (status.state, status.exit_code)
+        assert there.metrics.nodes == status.metrics.nodes
+
+
+def test_a_value_that_goes_on_in_another_line_is_one() -> None:
+    text = "Job Id: 1.opbs\n    Job_Name = a_name_that_is_\n\tlong\n    job_state = R\n\n"
+    assert MIYABI.found(answer(text, argv=TEXT), "a_name_that_is_long") == ["1.opbs"]
+
+
+@pytest.mark.parametrize(
+    "out",
+    ["No matching job found\n", NOTICE + "No matching job found.\n", "no matching job found\n"],
+)
+@pytest.mark.parametrize("code", [0, 1])
+def test_that_there_is_no_such_job_is_an_answer(out: str, code: int) -> None:
+    assert MIYABI.statuses(answer(out, code=code, argv=TEXT)) == {}
+    assert MIYABI.found(answer(out, code=code, argv=TEXT), "key-1") == []
+    assert MIYABI.statuses(answer(err=out, code=code, argv=TEXT)) == {}
+
+
+def test_jobs_that_live_and_jobs_that_have_ended_are_asked_for_apart() -> None:
+    assert MIYABI.status(["1.opbs"]) == ["qstat", "-f", "1.opbs"]
+    assert MIYABI.history(["1.opbs"]) == ["qstat", "-H", "-f", "1.opbs"]
+    assert MIYABI.find("key-1") == [["qstat", "-f"], ["qstat", "-H", "-f"]]
+    assert MIYABI.ids_a_question == 1
+
+
+def test_a_job_is_found_by_its_name_in_a_list() -> None:
+    text = NOTICE + in_text("qstat_json_all")
+    names = {MIYABI.found(answer(text, argv=TEXT), name)[0] for name in ("longjob", "okjob")}
+    assert len(names) == 2
+    assert MIYABI.found(answer(text, argv=TEXT), "key-1") == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9, 0.97])
+def test_text_that_is_cut_off_never_ends_a_job_otherwise(share: float) -> None:
+    text = in_text("qstat_x_f_json_exit0")
+    for cut in (text[: int(len(text) * share)], text[: int(len(text) * share)] + "\n"):
+        try:
+            found = MIYABI.statuses(answer(cut, argv=TEXT))
+        except NotUnderstood:
+            continue
+        assert {status.state for status in found.values()} <= {S.COMPLETED}
+
+
+@pytest.mark.parametrize("out", ["", "\n", "<html>busy</html>\n", NOTICE, "Job Id: 1.opbs\n"])
+def test_what_is_no_text_of_jobs_is_no_answer(out: str) -> None:
+    with pytest.raises(NotUnderstood):
+        MIYABI.statuses(answer(out, argv=TEXT))
+
+
+def test_a_greeting_before_json_is_passed_over() -> None:
+    whole = said("qstat_x_f_json_exit0")
+    greeted = answer(f"Welcome to {{}}\nWe wish\n{whole.out}")
+    assert PBS_HERE.statuses(greeted) == PBS_HERE.statuses(whole)
+
+
 # submission
 
 
@@ -370,7 +462,13 @@ def test_a_server_that_is_away_refuses_nothing(code: int, err: str) -> None:
     assert not caught.value.permanent
 
 
-@pytest.mark.parametrize("out", ["", "\n", "12.vm 13.vm\n", "Welcome to PBS\n12.vm\n"])
+@pytest.mark.parametrize("job_id", ["12.vm", "2421495.opbs", "7[].vm", "12", "12.pbs-01.a.org"])
+def test_the_id_is_the_last_line_that_is_one_whatever_a_site_says_before(job_id: str) -> None:
+    said = f"Scheduled stop: 2026/12/01 09:00\n16 jobs wait\n{job_id}\n"
+    assert PBS_HERE.submitted(answer(said, argv=["qsub"])) == job_id
+
+
+@pytest.mark.parametrize("out", ["", "\n", "12.vm 13.vm\n", "Welcome to PBS\n"])
 def test_a_submission_without_one_id_is_unclear_and_no_refusal(out: str) -> None:
     with pytest.raises(NotUnderstood) as caught:
         PBS_HERE.submitted(answer(out))
@@ -381,25 +479,17 @@ def test_a_submission_without_one_id_is_unclear_and_no_refusal(out: str) -> None
 
 
 def test_several_jobs_are_asked_for_at_once_with_those_that_are_over() -> None:
-    assert PBS_HERE.status(["12.vm", "13.vm"]) == [
-        "qstat",
-        "-x",
-        "-f",
-        "-F",
-        "json",
-        "12.vm",
-        "13.vm",
-    ]
+    words = "env TZ=UTC qstat -x -f -F json 12.vm 13.vm"
+    assert PBS_HERE.status(["12.vm", "13.vm"]) == words.split()
 
 
 def test_there_is_no_other_place_to_ask() -> None:
     assert PBS_HERE.history(["12.vm"]) is None
 
 
-def test_a_site_has_a_flag_of_its_own_for_jobs_that_are_over() -> None:
-    miyabi = PBS(HPCProfile.model_validate({"preset": "miyabi"}))
-    assert miyabi.status(["12.vm"])[1] == "-H"
-    assert miyabi.find("key-1") == [["qselect", "-H", "-N", "key-1"]]
+def test_times_are_asked_for_in_the_zone_in_which_they_are_read() -> None:
+    started = status_of(job_state="R", stime="Fri Nov 20 18:27:03 2026").metrics.started
+    assert started == datetime(2026, 11, 20, 18, 27, 3, tzinfo=UTC)
 
 
 def test_a_script_is_submitted_by_its_path() -> None:
@@ -412,12 +502,13 @@ def test_a_job_is_found_by_its_name(name: str) -> None:
 
 
 def test_the_oldest_of_several_comes_first() -> None:
-    found = PBS_HERE.found(answer("100.vm\n9.vm\n20[].vm\n"), "key-1")
+    said = answer("100.vm\n9.vm\n20[].vm\n", argv=["qselect"])
+    found = PBS_HERE.found(said, "key-1")
     assert found == ["9.vm", "20[].vm", "100.vm"]
 
 
 def test_nothing_found_is_an_answer() -> None:
-    assert PBS_HERE.found(answer(""), "key-1") == []
+    assert PBS_HERE.found(answer("", argv=["qselect"]), "key-1") == []
 
 
 def test_looking_with_the_server_away_is_no_answer() -> None:

@@ -51,7 +51,8 @@ EXAMPLES: dict[str, Any] = {
     "reservation": "seven",
     "constraint": "seven",
     "extra_directives": ["-Z 7"],
-    "history_flag": "-H",
+    "chunk": ["mpiprocs", "mem"],
+    "place": "pack",
     "gfscache": "/seven",
     "spack_setup": "/seven.sh",
     "spack_modules": ["seven"],
@@ -70,7 +71,8 @@ ELSEWHERE = {
     "profile_name",
     "command_name",
     "preset",
-    "scheduler",  # names
+    "scheduler",
+    "dialect",  # names
     "queue_timeout",
     "run_timeout",
     "resubmit",  # below, and in the machines' contract
@@ -85,7 +87,7 @@ ELSEWHERE = {
 # what a machine does whether it is asked to or not
 ALWAYS = {("pjm", "exclusive"): "-L node= gives whole nodes"}
 # and what it does without its script
-WITHOUT_SCRIPT = {("pbs", "history_flag"), ("local", "walltime")}
+WITHOUT_SCRIPT = {("local", "walltime")}
 
 
 def machine(scheduler: str, settings: Mapping[str, Any]) -> HPCMachine:
@@ -147,10 +149,54 @@ def test_an_example_is_not_the_default(field: str) -> None:
     assert EXAMPLES[field] != info.get_default(call_default_factory=True)
 
 
-def test_the_history_flag_shows_in_the_questions_to_pbs() -> None:
-    pbs = PBS(HPCProfile(scheduler="pbs", history_flag="-H"))
-    assert "-H" in pbs.status(["12"])
-    assert all("-H" in question for question in pbs.find("key"))
+# chunks of PBS
+
+
+def select(**settings: Any) -> str:
+    lines = script("pbs", {"mpiprocs": 2, "ompthreads": 3} | settings).splitlines()
+    return next(line for line in lines if line.startswith("#PBS -l select="))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "said"),
+    [
+        (["ncpus", "mpiprocs", "ompthreads"], "1:ncpus=6:mpiprocs=2:ompthreads=3"),
+        (["mpiprocs", "ompthreads"], "1:mpiprocs=2:ompthreads=3"),
+        (["ompthreads", "mem", "mpiprocs"], "1:ompthreads=3:mpiprocs=2"),
+        ([], "1"),
+    ],
+)
+def test_a_site_says_what_a_chunk_may_name(chunk: list[str], said: str) -> None:
+    assert select(chunk=chunk) == f"#PBS -l select={said}"
+    assert select(chunk=chunk, resources=["rt_HF=1"]) == f"#PBS -l select={said}:rt_HF=1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "part"),
+    [({"memory": "7G"}, "memory", "mem"), ({"gpus_per_node": 7}, "gpus_per_node", "ngpus")],
+)
+def test_what_a_chunk_may_not_name_is_refused(
+    settings: dict[str, Any], field: str, part: str
+) -> None:
+    with pytest.raises(JobRefused) as caught:
+        script("pbs", {"chunk": ["mpiprocs"], **settings})
+    assert caught.value.field == field
+    assert f"a chunk has no {part} there" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, ["#PBS -l place=scatter"]),
+        ({"exclusive": True}, ["#PBS -l place=scatter:excl"]),
+        ({"place": "pack:shared"}, ["#PBS -l place=pack:shared"]),
+        ({"place": ""}, []),
+        ({"place": "", "exclusive": True}, ["#PBS -l place=excl"]),
+    ],
+)
+def test_a_site_says_how_chunks_are_placed(settings: dict[str, Any], said: list[str]) -> None:
+    lines = script("pbs", settings).splitlines()
+    assert [line for line in lines if "place=" in line] == said
 
 
 @pytest.mark.parametrize("settings", [{"run_timeout": 0.3}, {"walltime": "00:00:01"}], ids=str)

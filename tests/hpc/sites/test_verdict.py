@@ -220,8 +220,37 @@ def test_times_that_the_scheduler_says_are_taken_from_it() -> None:
     metrics = JobMetrics(submitted=at(BEGAN - 50), started=at(BEGAN - 5), nodes=2)
     outcome = reach_verdict(Sighting(Status(S.COMPLETED, metrics=metrics), WELL), LOST_SECONDS)
     assert outcome is not None
-    assert (outcome.metrics.queue_seconds, outcome.metrics.run_seconds) == (45.0, 95.0)
+    assert (outcome.metrics.queue_seconds, outcome.metrics.run_seconds) == (45.0, 90.0)
     assert outcome.metrics.nodes == 2
+
+
+@pytest.mark.parametrize("off", [-7200.0, 0.0, 7200.0])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"submitted": at(BEGAN - 50), "started": at(BEGAN - 5)},
+        {"submitted": at(BEGAN - 50), "ended": at(ENDED + 5)},
+        {"submitted": at(BEGAN - 50)},
+        {},
+    ],
+    ids=lambda told: "+".join(told) or "nothing",
+)
+def test_a_run_is_as_long_as_its_own_clock_says_however_far_off_that_is(
+    told: dict[str, datetime], off: float
+) -> None:
+    record = WELL.model_copy(update={"started": BEGAN + off, "ended": ENDED + off})
+    status = Status(S.COMPLETED, metrics=JobMetrics(**told))
+    outcome = reach_verdict(Sighting(status, record), LOST_SECONDS)
+    assert outcome is not None
+    assert outcome.metrics.run_seconds == 90.0
+    assert (outcome.metrics.queue_seconds or 0.0) >= 0.0
+
+
+def test_both_times_of_the_scheduler_stand_against_the_node_s() -> None:
+    metrics = JobMetrics(started=at(BEGAN - 5), ended=at(ENDED + 1))
+    outcome = reach_verdict(Sighting(Status(S.COMPLETED, metrics=metrics), WELL), LOST_SECONDS)
+    assert outcome is not None
+    assert outcome.metrics.run_seconds == 96.0
 
 
 # accounting that does not answer may know a job that the queue has forgotten

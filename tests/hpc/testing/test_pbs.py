@@ -233,13 +233,100 @@ def test_a_mixed_request_has_json_and_an_error(pbs: FakePBS) -> None:
     assert list(json.loads(done.stdout)["Jobs"]) == [id]
 
 
-def test_a_site_can_have_another_history_flag(tmp_path: Path) -> None:
-    with FakePBS(tmp_path, history_flag="-H") as pbs:
-        id = submit(pbs, *ZERO)
-        until_state(pbs, id, "COMPLETED")
-        assert list(json.loads(pbs.run("qstat", "-fH", "-Fjson", id).stdout)["Jobs"]) == [id]
-        assert pbs.run("qselect", "-H", "-N", "okzero").stdout == f"{id}\n"
-        assert pbs.run("qstat", "-x", "-f", id).returncode == 2
+def test_a_capital_flag_is_another_table_and_no_history(pbs: FakePBS) -> None:
+    """As of a real OpenPBS: -H is the table of jobs that have ended, whatever else is asked for."""
+    id = submit(pbs, *ZERO)
+    until_state(pbs, id, "COMPLETED")
+    alive = submit(pbs, *LONG)
+    done = pbs.run("qstat", "-H", "-f", "-F", "json", id)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Job id ") and id in done.stdout
+    assert pbs.run("qselect", "-H").stdout == f"{id}\n"
+    assert pbs.run("qselect", "-x").stdout == f"{id}\n{alive}\n"
+
+
+def test_text_goes_on_behind_a_tab(pbs: FakePBS) -> None:
+    id = submit(pbs, "wide", "sleep 60", f"-v A={'x' * 100},B={'y' * 60}")
+    text = pbs.run("qstat", "-f", id).stdout
+    assert max(len(line.expandtabs(1)) for line in text.splitlines()) <= 80
+    assert f"A={'x' * 100},B={'y' * 60}" in text.replace("\n\t", "")
+
+
+def test_an_answer_in_part_shows_the_first_job_alone(pbs: FakePBS) -> None:
+    first, second = submit(pbs, *LONG), submit(pbs, *LONG)
+    pbs.inject(Fault.STATUS_IN_PART)
+    shown = pbs.run("qstat", "-f", "-F", "json", first, second)
+    assert list(json.loads(shown.stdout)["Jobs"]) == [first]
+    shown = pbs.run("qstat", "-f", "-F", "json", first, second)
+    assert list(json.loads(shown.stdout)["Jobs"]) == [first, second]
+
+
+def test_a_user_has_so_many_jobs_in_the_queue_and_so_many_that_run(tmp_path: Path) -> None:
+    with FakePBS(tmp_path, most_queued=2, most_running=1) as pbs:
+        first, second = submit(pbs, *LONG), submit(pbs, *LONG)
+        until_state(pbs, first, "RUNNING")
+        assert "has reached queue regular-c running job limit" in str(shown(pbs, second)["comment"])
+        done = pbs.run("qsub", write(pbs, "third", "true"))
+        assert (done.returncode, done.stderr) == (
+            38,
+            "qsub: would exceed queue workq's per-user limit\n",
+        )
+        pbs.run("qdel", first)
+        until_state(pbs, second, "RUNNING")
+
+
+# Miyabi's own commands
+
+
+@pytest.fixture
+def miyabi(tmp_path: Path) -> Iterator[FakePBS]:
+    with FakePBS(tmp_path, dialect="miyabi", grace_seconds=0.3) as pbs:
+        yield pbs
+
+
+def test_miyabi_has_two_lists_in_text(miyabi: FakePBS) -> None:
+    id = submit(miyabi, "ends", "exit 3")
+    assert re.fullmatch(r"\d+\.opbs", id)
+    until_state(miyabi, id, "FAILED")
+    assert "No matching job found" in miyabi.run("qstat", "-f", id).stdout
+    ended = miyabi.run("qstat", "-H", "-f", id).stdout
+    assert f"Job Id: {id}\n    Job_Name = ends\n" in ended
+    assert "    Exit_status = 3\n" in ended
+    alive = submit(miyabi, "lives", "sleep 60")
+    assert f"Job Id: {alive}\n" in miyabi.run("qstat", "-f").stdout
+    assert "No matching job found" in miyabi.run("qstat", "-H", "-f", alive).stdout
+
+
+@pytest.mark.parametrize("flags", ["-x", "-xf", "-u root", "-Q", "-f -F json", "-w"])
+def test_miyabi_s_qstat_rejects_what_is_none_of_its_own(miyabi: FakePBS, flags: str) -> None:
+    done = miyabi.run("qstat", *flags.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "invalid option" in done.stderr
+
+
+def test_miyabi_shows_so_many_jobs_that_have_ended(miyabi: FakePBS) -> None:
+    for _ in range(2):
+        until_state(miyabi, submit(miyabi, *ZERO), "COMPLETED")
+    assert miyabi.run("qstat", "-H", "-f").stdout.count("Job Id: ") == 2
+    assert miyabi.run("qstat", "-H", "--hnum=1", "-f").stdout.count("Job Id: 2.opbs\n") == 1
+    assert "No matching job found" in miyabi.run("qstat", "-H", "--hday=0", "-f").stdout
+
+
+def test_miyabi_has_no_qselect(miyabi: FakePBS) -> None:
+    assert not (miyabi.folder / "bin" / "qselect").exists()
+
+
+@pytest.mark.parametrize("select", ["1:ngpus=1", "2:mpiprocs=1:ngpus=1"])
+def test_miyabi_takes_no_gpus_in_a_chunk(miyabi: FakePBS, select: str) -> None:
+    done = miyabi.run("qsub", write(miyabi, "gpus", "true", f"-l select={select}"))
+    assert (done.returncode, done.stdout) == (168, "")
+
+
+def test_miyabi_takes_no_multi_byte_names(miyabi: FakePBS) -> None:
+    script = miyabi.folder / write(miyabi, "plain", "true")
+    place = miyabi.folder / "日本"
+    place.mkdir()
+    assert miyabi.run("qsub", str(script), folder=place).returncode == 2
 
 
 def test_jobs_are_found_by_name_and_account(pbs: FakePBS) -> None:

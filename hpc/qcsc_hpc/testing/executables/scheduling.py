@@ -20,6 +20,10 @@ def schedule(state: State) -> list[Start]:
     for job in jobs:
         if not _is_eligible(state, job, jobs):
             continue
+        if _user_has_enough(state, jobs):
+            job.reason = "UserRunLimit"
+            state.save(job)
+            break
         nodes = [node for node, cpus in free.items() if cpus >= job.cpus][: job.nodes]
         reason = _waits_for(job, nodes, licenses, queue_is_blocked=queue_is_blocked)
         if reason:
@@ -33,6 +37,11 @@ def schedule(state: State) -> list[Start]:
             starts.append((job.number, job.starts))
         state.save(job)
     return starts
+
+
+def _user_has_enough(state: State, jobs: list[Job]) -> bool:
+    most = state.setting("most_running")
+    return isinstance(most, int) and sum(job.state == RUNNING for job in jobs) >= most
 
 
 def _waits_for(job: Job, nodes: list[str], licenses: set[str], *, queue_is_blocked: bool) -> str:

@@ -129,6 +129,8 @@ def comment(state: State, job: Job) -> str:
 def _waiting(state: State, job: Job) -> str:
     if job.reason.startswith("Dependency"):
         return ""
+    if job.reason == "UserRunLimit":
+        return f"Not Running: User has reached queue {job.queue} running job limit."
     if job.held or not job.reason:
         return job.reason
     total = int(state.number_setting("nodes") * state.number_setting("cpus_per_node"))

@@ -5,36 +5,27 @@ from __future__ import annotations
 from qcsc_hpc.testing.executables.answer import Refused
 from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.options import BadOption, Grammar
-from qcsc_hpc.testing.executables.pbs.system import SERVER
+from qcsc_hpc.testing.executables.pbs.system import server
 from qcsc_hpc.testing.executables.state import State
 
 
-def parsed(
-    state: State, grammar: Grammar, arguments: list[str], usage: str
-) -> tuple[dict[str, str], list[str], bool]:
-    """Options, ids, and whether history is asked for.
+def parsed(grammar: Grammar, arguments: list[str], usage: str) -> tuple[dict[str, str], list[str]]:
+    """Options and ids.
 
     Raises:
-        Refused: an option is unknown; a site's command knows only its own way to history.
+        Refused: an option is unknown.
     """
-    command = usage.partition(" ")[0]
-    flag = state.text_setting("history_flag").lstrip("-")
     try:
         given, ids = grammar.parse(arguments)
-        options = dict(given)
-        for letter in {"x", "H"} - {flag}:
-            if letter in options:
-                raise BadOption(f"-{letter}")
     except BadOption as bad:
-        error = f"/opt/pbs: invalid option -- '{bad.option[1]}'\nusage: {usage}\n"
+        error = f"/opt/pbs: invalid option -- '{bad.option.lstrip('-')[:1]}'\nusage: {usage}\n"
         raise Refused(error, 2) from bad
-    assert command
-    return options, ids, flag in options
+    return dict(given), ids
 
 
-def full_id(id: str) -> str:
+def full_id(state: State, id: str) -> str:
     """With the server's name, which may be left out."""
-    return id if "." in id else f"{id}.{SERVER}"
+    return id if "." in id else f"{id}.{server(state)}"
 
 
 def is_id(text: str) -> bool:
@@ -45,3 +36,8 @@ def is_id(text: str) -> bool:
 def active(jobs: list[Job]) -> list[Job]:
     """Those that have not ended."""
     return [job for job in jobs if not job.is_over]
+
+
+def ended(jobs: list[Job]) -> list[Job]:
+    """Those that have."""
+    return [job for job in jobs if job.is_over]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qcsc_hpc.testing.executables.answer import Answer
 from qcsc_hpc.testing.executables.options import Grammar
 from qcsc_hpc.testing.executables.pbs.attributes import letter
-from qcsc_hpc.testing.executables.pbs.history import active, parsed
+from qcsc_hpc.testing.executables.pbs.history import active, ended, parsed
 from qcsc_hpc.testing.executables.state import State
 
 GRAMMAR = Grammar(valued="NAqsuP", flags="xH")
@@ -13,10 +13,13 @@ USAGE = "qselect [-A account_string] [-N name] [-P project] [-q destination] [-s
 
 
 def answer(state: State, arguments: list[str]) -> Answer:
-    """The ids of the jobs that all options fit; no id, and exit code 0, if there is none."""
-    options, _, wants_history = parsed(state, GRAMMAR, arguments, USAGE)
+    """The ids of the jobs that all options fit; no id, and exit code 0, if there is none.
+
+    -x: of all jobs; -H: of those that have ended.
+    """
+    options, _ = parsed(GRAMMAR, arguments, USAGE)
     jobs = state.known_jobs()
-    chosen = jobs if wants_history else active(jobs)
+    chosen = ended(jobs) if "H" in options else jobs if "x" in options else active(jobs)
     if "N" in options:
         chosen = [job for job in chosen if job.name == options["N"]]
     if "A" in options:

@@ -6,10 +6,11 @@ from qcsc_hpc.testing.executables.answer import Answer, Refused
 from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.options import Grammar
 from qcsc_hpc.testing.executables.pbs.attributes import attributes, letter
-from qcsc_hpc.testing.executables.pbs.history import active, full_id, is_id, parsed
-from qcsc_hpc.testing.executables.pbs.system import SERVER
-from qcsc_hpc.testing.executables.pbs.writing import Value, written
+from qcsc_hpc.testing.executables.pbs.history import active, ended, full_id, is_id, parsed
+from qcsc_hpc.testing.executables.pbs.system import SERVER, is_miyabi
+from qcsc_hpc.testing.executables.pbs.writing import Value, in_text, written
 from qcsc_hpc.testing.executables.state import State
+from qcsc_hpc.testing.fault import Fault
 
 GRAMMAR = Grammar(valued="Fu", flags="fxHtwan1s")
 USAGE = "qstat [-f] [-J] [-p] [-t] [-x] [-E] [-F format] [-D delim] [ job_identifier... ]"
@@ -21,13 +22,26 @@ UNKNOWN_ID, FINISHED, UNKNOWN_QUEUE = 153, 35, 170
 
 
 def answer(state: State, arguments: list[str]) -> Answer:
-    """The jobs asked for; the exit code is the last failure's, and the others are there, too."""
-    options, ids, wants_history = parsed(state, GRAMMAR, arguments, USAGE)
-    found, error, rc = _found(state, ids, wants_history=wants_history)
+    """The jobs asked for; the exit code is the last failure's, and the others are there, too.
+
+    -x shows jobs that have ended as well; -H is the table of those, whatever else is asked for.
+    """
+    if is_miyabi(state):
+        from qcsc_hpc.testing.executables.pbs import miyabi
+
+        return miyabi.listed(state, arguments)
+    options, ids = parsed(GRAMMAR, arguments, USAGE)
+    if "H" in options:
+        return Answer(
+            _table([job for job in ended(state.known_jobs()) if not ids or job.id in ids])
+        )
+    found, error, rc = _found(state, ids, wants_history="x" in options)
+    if len(found) > 1 and ids and state.take(Fault.STATUS_IN_PART, "qstat"):
+        found = found[:1]
     if options.get("F", "").lower() == "json":
         output = _json(state, found)
     elif "f" in options:
-        output = "".join(_full(state, job) for job in found)
+        output = "".join(in_text(job.id, attributes(state, job)) for job in found)
     else:
         output = _table(found)
     return Answer(output, error, rc)
@@ -43,9 +57,9 @@ def _found(state: State, ids: list[str], *, wants_history: bool) -> tuple[list[J
     for id in ids:
         if not is_id(id):
             raise Refused(f"qstat: Unknown queue destination {id}\n", UNKNOWN_QUEUE)
-        job = by_id.get(full_id(id))
+        job = by_id.get(full_id(state, id))
         if job is None:
-            error, rc = f"{error}qstat: Unknown Job Id {full_id(id)}\n", UNKNOWN_ID
+            error, rc = f"{error}qstat: Unknown Job Id {full_id(state, id)}\n", UNKNOWN_ID
         elif job.is_over and not wants_history:
             hint = "Job has finished, use -x or -H to obtain historical job information"
             error, rc = f"{error}qstat: {job.id} {hint}\n", FINISHED
@@ -64,18 +78,6 @@ def _json(state: State, jobs: list[Job]) -> str:
     if jobs:
         whole["Jobs"] = {job.id: attributes(state, job) for job in jobs}
     return f"{written(whole)}\n"
-
-
-def _full(state: State, job: Job) -> str:
-    lines = [f"Job Id: {job.id}"]
-    for name, value in attributes(state, job).items():
-        if not isinstance(value, dict):
-            lines.append(f"    {name} = {value}")
-        elif name == "Variable_List":
-            lines.append(f"    {name} = {','.join(f'{k}={v}' for k, v in value.items())}")
-        else:
-            lines += [f"    {name}.{key} = {one}" for key, one in value.items()]
-    return "\n".join(lines) + "\n\n"
 
 
 def _table(jobs: list[Job]) -> str:

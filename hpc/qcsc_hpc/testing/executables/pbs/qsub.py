@@ -13,7 +13,8 @@ from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.key import NAME as KEY
 from qcsc_hpc.testing.executables.key import key_in
 from qcsc_hpc.testing.executables.options import BadOption, Grammar, directives, pairs
-from qcsc_hpc.testing.executables.pbs.system import SERVER
+from qcsc_hpc.testing.executables.pbs.history import active
+from qcsc_hpc.testing.executables.pbs.system import SERVER, is_miyabi, server
 from qcsc_hpc.testing.executables.state import State
 
 GRAMMAR = Grammar(valued="aAceCjklmMNopPqrRSuvW", flags="fhIVXz")
@@ -45,13 +46,17 @@ def read(state: State, arguments: list[str]) -> Job:
     queue = options.get("q", next(iter(state.limits("queues"))))
     walltime = _walltime(resources)
     _check(state, queue, resources, walltime)
+    if is_miyabi(state):
+        from qcsc_hpc.testing.executables.pbs import miyabi
+
+        miyabi.check(resources, options["N"])
     chunks, per_chunk, wanted = _selection(resources)
     number = state.next_number()
     variables = _variables(options)
     job = Job(
         {
             "number": number,
-            "id": f"{number}.{SERVER}",
+            "id": f"{number}.{server(state)}",
             "name": options["N"],
             "key": variables.get(KEY) or key_in(script),
             "submitted": state.now,
@@ -63,7 +68,7 @@ def read(state: State, arguments: list[str]) -> Job:
             "walltime": walltime,
             "requeueable": int(options.get("r", "y") == "y"),
             "directory": os.getcwd(),
-            "dependency": _dependency(options),
+            "dependency": _dependency(state, options),
             "licenses": "qpu" if "qpu" in resources else "",
             "spooled": int("d" not in options.get("k", "")),
             "variables": json.dumps(_passed_on(queue, variables)),
@@ -132,6 +137,9 @@ def _check(state: State, queue: str, resources: dict[str, str], walltime: float 
         raise Refused("qsub: Unknown queue\n", 170)
     if queue == DISABLED:
         raise Refused("qsub: Queue is not enabled\n", 173)
+    most = state.setting("most_queued")
+    if isinstance(most, int) and len(active(state.known_jobs())) >= most:
+        raise Refused(f"qsub: would exceed queue {queue}'s per-user limit\n", 38)
     limit = limits[queue]
     if limit is not None and walltime is not None and walltime > limit:
         raise Refused("qsub: Job violates queue and/or server resource limits\n", 188)
@@ -213,13 +221,13 @@ def _passed_on(queue: str, variables: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _dependency(options: dict[str, str]) -> str:
+def _dependency(state: State, options: dict[str, str]) -> str:
     """Of -W depend=afterok:1.vm, with whole ids."""
     found = re.search(r"depend=([^,]+)", options.get("W", ""))
     if found is None:
         return ""
     kind, *ids = found[1].split(":")
-    return ":".join([kind, *(id if "." in id else f"{id}.{SERVER}" for id in ids)])
+    return ":".join([kind, *(id if "." in id else f"{id}.{server(state)}" for id in ids)])
 
 
 def _set_files(job: Job, options: dict[str, str]) -> None:

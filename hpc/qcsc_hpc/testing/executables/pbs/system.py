@@ -16,6 +16,16 @@ NO_CONNECTION = 15010  # PBSE_INTERNAL, which the commands show for a server tha
 PROTOCOL_ERROR = 15031  # PBSE_PROTOCOL
 
 
+def server(state: State) -> str:
+    """The name that ids end with."""
+    return str(state.setting("server") or SERVER)
+
+
+def is_miyabi(state: State) -> bool:
+    """Whether the commands are that site's own."""
+    return state.setting("dialect") == "miyabi"
+
+
 def command(job: Job) -> list[str]:
     """A login shell that reads the script, whatever its first line says; qsub(1B), -S."""
     shell = job.option.get("S", "/bin/bash")

@@ -1,4 +1,6 @@
-"""JSON as OpenPBS writes it: with tabs, and with each value that looks like a number as one."""
+"""What OpenPBS says of a job: JSON with tabs, and each value that looks like a number as one; text
+whose lines are no longer than 79.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ import json
 import re
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+WIDTH = 79
 
 Value = str | int | float | dict[str, "Value"]
 
@@ -29,3 +33,26 @@ def _number(value: float) -> str:
     """With 15 digits if they are enough, else with 17; so 1.7951992237233e+15 comes about."""
     short = f"{value:1.15g}"
     return short if float(short) == value else f"{value:1.17g}"
+
+
+def in_text(id: str, attributes: dict[str, Value]) -> str:
+    """As `qstat -f` has it."""
+    lines = [f"Job Id: {id}"]
+    for name, value in attributes.items():
+        if not isinstance(value, dict):
+            lines += _wrapped(f"    {name} = {value}")
+        elif name == "Variable_List":
+            lines += _wrapped(f"    {name} = {','.join(f'{k}={v}' for k, v in value.items())}")
+        else:
+            lines += [f"    {name}.{key} = {one}" for key, one in value.items()]
+    return "\n".join(lines) + "\n\n"
+
+
+def _wrapped(line: str) -> list[str]:
+    """Goes on after a comma, or where it must, behind a tab."""
+    lines: list[str] = []
+    while len(line) > WIDTH:
+        cut = line.rfind(",", 1, WIDTH) + 1 or WIDTH
+        lines.append(line[:cut])
+        line = f"\t{line[cut:]}"
+    return [*lines, line]
