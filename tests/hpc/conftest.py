@@ -29,9 +29,17 @@ FAKES: dict[str, Callable[[Path], tuple[FakeBatchSystem, str]]] = {
     "fake-slurm": lambda folder: (FakeSlurm(folder, grace_seconds=0.3), "scancel"),
     "fake-pbs": lambda folder: (FakePBS(folder, grace_seconds=0.3), "qdel"),
     "fake-miyabi": lambda folder: (FakePBS(folder, grace_seconds=0.3, dialect="miyabi"), "qdel"),
+    "fake-pjm-without-choice": lambda folder: (
+        FakePJM(folder, grace_seconds=0.3, chooses=False),
+        "pjdel",
+    ),
+    "fake-wisteria": lambda folder: (
+        FakePJM(folder, grace_seconds=0.3, dialect="wisteria"),
+        "pjdel",
+    ),
     "fake-pjm": lambda folder: (FakePJM(folder, grace_seconds=0.3), "pjdel"),
 }
-PRESETS = {"fake-miyabi": {"preset": "miyabi"}}
+SITES = {"fake-miyabi": {"preset": "miyabi"}, "fake-wisteria": {"dialect": "wisteria"}}
 ONCE = {"slurm": ["--no-requeue"], "pbs": ["-r n"]}
 
 
@@ -63,7 +71,7 @@ def place(
             for variable, value in system.environment.items():
                 monkeypatch.setenv(variable, value)
             queue = Fake(system, cancel)
-            site = PRESETS.get(name, {})
+            site = SITES.get(name, {})
             yield from _ended(_place(name, queue, system.system, site=site, options=FORKED))
 
 

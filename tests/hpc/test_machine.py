@@ -34,7 +34,7 @@ from qcsc_algorithms.bitcount import BitCount
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_hpc.sites.batch import BatchSite
-from qcsc_hpc.testing import FakeBatchSystem, Fault
+from qcsc_hpc.testing import FakeBatchSystem, FakePJM, Fault
 from qcsc_loop.errors import JobNotTaken, JobRefused, ResultUnreadable
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.exactly_once.reap import reap
@@ -998,6 +998,104 @@ async def test_jobs_that_an_answer_does_not_show_are_not_lost(
             programs.go()
     assert {record.state for record in hook.records} == {JobState.COMPLETED}
     assert len(place.fake.jobs()) == 3
+
+
+@on(places=("fake-pbs", "fake-pjm"))
+async def test_what_a_scheduler_itself_has_to_say_is_shown_where_the_script_never_began(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    profile = place.fake.folder / "home" / ".bash_profile"
+    profile.write_text('echo "your quota is used up" >&2\nexit 1\n')
+    failed = await hook.failure(place.machine(), programs.working)
+    assert failed.state == JobState.FAILED
+    assert "your quota is used up" in str(failed)
+
+
+# as Fujitsu's: what a rank writes is in a file of its own
+FUJITSU_MPIEXEC = """
+    [ "$1" = -n ] || exit 9
+    ranks=$2; shift 2
+    for rank in $(seq 0 $((ranks - 1))); do
+      place="output.$PJM_JOBID/0/1"; mkdir -p "$place"
+      PMIX_RANK=$rank "$@" > "$place/stdout.1.$rank" 2> "$place/stderr.1.$rank" || code=$?
+    done
+    exit ${code-0}
+"""
+
+
+@on(places=("fake-pjm",))
+@pytest.mark.parametrize("code", [0, 3])
+async def test_what_ranks_write_apart_is_part_of_a_job_s_output(
+    place: Place, hook: Hook, programs: Programs, code: int
+) -> None:
+    mpiexec = programs.command(FUJITSU_MPIEXEC).executable_key
+    place = place.at(executable_map={"mpiexec": mpiexec})
+    machine = place.machine(mpiprocs=2, launcher="mpiexec")
+    program = programs.command(
+        f'echo "out of $PMIX_RANK"; echo "err of $PMIX_RANK" >&2; exit {code}'
+    )
+    if code:
+        tail = str(await hook.failure(machine, program))
+    else:
+        tail = ((await hook.run(machine, program)).value / "output.log").read_text()
+    for rank in (0, 1):
+        assert f"out of {rank}" in tail and f"err of {rank}" in tail
+
+
+@on(places=("fake-pjm",))
+async def test_what_ranks_wrote_apart_before_they_were_killed_is_shown(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    mpiexec = programs.command(FUJITSU_MPIEXEC).executable_key
+    place = place.at(executable_map={"mpiexec": mpiexec})
+    machine = place.machine(mpiprocs=2, launcher="mpiexec")
+    program = programs.command('echo "so far"; touch "$flags/began"; sleep 60')
+    async with hook.asking(machine, program) as job:
+        await until_async(lambda: programs.has_begun, "the first rank runs")
+        place.fake.expire(await job.until_id())
+        failed = await job.failure()
+    assert failed.state == JobState.TIMEOUT
+    assert "so far" in str(failed)
+
+
+@on(places=("fake-pjm",))
+async def test_a_job_that_the_machine_broke_is_done_by_another(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    async with hook.asking(place.machine(), programs.waiting) as job:
+        await until_async(lambda: programs.has_begun, "the program runs")
+        assert isinstance(place.fake, FakePJM)
+        place.fake.break_down(await job.until_id())
+        programs.go()
+        done = await job.result()
+    assert done.record.key.attempt == 1
+    assert [record.state for record in hook.records][-1] == JobState.COMPLETED
+
+
+@on(places=("fake-pjm-without-choice", "fake-wisteria"))
+async def test_a_job_runs_where_pjstat_is_another(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    done = await hook.run(place.machine(), programs.working, outputs=["out"])
+    assert_one_job(place, done.record, programs)
+
+
+@on(places=("fake-pjm-without-choice", "fake-wisteria"))
+async def test_a_job_fails_where_pjstat_is_another(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    failed = await hook.failure(place.machine(), programs.command("exit 3"))
+    assert failed.state == JobState.FAILED
+    assert "exit code 3" in str(failed)
+
+
+@on(places=("fake-pjm-without-choice", "fake-wisteria"))
+async def test_a_job_is_found_by_its_name_where_pjstat_is_another(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    place.fake.inject(Fault.SUBMIT_TIMES_OUT_THOUGH_ACCEPTED, seconds=0.1)
+    done = await hook.run(place.machine(), programs.working, outputs=["out"])
+    assert_one_job(place, done.record, programs)
 
 
 def told_of_several(place: Place) -> int:

@@ -14,12 +14,14 @@ from qcsc_hpc.schedulers.not_now import never_starts, refusal
 from qcsc_hpc.schedulers.pbs_answers import jobs_in
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
+    SCHEDULER_LOG,
     Answer,
     Argv,
     NotUnderstood,
     Placement,
     Scheduler,
     Status,
+    read_each,
 )
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 from qcsc_loop.plain import Json
@@ -100,9 +102,7 @@ class PBS(Scheduler):
         project = (where.project_directive or "-A {project}").format(project=where.project(how))
         lines = [
             f"-N {job.job_name}",
-            # PBS would keep the output to itself until the end: the script writes its own
             "-j oe",
-            "-o /dev/null",
             f"-l select={':'.join([str(how.num_nodes), *self._chunk(how)])}",
         ]
         place = [where.place] if where.place else []
@@ -149,7 +149,9 @@ class PBS(Scheduler):
         return self.commands.ids_a_question
 
     def submit(self, script: str) -> Argv:
-        return ["qsub", script]
+        # at the end it writes what the script has not: a login that failed, its own messages. By a
+        # bare name, for PBS reads a path with a colon as a host's
+        return ["qsub", "-o", SCHEDULER_LOG, script]
 
     def submitted(self, answer: Answer) -> str:
         # a site may greet before it answers
@@ -159,27 +161,19 @@ class PBS(Scheduler):
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
-        return [*self.commands.status, *ids]
+        return self.commands.about(self.commands.status, ids)
 
     def statuses(self, answer: Answer) -> dict[str, Status]:
         if answer.code == 0 and not answer.out.strip() and not self._denies(answer):
             raise NotUnderstood("it says nothing of the jobs that it was asked for")
-        found: dict[str, Status] = {}
-        unread: NotUnderstood | None = None
-        for job_id, job in self._jobs(answer).items():
-            try:
-                found[job_id] = _status(job, self._zone)
-            except NotUnderstood as error:  # one that cannot be read says nothing of the others
-                unread = error
-        if unread is not None and not found:
-            raise unread
-        return found
+        return read_each(self._jobs(answer).items(), lambda job: _status(job, self._zone))
 
     def history(self, ids: Sequence[str]) -> Argv | None:
-        return [*self.commands.history, *ids] if self.commands.history else None
+        asked = self.commands.history
+        return self.commands.about(asked, ids) if asked else None
 
     def again(self, job_id: str) -> list[Argv]:
-        return [[*question, job_id] for question in self.commands.again]
+        return [self.commands.about(question, [job_id]) for question in self.commands.again]
 
     def find(self, job_name: str) -> list[Argv]:
         return [[word.format(name=job_name) for word in one] for one in self.commands.find]

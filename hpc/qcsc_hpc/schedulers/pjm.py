@@ -8,10 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import ClassVar
 
+from qcsc_hpc.profiles import ExecutionProfile
+from qcsc_hpc.schedulers.command_set import CommandSet, command_set
 from qcsc_hpc.schedulers.not_now import refusal
-from qcsc_hpc.schedulers.scheduler import Answer, Argv, NotUnderstood, Placement, Scheduler, Status
+from qcsc_hpc.schedulers.scheduler import (
+    SCHEDULER_LOG,
+    Answer,
+    Argv,
+    NotUnderstood,
+    Placement,
+    Scheduler,
+    Status,
+    read_each,
+)
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
 _S = JobState
@@ -47,10 +59,27 @@ _CODES = {
     "25": _S.NODE_FAIL,
     "22": _S.NODE_FAIL,
     "23": _S.OUT_OF_MEMORY,
+    # not the job's doing: it could not be set up again, its prologue or epilogue, the job manager
+    "9": _S.NODE_FAIL,
+    "26": _S.NODE_FAIL,
+    "27": _S.NODE_FAIL,
+    "28": _S.NODE_FAIL,
 }
 
 NAME_SHOWN = 10
-_NEEDED = {"JOB_ID", "JOB_NAME", "ST", "EC", "PC", "SN", "REASON"}
+# -L options that ask for a share of a node: it is asked for in the place of nodes, never with them
+_SHARES = ("gpu=", "vnode=", "vnode-core=")
+
+# of pjstat, where it takes an option not at all, or not so
+_NO_QUESTION = (
+    "invalid item",
+    "invalid filter",
+    "invalid option",
+    "invalid param",
+    "illegal option",
+    "unrecognized option",
+    "usage:",
+)
 
 _ID = re.compile(r"\bJob (\d+) submitted")
 _HEADER = re.compile(r"\S+\s*")
@@ -63,6 +92,8 @@ class PJM(Scheduler):
     title: ClassVar[str] = "PJM"
     prefix: ClassVar[str] = "#PJM"
     own_id: ClassVar[str] = '"$PJM_JOBID"'
+    # Fujitsu's mpiexec puts what each rank writes into a file of its own (Fugaku Users Guide 6.4)
+    gathers: ClassVar[str] = "output.*/*/*/std*"
     # its own launcher is told the ranks of a node by --mpi
     honoured: ClassVar[frozenset[str]] = frozenset(
         {
@@ -79,11 +110,11 @@ class PJM(Scheduler):
             "queue_timeout",
             "gfscache",
             "mpi_options_for_pjm",
+            "gpus_per_node",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
         "memory": "PJM gives whole nodes; leave it out, or give node-mem=… as one of the resources",
-        "gpus_per_node": "PJM has no GPUs to ask for; leave it out",
         "reservation": "give the reservation's resource group as queue_cpu",
         "constraint": "choose the nodes by their resource group, queue_cpu",
     }
@@ -91,16 +122,18 @@ class PJM(Scheduler):
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how
         project = (where.project_directive or "-g {project}").format(project=where.project(how))
-        mpi = [f"proc={how.ranks}", f"max-proc-per-node={how.mpiprocs}", *where.mpi_options_for_pjm]
+        share = self._shares(how)
+        shaped = any(r.startswith("node=") for r in where.resources)  # such as node=2x3x2:torus
+        mpi = [f"proc={how.ranks}"] + ([] if share else [f"max-proc-per-node={how.mpiprocs}"])
+        mpi += where.mpi_options_for_pjm
         lines = [
             f"--name {_short(job.job_name)}",
-            # its own files would appear at the end: the script writes its own
             "-j",
-            "-o /dev/null",
-            f'-L "node={how.num_nodes}"',
+            *([] if share or shaped else [f'-L "node={how.num_nodes}"']),
             f'--mpi "{",".join(mpi)}"',
         ]
         optional = {
+            f'-L "gpu={how.gpus_per_node}"': how.gpus_per_node,
             f'-L "rscgrp={where.queue(how)}"': where.queue(how),
             project: where.project(how),
             f'-L "elapse={how.walltime}"': how.walltime,
@@ -110,8 +143,38 @@ class PJM(Scheduler):
         lines += [line for line, wanted in optional.items() if wanted]
         return lines + [f'-L "{resource}"' for resource in where.resources] + where.extra_directives
 
+    def _shares(self, how: ExecutionProfile) -> bool:
+        """Whether the job asks for a share of a node, and not for nodes."""
+        return bool(how.gpus_per_node) or any(r.startswith(_SHARES) for r in self.where.resources)
+
+    def unsayable(self, how: ExecutionProfile) -> dict[str, str]:
+        if not self._shares(how):
+            return {}
+        why = "gpu= and vnode-core= ask PJM for a share of one node, in the place of node=; "
+        found: dict[str, str] = {}
+        if how.num_nodes > 1:
+            found["num_nodes"] = f"{why}leave them out: whole nodes have their GPUs"
+        if how.exclusive:
+            found["exclusive"] = f"{why}leave it out, or ask for whole nodes"
+        return found
+
+    @cached_property
+    def commands(self) -> CommandSet:
+        """How this site is asked."""
+        return command_set(self.where)
+
+    @property
+    def ids_a_question(self) -> int:
+        return self.commands.ids_a_question
+
+    @property
+    def plain(self) -> PJM | None:
+        dialect = self.commands.plain
+        return PJM(self.where.model_copy(update={"dialect": dialect})) if dialect else None
+
     def submit(self, script: str) -> Argv:
-        return ["pjsub", script]
+        # at the end it writes what the script has not: a login that failed, its own messages
+        return ["pjsub", "-o", SCHEDULER_LOG, script]
 
     def submitted(self, answer: Answer) -> str:
         found = _ID.search(answer.out)
@@ -120,21 +183,34 @@ class PJM(Scheduler):
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
-        return ["pjstat", "-v", *ids]
+        return self.commands.about(self.commands.status, ids)
 
     def statuses(self, answer: Answer) -> dict[str, Status]:
-        return {row["JOB_ID"]: _status(row) for row in _rows(answer)}
+        return read_each(((row["JOB_ID"], row) for row in self._rows(answer)), _status)
 
     def history(self, ids: Sequence[str]) -> Argv | None:
-        return ["pjstat", "-H", "-v", *ids]
+        return self.commands.about(self.commands.history, ids)
+
+    def again(self, job_id: str) -> list[Argv]:
+        return [self.commands.about(question, [job_id]) for question in self.commands.again]
 
     def find(self, job_name: str) -> list[Argv]:
-        return [["pjstat", "-v"], ["pjstat", "-H", "-v"]]
+        return [[*question] for question in self.commands.find]
 
     def found(self, answer: Answer, job_name: str) -> list[str]:
-        shown = _short(job_name)[:NAME_SHOWN]
-        ids = [row["JOB_ID"] for row in _rows(answer) if row["JOB_NAME"] == shown]
+        whole, ids = _short(job_name), list[str]()
+        for row in self._rows(answer):
+            shown = row["JOB_NAME"]
+            if len(shown) >= NAME_SHOWN and whole.startswith(shown):
+                ids.append(row["JOB_ID"])
         return sorted(ids, key=int)
+
+    def _rows(self, answer: Answer) -> Iterator[dict[str, str]]:
+        """The table's lines, in PJM's own words."""
+        for row in _table(answer, self.commands):
+            if (state := row.get("ST")) is not None:
+                row["ST"] = self.commands.states.get(state, state)
+            yield row
 
     def cancel(self, job_id: str) -> Argv:
         return ["pjdel", job_id]
@@ -170,21 +246,24 @@ def _metrics(row: Mapping[str, str]) -> JobMetrics:
     )
 
 
-def _rows(answer: Answer) -> Iterator[dict[str, str]]:
-    """The table's lines, cut where the header's words begin: a date holds a blank."""
+def _table(answer: Answer, commands: CommandSet) -> Iterator[dict[str, str]]:
+    """Its lines, cut where the header's words begin: a date holds a blank."""
     header: list[tuple[str, int, int]] = []
     for line in answer.out.splitlines():
         if line.lstrip().startswith("JOB_ID"):
             header = [(m[0].strip(), m.start(), m.end()) for m in _HEADER.finditer(line)]
-            if missing := _NEEDED - {name for name, _, _ in header}:
-                raise NotUnderstood(f"its table has no column {min(missing)}")
+            header = [(commands.columns.get(name, name), a, b) for name, a, b in header]
+            if missing := set(commands.needed) - {name for name, _, _ in header}:
+                raise NotUnderstood(f"its table has no column {min(missing)}", question=True)
             header[-1] = (*header[-1][:2], 10_000)
         elif header and line[:1].isdecimal():
             if len(line) <= header[-2][1]:  # all but the last column always hold something
                 raise NotUnderstood(f"a line of it is cut off: {line!r}")
             yield {name: line[start:end].strip() for name, start, end in header}
-    if not header and not _unknown(answer):
-        raise NotUnderstood(answer.words)
+    said = (answer.err + answer.out).lower()
+    none = _unknown(answer) or (bool(commands.nothing) and commands.nothing in said)
+    if not header and not none:
+        raise NotUnderstood(answer.words, question=any(word in said for word in _NO_QUESTION))
 
 
 def _unknown(answer: Answer) -> bool:

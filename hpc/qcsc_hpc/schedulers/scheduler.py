@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
@@ -13,6 +13,9 @@ from qcsc_loop.jobs.outcome import JobMetrics, JobState
 Argv = list[str]
 LauncherWords = Callable[[ExecutionProfile], list[str]]
 """The words between a launcher's program and what every rank runs, without `mpi_options`."""
+
+# in the job's folder, which is where a submission runs: what the scheduler itself writes
+SCHEDULER_LOG = "scheduler.log"
 
 # mpirun may be Open MPI's, which has another option
 HYDRA_PER_NODE = {"mpiexec": "-ppn", "mpiexec.hydra": "-ppn"}
@@ -100,10 +103,18 @@ class NotUnderstood(Exception):
     Attributes:
         permanent: asking again will not help.
         not_now: a job was certainly not taken, and may be later.
+        question: it is the question that the site does not take; it can be put otherwise.
     """
 
-    def __init__(self, why: str, *, permanent: bool = False, not_now: bool = False) -> None:
-        self.permanent, self.not_now = permanent, not_now
+    def __init__(
+        self,
+        why: str,
+        *,
+        permanent: bool = False,
+        not_now: bool = False,
+        question: bool = False,
+    ) -> None:
+        self.permanent, self.not_now, self.question = permanent, not_now, question
         super().__init__(why)
 
 
@@ -126,6 +137,8 @@ class Dialect(ABC):
         writes_output: the scheduler puts the output where the script is to have it, its own
             messages among it.
         accounting: commands beside the queue's, which a site may deny or do without.
+        gathers: files of the job's folder in which the launcher leaves what ranks write, as a pattern
+            of the shell: the script adds them to its output.
         passed: variables that a submission gets of the driver's environment, beside those that say
             who the user is; `NAME_*` stands for all that begin so.
         per_node_options: a launcher's option for the ranks of a node, where there are several.
@@ -144,6 +157,7 @@ class Dialect(ABC):
     shebang: ClassVar[str] = "#!/bin/bash -l"
     writes_output: ClassVar[bool] = False
     accounting: ClassVar[frozenset[str]] = frozenset()
+    gathers: ClassVar[str] = ""
     passed: ClassVar[Sequence[str]] = ()
     per_node_options: ClassVar[Mapping[str, str]] = {}
     launchers: ClassVar[Mapping[str, LauncherWords]] = {}
@@ -169,6 +183,11 @@ class Scheduler(Dialect, ABC):
     def ids_a_question(self) -> int:
         """How many jobs `status` and `history` may ask for at once."""
         return 200
+
+    @property
+    def plain(self) -> Scheduler | None:
+        """The same, asked as every version of it takes it; None if this is so already."""
+        return None
 
     @abstractmethod
     def submit(self, script: str) -> Argv: ...
@@ -264,6 +283,28 @@ class Scheduler(Dialect, ABC):
     def in_the_light_of(self, status: Status, tail: str) -> Status:
         """The status, corrected by what the job's output says."""
         return status
+
+
+T = TypeVar("T")
+
+
+def read_each(jobs: Iterable[tuple[str, T]], read: Callable[[T], Status]) -> dict[str, Status]:
+    """Each job's status; one that cannot be read hides no other, but is no answer alone.
+
+    Raises:
+        NotUnderstood: none can be read, though something is said.
+    """
+    found: dict[str, Status] = {}
+    unread: NotUnderstood | None = None
+    for job_id, said in jobs:
+        try:
+            found[job_id] = read(said)
+        except NotUnderstood as error:
+            unread = error
+            found.pop(job_id, None)  # what is said of it before is not its last word
+    if unread is not None and not found:
+        raise unread
+    return found
 
 
 def asked_for(where: HPCProfile, how: ExecutionProfile) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -18,6 +18,7 @@ from qcsc_hpc.schedulers.scheduler import (
     Placement,
     Scheduler,
     Status,
+    read_each,
 )
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
@@ -172,7 +173,7 @@ class Slurm(Scheduler):
             if "Invalid job id" in answer.err:
                 return {}
             raise NotUnderstood(answer.words)
-        return _readable(_status, _rows(answer.out, len(_COLUMNS)))
+        return read_each(_by_id(answer.out, len(_COLUMNS)), _status)
 
     def history(self, ids: Sequence[str]) -> Argv | None:
         return [
@@ -192,7 +193,7 @@ class Slurm(Scheduler):
             return {}
         _require(answer)
         # the last row of a requeued job is its present one
-        return _readable(_accounted, _rows(answer.out, _ACCOUNTED.count(",") + 1))
+        return read_each(_by_id(answer.out, _ACCOUNTED.count(",") + 1), _accounted)
 
     def find(self, job_name: str) -> list[Argv]:
         """Both: squeue forgets old jobs, and sacct does not know the name of a very new one."""
@@ -323,19 +324,9 @@ def _rows(text: str, columns: int) -> Iterator[list[str]]:
         yield [*row[: columns - 1], "|".join(row[columns - 1 :])]
 
 
-def _readable(read: Callable[[list[str]], Status], rows: Iterable[list[str]]) -> dict[str, Status]:
-    """By id; a row that cannot be read hides no other, but is no answer alone."""
-    found: dict[str, Status] = {}
-    unread: NotUnderstood | None = None
-    for row in rows:
-        try:
-            found[row[0]] = read(row)
-        except NotUnderstood as error:
-            unread = error
-            found.pop(row[0], None)  # an earlier row of the same job is not its last word
-    if unread is not None and not found:
-        raise unread
-    return found
+def _by_id(text: str, columns: int) -> Iterator[tuple[str, list[str]]]:
+    for row in _rows(text, columns):
+        yield row[0], row
 
 
 def _state(text: str) -> JobState:

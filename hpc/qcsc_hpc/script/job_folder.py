@@ -2,6 +2,8 @@
 
 job.sh       what was submitted
 output.log   what it wrote, over all its starts
+scheduler.log  what PBS and PJM wrote, and a login that failed, before the script's own output
+output.*     what ranks wrote, where a launcher keeps it apart, until the script has gathered it
 fence        a symbolic link to the id of the one job that may work here
 started      touched at each start: results must be newer
 cancelled    there when its driver is ending it
@@ -18,9 +20,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from qcsc_hpc.schedulers.scheduler import SCHEDULER_LOG
 from qcsc_loop.concurrency.listed import BELIEVED_SECONDS, is_listed, link_target
 
 TAIL_BYTES = 4000
+RANK_FILES = "output.*/*/*/std*"  # stdout.N.RANK and stderr.N.RANK of Fujitsu's mpiexec
 CLOSED = "closed"  # a fence that lets nobody in
 DUPLICATE_EXIT = 76  # of a job that found the fence taken
 FOLDER_EXIT = 77  # of a job that does not see its folder
@@ -105,15 +109,14 @@ class JobFolder:
             return None
 
     def tail(self) -> str:
-        """The end of what it wrote: where the error is."""
-        if not is_listed(self.log):
-            return ""
-        try:
-            with self.log.open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-                return file.read().decode(errors="replace")
-        except OSError:
-            return ""
+        """The end of what it wrote: where the error is.
+
+        Of ranks too that were killed before the script gathered what they wrote; and if it wrote
+        nothing, of what its scheduler has to say.
+        """
+        ranks = sorted(self.path.glob(RANK_FILES), key=_modified)
+        text = _end_of(self.log) + "".join(_end_of(path) for path in ranks[-1:])
+        return text or _end_of(self.path / SCHEDULER_LOG)
 
     def written_since(self, position: int, limit: int) -> tuple[str, int]:
         """Whole lines that were written after a position, and the position after them."""
@@ -127,3 +130,21 @@ class JobFolder:
             return "", position
         cut = new.rfind(b"\n") + 1 or (len(new) if len(new) == limit else 0)
         return new[:cut].decode(errors="replace"), position + cut
+
+
+def _end_of(path: Path) -> str:
+    if not is_listed(path):
+        return ""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -139,6 +139,10 @@ def _ending(dialect: Dialect) -> Iterator[str]:
     yield "finish() {"
     yield "  local after"
     yield "  after=$(killed 2> /dev/null)"
+    if dialect.gathers:
+        yield f'  for written in "$folder"/{dialect.gathers}; do'
+        yield '    [ -f "$written" ] && cat -- "$written" && rm -f -- "$written"'
+        yield "  done"
     yield (
         '  printf \'{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,'
         '"started":%s,"ended":%s}\\n\' '

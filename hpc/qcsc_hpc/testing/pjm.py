@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import os
+from typing import ClassVar, Literal
 
 from qcsc_hpc.testing.system import FakeBatchSystem
 
@@ -13,6 +14,15 @@ class FakePJM(FakeBatchSystem):
     Resource groups: small (the default; 72 hours), large (24 hours) and int (6 hours). A node
     belongs to one job. No real PJM was at hand: the executables (`testing/executables/pjm`)
     say what is known of it and what is assumed.
+
+    Args:
+        folder: is made if there is none.
+        nodes: how many there are.
+        cpus_per_node: a claim; the jobs share what this machine has.
+        grace_seconds: between asking a job to end and killing it.
+        requeue_seconds: until a requeued job may start again.
+        dialect: "wisteria": pjstat is that site's own.
+        chooses: pjstat takes --choose and --filter.
 
     Example:
         A submitted job, from a test::
@@ -30,6 +40,26 @@ class FakePJM(FakeBatchSystem):
         "large": 24 * 3600.0,
         "int": 6 * 3600.0,
     }
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        nodes: int = 4,
+        cpus_per_node: int = 4,
+        grace_seconds: float = 1.0,
+        requeue_seconds: float = 0.0,
+        dialect: Literal["", "wisteria"] = "",
+        chooses: bool = True,
+    ) -> None:
+        super().__init__(
+            folder,
+            nodes=nodes,
+            cpus_per_node=cpus_per_node,
+            grace_seconds=grace_seconds,
+            requeue_seconds=requeue_seconds,
+        )
+        self._settings |= {"dialect": dialect, "chooses": chooses}
 
     def reject(self, job_id: str) -> None:
         """The job manager's exit function refuses a waiting job: RJT."""

@@ -493,7 +493,7 @@ def test_times_are_asked_for_in_the_zone_in_which_they_are_read() -> None:
 
 
 def test_a_script_is_submitted_by_its_path() -> None:
-    assert PBS_HERE.submit("/job 1/job.sh") == ["qsub", "/job 1/job.sh"]
+    assert PBS_HERE.submit("/job 1/job.sh") == ["qsub", "-o", "scheduler.log", "/job 1/job.sh"]
 
 
 @pytest.mark.parametrize("name", ["qselect_by_name", "qselect_by_account"])

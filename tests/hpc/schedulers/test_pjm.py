@@ -10,12 +10,13 @@ import pytest
 
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers.pjm import PJM
-from qcsc_hpc.schedulers.scheduler import Answer, NotUnderstood, Placement, Status
+from qcsc_hpc.schedulers.scheduler import Answer, NotUnderstood, Placement, Status, refusals
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobState
 
 S = JobState
 FUGAKU = PJM(HPCProfile.model_validate({"preset": "fugaku"}))
+WISTERIA = PJM(HPCProfile(scheduler="pjm", dialect="wisteria"))
 # as Fugaku's `pjstat -v` prints them
 HEADER = (
     "JOB_ID     JOB_NAME   MD ST  USER     GROUP    START_DATE      ELAPSE_TIM ELAPSE_LIM"
@@ -61,7 +62,11 @@ CODES = {
     "21": S.FAILED,  # its shell could not be started
     "22": S.NODE_FAIL,  # interconnect
     "23": S.OUT_OF_MEMORY,  # the kernel's killer
-    "26": S.FAILED,  # prologue or epilogue
+    # the machine's doing: set up again, prologue or epilogue, the job manager's own failures
+    "9": S.NODE_FAIL,
+    "26": S.NODE_FAIL,
+    "27": S.NODE_FAIL,
+    "28": S.NODE_FAIL,
 }
 
 
@@ -208,12 +213,138 @@ def test_a_header_that_is_cut_off_is_no_answer(length: int) -> None:
         FUGAKU.statuses(answer(HEADER[:length], TIMED_OUT[:length]))
 
 
-def test_several_jobs_are_asked_for_at_once() -> None:
-    assert FUGAKU.status(["12", "13"]) == ["pjstat", "-v", "12", "13"]
+ITEMS = "jid,st,ec,pc,sn,sdt,elp,adt,nnumr,ermsg"
+
+
+def test_several_jobs_are_asked_for_at_once_by_columns_of_our_choice() -> None:
+    words = f"pjstat -v --choose {ITEMS} --filter jid=12+13"
+    assert FUGAKU.status(["12", "13"]) == words.split()
 
 
 def test_jobs_that_are_over_are_asked_for_in_the_history() -> None:
-    assert FUGAKU.history(["12", "13"]) == ["pjstat", "-H", "-v", "12", "13"]
+    words = f"pjstat -H -v --choose {ITEMS} --filter jid=12+13"
+    assert FUGAKU.history(["12", "13"]) == words.split()
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        "[ERR.] PJM 0001 pjstat Invalid option: --choose.",
+        "[ERR.] PJM 0201 pjstat Invalid item: sdt.",
+        "[ERR.] PJM 0202 pjstat Invalid filter: jid=12+13.",
+        "pjstat: unrecognized option '--choose'\nUsage: pjstat [-v]",
+    ],
+)
+def test_where_no_columns_can_be_chosen_the_table_is_asked_for(err: str) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        FUGAKU.statuses(answer(code=1, err=err))
+    assert caught.value.question
+    plain = FUGAKU.plain
+    assert plain is not None and plain.plain is None
+    assert plain.status(["12", "13"]) == ["pjstat", "-v", "12", "13"]
+    assert plain.history(["12", "13"]) == ["pjstat", "-H", "-v", "12", "13"]
+
+
+def test_a_server_that_is_away_is_no_matter_of_the_question() -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        FUGAKU.statuses(answer(code=1, err="[ERR.] PJM 0090 pjstat Cannot connect to the server."))
+    assert not caught.value.question
+
+
+def test_what_is_left_open_is_asked_for_by_the_table() -> None:
+    assert FUGAKU.again("12") == [["pjstat", "-v", "12"], ["pjstat", "-H", "-v", "12"]]
+
+
+def test_a_state_that_nobody_knows_hides_no_other_job() -> None:
+    rows = (row(JOB_ID="12", ST="???"), row(JOB_ID="13", ST="RUN"))
+    assert FUGAKU.statuses(answer(HEADER, *rows)).keys() == {"13"}
+
+
+# Wisteria's own pjstat, as its users show it
+
+WISTERIA_BANNER = "Wisteria/BDEC-01 scheduled stop time: 2026/11/27(Fri) 09:00:00 (Remain: 3days)"
+WISTERIA_HEADER = (
+    "JOB_ID       JOB_NAME   STATUS  PROJECT    RSCGROUP         START_DATE        ELAPSE"
+    "           TOKEN           NODE  GPU"
+)
+WISTERIA_ROW = (
+    "1234567      {name} {state} gz00       regular-o        11/20 18:27:03    00:00:12"
+    "           0.1             1     -"
+)
+
+
+def of_wisteria(state: str, name: str = "q012345678") -> Answer:
+    line = WISTERIA_ROW.format(name=f"{name:<10}", state=f"{state:<7}")
+    return answer(WISTERIA_BANNER, "", WISTERIA_HEADER, line)
+
+
+@pytest.mark.parametrize(
+    ("word", "state"), [("RUNNING", S.RUNNING), ("QUEUED", S.PENDING), ("END", S.COMPLETED)]
+)
+def test_wisteria_has_words_of_its_own_for_states(word: str, state: JobState) -> None:
+    status = WISTERIA.statuses(of_wisteria(word))["1234567"]
+    # how it ended, only its own record says: a COMPLETED without one is LOST
+    assert (status.state, status.exit_code) == (state, None)
+    assert status.metrics.nodes == 1
+
+
+def test_a_word_that_wisteria_is_not_known_to_have_is_no_answer() -> None:
+    with pytest.raises(NotUnderstood, match="'DREAMIN"):
+        WISTERIA.statuses(of_wisteria("DREAMING"))
+
+
+def test_wisteria_is_asked_for_all_jobs_and_says_where_there_are_none() -> None:
+    assert WISTERIA.status(["1234567"]) == ["pjstat"]
+    assert WISTERIA.history(["1234567"]) == ["pjstat", "-H"]
+    none = answer(WISTERIA_BANNER, "", "No unfinished job found.")
+    assert WISTERIA.statuses(none) == {}
+    assert WISTERIA.found(none, "key-1") == []
+
+
+def test_on_wisteria_a_job_is_found_by_what_is_shown_of_its_name() -> None:
+    job_name = key().job_name
+    assert WISTERIA.found(of_wisteria("RUNNING", shown(job_name)), job_name) == ["1234567"]
+    assert WISTERIA.found(of_wisteria("RUNNING", shown(job_name)[:9]), job_name) == []
+
+
+def test_fujitsu_s_table_is_none_of_wisteria_s_and_the_other_way_round() -> None:
+    with pytest.raises(NotUnderstood):
+        FUGAKU.statuses(of_wisteria("RUNNING"))
+
+
+# shares of a node
+
+
+def asked(how: dict[str, object], **where: object) -> list[str]:
+    profile = ExecutionProfile.model_validate(how)
+    pjm = PJM(HPCProfile.model_validate({"scheduler": "pjm", **where}))
+    return pjm.directives(Placement("key-1", "a key", pjm.where, profile))
+
+
+def test_gpus_are_asked_for_in_the_place_of_nodes() -> None:
+    lines = asked({"gpus_per_node": 2, "mpiprocs": 2})
+    assert '-L "gpu=2"' in lines
+    assert '--mpi "proc=2"' in lines
+    assert not any("node=" in line for line in lines)
+
+
+@pytest.mark.parametrize("resource", ["gpu=1", "vnode-core=4", "node=2x3x2:torus"])
+def test_a_share_that_is_given_as_a_resource_takes_the_place_of_nodes(resource: str) -> None:
+    lines = asked({}, resources=[resource, "jobenv=singularity"])
+    assert [line for line in lines if line.startswith("-L")] == [
+        f'-L "{resource}"',
+        '-L "jobenv=singularity"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "field"), [({"num_nodes": 2}, "num_nodes"), ({"exclusive": True}, "exclusive")]
+)
+def test_a_share_is_of_one_node(how: dict[str, object], field: str) -> None:
+    profile = ExecutionProfile.model_validate({"gpus_per_node": 1, **how})
+    said = refusals(FUGAKU, profile)
+    assert set(said) == {field}
+    assert "a share of one node, in the place of node=" in said[field]
 
 
 # times
@@ -260,7 +391,7 @@ def test_the_nodes_of_a_job_may_have_a_shape(shown: str, nodes: int | None) -> N
 
 
 def test_a_script_is_submitted_by_its_path() -> None:
-    assert FUGAKU.submit("/job 1/job.sh") == ["pjsub", "/job 1/job.sh"]
+    assert FUGAKU.submit("/job 1/job.sh") == ["pjsub", "-o", "scheduler.log", "/job 1/job.sh"]
 
 
 def test_the_id_is_in_pjsub_s_sentence() -> None:

@@ -59,6 +59,22 @@ def test_the_tail_of_a_short_output_is_all_of_it(folder: JobFolder) -> None:
     assert folder.tail() == "one\ntwo"
 
 
+def test_the_tail_of_a_job_that_wrote_nothing_is_its_scheduler_s(folder: JobFolder) -> None:
+    (folder.path / "scheduler.log").write_text("job killed: walltime\n")
+    assert folder.tail() == "job killed: walltime\n"
+    folder.log.write_text("began\n")
+    assert folder.tail() == "began\n"
+
+
+def test_the_tail_has_what_a_rank_wrote_last_that_nobody_gathered(folder: JobFolder) -> None:
+    folder.log.write_text("began\n")
+    ranks = folder.path / "output.12" / "0" / "1"
+    ranks.mkdir(parents=True)
+    write(ranks / "stdout.1.0", "older\n", BEFORE)
+    write(ranks / "stderr.1.1", "newer\n", AFTER)
+    assert folder.tail() == "began\nnewer\n"
+
+
 def test_a_job_that_wrote_nothing_has_no_tail(folder: JobFolder) -> None:
     assert folder.tail() == ""
 

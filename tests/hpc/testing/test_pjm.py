@@ -241,3 +241,31 @@ def test_a_submission_can_be_accepted_late(pjm: FakePJM) -> None:
 def test_what_was_called_is_on_record(pjm: FakePJM) -> None:
     pjm.run("pjstat", "-v", "1", "a b")
     assert [call.argv for call in pjm.commands()] == [["pjstat", "-v", "1", "a b"]]
+
+
+@pytest.mark.parametrize("share", ["gpu=1", "vnode-core=4"])
+def test_a_share_of_a_node_is_asked_for_in_the_place_of_nodes(pjm: FakePJM, share: str) -> None:
+    assert "cannot be specified at the same time" in refused(pjm, f'-L "node=1,{share}"')
+    submit(pjm, "true", f'-L "{share},rscgrp=small"')
+
+
+def test_a_version_may_take_no_choice_of_columns(tmp_path: Path) -> None:
+    with FakePJM(tmp_path, chooses=False) as pjm:
+        done = pjm.run("pjstat", "-v", "--choose", "jid,st")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Invalid option: --choose" in done.stderr
+        assert pjm.run("pjstat", "-v").returncode == 0
+
+
+def test_wisteria_has_a_pjstat_of_its_own(tmp_path: Path) -> None:
+    with FakePJM(tmp_path, grace_seconds=0.3, dialect="wisteria") as pjm:
+        assert pjm.run("pjstat").stdout.splitlines()[-1] == "No unfinished job found."
+        id = submit(pjm, "sleep 60", "--name a-long-name")
+        until_state(pjm, id, "RUNNING")
+        *_, titles, line = pjm.run("pjstat").stdout.splitlines()
+        assert titles.split()[:5] == ["JOB_ID", "JOB_NAME", "STATUS", "PROJECT", "RSCGROUP"]
+        assert line.split()[:3] == [id, "a-long-nam", "RUNNING"]
+        assert pjm.run("pjstat", "-v").returncode == 1
+        pjm.run("pjdel", id)
+        until_state(pjm, id, "CANCELLED")
+        assert " END " in pjm.run("pjstat", "-H").stdout

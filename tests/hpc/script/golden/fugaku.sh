@@ -1,7 +1,6 @@
 #!/bin/bash -l
 #PJM --name q1a51a13076ab2b2e125b
 #PJM -j
-#PJM -o /dev/null
 #PJM -L "node=2"
 #PJM --mpi "proc=8,max-proc-per-node=4"
 #PJM -L "rscgrp=small"
@@ -51,6 +50,9 @@ before=$(killed 2> /dev/null)
 finish() {
   local after
   after=$(killed 2> /dev/null)
+  for written in "$folder"/output.*/*/*/std*; do
+    [ -f "$written" ] && cat -- "$written" && rm -f -- "$written"
+  done
   printf '{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,"started":%s,"ended":%s}\n' "$me" null "$1" "${2-}" $((${after:-0} - ${before:-0})) "$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json
   mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json
   exit "$1"

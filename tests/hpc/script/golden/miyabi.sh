@@ -1,7 +1,6 @@
 #!/bin/bash -l
 #PBS -N bitcount-3-h2o-1a51a13076ab2b2e125b
 #PBS -j oe
-#PBS -o /dev/null
 #PBS -l select=2:mpiprocs=4:ompthreads=3
 #PBS -q regular-c
 #PBS -W group_list=gz00

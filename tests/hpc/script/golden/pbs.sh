@@ -1,7 +1,6 @@
 #!/bin/bash -l
 #PBS -N bitcount-3-h2o-1a51a13076ab2b2e125b
 #PBS -j oe
-#PBS -o /dev/null
 #PBS -l select=2:ncpus=12:mpiprocs=4:ompthreads=3:mem=64GB:ngpus=1:model=a100
 #PBS -l place=scatter:excl
 #PBS -q regular-c

@@ -18,6 +18,9 @@ Nothing real was at hand. Known, and from where:
   "[ERR.] PJM 0211 pjstat Invalid jobid: x.": output quoted by public projects.
 * At the time limit a job gets SIGXCPU, and SIGKILL later: launchers written for Fugaku trap it.
 
+* Each rank's output is in `./output.JOBID/0/N/stdout.N.RANK`: Users Guide 6.4; that is mpiexec's doing,
+  and tests have one that does so.
+
 Assumed:
 
 * `pjstat -v ID` is a header alone when the job has ended or was never there, with exit code 0;
@@ -26,6 +29,7 @@ Assumed:
 * pjdel and an unknown job: "[ERR.] PJM 0112 pjdel Job ID does not exist: 1.", and an ended one:
   "[ERR.] PJM 0113 pjdel Job has already finished: 1.", both with exit code 1.
 * The texts for an unknown resource group, for an elapse limit and for a server that is away.
+* How it is refused that `gpu=` or `vnode-core=` stands beside `node=` (Genkai: either, never both).
 * What a cancelled job has in EC and SN; that a node failure is EXT with PC 20, and an ousted job
   EXT with PC 18; that RJT comes with PC 3 and ERR with PC 28; that a job
   whose script a signal ended has EC 0 and SN; the layout of the statistics file.

@@ -48,11 +48,19 @@ Column = tuple[str, str, int]
 
 def answer(state: State, arguments: list[str]) -> Answer:
     """The jobs asked for, under their titles; the titles alone if there are none."""
+    if state.setting("dialect") == "wisteria":
+        from qcsc_hpc.testing.executables.pjm import wisteria
+
+        return wisteria.listed(state, arguments)
     try:
         given, ids = GRAMMAR.parse(arguments)
     except BadOption as bad:
         raise Refused(f"[ERR.] PJM 0001 pjstat Invalid option: {bad.option}.\n", 1) from bad
     options = dict(given)
+    if not state.setting("chooses"):
+        for option in ("choose", "filter"):
+            if option in options:
+                raise Refused(f"[ERR.] PJM 0001 pjstat Invalid option: --{option}.\n", 1)
     columns = _columns(options)
     rows = [{item: title for item, title, _ in columns}]
     rows += [_row(state, job) for job in _chosen(state, options, ids)]

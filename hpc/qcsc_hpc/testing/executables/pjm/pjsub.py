@@ -39,6 +39,7 @@ def read(state: State, arguments: list[str]) -> Job:
     elapse = _seconds(resources["elapse"]) if "elapse" in resources else None
     nodes = _node_count(resources.get("node", "1"))
     _check(state, group, nodes, elapse)
+    _check_shares(resources)
     variables = _pairs(repeated["x"])
     number = state.next_number()
     job = Job(
@@ -138,6 +139,14 @@ def _check(state: State, group: str, nodes: int, elapse: float | None) -> None:
     if elapse is not None and longest is not None and elapse > longest:
         over = _over(f"elapse={elapse:.0f}", int(longest))
         raise Refused(f"[ERR.] PJM 0057 pjsub {over}\n", 1)
+
+
+def _check_shares(resources: dict[str, str]) -> None:
+    """A share of a node is asked for in the place of nodes."""
+    shares = [name for name in ("gpu", "vnode-core") if name in resources]
+    if shares and "node" in resources:
+        both = f"{shares[0]} and node cannot be specified at the same time."
+        raise Refused(f"[ERR.] PJM 0052 pjsub {both}\n", 1)
 
 
 def _over(what: str, limit: int) -> str:
