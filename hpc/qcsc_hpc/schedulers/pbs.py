@@ -154,10 +154,9 @@ class PBS(Scheduler):
         return ["qsub", "-o", SCHEDULER_LOG, script]
 
     def submitted(self, answer: Answer) -> str:
-        # a site may greet before it answers
-        ids = [line for line in answer.out.splitlines() if _ID.fullmatch(line.strip())]
-        if answer.code == 0 and ids:
-            return ids[-1].strip()
+        found = answer.last_line(_ID)
+        if answer.code == 0 and found is not None:
+            return found[0]
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
@@ -246,6 +245,8 @@ def _status(job: Json, zone: tzinfo | None) -> Status:
     signal = code - _KILLED if isinstance(code, int) and code > _KILLED else None
     # "Job run at … and failed" says nothing that the state does not
     reason = "" if state in (JobState.COMPLETED, JobState.FAILED) else comment
+    if code is None and not reason:
+        reason = "it never ran"
     return Status(state, reason, code if own else None, signal, _metrics(job, zone, ended=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +67,14 @@ class Answer:
     @property
     def words(self) -> str:
         """What it said, for people."""
-        return " ".join((self.err or self.out).split()) or f"exit code {self.code}"
+        # a command that went well says on stderr what is no matter of its answer
+        said = (self.out or self.err) if self.code == 0 else (self.err or self.out)
+        return " ".join(said.split()) or f"exit code {self.code}"
+
+    def last_line(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """The last line of its answer that is of this form: a site may greet before it answers."""
+        found = (pattern.fullmatch(line.strip()) for line in reversed(self.out.splitlines()))
+        return next((match for match in found if match is not None), None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -59,6 +60,7 @@ _NO_ACCOUNTING = (
     "not allowed",
     "command not found",
 )
+_ID = re.compile(r"(\d+)(;.*)?")  # "12;cluster" where there are several
 _KILLED_FOR_MEMORY = ("memory limit", "oom-kill", "oom_kill")
 
 _COLUMNS = (
@@ -151,9 +153,9 @@ class Slurm(Scheduler):
         return ["sbatch", "--parsable", f"--output={folder}/\\output.log", script]
 
     def submitted(self, answer: Answer) -> str:
-        job_id = answer.out.strip().partition(";")[0]  # "12;cluster" where there are several
-        if answer.code == 0 and job_id.isdecimal():
-            return job_id
+        found = answer.last_line(_ID)
+        if answer.code == 0 and found is not None:
+            return found[1]
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:

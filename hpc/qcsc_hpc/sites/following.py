@@ -35,6 +35,7 @@ LOOK_SECONDS = 0.02  # between looks at a young job's folder; later a fiftieth o
 LONGEST_LOOK_SECONDS = 1.0
 GLANCE_SECONDS = 0.5  # between looks at the clock, for limits and graces
 LOG_BYTES = 64 * 1024  # shown of a log at one look
+SAY_AGAIN_SECONDS = 600.0  # until the same trouble is worth the same words
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ class Watch:
         self._more = anyio.Event()
         self._asked = 0.0
         self._silent = False
+        self._said: dict[str, float] = {}
 
     @asynccontextmanager
     async def following(
@@ -286,8 +288,11 @@ class Watch:
                 followed.ask_at = now
 
     def _say(self, why: str) -> None:
-        """Once per outage, and to one: the others wait for the same."""
-        if not self._silent and self._followed:
+        """Once per outage, to one, for the others wait for the same; the same words seldom."""
+        now = time.monotonic()
+        new = now - self._said.get(why, -math.inf) >= SAY_AGAIN_SECONDS
+        if not self._silent and new and self._followed:
+            self._said[why] = now
             self._followed[0].trouble(f"{why}; its jobs go on, and it is asked again")
         self._silent = True
 

@@ -236,6 +236,12 @@ def test_why_a_job_ended_badly_is_told() -> None:
     assert status.reason.endswith("and exceeded resource walltime")
 
 
+@pytest.mark.parametrize("name", ["deleted_held", "dep_failed"])
+def test_of_a_job_that_never_ran_this_is_told(name: str) -> None:
+    (status,) = PBS_HERE.statuses(said(f"qstat_x_f_json_{name}")).values()
+    assert (status.state, status.reason) == (S.CANCELLED, "it never ran")
+
+
 def test_a_job_that_ended_well_has_no_reason() -> None:
     (status,) = PBS_HERE.statuses(said("qstat_x_f_json_exit0")).values()
     assert status.reason == ""

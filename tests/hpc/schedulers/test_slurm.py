@@ -92,9 +92,16 @@ def test_the_output_goes_to_the_script_s_folder_whatever_it_is_called(
     assert f"--output={named}/\\output.log" in SLURM.submit(f"{folder}/job.sh")
 
 
-@pytest.mark.parametrize("out", ["12\n", "12;cluster\n", "  12  \n"])
+@pytest.mark.parametrize(
+    "out", ["12\n", "12;cluster\n", "  12  \n", "Maintenance on 12 May\n\n12\n", "7\n12;a\n"]
+)
 def test_the_id_is_what_sbatch_prints(out: str) -> None:
     assert SLURM.submitted(answer(out)) == "12"
+
+
+def test_an_answer_without_an_id_is_quoted_and_not_a_warning_beside_it() -> None:
+    with pytest.raises(NotUnderstood, match=r"^Welcome to the machine$"):
+        SLURM.submitted(answer("Welcome to the machine\n", err="sbatch: warning: no time limit"))
 
 
 def refusal(err: str, code: int = 1) -> NotUnderstood:
@@ -142,7 +149,7 @@ def test_a_refusal_is_told_in_slurm_s_words() -> None:
     assert "Invalid partition name specified" in str(refusal(PERMANENT[0]))
 
 
-@pytest.mark.parametrize("out", ["", "Submitted batch job 12\n", "12 13\n", "1\n2\n", "-1\n"])
+@pytest.mark.parametrize("out", ["", "Submitted batch job 12\n", "12 13\n", "-1\n"])
 def test_a_submission_without_an_id_is_unclear_and_no_refusal(out: str) -> None:
     with pytest.raises(NotUnderstood) as caught:
         SLURM.submitted(answer(out))

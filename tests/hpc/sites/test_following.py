@@ -115,3 +115,22 @@ async def test_a_requeued_job_that_waits_is_not_asked_about_as_often_as_one_that
     write(folder, record)
     async with asked(folder, Squeue(lambda: line("PENDING", 1))) as (followed, _):
         assert followed.ask_at - followed.changed >= FIRST_ASK_SECONDS
+
+
+async def test_the_same_trouble_is_told_once(folder: JobFolder) -> None:
+    told: list[str] = []
+    calls: list[None] = []
+
+    def now_and_then() -> str:
+        calls.append(None)
+        return "garbled\n" if len(calls) % 2 else line("RUNNING", 0)
+
+    key = JobKey(run_id="run", run_uid="1", iteration=1, step="evaluate", name="program")
+    where = HPCProfile(scheduler="slurm", poll_seconds=0.01)
+    watch = Watch(Slurm(where), Squeue(now_and_then))
+    job = PlacedJob(key=key, folder=folder.path, job_id="12")
+    async with watch.following(job, print, told.append) as followed:
+        with anyio.fail_after(LONGEST_SECONDS):
+            while len(calls) < 6:
+                await followed.look(LONGEST_SECONDS)
+    assert len(told) == 1
