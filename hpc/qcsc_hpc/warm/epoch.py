@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qcsc_hpc.warm import small_records as records
 from qcsc_hpc.warm.mailbox import Mailbox
+from qcsc_loop.concurrency.listed import is_listed
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.plain import Json
 
@@ -49,7 +50,7 @@ class Epoch:
     @property
     def is_relieved(self) -> bool:
         """Whether a successor waits."""
-        return (self.path / RELIEVED).exists()
+        return is_listed(self.path / RELIEVED)
 
     def leave(self) -> None:
         """Says that the supervisor has gone."""
@@ -64,6 +65,8 @@ class Epoch:
 
     def last_beat(self) -> bytes:
         """The last sign of life, of which counts whether it changes. Raises OSError."""
+        if not is_listed(self.path / BEAT):
+            raise FileNotFoundError(self.path / BEAT)
         return (self.path / BEAT).read_bytes()
 
     def last_signs(self) -> Json:
@@ -73,7 +76,7 @@ class Epoch:
     @property
     def is_dead(self) -> bool:
         """Whether its supervisor certainly is: it says so, or was on this machine and is no more."""
-        if (self.path / GONE).exists():
+        if is_listed(self.path / GONE):
             return True
         try:
             server = self.server()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from qcsc_hpc.warm import small_records as records
+from qcsc_loop.concurrency.listed import is_listed
 from qcsc_loop.concurrency.whole_file import fill_room, link_once, make_room, sync_folder
 from qcsc_loop.errors import DamagedDocument, JobInputChanged
 from qcsc_loop.plain import Json
@@ -129,7 +130,7 @@ class Mailbox:
 
     def mark(self, name: str, folder: Path) -> None:
         """Makes sure that supervisors see the request, if it has no outcome."""
-        if not (folder / OUTCOME).exists():
+        if not is_listed(folder / OUTCOME):
             with suppress(FileExistsError):
                 os.symlink(folder, self.root / "new" / name)
 
@@ -137,7 +138,7 @@ class Mailbox:
         (self.root / "new" / name).unlink(missing_ok=True)
 
     def is_marked(self, name: str) -> bool:
-        return os.path.lexists(self.root / "new" / name)
+        return is_listed(self.root / "new" / name)
 
     def withdraw(self, name: str, folder: Path, end: Ended) -> Ended:
         """Ends a request from outside; the outcome that stands, which may be an earlier one."""
@@ -210,7 +211,7 @@ class Mailbox:
             if not other.void:
                 with suppress(FileNotFoundError):
                     other.path.rename(replace(other, void=True).path)
-        if (own.folder / OUTCOME).exists():
+        if is_listed(own.folder / OUTCOME):
             return None
         for name in os.listdir(own.folder):
             if not name.startswith(OWN):
@@ -275,7 +276,7 @@ def tries(folder: Path) -> Iterator[Try]:
 
 def times_broken(folder: Path) -> int:
     """How often ranks have died in it."""
-    return sum((own.path / BROKE).exists() for own in tries(folder))
+    return sum(is_listed(own.path / BROKE) for own in tries(folder))
 
 
 def _known(facts: Json, kind: type[Any]) -> Json:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qcsc_hpc.warm.mailbox import OUTCOME, Ended, Mailbox, Request, request_in
 from qcsc_hpc.warm.orders import Walltime
+from qcsc_loop.concurrency.listed import is_listed
 from qcsc_loop.errors import DamagedDocument
 
 
@@ -40,7 +41,7 @@ class RequestQueue:
         for name, folder in self._mailbox.waiting():
             if name in running:
                 continue
-            if (folder / OUTCOME).exists() or not folder.exists():
+            if is_listed(folder / OUTCOME) or not folder.exists():
                 self._mailbox.unmark(name)
                 continue
             if (request := self._read(name, folder)) is None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qcsc_loop.concurrency.listed import is_listed
 from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.plain import Json
@@ -29,9 +30,11 @@ def read(path: Path) -> Json:
     """A record's facts.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is none, as the folder's listing says.
         DamagedDocument: it is cut off, or other bytes than were written.
     """
+    if not is_listed(path):
+        raise FileNotFoundError(path)
     sha256, _, body = path.read_bytes().partition(b"\n")
     body = body.rstrip()
     if hashlib.sha256(body).hexdigest().encode() != sha256:

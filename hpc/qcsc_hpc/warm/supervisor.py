@@ -29,6 +29,7 @@ from qcsc_hpc.warm.orders import BEGAN, END, NO_RESTART, ORDERS, Orders, Walltim
 from qcsc_hpc.warm.pool import PoolFailed
 from qcsc_hpc.warm.request_queue import Posted, RequestQueue
 from qcsc_loop.concurrency.child import die_with
+from qcsc_loop.concurrency.listed import is_listed
 from qcsc_loop.plain import Json
 
 SUPERSEDED = 0
@@ -140,7 +141,7 @@ class Supervisor:
     @property
     def _is_to_end(self) -> bool:
         """Whether at once, whatever runs."""
-        return self._is_terminated or (self._folder / END).exists()
+        return self._is_terminated or is_listed(self._folder / END)
 
     def _why_over(self) -> str:
         if self._is_to_end:
@@ -203,12 +204,13 @@ class Supervisor:
         self._free |= {*running.ranks}
         self._busy_at = now = time.monotonic()
         self._queue.forget(running.posted, now - running.began)
+        self._bell.answer()
         self._bell.ring()
 
     async def _drop_withdrawn(self) -> None:
         """Ends what a driver does not want any more."""
         for running in list(self._running.values()):
-            if (running.posted.folder / OUTCOME).exists() and not running.task.done():
+            if is_listed(running.posted.folder / OUTCOME) and not running.task.done():
                 running.task.cancel()
                 await self._execution.kill(running.posted.request)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import anyio
 from anyio import to_thread
 
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.script.job_folder import JobFolder
-from qcsc_hpc.warm.epoch import newest_epoch
-from qcsc_hpc.warm.keeper import keeper_of
+from qcsc_hpc.warm.doorbell import Doorbell, doorbell
+from qcsc_hpc.warm.keeper import Keeper, keeper_of
 from qcsc_hpc.warm.mailbox import OUTCOME, Ended, Mailbox, outcome_in, request_in, set_aside, tries
 from qcsc_hpc.warm.pool_place import PoolPlace
 from qcsc_hpc.warm.settings import Warm
+from qcsc_loop.concurrency.listed import is_listed
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
@@ -70,7 +69,8 @@ class WarmSite(JobSite):
         """Has the folder's request seen."""
         name = request_name(key)
         await to_thread.run_sync(self.box.mark, name, folder)
-        await to_thread.run_sync(self._ring)
+        with doorbell(self.box) as bell:
+            await bell.ring()
         return name
 
     async def find(self, key: JobKey, folder: Path) -> str | None:
@@ -78,7 +78,7 @@ class WarmSite(JobSite):
 
     def _found(self, key: JobKey, folder: Path) -> str | None:
         name = request_name(key)
-        return name if self.box.is_marked(name) or (folder / OUTCOME).exists() else None
+        return name if self.box.is_marked(name) or is_listed(folder / OUTCOME) else None
 
     def forbid(self, key: JobKey, folder: Path) -> str | None:
         return self._found(key, folder)
@@ -89,8 +89,22 @@ class WarmSite(JobSite):
         return await to_thread.run_sync(_job_outcome, job.folder, ended)
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
-        keeper, began, cared = keeper_of(self.place), time.monotonic(), 0.0
+        keeper = keeper_of(self.place)
         waiting.tell(JobState.RUNNING, "")
+        with doorbell(self.box) as bell:
+            ended = await self._wait_for_outcome(job, waiting, keeper, bell)
+        await keeper.note_served(ended)
+        text, _ = await to_thread.run_sync(_results(job.folder, ended).written_since, 0, LOG_BYTES)
+        waiting.output(text)
+        outcome = await to_thread.run_sync(_job_outcome, job.folder, ended)
+        if not ended.place and keeper.tail:  # it never began: the reason is the warm job's
+            return outcome.model_copy(update={"tail": keeper.tail})
+        return outcome
+
+    async def _wait_for_outcome(
+        self, job: PlacedJob, waiting: Waiting, keeper: Keeper, bell: Doorbell
+    ) -> Ended:
+        began, cared = time.monotonic(), 0.0
         while (ended := await self._look(job, waiting)) is None:
             now = time.monotonic()
             if now - cared > CARE_SECONDS:
@@ -100,16 +114,10 @@ class WarmSite(JobSite):
                 if end is not None:
                     waiting.check()
                     withdraw = partial(self.box.withdraw, job.job_id, job.folder, end)
-                    ended = await to_thread.run_sync(withdraw)
-                    break
-            await anyio.sleep(min(max(SHORT_LOOK, (now - began) / 50), LONG_LOOK))
-        await keeper.note_served(ended)
-        text, _ = await to_thread.run_sync(_results(job.folder, ended).written_since, 0, LOG_BYTES)
-        waiting.output(text)
-        outcome = await to_thread.run_sync(_job_outcome, job.folder, ended)
-        if not ended.place and keeper.tail:  # it never began: the reason is the warm job's
-            return outcome.model_copy(update={"tail": keeper.tail})
-        return outcome
+                    return await to_thread.run_sync(withdraw)
+                await bell.ring()  # from here: it is answered when the work is done
+            await bell.wait(min(max(SHORT_LOOK, (now - began) / 50), LONG_LOOK))
+        return ended
 
     async def _look(self, job: PlacedJob, waiting: Waiting) -> Ended | None:
         try:
@@ -119,14 +127,6 @@ class WarmSite(JobSite):
             await to_thread.run_sync(set_aside, job.folder)
             await to_thread.run_sync(self.box.mark, job.job_id, job.folder)
             return None
-
-    def _ring(self) -> None:
-        """Wakes the supervisor, if this machine reaches it; it looks by itself a moment later."""
-        with suppress(OSError, DamagedDocument, KeyError):
-            server = newest_epoch(self.box).server()
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
-                bell.setblocking(False)
-                bell.sendto(b"!", (server["hosts"][0], server["port"]))
 
 
 def request_name(key: JobKey) -> str:
