@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ import pytest
 from cluster.slurm import SlurmCluster
 from hpc.driven_machine import Driven  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.machine import HPCMachine
+from qcsc_hpc.mpi.echo import answer
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.steps.step import JOB_SUFFIX
 from qcsc_loop.store.directory import DirectoryStore
 
 LONGEST_SECONDS = 120.0
@@ -55,11 +58,15 @@ class NetworkDisk:
 
     def drive(self, driven: Driven) -> subprocess.CompletedProcess[str]:
         """Drives a run to its end."""
+        return self.run(DRIVER, driven.model_dump_json(), self.store, "run")
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Runs Python with this view of the store."""
         options = f"negative_timeout={self.seconds},entry_timeout={self.seconds},attr_timeout=3"
-        driver = [sys.executable, str(DRIVER), driven.model_dump_json(), str(self.store), "run"]
-        words = ["unshare", "--mount", "bash", "-c", SEEN_THROUGH, "bash", options, str(self.store)]
+        driver = [sys.executable, *map(str, words)]
+        view = ["unshare", "--mount", "bash", "-c", SEEN_THROUGH, "bash", options, str(self.store)]
         with subprocess.Popen(
-            [*words, *driver],
+            [*view, *driver],
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -112,3 +119,20 @@ def test_a_warm_call_is_answered_though_the_disk_believes_old_answers(disk: Netw
     assert done.returncode == 0, done.stderr[-2000:]
     records = job_records(DirectoryStore(disk.store), "run")
     assert [record.outcome and record.outcome.state for record in records] == [COMPLETED] * 3
+
+
+@pytest.mark.parametrize("disk", [4], indirect=True)
+def test_how_late_a_node_s_file_is_seen_is_measured(disk: NetworkDisk) -> None:
+    folder = disk.store / f"echo{JOB_SUFFIX}"
+    folder.mkdir()
+    node = threading.Thread(target=answer, args=[folder])
+    node.start()
+    code = (
+        "import anyio; from pathlib import Path; from qcsc_hpc.cli.lateness import measure_lateness; "
+        f"print(anyio.run(measure_lateness, Path({str(disk.store)!r})))"
+    )
+    done = disk.run("-c", code)
+    node.join()
+    assert (
+        "by a name that was asked for in vain before: this disk believes old looks" in done.stdout
+    )

@@ -355,7 +355,11 @@ class TestARunOnAMachine:
         said = line("doctor", "--machine", "slurm", "--json").well().answer
         assert said["well"] is True
         found = {finding["what"] for finding in said["findings"]}
-        assert {"MPI on 2 ranks of slurm", "store: seen by the nodes of slurm"} <= found
+        assert {
+            "MPI on 2 ranks of slurm",
+            "store: seen by the nodes of slurm",
+            "store: delay between here and the nodes of slurm",
+        } <= found
 
     def test_doctor_finds_a_machine_ill_that_takes_no_job(
         self, line: CommandLine, tmp_path: Path, name: str
