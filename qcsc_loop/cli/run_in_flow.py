@@ -56,6 +56,7 @@ async def drive_in_flow(
     from qcsc_loop.prefect.artifacts import RunArtifacts
     from qcsc_loop.prefect.flow import run_in_flow, superseded
     from qcsc_loop.prefect.restore import Wanted, restore
+    from qcsc_loop.prefect.server_limits import shown_parameters
 
     observers = options.get("observers", ())
     async with get_client() as client:
@@ -80,8 +81,9 @@ async def drive_in_flow(
             return superseded(error)
         return None
 
+    shown = shown_parameters(to_plain(chosen))
     run = flow(name=type(chosen).__name__.lower(), validate_parameters=False, persist_result=False)
-    flow_run = asyncio.ensure_future(run(body)(to_plain(chosen), journal.run_id))
+    flow_run = asyncio.ensure_future(run(body)(shown, journal.run_id))
     try:
         both: list[asyncio.Future[Any]] = [flow_run, ended]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -25,15 +25,16 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel, ValidationError
 
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.deployments.description import Deployment
+from qcsc_loop.deployments.description import Deployment, ScheduleTable, TriggerTable
 from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.deployments.supervising import TAG
-from qcsc_loop.deployments.triggers import Parameters, schedule, trigger
+from qcsc_loop.deployments.triggers import Parameters, change_parameters, schedule, trigger
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import build
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
 from qcsc_loop.plugins import distribution, offered
+from qcsc_loop.prefect.server_limits import parameter_problems
 
 GROUP = "qcsc_loop.flows"
 _FORM = "form"
@@ -83,6 +84,7 @@ def build_deployment(wanted: Deployment, file: str) -> RunnerDeployment:
         "run": wanted.run.model_dump(mode="json"),
     }
     _check_parts(wanted, kind, file)
+    _check_sizes(wanted, base, file)
     own = f"{flow.name}/{wanted.name}"
     try:
         schedules = [schedule(table, base) for table in wanted.schedules]
@@ -189,6 +191,15 @@ def _check_parts(wanted: Deployment, kind: type[AnyAlgorithm], file: str) -> Non
             ]
     if problems:
         raise InvalidParameters(file, problems, [f"algorithm.{n}" for n in kind.model_fields])
+
+
+def _check_sizes(wanted: Deployment, base: Parameters, file: str) -> None:
+    """That a server can keep every flow run's parameters."""
+    tables: list[ScheduleTable | TriggerTable] = [*wanted.schedules, *wanted.triggers]
+    each_of = [base, *(change_parameters(base, each.algorithm, each.run) for each in tables)]
+    problems = [problem for each in each_of for problem in parameter_problems(each)]
+    if problems:
+        raise InvalidParameters(file, list(dict.fromkeys(problems)), [])
 
 
 async def deploy(deployment: RunnerDeployment, file: str, *, dry_run: bool) -> Difference:

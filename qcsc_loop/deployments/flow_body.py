@@ -26,6 +26,7 @@ from prefect.states import Cancelled
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import recorded_algorithm
 from qcsc_loop.deployments.attempts import start
+from qcsc_loop.deployments.lateness import WORTH_A_WORD, is_skipped, late_by, words
 from qcsc_loop.deployments.pausing import Changes, answer, wait_for_a_person
 from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.deployments.sigterm import ended_by_sigterm
@@ -48,8 +49,8 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
     """Drives a run as its settings say; in a chain, starts the next flow run.
 
     Returns:
-        The outcome as plain JSON; or, where another driver has the run, a completed state that
-        says so.
+        The outcome as plain JSON; or a completed state that says so where another driver has the
+        run, or where a schedule's run comes too late.
 
     Raises:
         InputError: not in a flow, or not as asked for; nothing was started.
@@ -63,6 +64,8 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
             'the flow (qcsc-loop deploy), or take drive = "loop"'
         )
     journal = Journal(run.place(), str(run.run_id))
+    if (skipped := await _too_late(flow_run, run, journal)) is not None:
+        return skipped
     try:
         async with get_client() as client:
             await restore(
@@ -99,6 +102,21 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
     elif outcome.reason is Reason.BUDGET and run.pause:
         await wait_for_a_person(journal)
     return outcome.summary()
+
+
+async def _too_late(flow_run: FlowRun, run: RunSettings, journal: Journal) -> State[Any] | None:
+    """The end of a run that its schedule missed by too much; None if it is to be done."""
+    late = late_by(flow_run)
+    if late < WORTH_A_WORD and not is_skipped(late, run.skip_if_late):
+        return None
+    if await to_thread.run_sync(journal.exists):  # it is resumed, whenever that is
+        return None
+    skipped = is_skipped(late, run.skip_if_late)
+    said = words(flow_run, late, skipped=skipped)
+    if skipped:
+        return Completed(name="Skipped", message=said)
+    get_run_logger().warning(said)
+    return None
 
 
 def _to_drive(

@@ -69,6 +69,8 @@ class RunSettings(Limits, _WhichRun):
         after: goes on after this iteration of `run_id`, with the algorithm and the settings that
             the run has; the other parameters are not read.
         resume: by whom a run is brought back whose driver was killed.
+        skip_if_late: seconds; a run that a schedule starts so much later than it was due, as after
+            an outage of the server or its workers, is skipped. Empty: all that was missed is done.
         pause: waits for a person, suspended, when the run fails or has spent its budget.
     """
 
@@ -89,6 +91,9 @@ class RunSettings(Limits, _WhichRun):
         default=None, ge=-1, description="go on with run_id after this iteration, as it was begun"
     )
     resume: AutoResume = Field(default=AutoResume(), description="what a supervisor may do")
+    skip_if_late: float | None = Field(
+        default=None, gt=0, description="seconds; empty: missed runs are caught up"
+    )
     pause: bool = Field(default=False, description="wait for a person after a failure")
 
     @model_validator(mode="after")

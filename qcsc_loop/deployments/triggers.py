@@ -41,14 +41,16 @@ def schedule(table: ScheduleTable, base: Parameters) -> DeploymentScheduleCreate
             interval=table.every, anchor_date=table.first, timezone=table.timezone
         )
     return DeploymentScheduleCreate(
-        schedule=rule, active=table.active, parameters=_changed(base, table.algorithm, table.run)
+        schedule=rule,
+        active=table.active,
+        parameters=change_parameters(base, table.algorithm, table.run),
     )
 
 
 def trigger(table: TriggerTable, name: str, base: Parameters) -> DeploymentEventTrigger:
     """A trigger; its parameters are whole, since those of a flow run replace a deployment's."""
     match = {} if table.about is None else {"prefect.resource.id": table.about}
-    changed = _changed(base, table.algorithm, table.run)
+    changed = change_parameters(base, table.algorithm, table.run)
     parameters: Json = {key: _templates(value) for key, value in changed.items()}
     if table.payload:
         under = _expression(merge(base["algorithm"], table.algorithm))
@@ -65,7 +67,9 @@ def trigger(table: TriggerTable, name: str, base: Parameters) -> DeploymentEvent
     )
 
 
-def _changed(base: Parameters, algorithm: Mapping[str, Any], run: Mapping[str, Any]) -> Parameters:
+def change_parameters(
+    base: Parameters, algorithm: Mapping[str, Any], run: Mapping[str, Any]
+) -> Parameters:
     """The parameters that are not as the deployment has them."""
     changed: Parameters = {}
     if algorithm:

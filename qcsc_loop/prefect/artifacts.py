@@ -24,6 +24,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.exceptions import EventTooLarge
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qcsc_loop.plain import Json
@@ -131,7 +132,7 @@ class RunArtifacts:
         """Drops the state from an artifact that has left the history; its scalars stay."""
         bare = published.model_copy(update={"state": None})
         data = self.signer.sign(bare.model_dump_json())
-        await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
+        await self._update(artifact, data)
 
     async def publish_driver(self, record: RunRecord, epoch: EpochRecord) -> UUID:
         """Announces this driver; returns the artifact's id, for `beat` and `say_end`."""
@@ -161,7 +162,7 @@ class RunArtifacts:
     ) -> None:
         """How the driver ended."""
         data = _driver_text(self.signer, record, epoch, end)
-        await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
+        await self._update(artifact, data)
 
     async def publish_table(self, key: str, rows: list[dict[str, object]]) -> None:
         """A table for people."""
@@ -171,6 +172,11 @@ class RunArtifacts:
     async def publish_report(self, message: str, markdown: str) -> None:
         """The run's report for people, under the message that says why it stopped."""
         await self._create(f"{self.run_id}-report", "markdown", message, markdown)
+
+    async def _update(self, artifact: UUID, data: str) -> None:
+        # the client tells of it, with all the data, by an event that may be too large for that
+        with contextlib.suppress(EventTooLarge):
+            await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
 
     async def _create(self, key: str, kind: str, description: str, data: str) -> UUID:
         artifact = await self._client.create_artifact(

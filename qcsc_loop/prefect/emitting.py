@@ -38,13 +38,14 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel, ConfigDict
 
-from qcsc_loop.errors import PrefectRefused, PrefectUnreachable, StoreError
+from qcsc_loop.errors import InvalidParameters, PrefectRefused, PrefectUnreachable, StoreError
 from qcsc_loop.events import Event
 from qcsc_loop.jobs.events import JobChange, JobChanged
 from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT_NAME
 from qcsc_loop.prefect.server import REFUSING
+from qcsc_loop.prefect.server_limits import event_problems, fitting_payload
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
@@ -214,7 +215,8 @@ class Emitter:
         self._thread.submit(context.run, self._hand_over, f"{PREFIX}.{name}", payload, sent)
 
     def _hand_over(self, name: str, payload: RunEvent, sent: UUID) -> None:
-        content = json.loads(payload.model_dump_json())  # mode="json" leaves NaN as it is
+        # mode="json" leaves NaN as it is
+        content = fitting_payload(json.loads(payload.model_dump_json()))
         run = {
             "prefect.resource.id": f"{PREFIX}.run.{payload.run_id}",
             "prefect.resource.name": payload.run_id,
@@ -252,9 +254,12 @@ async def post_event(name: str, about: str, payload: Json, sent: UUID) -> None:
     """Sends one event; it is on the server when this returns.
 
     Raises:
+        InvalidParameters: the server would drop it; nothing was sent.
         PrefectUnreachable: no server is configured, or it does not answer.
         PrefectRefused: it asks for a password or a key.
     """
+    if problems := event_problems(payload):
+        raise InvalidParameters(name, problems, [])
     url = PREFECT_API_URL.value()
     if not url:
         raise PrefectUnreachable("PREFECT_API_URL", "it is not set, and only a server has triggers")
