@@ -34,6 +34,7 @@ from qcsc_loop.values.encodings import Packed
 
 Tell = Callable[[str], None]
 Algorithm = AlgorithmType | None
+Counts = Callable[[Published, Commit | None], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +87,8 @@ async def _bring_newer(
     ahead = driver is not None and driver.epoch.epoch > journal.newest_epoch()
     if driver is not None and ahead and not wanted.take_over:
         _refuse_if_alive(artifacts.run_id, driver)
-    known = {commit.iteration: commit for commit in journal.history()}
 
-    def counts(published: Published) -> bool:
-        here = known.get(published.commit.iteration)
+    def counts(published: Published, here: Commit | None) -> bool:
         return published.ours or (here is not None and _same(published.commit, here))
 
     passed = await _bring_checkpoints(artifacts, journal, record.uid, counts)
@@ -113,7 +112,7 @@ async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, 
     record = _with_named_code(driver, found, wanted.algorithm)
     epoch = driver.epoch if driver.ours else _of_somebody(driver.epoch, record)
 
-    def counts(published: Published) -> bool:
+    def counts(published: Published, _here: Commit | None) -> bool:
         return published.ours or not driver.ours
 
     await _bring_checkpoints(artifacts, journal, record.uid, counts)
@@ -195,15 +194,18 @@ def _refuse_if_alive(run_id: str, driver: RemoteDriver) -> None:
 
 
 async def _bring_checkpoints(
-    artifacts: RunArtifacts, journal: Journal, uid: str, counts: Callable[[Published], bool]
+    artifacts: RunArtifacts, journal: Journal, uid: str, counts: Counts
 ) -> int:
     """The newest state that verifies, if it is newer than the store's, and all scalars.
+
+    Args:
+        counts: whether an artifact does, beside what the history has of its iteration.
 
     Returns:
         The newest iteration that did not count and is newer than what did; 0 if there is none.
     """
     local = journal.newest_good()
-    known = {commit.iteration for commit in journal.commits.after(local)}
+    known = {commit.iteration: commit for commit in journal.commits.after(local)}
     brought: dict[int, Commit] = {}
     adopted, elsewhere, passed = False, "", 0
     async for published in artifacts.checkpoints():
@@ -212,7 +214,7 @@ async def _bring_checkpoints(
             break
         if not published.is_of(uid):
             continue
-        if not counts(published):
+        if not counts(published, known.get(commit.iteration)):
             passed = passed if brought else max(passed, commit.iteration)
             continue
         brought.setdefault(commit.iteration, commit)
