@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from cluster.slurm import SlurmCluster
-from ordeals.kills import kills
+from ordeals.kills import Death, Mark, kills
+from ordeals.ordeal import Ordeal
 from ordeals.test_killed_jobs import slurm_accounted
 from qcsc_loop.jobs.ledger import job_records
 from system.command_line import Background
@@ -32,6 +32,11 @@ pytestmark = pytest.mark.server
 CHAIN = "system.toy_flows:chain"
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
 KILLS, LINKS = kills(1 / 3), 4
+MARKS = (
+    Mark("", 2.0, from_outside=True),
+    Mark("a job begins", 2.0, from_outside=True),
+)
+DRIVEN = {"drive": "chain", "max_iterations": LINKS, "resume": SOON}
 AT_ONCE = min(3, 1 + KILLS // 20)  # runs: a flow run takes seconds of a core to start
 
 
@@ -48,80 +53,108 @@ def site(
 
 
 @dataclass
-class Ordeal:
-    """Chains whose drivers and workers were killed again and again."""
+class ChainsOrdeal(Ordeal):
+    """Chains of flow runs, whose drivers die wherever they are, and the worker that starts them.
 
-    trace: Path
+    Attributes:
+        login: where they run.
+        worker: the one that lives.
+        deployment: of the chain.
+        runs: that were started so far; more of them once these are over.
+    """
+
+    algorithm = CHAIN
+
+    login: Site = field(kw_only=True)
+    worker: Background = field(kw_only=True)
+    trace: Path = field(kw_only=True)
+    deployment: str = field(init=False)
     runs: list[str] = field(default_factory=list[str])
     killed: Counter[str] = field(default_factory=Counter[str])
+    chance: random.Random = field(default_factory=lambda: random.Random(KILLS))
 
-    def until_a_job_begins(self, site: Site) -> None:
+    def __post_init__(self) -> None:
+        self.deployment = self.login.deploy(
+            name=self.run_id,
+            flow=CHAIN,
+            algorithm={"machine": SLURM, "trace": str(self.trace)},
+            run=DRIVEN,
+        )
+
+    def deaths(self) -> Iterator[Death]:
+        """Until there were enough; half of them at work, else most would die while they import."""
+        while sum(self.killed.values()) < KILLS:
+            yield self.chance.choice(MARKS).death(self.chance)
+
+    def lives(self, death: Death) -> None:
+        """All drivers that there are, and their worker, until some of them are killed."""
+        if self.over():
+            self.start()
+        if death.mark:
+            self.until_a_job_begins()
+        time.sleep(death.delay or 0.0)  # waits for nothing: it makes them die anywhere
+        if self.chance.random() < 1 / 6 or not self.killed["worker"]:
+            self.worker.kill()
+            self.worker = self.login.worker()
+            self.killed["worker"] += 1
+        for driver in drivers_alive(self.login):
+            if self.chance.random() < 5 / 6:
+                with suppress(psutil.NoSuchProcess):  # it has just come to its end
+                    driver.kill()
+                    self.killed["driver"] += 1
+        self.died.append(death)
+
+    def start(self) -> None:
+        """As many more as run at once, each of a seed of its own."""
+        for seed in range(len(self.runs), len(self.runs) + AT_ONCE):
+            self.runs.append(f"{self.run_id}-{seed}")
+            settings = {**DRIVEN, "run_id": self.runs[-1], "seed": seed}
+            self.login.start(self.deployment, run=settings)
+
+    def until_a_job_begins(self) -> None:
         lines = line_count(self.trace)
-        begun = lambda: line_count(self.trace) > lines or self.over(site)  # noqa: E731
+        begun = lambda: line_count(self.trace) > lines or self.over()  # noqa: E731
         until(begun, "a job begins", START_SECONDS)
 
-    def over(self, site: Site) -> bool:
+    def over(self) -> bool:
         """Whether all of them are at their end."""
-        return all(site.status(run_id) == "max_iterations" for run_id in self.runs)
+        return all(self.login.status(run_id) == "max_iterations" for run_id in self.runs)
+
+    def ends(self, limit: int) -> None:
+        """The supervisor and the worker bring all of them to their end."""
+        for run_id in self.runs:
+            self.login.until_status(run_id, "max_iterations", seconds=300)
 
 
 class TestKilledAgainAndAgain:
     @pytest.fixture(scope="class")
     @classmethod
     def ordeal(
-        cls, site: Site, worker: Background, supervisor: Background, tmp_path_factory: Any
-    ) -> Ordeal:
-        chance = random.Random(KILLS)
-        ordeal = Ordeal(tmp_path_factory.mktemp("killed") / "trace")
-        algorithm = {"machine": SLURM, "trace": str(ordeal.trace)}
-        name = site.deploy(
-            name="harried",
-            flow=CHAIN,
-            algorithm=algorithm,
-            run={"drive": "chain", "max_iterations": LINKS, "resume": SOON},
-        )
-        while sum(ordeal.killed.values()) < KILLS:
-            if ordeal.over(site):
-                ordeal.runs += [f"harried-{len(ordeal.runs) + n}" for n in range(AT_ONCE)]
-                for run_id in ordeal.runs[-AT_ONCE:]:
-                    settings = {
-                        "drive": "chain",
-                        "max_iterations": LINKS,
-                        "resume": SOON,
-                        "run_id": run_id,
-                        "seed": int(run_id[8:]),
-                    }
-                    site.start(name, run=settings)
-            if chance.random() < 1 / 2:  # else most would die while they import
-                ordeal.until_a_job_begins(site)
-            time.sleep(chance.uniform(0, 2))  # waits for nothing: it makes them die anywhere
-            if chance.random() < 1 / 6 or not ordeal.killed["worker"]:
-                worker.kill()
-                worker = site.worker()
-                ordeal.killed["worker"] += 1
-            for driver in drivers_alive(site):
-                if chance.random() < 5 / 6:
-                    with suppress(psutil.NoSuchProcess):  # it has just come to its end
-                        driver.kill()
-                        ordeal.killed["driver"] += 1
-        for run_id in ordeal.runs:
-            site.until_status(run_id, "max_iterations", seconds=300)
+        cls,
+        site: Site,
+        worker: Background,
+        supervisor: Background,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> ChainsOrdeal:
+        trace = tmp_path_factory.mktemp("killed") / "trace"
+        ordeal = ChainsOrdeal(site.line.store, "harried", login=site, worker=worker, trace=trace)
+        ordeal.goes_through(ordeal.deaths())
         assert supervisor.process.poll() is None
         return ordeal
 
-    def test_as_many_were_killed_as_were_to(self, ordeal: Ordeal) -> None:
+    def test_as_many_were_killed_as_were_to(self, ordeal: ChainsOrdeal) -> None:
         assert sum(ordeal.killed.values()) >= KILLS
         assert ordeal.killed["driver"] > KILLS / 2 and ordeal.killed["worker"] > KILLS // 50
 
     def test_every_run_ends_where_one_that_was_never_killed_ends(
-        self, site: Site, ordeal: Ordeal
+        self, site: Site, ordeal: ChainsOrdeal
     ) -> None:
         for run_id in ordeal.runs:
             same = site.whole("system.job_toys:Chain", LINKS, "--seed", run_id[8:])
             assert site.sha256(run_id) == same
 
     def test_no_job_was_submitted_or_executed_twice(
-        self, site: Site, ordeal: Ordeal, slurm: SlurmCluster
+        self, site: Site, ordeal: ChainsOrdeal, slurm: SlurmCluster
     ) -> None:
         executed = Counter(ordeal.trace.read_text().splitlines())
         for run_id in ordeal.runs:
