@@ -21,7 +21,7 @@ from prefect.client.schemas import State
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError, TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Completed
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import recorded_algorithm

@@ -11,7 +11,7 @@ from typing import ClassVar
 from qcsc_hpc.profiles import ExecutionProfile
 from qcsc_hpc.schedulers.command_set import CommandSet, command_set
 from qcsc_hpc.schedulers.not_now import never_starts, refusal
-from qcsc_hpc.schedulers.pbs_answers import jobs_in
+from qcsc_hpc.schedulers.pbs_answers import jobs_in, variable
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
     SCHEDULER_LOG,
@@ -207,10 +207,7 @@ class PBS(Scheduler):
         return [self.status([job_id])]
 
     def placed(self, answer: Answer, job_id: str) -> str:
-        if answer.code not in (0, _UNKNOWN, _FINISHED):
-            raise NotUnderstood(answer.words)
-        variables = _jobs(answer).get(job_id, {}).get("Variable_List", {})
-        return str(variables.get("PBS_O_WORKDIR", ""))
+        return variable(self._jobs(answer).get(job_id, {}), "PBS_O_WORKDIR")
 
     def cancel(self, job_id: str) -> Argv:
         return ["qdel", job_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from qcsc_hpc.schedulers.scheduler import Answer, NotUnderstood
 from qcsc_loop.plain import Json
@@ -17,6 +18,19 @@ def jobs_in(answer: Answer) -> dict[str, Json]:
         NotUnderstood: it is in no form that was asked for, or cut off.
     """
     return _in_json(answer.out) if "json" in answer.argv else _in_text(answer.out)
+
+
+def variable(job: Json, name: str) -> str:
+    """A variable of a job's environment; empty if it is not told.
+
+    In JSON they are an object; in text they are one value, whose commas end a variable unless a
+    backslash stands before them.
+    """
+    told: Json | str = job.get("Variable_List", {})
+    if not isinstance(told, str):
+        return str(told.get(name, ""))
+    found = re.search(rf"(?:^|,){name}=((?:\\.|[^,\\])*)", told)
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 
 
 def _in_json(text: str) -> dict[str, Json]:

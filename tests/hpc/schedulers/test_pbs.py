@@ -16,6 +16,7 @@ import pytest
 
 from qcsc_hpc.profiles import HPCProfile
 from qcsc_hpc.schedulers.pbs import PBS
+from qcsc_hpc.schedulers.pbs_answers import variable
 from qcsc_hpc.schedulers.scheduler import Answer, NotUnderstood, Status
 from qcsc_hpc.testing.executables.pbs.writing import in_text as written_as_text
 from qcsc_loop.jobs.outcome import JobState
@@ -590,3 +591,17 @@ def test_every_transcript_of_a_command_that_is_used_is_read_here() -> None:
     others = {"qstat_B_json", "qstat_Q_json", "pbsnodes_json", "mpi_job_output", "qsub_walltime_rc"}
     kept = {path.stem for path in TRANSCRIPTS.glob("*.txt")}
     assert kept == used | tables_for_people | others
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"PBS_O_HOME": "/home/a", "PBS_O_WORKDIR": "/store/a,b"},
+        "PBS_O_HOME=/home/a,PBS_O_WORKDIR=/store/a\\,b,PBS_O_LANG=C",
+    ],
+    ids=["json", "text"],
+)
+def test_a_jobs_variable_is_read_from_both_forms(told: object) -> None:
+    assert variable({"Variable_List": told}, "PBS_O_WORKDIR") == "/store/a,b"
+    assert variable({"Variable_List": told}, "PBS_O_QUEUE") == ""
+    assert variable({}, "PBS_O_WORKDIR") == ""

@@ -36,7 +36,12 @@ class Told(Commands):
         self.say, self.asked = say, list[list[str]]()
 
     async def ask(
-        self, argv: Sequence[str], *, folder: Path | None = None, kind: Kind = "ask"
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path | None = None,
+        kind: Kind = "ask",
+        before: Callable[[], None] = lambda: None,
     ) -> Answer:
         self.asked.append([*argv])
         said = self.say([*argv])

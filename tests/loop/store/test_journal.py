@@ -18,7 +18,7 @@ from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import AnyOf, Converged, MaxIterations, Plateau
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease, journals, run_ids
-from qcsc_loop.store.lease import this_process
+from qcsc_loop.store.lease import new_holder
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.codec import Codec
@@ -409,7 +409,7 @@ def test_pruning_twice_is_pruning_once(journal: Journal, lease: Lease) -> None:
 def epoch_record(number: int) -> EpochRecord:
     return EpochRecord(
         epoch=number,
-        holder=this_process(),
+        holder=new_holder(),
         lease_seconds=LEASE_SECONDS,
         settings=SETTINGS,
         provenance={},
