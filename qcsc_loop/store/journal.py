@@ -156,11 +156,17 @@ class Journal:
         beat = Heartbeat(self.store, f"{self._epochs}/{record.epoch:04d}.beat", lease_seconds / 5)
         self.store.touch(f"{self._epochs}/{record.epoch:04d}.beat")  # alive before it is seen
         held.add(record.holder)
-        if not self.store.create(f"{self._epochs}/{record.epoch:04d}", _document(record)):
+        try:
+            first = self.store.create(f"{self._epochs}/{record.epoch:04d}", _document(record))
+            adopted = self.store.has(f"{self._epochs}/{last:04d}-next")
+        except BaseException:  # the record may stand all the same, and nobody drives it
+            held.remove(record.holder)
+            raise
+        if not first:
             held.remove(record.holder)
             self._refuse_if_held(last + 1)  # two claimed at once, and the other one won
             return self.claim(settings, provenance, lease_seconds)
-        if self.store.has(f"{self._epochs}/{last:04d}-next"):  # one was adopted meanwhile
+        if adopted:  # another one meanwhile
             held.remove(record.holder)
             self.store.create(f"{self._epochs}/{record.epoch:04d}-next", Document(b"{}"))
             return self.claim(settings, provenance, lease_seconds)

@@ -13,6 +13,8 @@ import pytest
 
 from qcsc_loop.errors import StoreError
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import Settings
 from qcsc_loop.values.document import Document
 
 NAME = "run/checkpoints/00000007.e0001"
@@ -132,3 +134,14 @@ def test_arrays_are_kept_where_nobody_can_say_whether_they_are_named(
         with pytest.raises(StoreError):
             store.write(NAME, NEW)
     assert is_same(store.read(NAME), NEW)
+
+
+def test_a_claim_whose_record_is_not_synced_does_not_lock_this_process_out(
+    store: DirectoryStore, fail: Callable[[int], None]
+) -> None:
+    journal = Journal(store, "run")
+    fail(1)
+    with pytest.raises(StoreError, match="Input/output error"):
+        journal.claim(Settings(algorithm="toys:Toy"), {}, 30.0)
+    assert journal.newest_epoch() == 1
+    journal.claim(Settings(algorithm="toys:Toy"), {}, 30.0).release(None)
