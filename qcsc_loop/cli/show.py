@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from qcsc_loop.errors import NewerDocument, QcscLoopError
+from qcsc_loop.errors import DamagedDocument, NewerDocument, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.site import site_from
@@ -80,7 +80,10 @@ def run_status(journal: Journal) -> str:
     end = journal.end(epoch)
     if end is not None:
         return str(end.reason)
-    return "crashed" if journal.hold(journal.epoch(epoch)).is_free else "running"
+    try:
+        return "crashed" if journal.hold(journal.epoch(epoch)).is_free else "running"
+    except DamagedDocument:  # whoever it was
+        return "crashed"
 
 
 def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:
@@ -136,6 +139,8 @@ def _print(journal: Journal, console: PlainConsole) -> None:
         "parameters": json.dumps(settings.parameters),
         "folder": f"{journal.store.place}/{journal.run_id}",
     }
+    if assumed := journal.assumed():
+        facts["damaged"] = assumed
     for name, value in facts.items():
         console.say_fact(name, str(value))
     _print_drivers(journal, console)

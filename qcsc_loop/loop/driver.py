@@ -126,8 +126,9 @@ class Run(Generic[S, M, E]):
         await to_thread.run_sync(self._ledger.load)
         self._recorded_through = await to_thread.run_sync(journal.newest_step)
         self._tell(RunStarted(self._opened.record, lease.record, resumed_from, lease.beat))
-        if self._opened.code_changed:
-            self._tell(Trouble(self._opened.code_changed))
+        for trouble in (self._opened.assumed, self._opened.code_changed):
+            if trouble:
+                self._tell(Trouble(trouble))
         if found is None:
             return None, await self._iteration(0).initialize()
         if found.loss:

@@ -31,6 +31,7 @@ class Opened:
 
     Attributes:
         rule: that of the settings.
+        assumed: what was taken from elsewhere since its record is damaged, in words.
         code_changed: how the algorithm's code is not what the run was begun with, as a sentence.
         check_hooks: whether to look that hooks change nothing they are given.
     """
@@ -42,6 +43,7 @@ class Opened:
     rule: StopRule
     code_changed: str
     check_hooks: bool
+    assumed: str = ""
 
     def give_back(self) -> None:
         """Frees the run again: its driver was cancelled before it did anything."""
@@ -88,17 +90,20 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
         raise _refusal(error, run_id) from error
     store.require_own(run_id)
     journal = Journal(store, run_id)
+    assumed = ""
     if not journal.create(record):
-        record = journal.record()
+        record, assumed = journal.record(), journal.assumed()
         before = journal.settings()
         _refuse_other_results(algorithm, record, options)
         settings = _settings(algorithm, given, options, before)
     rule = options["stop"] if "stop" in options else _rule(journal, settings)
     take_over = options.get("take_over", False)
     lease = journal.claim(settings, facts, lease_seconds, take_over=take_over)
+    if assumed:
+        journal.mend(record)
     changed = _code_changed(record, settings, facts)
     check_hooks = options.get("check_hooks", defaults.check_hooks)
-    return Opened(journal, lease, record, settings, rule, changed, check_hooks)
+    return Opened(journal, lease, record, settings, rule, changed, check_hooks, assumed)
 
 
 def new_run_id(algorithm: type) -> str:

@@ -21,6 +21,7 @@ from qcsc_loop.errors import (
     NoGoodCheckpoint,
     ParametersChanged,
     RunLocked,
+    RunNotFound,
     SeveralRuns,
 )
 from qcsc_loop.parameters.build import build
@@ -74,9 +75,18 @@ async def restore(
         StoreNotPrivate: others can write to the store.
     """
     await to_thread.run_sync(journal.store.require_own, journal.run_id)
-    if journal.exists():
+    if await to_thread.run_sync(_is_known, journal):
         return await _bring_newer(artifacts, journal, wanted, tell)
     return await _bring_all(artifacts, journal, wanted, tell)
+
+
+def _is_known(journal: Journal) -> bool:
+    """Whether the disk says what the run is."""
+    try:
+        journal.record()
+    except (RunNotFound, DamagedDocument):
+        return False
+    return True
 
 
 async def _bring_newer(
@@ -116,7 +126,7 @@ async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, 
         return published.ours or not driver.ours
 
     await _bring_checkpoints(artifacts, journal, record.uid, counts)
-    journal.create(record)
+    journal.mend(record)
     journal.adopt_driver(epoch, driver.end)
     tell(found)
     return True

@@ -19,7 +19,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +40,16 @@ from qcsc_loop.plain import Json
 from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.history import History
 from qcsc_loop.store.lease import Hold, held, look_at_hold, new_holder
-from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings, StepNote
+from qcsc_loop.store.records import (
+    Commit,
+    EndRecord,
+    EpochRecord,
+    RunRecord,
+    Settings,
+    StepNote,
+    now,
+)
+from qcsc_loop.store.rederive import in_words, rederived
 from qcsc_loop.store.store import Store
 from qcsc_loop.store.versions import newer_version, this_version
 from qcsc_loop.values.document import Document
@@ -60,30 +71,77 @@ class Journal:
     # what the run is
 
     def exists(self) -> bool:
-        """Whether the store has this run."""
-        return "run" in self.store.names(self.run_id)
+        """Whether the store has this run, or what is left of it."""
+        return "run" in self.store.names(self.run_id) or self._has_remains()
+
+    def _has_remains(self) -> bool:
+        return any(map(self.store.names, (self._epochs, self._checkpoints)))
 
     def record(self) -> RunRecord:
-        """What the run is.
+        """What the run is; where its record is lost, as its drivers' records have it.
 
         Raises:
             RunNotFound: the store has no such run.
+            DamagedDocument: its record is lost, and no other one says what it was.
         """
+        found, why = self._own_record()
+        return rederived(self.run_id, self.epochs(), why) if found is None else found
+
+    def _own_record(self) -> tuple[RunRecord | None, str]:
+        """What is written; else None, and why."""
         try:
-            return self._load(RunRecord, self.store.read(f"{self.run_id}/run").body, self.run_id)
+            content = self.store.read(f"{self.run_id}/run").body
+            return self._load(RunRecord, content, self.run_id), ""
         except KeyError:
+            if self._has_remains():
+                return None, "it is missing"
             raise RunNotFound(self.run_id, self.store.place, run_ids(self.store)) from None
+        except DamagedDocument as error:
+            return None, error.why
+
+    def _identity(self) -> Json:
+        """What every driver's record says again."""
+        try:
+            record = self.record()
+        except (RunNotFound, DamagedDocument):
+            return {}
+        return {"seed": record.seed, "created": record.created, "uid": record.uid}
 
     def create(self, record: RunRecord) -> bool:
-        """Writes what the run is; False if it exists."""
-        return self.store.create(f"{self.run_id}/run", _document(record))
+        """Writes what the run is; False if it exists, or a run of this id has left anything."""
+        name = f"{self.run_id}/run"
+        return not self._has_remains() and self.store.create(name, _document(record))
+
+    def mend(self, record: RunRecord) -> None:
+        """Writes what the run is where that is lost."""
+        self.store.write(f"{self.run_id}/run", _document(record))
+
+    def assumed(self) -> str:
+        """What is taken from elsewhere since its record is damaged, in words; empty: nothing is."""
+        said: list[str] = []
+        found, why = self._own_record()
+        drivers = self.epochs()
+        if found is None and drivers:
+            said.append(in_words(drivers, why))
+        newest = self.newest_epoch()
+        if newest and newest not in {driver.epoch for driver in drivers}:
+            whose = f"driver {drivers[-1].epoch}" if drivers else "the run's beginning"
+            said.append(
+                f"the record of driver {newest} is damaged: settings are those of {whose}, its stop "
+                "rule included"
+            )
+        return "; ".join(said)
 
     # who drives it
 
     def epochs(self) -> list[EpochRecord]:
-        """Every driver so far, oldest first."""
+        """Every driver so far, oldest first, but for those whose record is damaged."""
         names = self.store.names(self._epochs)
-        return [self.epoch(number) for number in sorted(int(n) for n in names if n.isdigit())]
+        found: list[EpochRecord] = []
+        for number in sorted(int(name) for name in names if name.isdigit()):
+            with suppress(DamagedDocument):
+                found.append(self.epoch(number))
+        return found
 
     def epoch(self, number: int) -> EpochRecord:
         """One driver."""
@@ -109,11 +167,11 @@ class Journal:
         return any(self.store.has(name) for name in following)
 
     def end(self, epoch: int) -> EndRecord | None:
-        """How an epoch ended; None while it lives, or if its driver was killed."""
+        """How an epoch ended; None while it lives, or if nothing that can be read says so."""
         name = f"{self._epochs}/{epoch:04d}-end"
         try:
             return self._load(EndRecord, self.store.read(name).body, name)
-        except KeyError:
+        except (KeyError, DamagedDocument):
             return None
 
     def hold(self, record: EpochRecord) -> Hold:
@@ -121,9 +179,13 @@ class Journal:
         return look_at_hold(self.store, self._epochs, record)
 
     def settings(self) -> Settings:
-        """What the newest driver ran the run with."""
+        """What the newest driver ran the run with, of those whose record can be read."""
         newest = self.newest_epoch()
-        return self.epoch(newest).settings if newest else self.record().settings
+        if newest:
+            with suppress(DamagedDocument):
+                return self.epoch(newest).settings
+        drivers = self.epochs() if newest else []
+        return drivers[-1].settings if drivers else self.record().settings
 
     def written_by_other(self) -> str:
         """Who else may have written what the run is, or its newest settings; empty: nobody."""
@@ -143,15 +205,18 @@ class Journal:
         Raises:
             RunLocked: another one is alive, or was until less than its lease ago.
         """
-        last = self.newest_epoch()
+        # where records of drivers are gone, checkpoints have their numbers
+        worked = max(map(_epoch_of, self.store.names(self._checkpoints)), default=0)
+        last = max(self.newest_epoch(), worked)
         if last and not take_over:
-            self._refuse_if_held(last)
+            self._refuse_if_held(last, lease_seconds)
         record = EpochRecord(
             epoch=last + 1,
             holder=new_holder(),
             lease_seconds=lease_seconds,
             settings=settings,
             provenance=provenance,
+            **self._identity(),
         )
         beat = Heartbeat(self.store, f"{self._epochs}/{record.epoch:04d}.beat", lease_seconds / 5)
         self.store.touch(f"{self._epochs}/{record.epoch:04d}.beat")  # alive before it is seen
@@ -164,7 +229,8 @@ class Journal:
             raise
         if not first:
             held.remove(record.holder)
-            self._refuse_if_held(last + 1)  # two claimed at once, and the other one won
+            # two claimed at once, and the other one won
+            self._refuse_if_held(last + 1, lease_seconds)
             return self.claim(settings, provenance, lease_seconds)
         if adopted:  # another one meanwhile
             held.remove(record.holder)
@@ -180,8 +246,12 @@ class Journal:
             raise
         return lease
 
-    def _refuse_if_held(self, epoch: int) -> None:
-        record = self.epoch(epoch)
+    def _refuse_if_held(self, epoch: int, lease_seconds: float) -> None:
+        try:
+            record = self.epoch(epoch)
+        except (KeyError, DamagedDocument):
+            self._refuse_if_beating(epoch, lease_seconds)
+            return
         if self.end(epoch) is not None or (hold := self.hold(record)).is_free:
             return
         raise RunLocked(
@@ -192,6 +262,14 @@ class Journal:
             hold.seconds,
             lives=hold.life is Life.LIVES,
         )
+
+    def _refuse_if_beating(self, epoch: int, lease_seconds: float) -> None:
+        """Of a driver of which nothing is left but its signs of life."""
+        age = self.store.age(f"{self._epochs}/{epoch:04d}.beat")
+        if age is None or age >= lease_seconds:
+            return
+        where = "a host that its damaged record does not tell"
+        raise RunLocked(self.run_id, where, 0, now() - timedelta(seconds=age), lease_seconds - age)
 
     # what it did
 

@@ -111,13 +111,20 @@ class Holder(_Record):
 
 
 class EpochRecord(_Record):
-    """One driver's hold on a run; the epoch is its fencing token, and newer ones win."""
+    """One driver's hold on a run; the epoch is its fencing token, and newer ones win.
+
+    Attributes:
+        seed, created, uid: the run's, again: should its own record be damaged.
+    """
 
     epoch: int = Field(ge=1)
     holder: Holder
     since: datetime = Field(default_factory=now)
     lease_seconds: float
     settings: Settings
+    seed: int | None = None
+    created: datetime | None = None
+    uid: str = ""
     provenance: Json = {}
 
 

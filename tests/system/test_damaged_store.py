@@ -133,13 +133,25 @@ class TestOtherDamage:
         assert [commit.iteration for commit in commits] == list(range(LIMIT + 1))
 
     @pytest.mark.parametrize("damage", [truncated, bit_flipped, emptied])
-    def test_a_damaged_run_record_is_told_in_one_sentence(
-        self, qcsc_loop: CommandLine, run_id: str, damage: Callable[[Path], None]
+    def test_a_damaged_run_record_is_made_good_by_that_of_a_driver(
+        self, qcsc_loop: CommandLine, run_id: str, damage: Callable[[Path], None], whole: str
     ) -> None:
         qcsc_loop(*TOY, "--run-id", run_id, "--max-iterations", "1").well()
         damage(qcsc_loop.store / run_id / "run.json")
+        assert "the run's record is lost" in qcsc_loop("show", run_id).well().out
+        words = ("resume", run_id, "--no-prefect", "--max-iterations", str(LIMIT), "--json")
+        result = qcsc_loop(*words).well()
+        assert "and taken from that of its driver 1" in result.err
+        assert result.answer["state_sha256"] == whole
+
+    def test_where_no_driver_s_record_is_left_either_it_is_told_in_one_sentence(
+        self, qcsc_loop: CommandLine, run_id: str
+    ) -> None:
+        qcsc_loop(*TOY, "--run-id", run_id, "--max-iterations", "1").well()
+        for name in ("run", "epochs/0001"):
+            truncated(qcsc_loop.store / run_id / f"{name}.json")
         for words in (("show", run_id), ("resume", run_id, "--no-prefect")):
-            assert "is damaged" in qcsc_loop(*words).refusal
+            assert "no record of a driver says its seed" in qcsc_loop(*words).refusal
 
     def test_temporary_files_of_a_killed_driver_do_no_harm(
         self, qcsc_loop: CommandLine, run_id: str, whole: str
