@@ -121,7 +121,9 @@ async def _collect(call: JobCall[T], record: JobRecord) -> JobResult[T]:
         ResultUnreadable: they cannot be read, though they were brought here anew.
     """
     site, job = call.site_of(record), call.placed(record)
-    for pause in (*READ_PAUSES, None):
+    pauses = iter(READ_PAUSES)
+    while True:
+        pause = next(pauses, None)
         await site.fetch(job, call.trouble, anew=pause is None)
         try:
             value = await to_thread.run_sync(call.request.collect, record.folder)
@@ -131,11 +133,10 @@ async def _collect(call: JobCall[T], record: JobRecord) -> JobResult[T]:
             if pause is None:
                 raise await _unreadable(call, record, error) from error
             await anyio.sleep(pause)
-        else:
-            break
-    if record.fault is None or record.unread:
-        record = await call.write(Collected, record.key)
-    return JobResult(value, record)
+            continue
+        if record.fault is None or record.unread:
+            record = await call.write(Collected, record.key)
+        return JobResult(value, record)
 
 
 async def _unreadable(call: JobCall[T], record: JobRecord, error: Exception) -> ResultUnreadable:

@@ -49,6 +49,7 @@ class Waiting:
     check: Callable[[], None] = lambda: None
 
 
+# Many short methods: one for each thing that the protocol asks of a site.
 class JobSite(Resource, ABC):
     """Settings of a service that runs jobs: enough to find, follow and end one again.
 

@@ -84,14 +84,12 @@ def _renamed(circuit: QuantumCircuit, names: dict[str, str] | None = None) -> Qu
             first = place if names is None else len(ours)
             ours.setdefault(register.name, f"{register.name[0]}:{first}")
     fresh = _with_registers(circuit, ours)
-    composed: QuantumCircuit = fresh.compose(
-        circuit, fresh.qubits, fresh.clbits, inline_captures=False
-    )
-    for number, part in enumerate(composed.data):
+    fresh.compose(circuit, fresh.qubits, fresh.clbits, inplace=True, inline_captures=False)
+    for number, part in enumerate(fresh.data):
         if blocks := getattr(part.operation, "blocks", ()):
             inner = part.operation.replace_blocks(_renamed(block, ours) for block in blocks)
-            composed.data[number] = part.replace(operation=inner)
-    return composed
+            fresh.data[number] = part.replace(operation=inner)
+    return fresh
 
 
 def _with_registers(circuit: QuantumCircuit, names: Mapping[str, str]) -> QuantumCircuit:

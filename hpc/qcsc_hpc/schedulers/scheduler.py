@@ -184,6 +184,7 @@ class Dialect(ABC):
         return {}
 
 
+# Many short methods: two for each question, its words and what the answer means.
 class Scheduler(Dialect, ABC):
     """One batch system. No function here runs anything."""
 

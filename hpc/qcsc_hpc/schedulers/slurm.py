@@ -81,6 +81,7 @@ _MEASURED = "JobID,Submit,Start,End,NNodes,NCPUS,MaxRSS"
 _FIRST_DAY = "--starttime=now-30days"  # sacct looks at today only
 
 
+# Many short methods: two for each question, its words and what the answer means.
 class Slurm(Scheduler):
     """Slurm 20.11 and newer; accounting where there is any."""
 

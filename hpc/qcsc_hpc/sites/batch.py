@@ -40,6 +40,7 @@ from qcsc_loop.steps.step import current_step
 _runtimes: RunVar[dict[str, Runtime]] = RunVar("qcsc_hpc_runtimes")
 
 
+# Many short methods: one for each thing that the protocol asks of a site.
 class BatchSite(JobSite):
     """A scheduler's machine, as an HPC profile describes it."""
 

@@ -32,6 +32,7 @@ LONGEST_RETRY_SECONDS = 60.0
 _pending: RunVar[dict[str, Pending]] = RunVar("qcsc_loop_ibm_pending")
 
 
+# Many short methods: one for each thing that the protocol asks of a site.
 class IBMSite(JobSite):
     """Jobs of one account.
 
