@@ -29,6 +29,10 @@ FAKES: dict[str, Callable[[Path], tuple[FakeBatchSystem, str]]] = {
     "fake-slurm": lambda folder: (FakeSlurm(folder, grace_seconds=0.3), "scancel"),
     "fake-pbs": lambda folder: (FakePBS(folder, grace_seconds=0.3), "qdel"),
     "fake-miyabi": lambda folder: (FakePBS(folder, grace_seconds=0.3, dialect="miyabi"), "qdel"),
+    "fake-miyabi-with-limits": lambda folder: (
+        FakePBS(folder, grace_seconds=0.3, dialect="miyabi", most_queued=4, most_running=2),
+        "qdel",
+    ),
     "fake-pjm-without-choice": lambda folder: (
         FakePJM(folder, grace_seconds=0.3, chooses=False),
         "pjdel",
@@ -39,7 +43,11 @@ FAKES: dict[str, Callable[[Path], tuple[FakeBatchSystem, str]]] = {
     ),
     "fake-pjm": lambda folder: (FakePJM(folder, grace_seconds=0.3), "pjdel"),
 }
-SITES = {"fake-miyabi": {"preset": "miyabi"}, "fake-wisteria": {"dialect": "wisteria"}}
+SITES = {
+    "fake-miyabi": {"preset": "miyabi"},
+    "fake-miyabi-with-limits": {"preset": "miyabi"},
+    "fake-wisteria": {"dialect": "wisteria"},
+}
 ONCE = {"slurm": ["--no-requeue"], "pbs": ["-r n"]}
 
 

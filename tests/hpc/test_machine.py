@@ -1098,6 +1098,21 @@ async def test_a_job_is_found_by_its_name_where_pjstat_is_another(
     assert_one_job(place, done.record, programs)
 
 
+@on(places=("fake-miyabi-with-limits",))
+async def test_more_jobs_than_a_user_may_have_wait_for_their_turn(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    machine, program = place.machine(), programs.command("echo done > out")
+    with stepping(hook.step):
+        async with anyio.create_task_group() as group:
+            for number in range(6):
+                one = partial(machine.run_job, program, [], name=f"job{number}", collect=Path)
+                group.start_soon(one)
+    assert len(hook.records) == 6
+    assert {record.state for record in hook.records} == {JobState.COMPLETED}
+    assert len(place.fake.jobs()) == 6
+
+
 def told_of_several(place: Place) -> int:
     """Questions about several jobs that were answered."""
     asked = [call.argv for call in place.fake.commands() if call.argv[0] == "qstat"]

@@ -186,6 +186,17 @@ class PBS(Scheduler):
         ids = [job_id for job_id, job in jobs.items() if str(job.get("Job_Name")) == job_name]
         return sorted(ids, key=_number)
 
+    def place(self, job_id: str) -> list[Argv]:
+        earlier = self.history([job_id])
+        return [self.status([job_id]), *([earlier] if earlier else [])]
+
+    def placed(self, answer: Answer, job_id: str) -> str:
+        job, name = self._jobs(answer).get(job_id, {}), f"/{SCHEDULER_LOG}"
+        _, _, path = str(job.get("Output_Path", "")).partition(":")  # after the host's name
+        if path.endswith(name):
+            return path.removesuffix(name)
+        return variable(job, "PBS_O_WORKDIR")
+
     def _jobs(self, answer: Answer) -> dict[str, Json]:
         if self._denies(answer):
             return {}
@@ -202,12 +213,6 @@ class PBS(Scheduler):
     @property
     def _zone(self) -> tzinfo | None:
         return UTC if self.commands.zone else None
-
-    def place(self, job_id: str) -> list[Argv]:
-        return [self.status([job_id])]
-
-    def placed(self, answer: Answer, job_id: str) -> str:
-        return variable(self._jobs(answer).get(job_id, {}), "PBS_O_WORKDIR")
 
     def cancel(self, job_id: str) -> Argv:
         return ["qdel", job_id]

@@ -16,6 +16,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from glob import glob
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -114,7 +115,9 @@ class JobFolder:
         Of ranks too that were killed before the script gathered what they wrote; and if it wrote
         nothing, of what its scheduler has to say.
         """
-        ranks = sorted(self.path.glob(RANK_FILES), key=_modified)
+        # folders are listed, and no name is asked for
+        names = glob(RANK_FILES, root_dir=self.path)
+        ranks = sorted((self.path / name for name in names), key=_modified)
         text = _end_of(self.log) + "".join(_end_of(path) for path in ranks[-1:])
         return text or _end_of(self.path / SCHEDULER_LOG)
 

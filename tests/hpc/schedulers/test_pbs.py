@@ -523,6 +523,26 @@ def test_looking_with_the_server_away_is_no_answer() -> None:
         PBS_HERE.found(answer(code=111, err="qselect: cannot connect to server"), "key-1")
 
 
+@pytest.mark.parametrize("folder", ["/work/gz00", "/a: b,c/日本", "/long" * 40])
+@pytest.mark.parametrize("pbs", [PBS_HERE, MIYABI], ids=["json", "text"])
+def test_a_job_s_folder_is_where_its_scheduler_writes(pbs: PBS, folder: str) -> None:
+    job = {"job_state": "R", "Output_Path": f"vm:{folder}/scheduler.log"}
+    argv = pbs.place("12.vm")[0]
+    text = json.dumps({"Jobs": {"12.vm": job}})
+    out = text if "json" in argv else written_as_text("12.vm", {**job})
+    assert pbs.placed(answer(out, argv=argv), "12.vm") == folder
+
+
+def test_a_job_whose_output_goes_elsewhere_works_where_it_was_submitted() -> None:
+    assert PBS_HERE.placed(said("qstat_x_f_json_exit0"), "16.vm") == "/work/gz00/user/jobs"
+    assert PBS_HERE.placed(said("qstat_unknown_id"), "99999.vm") == ""
+
+
+def test_where_a_job_works_is_looked_for_in_both_lists() -> None:
+    assert PBS_HERE.place("12.vm") == [PBS_HERE.status(["12.vm"])]
+    assert MIYABI.place("1.opbs") == [["qstat", "-f", "1.opbs"], ["qstat", "-H", "-f", "1.opbs"]]
+
+
 def test_a_job_is_deleted_by_its_id() -> None:
     assert PBS_HERE.cancel("12.vm") == ["qdel", "12.vm"]
 

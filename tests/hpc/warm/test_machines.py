@@ -35,7 +35,14 @@ from waiting import until, until_async
 
 pytestmark = pytest.mark.anyio
 
-WITH_RANKS = ("slurm/srun", "slurm/mpiexec", "fake-slurm", "fake-pbs", "fake-pjm")
+WITH_RANKS = (
+    "slurm/srun",
+    "slurm/mpiexec",
+    "fake-slurm",
+    "fake-pbs",
+    "fake-miyabi",
+    "fake-pjm",
+)
 on_all = pytest.mark.parametrize("place", WITH_RANKS, indirect=True)
 on_slurm = pytest.mark.parametrize("place", ["slurm/srun"], indirect=True)
 on_both = pytest.mark.parametrize("place", ["slurm/srun", "fake-pbs"], indirect=True)
