@@ -32,7 +32,7 @@ SCHEDULERS = "qcsc_hpc.schedulers"
 LAUNCHERS = ("single", "srun", "mpirun", "mpiexec", "mpiexec.hydra")
 
 _WALLTIME = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d{1,2}):(\d{2})")
-_MEMORY = re.compile(r"[1-9]\d*(K|M|G|T)B?", re.IGNORECASE)
+_MEMORY = re.compile(r"0|[1-9]\d*(K|M|G|T)B?", re.IGNORECASE)
 
 
 def walltime_seconds(text: str) -> int:
@@ -62,7 +62,8 @@ def _walltime(text: str) -> str:
 
 def _memory(text: str) -> str:
     if text and _MEMORY.fullmatch(text) is None:
-        raise ValueError(f"memory is a whole number with K, M, G or T, such as 16G, not {text!r}")
+        form = "a whole number with K, M, G or T, such as 16G, or 0 for all of a node's"
+        raise ValueError(f"memory is {form}, not {text!r}")
     return text.upper().removesuffix("B")
 
 
@@ -195,7 +196,7 @@ class ExecutionProfileFields(BaseModel):
         profile_name, command_name: what it is called, and which command it is meant for.
         mpiprocs: MPI ranks on each node.
         ompthreads: OpenMP threads of each rank; exported as OMP_NUM_THREADS.
-        memory: per node, as 16G.
+        memory: per node, as 16G; 0: all that a node has.
         pre_commands: lines of shell, run before the program; one that fails fails the job.
         environments: exported to every rank as they stand; no `$` in them is expanded. Not for
             secrets: they are written to the job's script.

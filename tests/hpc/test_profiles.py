@@ -142,7 +142,12 @@ def test_memory_is_kept_with_one_letter(given: str, kept: str) -> None:
 @pytest.mark.parametrize("text", ["16", "0G", "1.5G", "-1G", "16 G", "16GiB", "G", "16G\n", "all"])
 def test_another_memory_is_answered_with_the_form(text: str) -> None:
     said = problems(ExecutionProfile, memory=text)
-    assert f"memory is a whole number with K, M, G or T, such as 16G, not {text!r}" in said
+    form = "a whole number with K, M, G or T, such as 16G, or 0 for all of a node's"
+    assert f"memory is {form}, not {text!r}" in said
+
+
+def test_all_of_a_node_s_memory_is_0() -> None:
+    assert ExecutionProfile(memory="0").memory == "0"
 
 
 # other values

@@ -137,6 +137,8 @@ class PBS(Scheduler):
             for setting, part in parts.items()
             if getattr(how, setting) and part not in self.where.chunk
         }
+        if how.memory == "0":
+            found["memory"] = "PBS has no word for all of a node's memory; give exclusive = true"
         return found
 
     @cached_property

@@ -149,6 +149,12 @@ def test_an_example_is_not_the_default(field: str) -> None:
     assert EXAMPLES[field] != info.get_default(call_default_factory=True)
 
 
+def test_all_of_a_node_s_memory_is_asked_for_where_there_are_words_for_it() -> None:
+    assert "#SBATCH --mem=0\n" in script("slurm", {"memory": "0"})
+    with pytest.raises(JobRefused, match="give exclusive = true"):
+        script("pbs", {"memory": "0"})
+
+
 # chunks of PBS
 
 
