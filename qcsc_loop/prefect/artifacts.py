@@ -139,7 +139,7 @@ class RunArtifacts:
         return await self._create(
             f"{self.run_id}-run",
             RUN,
-            self._driver_line(epoch),
+            _driver_line(self.run_id, epoch),
             _driver_text(self.signer, record, epoch, None),
         )
 
@@ -148,14 +148,11 @@ class RunArtifacts:
 
         It changes nothing but the artifact's time: made again after the driver's end, it hides none.
         """
-        body = {"description": self._driver_line(epoch)}
+        body = {"description": _driver_line(self.run_id, epoch)}
         answer = await self._client.request(
             "PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=body
         )
         return answer.request
-
-    def _driver_line(self, epoch: EpochRecord) -> str:
-        return f"Driver {epoch.epoch} of `{self.run_id}` on {epoch.holder.host}"
 
     async def say_end(
         self, artifact: UUID, record: RunRecord, epoch: EpochRecord, end: EndRecord
@@ -191,7 +188,7 @@ class RunArtifacts:
 
         The client repeats a request after a lost answer, so that a commit can come twice.
         """
-        async for rows, _ in self._pages(self.run_id):
+        async for rows, _ in _pages(self._client, self.run_id):
             page = _valid(rows, partial(_published, signer=self.signer))
             for published in sorted(page, key=lambda one: one.commit.iteration, reverse=True):
                 yield published
@@ -210,35 +207,40 @@ class RunArtifacts:
         return [driver async for page in self._drivers() for driver in page]
 
     async def _drivers(self) -> AsyncIterator[list[RemoteDriver]]:
-        async for rows, now in self._pages(f"{self.run_id}-run"):
+        async for rows, now in _pages(self._client, f"{self.run_id}-run"):
             yield _valid(rows, partial(_driver, signer=self.signer, now=now))
 
-    async def _pages(self, key: str) -> AsyncIterator[tuple[list[Json], datetime]]:
-        """A key's artifacts, newest first by the server's clock, which may have stepped back.
 
-        Within a page the caller orders them by what they hold.
-        """
-        offset = 0
-        while True:
-            # by hand: the client's read_artifacts sends null filters, which the server refuses,
-            # and empty ones silently match nothing
-            answer = await self._client.request(
-                "POST",
-                "/artifacts/filter",
-                json={
-                    "artifacts": {"key": {"any_": [key]}},
-                    "sort": "CREATED_DESC",
-                    "limit": PAGE,
-                    "offset": offset,
-                },
-            )
-            rows = answer.json()
-            if not isinstance(rows, list):
-                raise httpx.DecodingError("the answer is no list of artifacts")
-            yield rows, parsedate_to_datetime(answer.headers["date"])
-            if len(rows) < PAGE:
-                return
-            offset += PAGE
+async def _pages(client: PrefectClient, key: str) -> AsyncIterator[tuple[list[Json], datetime]]:
+    """A key's artifacts, newest first by the server's clock, which may have stepped back.
+
+    Within a page the caller orders them by what they hold.
+    """
+    offset = 0
+    while True:
+        # by hand: the client's read_artifacts sends null filters, which the server refuses,
+        # and empty ones silently match nothing
+        answer = await client.request(
+            "POST",
+            "/artifacts/filter",
+            json={
+                "artifacts": {"key": {"any_": [key]}},
+                "sort": "CREATED_DESC",
+                "limit": PAGE,
+                "offset": offset,
+            },
+        )
+        rows = answer.json()
+        if not isinstance(rows, list):
+            raise httpx.DecodingError("the answer is no list of artifacts")
+        yield rows, parsedate_to_datetime(answer.headers["date"])
+        if len(rows) < PAGE:
+            return
+        offset += PAGE
+
+
+def _driver_line(run_id: str, epoch: EpochRecord) -> str:
+    return f"Driver {epoch.epoch} of `{run_id}` on {epoch.holder.host}"
 
 
 def _valid(rows: list[Json], read: Callable[[Json], T]) -> list[T]:

@@ -14,13 +14,17 @@ import qcsc_loop
 MOST_LINES, MOST_METHODS = 200, 15
 REASONS = {
     "BatchSite": "a site: a method for each thing that the protocol asks of it",
+    "DirectoryStore": "a method for each thing that a run asks of its disk",
     "FakeBatchSystem": "a face: a method for each thing that a test may do or see",
     "FakeIBMQuantum": "a face: a method for each thing that a test may do or see",
     "IBMSite": "a site: a method for each thing that the protocol asks of it",
     "JobSite": "a site: a method for each thing that the protocol asks of it",
     "Journal": "a method for each record of a run, whose names only it knows",
+    "PBS": "two functions for each question that a scheduler is asked",
+    "PJM": "two functions for each question that a scheduler is asked",
     "Scheduler": "two functions for each question that a scheduler is asked",
     "Slurm": "two functions for each question that a scheduler is asked",
+    "Store": "a method for each thing that a run asks of its disk",
     "State": "a method for each thing that a fake scheduler's command asks of its one file",
 }
 
