@@ -246,7 +246,9 @@ class Slurm(Scheduler):
             if not unknown and not (answer.argv[0] == "sacct" and _no_accounting(answer)):
                 raise NotUnderstood(answer.words)
             return ""
-        return answer.out.removesuffix("\n").removesuffix("|")
+        # after what a login may have said; a folder's name may have several lines
+        found = re.search(r"^/.*", answer.out, re.MULTILINE | re.DOTALL)
+        return found[0].removesuffix("\n").removesuffix("|") if found else ""
 
     def cancel(self, job_id: str) -> Argv:
         return ["scancel", job_id]

@@ -475,3 +475,21 @@ def test_a_job_that_failed_by_itself_stays_failed_whatever_it_wrote() -> None:
 
 def test_a_job_that_ended_otherwise_stays_so_whatever_it_wrote() -> None:
     assert SLURM.in_the_light_of(live(state="TIMEOUT"), TAIL).state is S.TIMEOUT
+
+
+# where a job works
+
+
+@pytest.mark.parametrize("folder", ["/runs/a", "/runs/a b|c", "/runs/two\nlines"])
+@pytest.mark.parametrize("greeting", ["", "Welcome to the cluster\n"])
+def test_a_job_s_folder_is_told_whatever_it_is_called_and_whatever_a_login_says(
+    folder: str, greeting: str
+) -> None:
+    assert SLURM.placed(answer(f"{greeting}{folder}|\n"), "12") == folder
+    assert SLURM.placed(answer(f"{greeting}{folder}\n", words="sacct"), "12") == folder
+
+
+def test_a_job_that_the_queue_has_forgotten_is_asked_of_accounting() -> None:
+    unknown = answer(code=1, err="slurm_load_jobs error: Invalid job id specified")
+    assert SLURM.placed(unknown, "12") == ""
+    assert [question[0] for question in SLURM.place("12")] == ["squeue", "sacct"]
