@@ -152,8 +152,9 @@ def test_no_name_is_asked_for_that_is_not_listed(
         raise AssertionError("a name was asked for that is not there")
 
     folder = JobFolder(tmp_path)
-    for name in ("open", "read_bytes", "exists", "stat"):
-        monkeypatch.setattr(Path, name, asked)
-    monkeypatch.setattr(os, "readlink", asked)
-    assert (folder.owner(), folder.exit(), folder.is_cancelled) == (None, None, False)
-    assert (folder.tail(), folder.written_since(0, 100)) == ("", ("", 0))
+    with monkeypatch.context() as patched:
+        for name in ("open", "read_bytes", "exists"):
+            patched.setattr(Path, name, asked)
+        patched.setattr(os, "readlink", asked)
+        assert (folder.owner(), folder.exit(), folder.is_cancelled) == (None, None, False)
+        assert (folder.tail(), folder.written_since(0, 100)) == ("", ("", 0))
