@@ -20,6 +20,7 @@ from qcsc_hpc.script.job_folder import (
 from qcsc_hpc.sites.explaining import explain
 from qcsc_hpc.sites.verdict import Sighting, reach_verdict
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
+from waiting import until_async
 
 FOLDER = JobFolder(Path("/nfs/store/run/job"))
 S = JobState
@@ -97,6 +98,7 @@ async def test_a_job_whose_folder_is_not_there_on_its_node_says_which(
 ) -> None:
     async with hook.asking(place.holding(), programs.working) as job:
         job_id = await job.until_id()
+        await until_async(lambda: hook.reasons, "it is followed, and why it waits is told")
         folder = Path(hook.record.intent.folder)
         folder.rename(folder.with_name("elsewhere"))
         place.queue.release(job_id)
