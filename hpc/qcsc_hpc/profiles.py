@@ -309,7 +309,8 @@ class HPCProfileFields(BaseModel):
         description="such as KRB5CCNAME, SLURM_JWT",
     )
     dialect: str = Field(
-        default="", description="whose commands they are: the scheduler's own, or miyabi's"
+        default="",
+        description="whose commands they are, if not the scheduler's own: miyabi, wisteria",
     )
     chunk: list[ChunkPart] = Field(
         default=["ncpus", "mpiprocs", "ompthreads", "mem", "ngpus"],

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.script.job_script import ScriptFacts, rank_script
 from qcsc_hpc.script.launchers import launcher_words
 from qcsc_hpc.warm.code_digest import code_digest
+from qcsc_hpc.warm.followed_jobs import STEP
 from qcsc_hpc.warm.keeper import keeper_of
 from qcsc_hpc.warm.mailbox import Request
 from qcsc_hpc.warm.settings import Warm
@@ -22,12 +26,22 @@ from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.ledger import Ledger, job_records
 from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.plain import Json
 from qcsc_loop.steps.step import JOB_SUFFIX, current_step
 
 T = TypeVar("T")
 
 TITLE = "the warm job"
+ASKING = {
+    "poll_seconds",
+    "command_timeout",
+    "settle_seconds",
+    "patience_seconds",
+    "not_now_seconds",
+    "lost_seconds",
+}
 
 
 @dataclass(frozen=True)
@@ -103,10 +117,30 @@ def _require(job: JobRequest[T], asked: Asked, warm: Warm) -> None:
 def _site(where: HPCProfile, pool: ExecutionProfile, warm: Warm) -> WarmSite:
     """The site of the run's warm job: another one for other settings."""
     settings = "\n".join(part.model_dump_json() for part in (where, pool, warm))
-    label = hashlib.sha256(settings.encode()).hexdigest()[:8]
     ledger = current_step().ledger
+    label = _label_in_use(ledger, where, pool, warm)
+    label = label or hashlib.sha256(settings.encode()).hexdigest()[:8]
     mailbox = ledger.store.folder(f"{ledger.run_id}/warm/{label}")
     return WarmSite(mailbox=str(mailbox), where=where, how=pool, warm=warm)
+
+
+def _label_in_use(ledger: Ledger, where: HPCProfile, pool: ExecutionProfile, warm: Warm) -> str:
+    """Of a living warm job that an earlier version asked for, whose settings had other fields."""
+    alive = {record.key.label for record in ledger.unfinished() if record.key.step == STEP}
+    for record in job_records(ledger.store, ledger.run_id) if alive else ():
+        site = record.intent.site
+        if site.get("type") == "warm" and Path(site["mailbox"]).name in alive:
+            with suppress(ValidationError):  # of a version that this one cannot follow
+                known = WarmSite.model_validate(site)
+                same = _what_it_is(known.where) == _what_it_is(where)
+                if same and (known.how, known.warm) == (pool, warm):
+                    return Path(known.mailbox).name
+    return ""
+
+
+def _what_it_is(where: HPCProfile) -> Json:
+    """The site's settings but for those of how it is asked."""
+    return where.model_dump(exclude=ASKING)
 
 
 def _post(site: WarmSite, job: JobRequest[T], asked: Asked, key: JobKey, folder: Path) -> None:
