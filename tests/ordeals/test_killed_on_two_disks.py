@@ -103,7 +103,8 @@ def killed(ordeals: list[Any], marks: Marks) -> None:
     with ThreadPoolExecutor(len(ordeals)) as pool:
         shared = share_out(marks, KILLS * len(ordeals) // RUNS, len(ordeals))
         all_deaths = [deaths(own, seed) for seed, own in enumerate(shared)]
-        [*pool.map(lambda ordeal, own: ordeal.goes_through(own, 2), ordeals, all_deaths)]
+        for _ in pool.map(lambda ordeal, own: ordeal.goes_through(own, 2), ordeals, all_deaths):
+            pass  # raises what an ordeal raised
 
 
 # QPU jobs

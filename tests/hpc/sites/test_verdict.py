@@ -239,7 +239,7 @@ def test_a_run_is_as_long_as_its_own_clock_says_however_far_off_that_is(
     told: dict[str, datetime], off: float
 ) -> None:
     record = WELL.model_copy(update={"started": BEGAN + off, "ended": ENDED + off})
-    status = Status(S.COMPLETED, metrics=JobMetrics(**told))
+    status = Status(S.COMPLETED, metrics=JobMetrics.model_validate(told))
     outcome = reach_verdict(Sighting(status, record), LOST_SECONDS)
     assert outcome is not None
     assert outcome.metrics.run_seconds == 90.0

@@ -33,9 +33,8 @@ class Gateway(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    server: Gateway
-
     def do_POST(self) -> None:
+        assert isinstance(self.server, Gateway)
         self.rfile.read(int(self.headers["content-length"]))
         if self.server.pages:
             return self.say(self.server.pages.pop(0))
@@ -50,7 +49,7 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
 
 
