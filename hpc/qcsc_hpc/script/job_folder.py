@@ -13,6 +13,7 @@ exit.json    its own account of its end, by rename
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,6 +109,18 @@ class JobFolder:
             return ExitRecord.model_validate_json(path.read_bytes()) if is_listed(path) else None
         except (OSError, ValidationError):
             return None
+
+    def seconds_since(self, name: str) -> float:
+        """How long ago a file was written, by the clock of its disk; 0 if that cannot be told."""
+        probe = self.path / f".{name}.{secrets.token_hex(4)}.now"
+        try:
+            written = (self.path / name).stat().st_mtime
+            probe.touch()
+            now = probe.stat().st_mtime
+            probe.unlink()
+        except OSError:
+            return 0.0
+        return max(0.0, now - written)
 
     def tail(self) -> str:
         """The end of what it wrote: where the error is.

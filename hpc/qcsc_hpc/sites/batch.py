@@ -20,7 +20,7 @@ from qcsc_hpc.sites.cancelling import cancel_job, tell_to_end
 from qcsc_hpc.sites.commands import Commands, program_path
 from qcsc_hpc.sites.explaining import explain
 from qcsc_hpc.sites.following import GLANCE_SECONDS, Followed, Watch
-from qcsc_hpc.sites.limits import reason_to_cancel
+from qcsc_hpc.sites.limits import Standing, reason_to_cancel
 from qcsc_hpc.sites.rank_end import with_output
 from qcsc_hpc.sites.runtime import Runtime
 from qcsc_hpc.sites.verdict import Sighting, reach_verdict
@@ -151,6 +151,7 @@ class BatchSite(JobSite):
 
     async def _wait_for_outcome(self, followed: Followed, waiting: Waiting) -> JobOutcome:
         told = (JobState.PENDING, "")  # which its submission said
+        standing = Standing(followed.folder)
         while True:
             seen = await followed.look(GLANCE_SECONDS)
             if seen is None:
@@ -163,7 +164,8 @@ class BatchSite(JobSite):
                 waiting.tell(*now)
                 told = now
             scheduler = self._runtime().scheduler
-            limit = reason_to_cancel(seen.status, scheduler, self.where, waiting)
+            stood = await standing.seconds(seen.status.state)
+            limit = reason_to_cancel(seen.status, scheduler, self.where, waiting, stood)
             if limit is not None:
                 waiting.check()
                 try:
