@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from qcsc_hpc.warm import small_records as records
 from qcsc_hpc.warm.mailbox import Mailbox
 from qcsc_loop.concurrency.listed import is_listed
+from qcsc_loop.concurrency.process_life import Life, Place, life_of
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.plain import Json
 
@@ -80,10 +80,10 @@ class Epoch:
             return True
         try:
             server = self.server()
-        except (OSError, DamagedDocument):
+            place = Place(**server["place"])
+            return life_of(server["pid"], server["start_ticks"], place) is Life.DEAD
+        except (OSError, DamagedDocument, KeyError, TypeError):  # another version's
             return False
-        here = server["host"] == socket.gethostname()
-        return here and not Path("/proc", str(server["pid"])).exists()
 
     async def relieve(self, say: Callable[[str], None]) -> None:
         """Returns once its supervisor does not serve: it has gone, or shows no sign of life."""

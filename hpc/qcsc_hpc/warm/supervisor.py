@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from qcsc_hpc.warm import small_records as records
@@ -30,6 +30,7 @@ from qcsc_hpc.warm.pool import PoolFailed
 from qcsc_hpc.warm.request_queue import Posted, RequestQueue
 from qcsc_loop.concurrency.child import die_with
 from qcsc_loop.concurrency.listed import is_listed
+from qcsc_loop.concurrency.process_life import here, start_ticks
 from qcsc_loop.plain import Json
 
 SUPERSEDED = 0
@@ -105,6 +106,8 @@ class Supervisor:
             "job": self._job,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "start_ticks": start_ticks(os.getpid()),
+            "place": asdict(here()),
             "hosts": hosts(alone=alone),
             "port": port,
             "ranks": self._orders.ranks,
