@@ -20,6 +20,7 @@ from qcsc_loop.prefect.blocks import AerSamplerBlock
 from qcsc_loop.sampling.aer.sampler import AerSampler
 from system.command_line import WANDER, Background, CommandLine, command_line, setting
 from system.server import PrefectServer
+from waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -359,6 +360,25 @@ class TestAnotherMachine:
         assert not (tmp_path / "elsewhere").exists()
         gates.open(2)
         assert driver.result().well().answer["state_sha256"] == whole(with_server, *limit(3))
+
+    def test_it_hears_of_a_driver_whose_hook_blocks_the_event_loop(
+        self, with_server: CommandLine, server: PrefectServer, run_id: str, tmp_path: Path
+    ) -> None:
+        with_server.environment |= {"QCSC_LOOP_LEASE_SECONDS": "1"}
+        gates = Gates(tmp_path / "gates", 1)
+        words = ("--run-id", run_id, *gates.settings, *setting(busy=True), *limit(1))
+        driver = with_server.start(*RUN, *words)
+
+        def heard_at() -> list[str]:
+            return [row["updated"] for row in server.artifacts(f"{run_id}-run")]
+
+        driver.until_there_is(gates.reached(1))
+        for _ in range(2):
+            last = heard_at()
+            assert last
+            until(lambda: heard_at() != last, "the server hears of it")  # noqa: B023
+        gates.open(1)
+        driver.result().well()
 
     def test_it_goes_on_once_the_driver_is_done(
         self, with_server: CommandLine, run_id: str, tmp_path: Path
