@@ -65,7 +65,7 @@ def transcript(name: str) -> Answer:
     """What qstat of a real OpenPBS said."""
     text = (TRANSCRIPTS / f"{name}.txt").read_text()
     out = text.partition("# --- stdout\n")[2].partition("# --- stderr\n")[0] or text
-    return Answer(["qstat"], 0, out, "")
+    return Answer(["qstat", "-x", "-f", "-F", "json"], 0, out, "")
 
 
 def accounted(state: str, exit_code: str = "0:0") -> Status:
@@ -218,16 +218,26 @@ async def test_defect_04_a_job_beyond_its_limit_does_not_stay(
 
 
 @on_pjm
-@pytest.mark.parametrize(("done", "state"), [("reject", "REJECTED"), ("break_down", "FAILED")])
-async def test_defect_05_a_pjm_job_that_is_rejected_or_broken_is_over(
-    place: Place, hook: Hook, programs: Programs, done: str, state: str
+async def test_defect_05_a_pjm_job_that_is_rejected_is_over(
+    place: Place, hook: Hook, programs: Programs
 ) -> None:
     system = place.fake
     assert isinstance(system, FakePJM)
     async with hook.asking(place.holding(), programs.working) as job:
-        job_id = await job.until_id()
-        await anyio.to_thread.run_sync(getattr(system, done), job_id)
-        assert (await job.failure()).state == state
+        await anyio.to_thread.run_sync(system.reject, await job.until_id())
+        assert (await job.failure()).state == "REJECTED"
+
+
+@on_pjm
+async def test_defect_05_a_pjm_job_that_the_machine_broke_is_over_and_done_again(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    system = place.fake
+    assert isinstance(system, FakePJM)
+    async with hook.asking(place.holding(), programs.working) as job:
+        await anyio.to_thread.run_sync(system.break_down, await job.until_id())
+        await job.result()
+    assert [record.state for record in hook.records] == ["NODE_FAIL", "COMPLETED"]
 
 
 @pytest.mark.parametrize("job_id", ["12.miyabi-pbs01", "12.pbs.site.example.org", "12[].vm", "12"])
@@ -391,6 +401,8 @@ WHERE = {
     "project_cpu": "one-project",
     "qpu": "one-qpu",
     "resources": ["one-resource"],
+    "chunk": ["mpiprocs"],
+    "place": "one-place",
     "reservation": "one-reservation",
     "constraint": "one-constraint",
     "extra_directives": ["--one-directive"],
@@ -430,13 +442,15 @@ REFUSED = {
         "project_cpu",
         "qpu",
         "resources",
+        "chunk",
+        "place",
         "reservation",
         "constraint",
         "extra_directives",
     },
-    "slurm": {"gfscache", "mpi_options_for_pjm"},
+    "slurm": {"gfscache", "mpi_options_for_pjm", "chunk", "place"},
     "pbs": {"gfscache", "mpi_options_for_pjm", "reservation", "constraint"},
-    "pjm": {"memory", "gpus_per_node", "reservation", "constraint"},
+    "pjm": {"memory", "chunk", "place", "reservation", "constraint"},
 }
 # what needs no words in a script: the driver ends a job there, nobody shares a node there
 WITHOUT_WORDS = {("walltime", "local"), ("exclusive", "pjm")}
