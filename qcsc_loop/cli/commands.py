@@ -182,7 +182,7 @@ def resume(
 @click.argument("words", nargs=-1, metavar="[ALGORITHM | KIND [TYPE]]")
 @JSON
 def describe(*, words: tuple[str, ...], as_json: bool) -> None:
-    """Describe the parameters of ALGORITHM, or of a sampler, a machine, ...
+    """Say what ALGORITHM takes, or a sampler, a machine, a stop rule.
 
     `describe sampler` lists the types of samplers, `describe sampler aer` what that one takes.
     """

@@ -18,7 +18,7 @@ FIRST_STEPS = {
 COMMANDS = {
     "run": "Run ALGORITHM: a known name, file.py:Class or module:Class.",
     "resume": "Go on with RUN, with its own parameters, seed and stop rules.",
-    "describe": "Describe the parameters of ALGORITHM, or of a sampler, a machine, ...",
+    "describe": "Say what ALGORITHM takes, or a sampler, a machine, a stop rule.",
     "list": "List the runs of a store.",
     "show": "Show RUN: parameters, progress, drivers, and what went wrong.",
     "reap": "End every job of RUN that may still be queued or running.",
