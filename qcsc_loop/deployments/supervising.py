@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -31,7 +32,7 @@ from qcsc_loop.prefect.driver_facts import DEPLOYMENT, FLOW_RUN, SETTINGS
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals, run_ids
-from qcsc_loop.store.records import EndRecord, EpochRecord, now
+from qcsc_loop.store.records import EndRecord, EpochRecord
 
 TAG = "qcsc-loop"
 _OVER = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED}
@@ -108,6 +109,12 @@ async def supervise(client: PrefectClient, store: DirectoryStore) -> AsyncIterat
         yield action
 
 
+async def _server_time(client: PrefectClient) -> datetime:
+    """By the clock that flow runs' states are timed with: this machine's may be hours off."""
+    answer = await client.hello()
+    return parsedate_to_datetime(answer.headers["date"])
+
+
 def _gone_runs(store: DirectoryStore) -> list[_Gone]:
     return [gone for journal in journals(store) if (gone := _look(journal)) is not None]
 
@@ -151,16 +158,18 @@ async def _bring_back(client: PrefectClient, gone: _Gone) -> Action | None:
         return await _end_jobs(journal)
     if gone.end is None:
         await _report_crash(client, driver, gone.why)
+    at = await _server_time(client)
     most = run.resume.times + gone.handed_over  # the first one is no resume then
     made = await attempts(client, gone.deployment, journal, gone.after, most)
-    if made and (made[-1].state_type in _CANCELLED or not _used_up(made[-1], gone, run)):
+    if made and (made[-1].state_type in _CANCELLED or not _used_up(made[-1], gone, run, at)):
         return None
     if len(made) >= most:
         if most == 0:
             return None
         why = f"{len(made)} flow runs after iteration {gone.after} came to nothing"
         return Action(journal.run_id, Did.GAVE_UP, f"{why}; to go on: qcsc-loop resume")
-    if made and (left := _wait(made[-1], gone, run, len(made) + 1 - gone.handed_over)) > 0:
+    attempt = len(made) + 1 - gone.handed_over
+    if made and (left := _wait(made[-1], run, attempt, at)) > 0:
         return Action(journal.run_id, Did.WAITING, f"{gone.why}; next attempt in {left:.0f} s")
     try:
         await start(client, gone.deployment, journal, run, gone.after, len(made))
@@ -181,30 +190,28 @@ async def _end_jobs(journal: Journal) -> Action | None:
     return Action(journal.run_id, Did.ENDED, f"it was cancelled, and its jobs are ended{more}")
 
 
-def _used_up(flow_run: FlowRun, gone: _Gone, run: RunSettings) -> bool:
+def _used_up(flow_run: FlowRun, gone: _Gone, run: RunSettings, at: datetime) -> bool:
     """Whether an attempt will not come to anything any more."""
     if flow_run.id == gone.driver or flow_run.state_type in _OVER:
         return True  # it was the driver that is gone; or it ended without becoming one
     if flow_run.state_type not in _BEGUN:
         return False  # it waits for a worker
-    return _silent_for(flow_run) > run.resume.start_within
+    return _silent_for(flow_run, at) > run.resume.start_within
 
 
-def _wait(flow_run: FlowRun, gone: _Gone, run: RunSettings, attempt: int) -> float:
-    """Seconds until the next attempt."""
-    since = _changed(flow_run)
-    if flow_run.id == gone.driver:
-        since = max(since, gone.end.ended if gone.end else gone.epoch.since)
-    return run.resume.wait(attempt) - (now() - since).total_seconds()
+def _wait(flow_run: FlowRun, run: RunSettings, attempt: int, at: datetime) -> float:
+    """Seconds until the next attempt, from when the one before was over on the server."""
+    return run.resume.wait(attempt) - _silent_for(flow_run, at)
 
 
 async def _begin_again(client: PrefectClient, store: DirectoryStore) -> AsyncIterator[Action]:
     """Flow runs of deployments whose process was killed before it had made its run."""
+    at = await _server_time(client)
     found = await flow_runs(
         client,
         flow_runs={
             "state": {"type": {"any_": [StateType.CRASHED, *_BEGUN]}},
-            "expected_start_time": {"after_": (now() - _LOOK_BACK).isoformat()},
+            "expected_start_time": {"after_": (at - _LOOK_BACK).isoformat()},
         },
         deployments={"tags": {"all_": [TAG]}},
     )
@@ -215,7 +222,7 @@ async def _begin_again(client: PrefectClient, store: DirectoryStore) -> AsyncIte
         if run.place().place != store.place or await _has_driven(flow_run, run, store):
             continue
         if flow_run.state_type is not StateType.CRASHED:
-            if _silent_for(flow_run) <= run.resume.start_within:
+            if _silent_for(flow_run, at) <= run.resume.start_within:
                 continue
         elif flow_run.run_count > run.resume.times:
             continue
@@ -255,10 +262,8 @@ async def _read(client: PrefectClient, flow_run: UUID) -> FlowRun | None:
         return None
 
 
-def _changed(flow_run: FlowRun) -> datetime:
+def _silent_for(flow_run: FlowRun, at: datetime) -> float:
+    """Seconds since its state has changed."""
     state: Any = flow_run.state
-    return state.timestamp if state is not None else flow_run.created or now()
-
-
-def _silent_for(flow_run: FlowRun) -> float:
-    return (now() - _changed(flow_run)).total_seconds()
+    changed: datetime = state.timestamp if state is not None else flow_run.created or at
+    return (at - changed).total_seconds()
