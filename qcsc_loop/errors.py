@@ -23,6 +23,7 @@
     ├── LeaseLost                   another driver has taken the run over from this one
     ├── HookError                   the algorithm's own code
     │   ├── HookFailed              a hook raised
+    │   ├── ResultsNotMade          its tables cannot be made
     │   ├── WrongHookType           a hook returned something else than it declares
     │   └── ImpureHook              a hook changed what it was given
     ├── EncodingError               a value that cannot be stored exactly
@@ -294,6 +295,17 @@ class HookFailed(HookError):
             f"{algorithm}.{hook} raised {type(cause).__name__} in iteration {iteration}"
             f"{f' at {where}' if where else ''}: {text}. Finished steps are kept; the traceback: "
             f"qcsc-loop show {run_id}; after the fix: qcsc-loop resume {run_id}"
+        )
+
+
+class ResultsNotMade(HookError):
+    """An algorithm's `tables` raised; the cause is `__cause__`."""
+
+    def __init__(self, algorithm: str, cause: Exception) -> None:
+        super().__init__(
+            f"the results cannot be shown: {algorithm}.tables raised {type(cause).__name__}: "
+            f"{_several(cause) or str(cause).strip() or 'no message'}. The states are kept; after the "
+            "fix: qcsc-loop show RUN --tables"
         )
 
 

@@ -203,13 +203,20 @@ def list_(*, store: Path | None, as_json: bool) -> None:
 
 @commands.command()
 @_RUN
+@click.option("--tables", is_flag=True, help="The results instead: the tables of its last state.")
 @STORE
 @JSON
-def show(*, run_id: str, store: Path | None, as_json: bool) -> None:
+def show(*, run_id: str, tables: bool, store: Path | None, as_json: bool) -> None:
     """Show RUN: parameters, progress, drivers, and what went wrong."""
-    from qcsc_loop.cli.show import show_run
+    from qcsc_loop.cli.show import open_run, show_run
 
-    show_run(run_id=run_id, store=store, as_json=as_json)
+    journal = open_run(run_id, store)
+    if tables:
+        from qcsc_loop.cli.results import show_tables
+
+        show_tables(journal, as_json=as_json)
+    else:
+        show_run(journal, as_json=as_json)
 
 
 @commands.command()

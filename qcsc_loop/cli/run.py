@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from contextlib import nullcontext
-from typing import Any
 
 from qcsc_loop.cli.driving import Driving
 from qcsc_loop.cli.progress import progress, show_hook_logs
+from qcsc_loop.cli.results import say_first_rows
 from qcsc_loop.cli.run_in_flow import drive_in_flow, open_api
 from qcsc_loop.cli.run_request import RunRequest
 from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, Interrupted, Signals, leave, leave_within
@@ -16,9 +17,9 @@ from qcsc_loop.cli.way import choose_way
 from qcsc_loop.events import Observer
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.loop.options import RunOptions
-from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
+from qcsc_loop.reports.run import CURVE_COMMITS, curve, headline, number
 from qcsc_loop.reports.tables import PlainConsole
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
@@ -43,7 +44,12 @@ def drive(request: RunRequest, driving: Driving) -> None:
     except Interrupted as interrupted:
         _say_interrupted(interrupted, journal, driving.as_json)
     else:
-        _say_end(outcome, time.monotonic() - began, console, driving.as_json)
+        seconds = time.monotonic() - began
+        if driving.as_json:
+            say_json(outcome.summary())
+        else:
+            console.say(f"{outcome.run_id}: {outcome.message} ({seconds:.1f} s)")
+            _say_what_came_of_it(journal, outcome.iteration, driving, console)
         # Prefect's last words, which nobody may be there to hear
         leave_within(LAST_WORDS_SECONDS if told else 1.0, 0)
 
@@ -59,11 +65,21 @@ def _options(
     return options
 
 
-def _say_end(outcome: Outcome[Any], seconds: float, console: PlainConsole, as_json: bool) -> None:
-    if as_json:
-        say_json(outcome.summary())
-    else:
-        console.say(f"{outcome.run_id}: {outcome.message} ({seconds:.1f} s)")
+def _say_what_came_of_it(
+    journal: Journal, iteration: int, driving: Driving, console: PlainConsole
+) -> None:
+    """The curve, the first rows of the results, where all is kept, and what to type next."""
+    name, values = headline(journal.commits.last(CURVE_COMMITS, iteration))
+    # on a terminal it stands there already
+    if console.has_blocks and not console.is_terminal and (drawn := curve(values)):
+        console.say(f"{name}  {drawn}  {number(values[-1])}")
+    say_first_rows(journal, console)
+    run_id, where = journal.run_id, f" --store {shlex.quote(str(driving.store))}"
+    more = where if driving.store else ""
+    console.print()
+    console.say(f"kept in {journal.store.place}/{run_id}", style="dim")
+    for words in (f"show {run_id} --tables", f"show {run_id}", "list"):
+        console.say(f"  qcsc-loop {words}{more}")
 
 
 def _say_interrupted(interrupted: Interrupted, journal: Journal, as_json: bool) -> None:

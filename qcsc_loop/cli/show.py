@@ -86,10 +86,19 @@ def run_status(journal: Journal) -> str:
         return "crashed"
 
 
-def show_run(*, run_id: str, store: Path | None, as_json: bool) -> None:
-    """Prints one run."""
+def open_run(run_id: str, store: Path | None) -> Journal:
+    """A run's journal.
+
+    Raises:
+        RunNotFound: there is no such run.
+    """
     journal = Journal(DirectoryStore(store or environment().store), run_id)
-    journal.record()  # before anything is printed: there may be no such run
+    journal.record()
+    return journal
+
+
+def show_run(journal: Journal, *, as_json: bool) -> None:
+    """Prints one run."""
     if as_json:
         say_json(_facts(journal))
     else:

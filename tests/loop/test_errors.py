@@ -42,6 +42,7 @@ from qcsc_loop.errors import (
     PrefectRefused,
     PrefectUnreachable,
     QcscLoopError,
+    ResultsNotMade,
     ResultUnreadable,
     RunLocked,
     RunNotFound,
@@ -190,6 +191,13 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
             "BitCount.evaluate raised ValueError in iteration 7 at algorithm.py:98: no counts.",
             "qcsc-loop show h2o",
             "qcsc-loop resume h2o",
+        ],
+    ),
+    (
+        ResultsNotMade("BitCount", KeyError("no such thing")),
+        [
+            "the results cannot be shown: BitCount.tables raised KeyError: 'no such thing'.",
+            "qcsc-loop show RUN --tables",
         ],
     ),
     (
@@ -365,6 +373,7 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "InvalidRunId": lambda why: InvalidRunId(why),
     "ParametersChanged": lambda why: ParametersChanged("x", {"label": (why, "")}),
     "HookFailed": lambda why: HookFailed("X", "sample", 1, "x", "", ValueError(why)),
+    "ResultsNotMade": lambda why: ResultsNotMade("X", ValueError(why)),
     "WrongHookType": lambda why: WrongHookType("X", "sample", "int", "str", why),
     "EncodingError": lambda why: EncodingError("X", why),
     "StoreError": lambda why: StoreError("read", "/x", why),

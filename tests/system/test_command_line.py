@@ -264,6 +264,7 @@ class TestReading:
     ) -> None:
         store = shutil.copytree(line.store, tmp_path / "store")
         (store / "first" / "run.json").write_text("{}")
+        shutil.rmtree(store / "first" / "epochs")  # of which it could be made again
         listed = line("list", "--json", "--store", store).well().answer
         rows = {row["run_id"]: row["status"] for row in listed}
         assert rows["second"] == "converged"
@@ -285,6 +286,12 @@ def test_the_version_is_told(qcsc_loop: CommandLine) -> None:
     assert "0." in qcsc_loop("--version").well().out
 
 
+def how_it_ended(out: str, run_id: str) -> str:
+    """The line that says so; after it come results, and what to type next."""
+    (line,) = (line for line in out.splitlines() if line.startswith(f"{run_id}: "))
+    return line
+
+
 class TestLinesWithoutATerminal:
     def test_each_iteration_is_a_plain_line(self, qcsc_loop: CommandLine, run_id: str) -> None:
         # slower than the ten lines a second that a fast run is held to
@@ -292,31 +299,33 @@ class TestLinesWithoutATerminal:
         result = qcsc_loop(*TOY, *words).well()
         lines = result.out.splitlines()
         assert lines[0] == f"run {run_id}: Wander, seed 0"
-        assert [line.partition(":")[0] for line in lines[1:-1]] == [
+        assert [line.partition(":")[0] for line in lines[1:4]] == [
             "iteration 1",
             "iteration 2",
             "iteration 3",
         ]
         assert (result.err, "\x1b" in result.out) == ("", False)
 
-    def test_the_last_line_says_why_it_stopped_and_what_to_do(
+    def test_it_says_why_it_stopped_and_what_to_do(
         self, qcsc_loop: CommandLine, run_id: str
     ) -> None:
         result = qcsc_loop(*TOY, "--max-iterations", "2", "--run-id", run_id).well()
-        last = result.out.splitlines()[-1]
-        assert last.startswith(f"{run_id}: stopped after 2 iterations (limit of 2); to go on: ")
+        said = how_it_ended(result.out, run_id)
+        assert said.startswith(f"{run_id}: stopped after 2 iterations (limit of 2); to go on: ")
 
     def test_a_converged_run_says_so(self, qcsc_loop: CommandLine, run_id: str) -> None:
         result = qcsc_loop(*TOY, *setting(goal=1), "--run-id", run_id).well()
-        assert result.out.splitlines()[-1].startswith(f"{run_id}: converged after 1 iteration")
+        assert how_it_ended(result.out, run_id).startswith(f"{run_id}: converged after 1 iteration")
 
     def test_a_fast_run_writes_few_lines_and_its_last_iteration(
         self, qcsc_loop: CommandLine, run_id: str
     ) -> None:
         words = ("--max-iterations", "100", "--run-id", run_id)
-        lines = qcsc_loop(*TOY, *words).well().out.splitlines()
+        said = qcsc_loop(*TOY, *words).well().out
+        lines = said.splitlines()
         assert len(lines) < 100
-        assert lines[-2].startswith("iteration 100:")
+        before = lines[lines.index(how_it_ended(said, run_id)) - 1]
+        assert before.startswith("iteration 100:")
 
     @pytest.mark.parametrize("prefect", [("--no-prefect",), ()], ids=["alone", "in a flow"])
     def test_what_a_hook_logs_is_shown_once(
@@ -338,7 +347,7 @@ class TestLinesWithoutATerminal:
         words = (*setting(pause=0.04), "--max-iterations", "2", "--run-id", run_id)
         result = qcsc_loop("run", WANDER, *words).well()
         starts = [line.split(":")[0] for line in result.out.splitlines()]
-        assert starts == [
+        assert starts[:5] == [
             "starting a temporary Prefect server",
             *(f"run {run_id}", "iteration 1", "iteration 2", run_id),
         ]
@@ -363,7 +372,7 @@ class TestOnATerminal:
         folder = tmp_path_factory.mktemp("shown")
         return on_a_terminal(words, environment(folder, prefect_home) | server.settings)
 
-    def test_the_table_the_words_and_the_last_line_are_left_and_nothing_else(
+    def test_the_table_the_words_how_it_ended_and_what_to_type_are_left_and_nothing_else(
         self, shown: Shown
     ) -> None:
         screen = shown.screen()
@@ -375,8 +384,11 @@ class TestOnATerminal:
         assert [row.split()[0] for row in screen[14:22]] == [str(k) for k in range(5, 13)]
         assert screen[22].startswith("steps ")
         assert screen[23].startswith(f"{run_id}: stopped after 12 iterations (limit of 12)")
-        # the last line may be wider than the terminal
-        assert "".join(screen[23:]).endswith(" s)")
+        ended, _, after = "\n".join(screen[23:]).partition("\n\n")
+        assert ended.endswith(" s)")  # it may be wider than the terminal
+        kept, *following = after.splitlines()
+        assert kept.startswith("kept in ")
+        assert all(line.startswith("  qcsc-loop ") for line in following[-3:])
         assert shown.beyond_ansi == set()
         assert shown.cursor_is_visible
 

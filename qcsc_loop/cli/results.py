@@ -1,0 +1,85 @@
+"""What a run has come to: the tables that its algorithm makes of the last state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pydantic_core import to_json
+
+from qcsc_loop.catalog import recorded_algorithm
+from qcsc_loop.errors import DamagedDocument, InputError, QcscLoopError, ResultsNotMade
+from qcsc_loop.loop.hooks import Table, hook_types
+from qcsc_loop.printing import say, say_json
+from qcsc_loop.reports.run import number
+from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
+from qcsc_loop.store.journal import Journal
+
+FIRST_ROWS = 3
+
+
+def show_tables(journal: Journal, *, as_json: bool) -> None:
+    """Prints all tables of a run's last state, whole.
+
+    Raises:
+        InputError: there is no state yet, or it cannot be read.
+        ResultsNotMade: the algorithm's `tables` raises.
+    """
+    iteration, tables = read_tables(journal)
+    if as_json:
+        plain = json.loads(to_json(tables, inf_nan_mode="strings", fallback=str))
+        say_json({"run_id": journal.run_id, "iteration": iteration, "tables": plain})
+        return
+    if not tables:
+        say(f"{journal.run_id} has no tables: its algorithm's tables() gives none")
+    for key, rows in tables.items():
+        _print_table(wide_console(), key, rows, len(rows))
+
+
+def read_tables(journal: Journal) -> tuple[int, Mapping[str, Table]]:
+    """The newest state's iteration, and its tables. Imports the algorithm's file."""
+    journal.store.require_own(journal.run_id)  # what is imported is what its record says
+    algorithm = recorded_algorithm(journal)
+    codec = hook_types(type(algorithm)).state
+    for name in journal.checkpoints():
+        try:
+            commit, document = journal.checkpoint(name)
+            state = codec.decode(document)
+        except (DamagedDocument, KeyError):
+            continue
+        try:
+            return commit.iteration, algorithm.tables(state)
+        except Exception as error:
+            raise ResultsNotMade(type(algorithm).__name__, error) from error
+    raise InputError(f"{journal.run_id} has no state that can be read: nothing is committed yet")
+
+
+def say_first_rows(journal: Journal, console: PlainConsole) -> None:
+    """How a run's results begin; what keeps them from being shown is said, and does no harm."""
+    try:
+        _, tables = read_tables(journal)
+    except QcscLoopError as error:
+        console.say(str(error), style="dim")
+        return
+    for key, rows in tables.items():
+        _print_table(console, key, rows, FIRST_ROWS)
+
+
+def _print_table(console: PlainConsole, key: str, rows: Table, most: int) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    shown = min(most, len(rows))
+    console.print()
+    console.say(f"{key}, {shown} of {len(rows)} rows" if shown < len(rows) else key, style="dim")
+    if not columns:
+        return
+    words = {c for c in columns if any(isinstance(row.get(c), str) for row in rows)}
+    table = plain_table(*columns, left=words)
+    for row in rows[:shown]:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return number(value) if isinstance(value, float) else str(value)
