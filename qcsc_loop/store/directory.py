@@ -96,7 +96,7 @@ class DirectoryStore(Store):
         with _doing("clean up", place):
             if not place.is_dir():
                 return
-            for path in place.iterdir():
+            for path in sorted(place.iterdir()):  # in one order, as all that a driver does
                 stem = path.name.removesuffix(".npz")
                 orphan = path.suffix == ".npz" and not _has_document(path.with_name(stem))
                 if orphan or (path.name.startswith(".") and path.suffix == ".tmp"):

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-OUTPUT_EXIT = 78  # of a job whose program ended well without leaving what it had to
+OUTPUT_EXIT = 79  # of a job whose program ended well without leaving what it had to
 FAULT = "outputs: "  # at the head of an exit record's fault
 
 

@@ -18,6 +18,7 @@ from qiskit import QuantumCircuit
 from hpc.places import Hook, Place  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.machine import HPCMachine, LocalMachine
 from qcsc_hpc.qrmi.sampler import QRMISampler
+from qcsc_hpc.script.outputs import OUTPUT_EXIT
 from qcsc_loop.errors import JobFailed, JobRefused
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobState
@@ -218,7 +219,7 @@ async def test_a_failed_task_fails_the_job_in_the_service_s_words(site: Site) ->
 async def test_a_task_runner_that_leaves_nothing_is_a_failure_whatever_it_says(site: Site) -> None:
     site.ibm.inject(IBMFault.JOB_FAILS, reason="the fridge is warm", code=1517)
     failed = await site.failure(site.sampler(runner="task_runner"))
-    assert site.place.fake.jobs()[0].exit_code == 0
+    assert site.place.fake.jobs()[0].exit_code == OUTPUT_EXIT  # the program itself ended with 0
     assert failed.state == "FAILED"
     assert "output.json" in str(failed)
 
