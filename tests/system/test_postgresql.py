@@ -35,8 +35,8 @@ def test_a_run_is_published_and_comes_back_from_the_database(site: Site) -> None
     site.line(*first).well()
     assert site.server.iterations("published") == [0, 1, 2]
     elsewhere = site.line.folder / "another-disk"
-    words = ("resume", "published", "--max-iterations", "4", "--store", elsewhere, "--json")
-    resumed = site.line(*words).well().answer
+    words = ("resume", "published", "--algorithm", "system.toys:Wander", "--max-iterations", "4")
+    resumed = site.line(*words, "--store", elsewhere, "--json").well().answer
     assert (resumed["resumed_from"], resumed["iteration"]) == (2, 4)
 
 
