@@ -542,7 +542,7 @@ def test_a_group_of_errors_is_a_failing_hook_too(store: Store) -> None:
         async def fail(self) -> None:
             raise ValueError("in a task")
 
-    with pytest.raises(HookFailed, match="raised ValueError in iteration 1 .*: in a task"):
+    with pytest.raises(HookFailed, match=r"raised ValueError in iteration 1 .*: in a task"):
         drive(Grouped(), store=store)
 
 
