@@ -92,8 +92,7 @@ def test_the_log_says_what_was_sent(told: Any) -> None:
 
 def test_an_events_id_depends_on_what_happened_alone(told: Any) -> None:
     found, _, line = told
-    created = json.loads((line.store / "told" / "run.json").read_text())["value"]["created"]
-    uid = created.replace("Z", "+00:00")
+    uid = line.journal("told").record().uid
     commits = [event for event in found if event["event"] == COMMITTED]
     wanted = [
         str(
