@@ -17,6 +17,8 @@ from cluster.slurm import SlurmCluster
 
 TESTS = Path(__file__).parent
 LONGEST = ("hpc/test_machine.py", "ordeals/test_killed_chains.py", "ordeals/test_killed_sqd.py")
+# words in the names of tests that show with a Prefect server what their siblings show without
+WITH_A_SERVER = ("in a flow]", "temporary server", "restarted server", "with_blocks")
 NO_SKIPS = bool(os.environ.get("QCSC_LOOP_NO_SKIPS"))  # set by .ci/run
 
 
@@ -35,13 +37,16 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(tryfirst=True)  # before what -m names is chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is proved elsewhere, too, and mixes what waits with what computes."""
-    proofs: dict[tuple[object, ...], dict[str, pytest.Item]] = {}
+    proofs: dict[tuple[object, ...], dict[str, list[pytest.Item]]] = {}
     for item in items:
         if proof := _proof(item):
             place, *same = proof
-            proofs.setdefault(tuple(same), {})[str(place)] = item
+            proofs.setdefault(tuple(same), {}).setdefault(str(place), []).append(item)
     for places in proofs.values():
         for item in _shown_again(places):
+            item.add_marker(pytest.mark.thorough)
+    for item in items:
+        if any(word in item.name for word in WITH_A_SERVER):
             item.add_marker(pytest.mark.thorough)
     _mix(items)
 
@@ -57,21 +62,20 @@ def _proof(item: pytest.Item) -> tuple[object, ...] | None:
     )
 
 
-def _shown_again(places: dict[str, pytest.Item]) -> list[pytest.Item]:
+def _shown_again(places: dict[str, list[pytest.Item]]) -> list[pytest.Item]:
     """Of a test on several machines, those that need not be in the default run.
 
-    The real Slurm takes the fake one's place, and of the other fakes one is taken, by the test's
-    name: each has its share of the tests.
+    The real Slurm takes the fake one's place, and of all that have a queue one is taken, by the
+    test's name: each has its share of the tests.
     """
-    again: list[pytest.Item] = []
-    if "slurm" in places and "fake-slurm" in places and why_no_slurm() is None:
-        again.append(places["fake-slurm"])
-    others = sorted(set(places) - {"local", "slurm", "fake-slurm"})
-    if len(others) > 1:
-        name = next(iter(places.values())).name.partition("[")[0]
-        del others[crc32(name.encode()) % len(others)]
-        again += [places[other] for other in others]
-    return again
+    stands_in = "fake-slurm" if why_no_slurm() is None else "slurm"
+    queues = sorted(set(places) - {"local", stands_in})
+    if not queues:
+        return []
+    name = places[queues[0]][0].name.partition("[")[0]
+    taken = queues[crc32(name.encode()) % len(queues)]
+    again = (items for place, items in places.items() if place not in ("local", taken))
+    return [item for items in again for item in items]
 
 
 def _mix(items: list[pytest.Item]) -> None:

@@ -15,3 +15,11 @@ def first(count: int, values: Iterable[Any]) -> list[Any]:
         pytest.param(value, marks=[pytest.mark.thorough] if number >= count else [])
         for number, value in enumerate(values)
     ]
+
+
+def first_rows(count: int, rows: Iterable[Iterable[Any]]) -> list[Any]:
+    """The same of rows of several values each."""
+    return [
+        pytest.param(*row, marks=[pytest.mark.thorough] if number >= count else [])
+        for number, row in enumerate(rows)
+    ]

@@ -24,6 +24,7 @@ from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import job_records
 from system.command_line import Background, CommandLine, command_line, setting
 from system.server import PrefectServer
+from thorough import first
 from waiting import line_count, until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "machines.toml"
@@ -641,7 +642,7 @@ REFUSED = {
 
 
 class TestRefused:
-    @pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+    @pytest.mark.parametrize("refused", first(3, REFUSED.values()), ids=REFUSED)
     def test_it_is_one_sentence_and_nothing_is_left_in_the_queue(
         self, alone: CommandLine, queue: Queue, run_id: str, refused: Refused
     ) -> None:

@@ -17,6 +17,7 @@ import qiskit_aer  # noqa: F401  # here: in a job's short-lived thread its first
 from qcsc_loop.testing import FakeIBMQuantum, IBMFault, RequestKind
 from system.command_line import Background, CommandLine, Result, command_line, setting
 from system.server import PrefectServer
+from thorough import first_rows
 
 pytestmark = pytest.mark.server
 
@@ -201,7 +202,7 @@ def test_no_trouble_that_a_run_survives_shows_the_key(
     assert_nothing_leaked(line, own_server, server_home, run_id, commands)
 
 
-@pytest.mark.parametrize(("fault", "request_kind"), FATAL)
+@pytest.mark.parametrize(("fault", "request_kind"), first_rows(2, FATAL))
 def test_no_error_that_ends_a_run_shows_the_key(
     line: CommandLine,
     ibm: FakeIBMQuantum,
