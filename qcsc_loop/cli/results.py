@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 from pydantic_core import to_json
 
-from qcsc_loop.catalog import recorded_algorithm
+from qcsc_loop.algorithm import AnyAlgorithm
+from qcsc_loop.catalog import AlgorithmType, recorded_algorithm
+from qcsc_loop.concurrency.loading import class_reference
 from qcsc_loop.errors import DamagedDocument, InputError, QcscLoopError, ResultsNotMade
 from qcsc_loop.loop.hooks import Table, hook_types
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.reports.run import number
 from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.values.record import State
 
 FIRST_ROWS = 3
 
@@ -38,7 +41,6 @@ def show_tables(journal: Journal, *, as_json: bool) -> None:
 
 def read_tables(journal: Journal) -> tuple[int, Mapping[str, Table]]:
     """The newest state's iteration, and its tables. Imports the algorithm's file."""
-    journal.store.require_own(journal.run_id)  # what is imported is what its record says
     algorithm = recorded_algorithm(journal)
     codec = hook_types(type(algorithm)).state
     for name in journal.checkpoints():
@@ -47,22 +49,35 @@ def read_tables(journal: Journal) -> tuple[int, Mapping[str, Table]]:
             state = codec.decode(document)
         except (DamagedDocument, KeyError):
             continue
-        try:
-            return commit.iteration, algorithm.tables(state)
-        except Exception as error:
-            raise ResultsNotMade(type(algorithm).__name__, error) from error
+        return commit.iteration, _tables(algorithm, state)
     raise InputError(f"{journal.run_id} has no state that can be read: nothing is committed yet")
 
 
-def say_first_rows(journal: Journal, console: PlainConsole) -> None:
-    """How a run's results begin; what keeps them from being shown is said, and does no harm."""
+def say_first_rows(
+    journal: Journal, named: AlgorithmType | None, state: State, console: PlainConsole
+) -> None:
+    """How a run's results begin; what keeps them from being shown is said, and does no harm.
+
+    Args:
+        named: its class, if a person named it: the run's record may say where it was before.
+        state: the last one.
+    """
     try:
-        _, tables = read_tables(journal)
+        # with the parameters that it ran with: of some only a server's variables knew
+        code = None if named is None else class_reference(named)
+        tables = _tables(recorded_algorithm(journal, named=code), state)
     except QcscLoopError as error:
         console.say(str(error), style="dim")
         return
     for key, rows in tables.items():
         _print_table(console, key, rows, FIRST_ROWS)
+
+
+def _tables(algorithm: AnyAlgorithm, state: State) -> Mapping[str, Table]:
+    try:
+        return algorithm.tables(state)
+    except Exception as error:
+        raise ResultsNotMade(type(algorithm).__name__, error) from error
 
 
 def _print_table(console: PlainConsole, key: str, rows: Table, most: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import time
 from contextlib import nullcontext
+from typing import Any
 
 from qcsc_loop.cli.driving import Driving
 from qcsc_loop.cli.progress import progress, show_hook_logs
@@ -17,6 +18,7 @@ from qcsc_loop.cli.way import choose_way
 from qcsc_loop.events import Observer
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.reports.run import CURVE_COMMITS, curve, headline, number
@@ -49,7 +51,7 @@ def drive(request: RunRequest, driving: Driving) -> None:
             say_json(outcome.summary())
         else:
             console.say(f"{outcome.run_id}: {outcome.message} ({seconds:.1f} s)")
-            _say_what_came_of_it(journal, outcome.iteration, driving, console)
+            _say_what_came_of_it(request, journal, outcome, driving, console)
         # Prefect's last words, which nobody may be there to hear
         leave_within(LAST_WORDS_SECONDS if told else 1.0, 0)
 
@@ -66,14 +68,18 @@ def _options(
 
 
 def _say_what_came_of_it(
-    journal: Journal, iteration: int, driving: Driving, console: PlainConsole
+    request: RunRequest,
+    journal: Journal,
+    outcome: Outcome[Any],
+    driving: Driving,
+    console: PlainConsole,
 ) -> None:
     """The curve, the first rows of the results, where all is kept, and what to type next."""
-    name, values = headline(journal.commits.last(CURVE_COMMITS, iteration))
+    name, values = headline(journal.commits.last(CURVE_COMMITS, outcome.iteration))
     # on a terminal it stands there already
     if console.has_blocks and not console.is_terminal and (drawn := curve(values)):
         console.say(f"{name}  {drawn}  {number(values[-1])}")
-    say_first_rows(journal, console)
+    say_first_rows(journal, request.named, outcome.state, console)
     run_id, where = journal.run_id, f" --store {shlex.quote(str(driving.store))}"
     more = where if driving.store else ""
     console.print()
