@@ -24,6 +24,7 @@ from qcsc_loop.errors import (
 )
 from qcsc_loop.parameters.build import build, merge
 from qcsc_loop.parameters.operational import what_changes_results
+from qcsc_loop.plain import is_utf8
 from qcsc_loop.plugins import distribution, offered
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Settings
@@ -158,7 +159,7 @@ def _module(name: str, place: str) -> ModuleType:
     path = Path(place).expanduser().resolve()
     if place.endswith(".py") and not path.is_file():
         raise UnknownAlgorithm(name, f"there is no file {place}", installed_algorithms())
-    if place.endswith(".py") and any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+    if place.endswith(".py") and not is_utf8(str(path)):
         why = f"the name of {path} is not UTF-8, in which runs are recorded; move it"
         raise UnknownAlgorithm(name, why, installed_algorithms())
     try:

@@ -75,6 +75,14 @@ class QcscLoopError(Exception):
         super().__init__(printable(" ".join(message.split())))
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name that is nearest to one that there is not, for its sentence; empty: none is."""
+    import difflib  # for a mistake only
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 class InputError(QcscLoopError):
     """What was asked for cannot be done as asked; nothing was started."""
 

@@ -1,4 +1,4 @@
-"""Plain JSON."""
+"""Plain JSON, and what it can hold."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from typing import Any
 # and what it has to be is checked where it becomes a record
 Json = dict[str, Any]
 """A JSON object: settings, facts, answers of other programs."""
+
+
+def is_utf8(text: str) -> bool:
+    """Whether JSON can hold it: a file's name in other bytes has halves of characters in it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import asdict
 from shutil import get_terminal_size
@@ -10,8 +9,8 @@ from shutil import get_terminal_size
 import click
 
 from qcsc_loop.catalog import find_algorithm, installed_algorithms
-from qcsc_loop.errors import InputError
-from qcsc_loop.parameters.describe import Description, Parameter, describe, kinds, types_of
+from qcsc_loop.errors import InputError, did_you_mean
+from qcsc_loop.parameters.describe import Description, Parameter, describe, kinds, summary, types_of
 from qcsc_loop.parameters.resource import Resource
 from qcsc_loop.printing import say, say_json
 
@@ -42,7 +41,7 @@ def describe_words(words: tuple[str, ...], *, as_json: bool) -> None:
 def _describe_kind(kind: str, model: type[Resource], type_: str, as_json: bool) -> None:
     types = types_of(model)
     if not type_:
-        _say_kind(kind, {name: describe(each).what for name, each in types.items()}, as_json)
+        _say_kind(kind, {name: summary(each) for name, each in types.items()}, as_json)
     elif type_ in types:
         title = f"Parameters beside type={type_}, with their defaults:"
         _say(describe(types[type_], f"{kind} {type_}"), title, as_json)
@@ -114,6 +113,4 @@ def _definitions(title: str, rows: list[tuple[str, str]]) -> str:
 
 def _named(word: str, known: Collection[str]) -> str:
     """A name that nothing has, with those there are."""
-    near = difflib.get_close_matches(word, known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{word!r}{hint}; there are {', '.join(known)}"
+    return f"{word!r}{did_you_mean(word, known)}; there are {', '.join(known)}"

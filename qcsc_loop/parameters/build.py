@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import re
@@ -12,7 +11,7 @@ from typing import Any, TypeVar, cast, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.errors import InvalidParameters, did_you_mean
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.parameters.resource import Resource, concrete, takes_resource
 from qcsc_loop.plain import Json
@@ -153,8 +152,7 @@ def _clauses(algorithm: type[BaseModel], error: ValidationError) -> dict[str, st
         if problem["type"] == "extra_forbidden":
             unknown = str(problem["loc"][-1])
             place = f"{place}.{unknown}" if place else unknown
-            near = difflib.get_close_matches(unknown, names, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = did_you_mean(unknown, names)
             clauses.setdefault(place, f"there is no parameter {place!r}{hint}")
         else:
             clauses.setdefault(place, _clause(place, problem))

@@ -69,7 +69,13 @@ def describe(model: type[BaseModel], name: str = "") -> Description:
         for field, info in model.model_fields.items()
         if field != "type" and (kind := kind_of(info.annotation)) is not None
     }
-    return Description(name or model.__name__, _summary(model), found, types)
+    return Description(name or model.__name__, summary(model), found, types)
+
+
+def summary(model: type[BaseModel]) -> str:
+    """The first paragraph of its own docstring."""
+    doc = inspect.getdoc(model) if "__doc__" in vars(model) else None
+    return " ".join((doc or "").partition("\n\n")[0].split())
 
 
 def kinds() -> dict[str, type[Resource]]:
@@ -138,13 +144,7 @@ def _what(info: FieldInfo, said: str) -> str:
     if found := info.description or info.title or said:
         return found
     kind = kind_of(info.annotation)
-    return "" if kind is None else _summary(kind)
-
-
-def _summary(model: type[BaseModel]) -> str:
-    """The first paragraph of its own docstring."""
-    doc = inspect.getdoc(model) if "__doc__" in vars(model) else None
-    return " ".join((doc or "").partition("\n\n")[0].split())
+    return "" if kind is None else summary(kind)
 
 
 def _is_marked(info: FieldInfo) -> bool:

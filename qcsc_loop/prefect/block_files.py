@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from prefect.plugins import load_prefect_collections
 from prefect.utilities.dispatch import get_registry_for_type
 from pydantic import ValidationError
 
-from qcsc_loop.errors import InvalidParameters
+from qcsc_loop.errors import InvalidParameters, did_you_mean
 from qcsc_loop.prefect.server import prefect_api
 
 
@@ -56,9 +55,7 @@ def _checked(wanted: Mapping[str, Any], file: str) -> dict[str, Block]:
     blocks: dict[str, Block] = {}
     for slug, tables in wanted.items():
         if slug not in kinds or not isinstance(tables, Mapping):
-            near = difflib.get_close_matches(slug, kinds, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            problems.append(f"[{slug}…] is no block type{hint}")
+            problems.append(f"[{slug}…] is no block type{did_you_mean(slug, kinds)}")
             continue
         for name, fields in tables.items():
             try:
@@ -81,8 +78,7 @@ def _block(kind: type[Block], name: str, fields: Any) -> Block:
         raise ValueError(f"is no table; write [{kind.get_block_type_slug()}.{name}]")
     # a block takes any field, and keeps what it does not know
     if unknown := [field for field in fields if field not in kind.model_fields]:
-        near = difflib.get_close_matches(unknown[0], kind.model_fields, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(unknown[0], kind.model_fields)
         raise ValueError(f"there is no field {unknown[0]!r}{hint}")
     named = {"command_name": name, "profile_name": name}
     defaults = {field: value for field, value in named.items() if field in _required(kind)}

@@ -16,6 +16,7 @@ from typing import IO
 
 from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
 from qcsc_loop.errors import InputError, StoreError
+from qcsc_loop.plain import is_utf8
 from qcsc_loop.store.ownership import DOCUMENTS, Access, other_writer, refuse_foreign
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.document import Document
@@ -42,7 +43,7 @@ class DirectoryStore(Store):
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
-        if any("\ud800" <= letter <= "\udfff" for letter in str(self.root)):
+        if not is_utf8(str(self.root)):
             raise InputError(
                 f"no run can be kept in {self.root}: its name is not UTF-8, in which records are "
                 "written. Name another store with --store DIR or QCSC_LOOP_STORE."
