@@ -102,10 +102,11 @@ async def supervise(client: PrefectClient, store: DirectoryStore) -> AsyncIterat
         StoreNotPrivate: others may have written which deployments its runs have.
     """
     await to_thread.run_sync(store.require_own, "")
+    at = await _server_time(client)
     for gone in await to_thread.run_sync(_gone_runs, store):
-        if (action := await _bring_back(client, gone)) is not None:
+        if (action := await _bring_back(client, gone, at)) is not None:
             yield action
-    async for action in _begin_again(client, store):
+    async for action in _begin_again(client, store, at):
         yield action
 
 
@@ -151,14 +152,13 @@ def _handed_over(journal: Journal, after: int) -> bool:
     return False
 
 
-async def _bring_back(client: PrefectClient, gone: _Gone) -> Action | None:
+async def _bring_back(client: PrefectClient, gone: _Gone, at: datetime) -> Action | None:
     journal, run = gone.journal, gone.settings
     driver = await _read(client, gone.driver)
     if driver is not None and driver.state_type in _CANCELLED:  # a person wanted it so
         return await _end_jobs(journal)
     if gone.end is None:
         await _report_crash(client, driver, gone.why)
-    at = await _server_time(client)
     most = run.resume.times + gone.handed_over  # the first one is no resume then
     made = await attempts(client, gone.deployment, journal, gone.after, most)
     if made and (made[-1].state_type in _CANCELLED or not _used_up(made[-1], gone, run, at)):
@@ -204,9 +204,10 @@ def _wait(flow_run: FlowRun, run: RunSettings, attempt: int, at: datetime) -> fl
     return run.resume.wait(attempt) - _silent_for(flow_run, at)
 
 
-async def _begin_again(client: PrefectClient, store: DirectoryStore) -> AsyncIterator[Action]:
+async def _begin_again(
+    client: PrefectClient, store: DirectoryStore, at: datetime
+) -> AsyncIterator[Action]:
     """Flow runs of deployments whose process was killed before it had made its run."""
-    at = await _server_time(client)
     found = await flow_runs(
         client,
         flow_runs={
@@ -263,7 +264,7 @@ async def _read(client: PrefectClient, flow_run: UUID) -> FlowRun | None:
 
 
 def _silent_for(flow_run: FlowRun, at: datetime) -> float:
-    """Seconds since its state has changed."""
+    """Seconds since its state has changed; 0 if that was after this look had begun."""
     state: Any = flow_run.state
     changed: datetime = state.timestamp if state is not None else flow_run.created or at
-    return (at - changed).total_seconds()
+    return max(0.0, (at - changed).total_seconds())
