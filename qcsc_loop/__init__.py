@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from qcsc_loop.store.memory import MemoryStore
     from qcsc_loop.store.store import Store
     from qcsc_loop.values.arrays import NDArray
+    from qcsc_loop.values.chart import Chart
     from qcsc_loop.values.record import Record, State
 
 __version__: str
@@ -73,6 +74,7 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "BlockName",
+    "Chart",
     "Converged",
     "DirectoryStore",
     "Estimates",
@@ -175,6 +177,7 @@ __getattr__, __dir__ = lazy_face(
         "Sampler": "sampling.sampler",
         "Samples": "sampling.samples",
         "Shots": "rules.stop",
+        "Chart": "values.chart",
         "State": "values.record",
         "Step": "steps.step",
         "StepRetried": "loop.events",

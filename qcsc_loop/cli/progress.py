@@ -27,6 +27,7 @@ from qcsc_loop.loop.events import (
     StepRetried,
     StepStarted,
 )
+from qcsc_loop.loop.warnings import warning_of
 from qcsc_loop.printing import printable
 from qcsc_loop.reports.run import curve, number, scalars_line
 from qcsc_loop.reports.tables import PlainConsole, plain_table
@@ -67,14 +68,19 @@ def progress(console: PlainConsole) -> Iterator[Progress]:
 
 @contextmanager
 def show_hook_logs(shown: Progress) -> Iterator[None]:
-    """Shows what hooks say through `current_step().logger`."""
-    logger, handler = logging.getLogger("qcsc_loop.hooks"), _HookLog(shown)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    """Shows what hooks say through `current_step().logger`; warnings of ours are shown already."""
+    ours, hooks = logging.getLogger("qcsc_loop"), logging.getLogger("qcsc_loop.hooks")
+    handler, nowhere = _HookLog(shown), logging.NullHandler()
+    hooks.addHandler(handler)
+    hooks.setLevel(logging.INFO)
+    ours.addHandler(nowhere)
+    ours.propagate = False
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        hooks.removeHandler(handler)
+        ours.removeHandler(nowhere)
+        ours.propagate = True
 
 
 class _HookLog(logging.Handler):
@@ -243,12 +249,7 @@ def _started(event: RunStarted) -> str:
 
 
 def _warning(event: StepRetried | Trouble) -> str:
-    if isinstance(event, Trouble):
-        return f"warning: {event.message}"
-    return (
-        f"warning: {event.step} of iteration {event.iteration} failed ({event.error}); "
-        f"again in {event.wait:g} s"
-    )
+    return f"warning: {warning_of(event)}"
 
 
 def _job(event: JobChanged) -> str:

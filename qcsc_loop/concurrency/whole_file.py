@@ -26,7 +26,12 @@ class NameTaken(FileExistsError):
 
 @contextmanager
 def write_whole(
-    target: Path, *, once: bool = False, sync: Sync = "content", mode: int = 0o666
+    target: Path,
+    *,
+    once: bool = False,
+    sync: Sync = "content",
+    mode: int = 0o666,
+    alone: bool = False,
 ) -> Iterator[IO[bytes]]:
     """A file that is at `target` when the block ends, whole; until then what was there before.
 
@@ -38,15 +43,17 @@ def write_whole(
         sync: "content" for what another node reads at once; "name" for what is relied on after a
             power cut.
         mode: of the file, less the process's umask.
+        alone: there is no other writer: its temporary name is always the same, so that writers that
+            are killed leave one at most.
 
     Raises:
         NameTaken: `once`, and another one came first.
         OSError: it is not there, unless it is the folder's sync that failed: then the file stands,
             and its name may not survive a power cut.
     """
-    temporary = _temporary(target)
+    temporary = _temporary(target, "alone" if alone else secrets.token_hex(8))
     try:
-        with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
+        with open(temporary, "wb" if alone else "xb", opener=partial(os.open, mode=mode)) as file:
             yield file
             if sync != "nothing":
                 _flush(file)
@@ -100,10 +107,10 @@ def fill_room(path: Path, content: bytes) -> None:
         _flush(file)
 
 
-def _temporary(target: Path) -> Path:
+def _temporary(target: Path, writer: str) -> Path:
     """A hidden name beside the target that no other writer has, on any host."""
     stem = os.fsencode(target.name)[:STEM_BYTES].decode(errors="ignore")
-    return target.with_name(f".{stem}.{secrets.token_hex(8)}.tmp")
+    return target.with_name(f".{stem}.{writer}.tmp")
 
 
 def _link(source: Path, target: Path) -> None:

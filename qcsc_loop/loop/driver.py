@@ -14,15 +14,18 @@ from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, StoreError
 from qcsc_loop.events import Event, Trouble, tell
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.loop.charts import Charts
 from qcsc_loop.loop.events import RunStarted, RunStopped
 from qcsc_loop.loop.hook_caller import HookCaller
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S, hook_types
 from qcsc_loop.loop.iteration import Iteration, Point, prune
+from qcsc_loop.loop.live import shown_live
 from qcsc_loop.loop.opening import Opened, open_run
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.loop.purity import Purity
 from qcsc_loop.loop.stopping import Stopping
+from qcsc_loop.loop.warnings import log_warnings
 from qcsc_loop.parameters.saved_blocks import resolve_blocks
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import Stop
@@ -50,7 +53,11 @@ async def run_loop(algorithm: Hooks[S, M, E], **options: Unpack[RunOptions]) -> 
     opened = await run_uncancelled(
         partial(open_run, ready, algorithm, options), undo=Opened.give_back
     )
-    with loop_running():
+    with loop_running(), shown_live(opened.journal, opened.lease.epoch) as live:
+        for event in options.get("told_before", ()):
+            live(event)
+        ours = log_warnings(opened.record.run_id), live
+        options["observers"] = [*ours, *options.get("observers", ())]
         return await Run(ready, types, opened, options).drive()
 
 
@@ -87,6 +94,7 @@ class Run(Generic[S, M, E]):
             around=self._around,
             tell=self._tell,
         )
+        self._charts = Charts(self._tell)
         self._stopping = Stopping(opened.rule, self._ledger, options.get("hand_over_at"))
         self._recorded_through = 0  # the newest iteration that an earlier driver has steps of
 
@@ -125,7 +133,8 @@ class Run(Generic[S, M, E]):
         resumed_from = None if found is None else found.commit.iteration
         await to_thread.run_sync(self._ledger.load)
         self._recorded_through = await to_thread.run_sync(journal.newest_step)
-        self._tell(RunStarted(self._opened.record, lease.record, resumed_from, lease.beat))
+        record, holder = self._opened.record, lease.record
+        self._tell(RunStarted(record, holder, resumed_from, lease.beat, self._tell))
         for trouble in (self._opened.assumed, self._opened.code_changed):
             if trouble:
                 self._tell(Trouble(trouble))
@@ -144,6 +153,7 @@ class Run(Generic[S, M, E]):
             algorithm=self._algorithm,
             types=self._types,
             hooks=self._hooks,
+            charts=self._charts,
             lease=self._opened.lease,
             recorded=number <= self._recorded_through,
             tell=self._tell,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from qcsc_loop.events import Event
+from qcsc_loop.events import Event, Observer
 from qcsc_loop.store.heartbeat import Heartbeat
+from qcsc_loop.store.live import ChartRecord
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 from qcsc_loop.values.document import Document
+
+COMMITTING = "commit"
+WAITING_FOR_SERVER = "waiting for the Prefect server"
+
+
+def _nobody(event: Event) -> None:
+    del event
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,14 @@ class RunStarted(Event):
         epoch: this driver.
         resumed_from: the iteration it goes on from; None for a new run.
         heartbeat: its signs of life, for an observer that gives them elsewhere, too.
+        tell: tells all that look on, for an observer that has something to say itself.
     """
 
     record: RunRecord
     epoch: EpochRecord
     resumed_from: int | None
     heartbeat: Heartbeat | None = None
+    tell: Observer = _nobody
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,18 @@ class StepStarted(Event):
     iteration: int
     step: str
     attempt: int = 0
+
+
+@dataclass(frozen=True)
+class PhaseStarted(Event):
+    """The driver does something else for an iteration than calling a hook.
+
+    Attributes:
+        doing: `COMMITTING`, `WAITING_FOR_SERVER`, ...: for people.
+    """
+
+    iteration: int
+    doing: str
 
 
 @dataclass(frozen=True)
@@ -63,10 +85,15 @@ class StepRetried(Event):
 
 @dataclass(frozen=True)
 class IterationCommitted(Event):
-    """An iteration is durable."""
+    """An iteration is durable.
+
+    Attributes:
+        chart: how the run is looked at.
+    """
 
     commit: Commit
     state: Document
+    chart: ChartRecord = field(default_factory=ChartRecord)
 
 
 @dataclass(frozen=True)

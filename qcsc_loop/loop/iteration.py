@@ -13,7 +13,8 @@ from anyio import to_thread
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.events import Observer, Trouble
-from qcsc_loop.loop.events import IterationCommitted, StepReused
+from qcsc_loop.loop.charts import Charts
+from qcsc_loop.loop.events import COMMITTING, IterationCommitted, PhaseStarted, StepReused
 from qcsc_loop.loop.hook_caller import Hook, HookCaller, Returned
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S
 from qcsc_loop.store.journal import Lease
@@ -49,6 +50,7 @@ class Iteration(Generic[S, M, E]):
     algorithm: Hooks[S, M, E]
     types: HookTypes[S, M, E]
     hooks: HookCaller
+    charts: Charts
     lease: Lease
     recorded: bool
     tell: Observer
@@ -138,18 +140,21 @@ class Iteration(Generic[S, M, E]):
         document = state.document
         total = Counter(spent)
         total.update(self._usage)
+        self.tell(PhaseStarted(self.number, COMMITTING))
+        fresh = state.fresh()
+        scalars = self.hooks.scalars(fresh, self.number)
         commit = Commit(
             iteration=self.number,
             epoch=self.lease.epoch,
             converged=converged,
-            scalars=self.hooks.scalars(state.fresh(), self.number),
+            scalars=scalars,
             seconds=self._seconds,
             usage=dict(self._usage),
             spent=dict(total),
             state_sha256=document.sha256,
         )
         await run_uncancelled(self._write, commit, document)
-        self.tell(IterationCommitted(commit, document))
+        self.tell(IterationCommitted(commit, document, self.charts.read(fresh, scalars)))
         await prune(self.lease, self.number)
         return Point(state, commit)
 

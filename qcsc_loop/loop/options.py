@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict, TypeVar
 
-from qcsc_loop.events import Observer
+from qcsc_loop.events import Event, Observer
 from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.store import Store
@@ -37,6 +37,7 @@ class RunOptions(TypedDict, total=False):
         retry: what happens when a hook raises; by default the run stops, resumable.
         around: what is put around hooks' calls; Prefect tasks in a flow; by default nothing.
         observers: told what happens; what they raise is not caught.
+        told_before: what observers were already told of this run, for its log.
         leave_jobs: asked when the driver is cancelled: True leaves running remote jobs to the
             driver that resumes the run; by default they are cancelled.
         lease_seconds: how long the run stays locked after this driver's last sign of life.
@@ -55,6 +56,7 @@ class RunOptions(TypedDict, total=False):
     retry: Retry
     around: Around
     observers: Sequence[Observer]
+    told_before: Sequence[Event]
     leave_jobs: Callable[[], bool]
     lease_seconds: float
     check_hooks: bool

@@ -19,11 +19,12 @@ from prefect.states import Completed
 
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.errors import InputError, LeaseLost, RunLocked
-from qcsc_loop.events import Observer, Trouble, tell
+from qcsc_loop.events import Event, Observer, Trouble, tell
 from qcsc_loop.loop.driver import run_loop
 from qcsc_loop.loop.hooks import E, M, S
 from qcsc_loop.loop.options import Call, RunOptions
 from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.loop.warnings import log_warnings
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import Granularity
@@ -79,7 +80,8 @@ async def run_in_flow(
     run_id = options.get("run_id") or f"{name}-{flow_run_id.hex[:12]}"
     observers = tuple(options.get("observers", ()))
 
-    told = partial(tell, observers)
+    before: list[Event] = []
+    told = partial(tell, (before.append, log_warnings(run_id), *observers))
     journal = Journal(store, run_id)
     async with get_client() as client:
         artifacts = RunArtifacts(client, run_id, flow_run_id)
@@ -101,6 +103,7 @@ async def run_in_flow(
             options |= {
                 "store": store,
                 "run_id": run_id,
+                "told_before": before,
                 "observers": (*observers, mirror.observe, emitter.observe),
                 "around": _Around(mirror, _AS_TASKS[tasks]),
             }
@@ -145,7 +148,7 @@ class _Around:
         return call() if as_task is None else as_task(step, iteration, call)
 
     async def _begin(self, step: str, iteration: int, call: Call[T]) -> T:
-        await self._mirror.keep_up()
+        await self._mirror.keep_up(iteration)
         as_task = self._tasks.get(step)
         return await (call() if as_task is None else as_task(step, iteration, call))
 

@@ -15,7 +15,13 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from qcsc_loop.events import Event, Observer, Trouble
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.events import JobMeasured
-from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
+from qcsc_loop.loop.events import (
+    WAITING_FOR_SERVER,
+    IterationCommitted,
+    PhaseStarted,
+    RunStarted,
+    RunStopped,
+)
 from qcsc_loop.prefect.artifacts import RunArtifacts, pack
 from qcsc_loop.prefect.backlog import Backlog
 from qcsc_loop.prefect.outage import OUTAGE, Attempts
@@ -38,12 +44,13 @@ class Mirror:
     def __init__(
         self, artifacts: RunArtifacts, client: PrefectClient, journal: Journal, tell: Observer
     ) -> None:
-        self._artifacts, self._client, self._journal, self._tell = artifacts, client, journal, tell
+        self._artifacts, self._client, self._journal = artifacts, client, journal
+        self._tell = tell  # until the run has started, which has more that look on
         self._backlog = Backlog(artifacts, journal)
         self._jobs: deque[JobRecord] = deque(maxlen=JOBS_KEPT)
         self._presence: Presence | None = None  # once the run has started
         self._end: EndRecord | None = None
-        self._attempts = Attempts(tell, self._signal)
+        self._attempts = Attempts(lambda event: self._tell(event), self._signal)
         self._caught_up, self._broken = False, False
         self._moved = anyio.Event()  # something was added, published, or failed
 
@@ -56,6 +63,7 @@ class Mirror:
     def observe(self, event: Event) -> None:
         """An observer of the run."""
         if isinstance(event, RunStarted):
+            self._tell = event.tell
             self._presence = Presence(self._artifacts, self._client, self._journal, event)
         elif isinstance(event, IterationCommitted):
             keep = self._presence.keep if self._presence else None
@@ -68,14 +76,18 @@ class Mirror:
             return
         self._signal()
 
-    async def keep_up(self) -> None:
+    async def keep_up(self, iteration: int) -> None:
         """Waits while the server answers, and is too far behind or has not heard of this driver.
 
         A hook may block the event loop from its first line on: announced later is not announced.
         """
+        said = False
         while self._attempts.healthy and not self._broken:
             if self._is_announced and len(self._backlog) <= AHEAD:
                 return
+            if not said:
+                self._tell(PhaseStarted(iteration, WAITING_FOR_SERVER))
+                said = True
             await self._moved.wait()
 
     async def drain(self, seconds: float) -> bool:

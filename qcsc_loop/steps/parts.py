@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import DamagedDocument, JobFailed, SamplingFailed, WorkerDied
+from qcsc_loop.steps.events import PartsMoved
 from qcsc_loop.steps.step import STANDALONE, Step, check_label, current_step, labelled, stepping
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.values.codec import Codec
@@ -61,6 +62,11 @@ async def run_parts(
     codec, turns = Codec[T](kind), anyio.CapacityLimiter(limit)
     results: dict[str, T | None] = dict.fromkeys(parts)
     errors: dict[str, Exception] = {}
+    whole, over = current_step(), set[str]()
+
+    def tell() -> None:
+        moved = PartsMoved(whole.iteration, whole.name, whole.label, len(over), len(parts))
+        whole.ledger.observe(moved)
 
     async def run(label: str, call: Callable[[], Awaitable[T]]) -> None:
         async with turns:
@@ -70,7 +76,10 @@ async def run_parts(
                     results[label] = value
                 except Exception as error:  # raised below, in the order of the parts
                     errors[label] = error
+        over.add(label)
+        tell()
 
+    tell()
     async with anyio.create_task_group() as group:
         for label, call in parts.items():
             group.start_soon(run, label, call)

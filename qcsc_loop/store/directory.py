@@ -198,6 +198,29 @@ class DirectoryStore(Store):
     def beat_file(self, name: str) -> Path | None:
         return self.root / name
 
+    def leave(self, name: str, content: bytes) -> None:
+        path = self.root / name
+        with (
+            _doing("write", path),
+            write_whole(path, sync="nothing", mode=DOCUMENTS, alone=True) as file,
+        ):
+            file.write(content)
+
+    def leave_more(self, name: str, content: bytes, older: str, limit: int) -> None:
+        path = self.root / name
+        with _doing("append to", path):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_size > limit:
+                    path.replace(self.root / older)
+            with self._access.open_log(path) as log:
+                log.write(content)
+
+    def left(self, name: str) -> bytes | None:
+        try:
+            return (self.root / name).read_bytes()
+        except OSError:
+            return None
+
     def folder(self, name: str) -> Path:
         path = self.root / name
         with _doing("make", path):

@@ -8,6 +8,7 @@
     steps/00000007.sample.e0002      what `sample` returned in iteration 7
     checkpoints/00000007.e0002       Commit and state after iteration 7
     history.jsonl                    every Commit, kept for ever
+    live.json, chart.json, log.jsonl   for people who look on; see live.py
     work/00000007-evaluate/          the step's own files
 
 Names carry the epoch: a stale driver never overwrites what a newer one wrote, and readers prefer

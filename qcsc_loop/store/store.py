@@ -98,6 +98,17 @@ class Store(ABC):
         """The file whose time `touch` sets, for a process that knows no stores; None: there is none."""
         return None
 
+    def leave(self, name: str, content: bytes) -> None:  # noqa: B027  # nobody else looks on
+        """Replaces a file that nothing relies on: whole for its readers, and not durable."""
+
+    def leave_more(self, name: str, content: bytes, older: str, limit: int) -> None:  # noqa: B027
+        """Adds to such a file; one that is larger than `limit` bytes becomes `older` before."""
+
+    def left(self, name: str) -> bytes | None:
+        """What was left there; None: nothing, or it cannot be read."""
+        del name
+        return None
+
     @abstractmethod
     def folder(self, name: str) -> Path:
         """A folder on disk for files that are not documents, made if need be."""

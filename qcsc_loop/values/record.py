@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.codec import Codec
 
-__all__ = ["NDArray", "Record", "State"]
+__all__ = ["Chart", "NDArray", "Record", "State"]
 
 
 class Record(BaseModel):
@@ -43,7 +45,13 @@ class Record(BaseModel):
 
 
 class State(Record):
-    """Base of an algorithm's state: all that one iteration hands to the next."""
+    """Base of an algorithm's state: all that one iteration hands to the next.
+
+    Attributes:
+        chart: how a run of it is looked at.
+    """
+
+    chart: ClassVar[Chart] = Chart()
 
     def scalars(self) -> dict[str, float]:
         """The numbers worth watching; the first one is the run's headline.

@@ -72,9 +72,19 @@ void file_faults_disarm(void)
     armed = 0;
 }
 
+/* what a driver leaves for people who look on: a thread writes it when it comes to it, so that a fault
+   there would not be found again, and no run relies on it (tests/loop/test_live.py) */
+static int for_lookers_on(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    name = name ? name + 1 : path;
+    return strstr(name, "live.json") || strstr(name, "chart.json") || !strncmp(name, "log.", 4);
+}
+
 static int below(const char *path)
 {
-    return path && strncmp(path, folder, length) == 0 && (path[length] == '/' || !path[length]);
+    return path && strncmp(path, folder, length) == 0 && (path[length] == '/' || !path[length])
+           && !for_lookers_on(path);
 }
 
 static int known(int descriptor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import Record, State
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Histogram(State):
             before, in [0, 1]; NaN before there are two.
         shots: how many were counted.
     """
+
+    chart: ClassVar[Chart] = Chart(headline="change", better="lower", beside=("shots",))
 
     bitstrings: NDArray
     counts: NDArray

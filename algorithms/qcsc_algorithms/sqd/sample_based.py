@@ -39,10 +39,19 @@ from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step, labelled
 from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import Record
 
 FCIDUMP = "hamiltonian.fcidump"
 MAX_PATIENCE = 100  # energies that a state keeps
+ENERGY_CHART = Chart(
+    headline="energy",
+    better="lower",
+    unit="hartree",
+    beside=("current",),
+    error="error",
+    references="references.by_method",
+)
 BELOW = 1e-7  # hartree below FCI that rounding may explain
 
 
@@ -324,13 +333,7 @@ def has_settled(energies: NDArray, error: float, tolerance: float, patience: int
 
 def energy_table(method: str, energy: float, references: Energies) -> Table:
     """Energies by method, the highest first, with their distance from the exact one."""
-    known = {
-        "HF": references.hf,
-        "MP2": references.mp2,
-        "CCSD": references.ccsd,
-        "FCI": references.fci,
-        method: energy,
-    }
+    known = {**references.by_method, method: energy}
     return [
         {"method": name, "energy (hartree)": value, "above FCI": value - references.fci}
         for name, value in sorted(known.items(), key=lambda item: -item[1])

@@ -7,7 +7,7 @@ sampled one after the other; all samples together span the subspace. Nothing is 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from anyio import to_thread
@@ -17,6 +17,7 @@ from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.reference import Energies
 from qcsc_algorithms.sqd.sample_based import (
+    ENERGY_CHART,
     MAX_PATIENCE,
     Diagonalised,
     Guess,
@@ -35,6 +36,7 @@ from qcsc_loop.sampling.packing import num_bytes
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import Record, State
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Krylov(State):
         strings, dimension, carried, valid, residual, unconverged: as in `Walkers`.
         recent: `energy` of the last iterations, the newest last.
     """
+
+    chart: ClassVar[Chart] = ENERGY_CHART
 
     energy: float
     current: float = math.nan

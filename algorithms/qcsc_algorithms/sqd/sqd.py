@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,6 +19,7 @@ from qcsc_algorithms.sqd.chemistry.reference import Energies
 from qcsc_algorithms.sqd.determinants.configurations import register
 from qcsc_algorithms.sqd.optimizers import DifferentialEvolution, Floats, Optimizer, Population
 from qcsc_algorithms.sqd.sample_based import (
+    ENERGY_CHART,
     MAX_PATIENCE,
     Diagonalised,
     Guess,
@@ -38,6 +39,7 @@ from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import State
 
 
@@ -65,6 +67,8 @@ class Walkers(State):
         guess: occupancies and strings of `energy`.
         recent: float64, `energy` of the last iterations, the newest last.
     """
+
+    chart: ClassVar[Chart] = ENERGY_CHART
 
     energy: float
     current: float = math.nan

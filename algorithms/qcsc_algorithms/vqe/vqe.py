@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from anyio import to_thread
@@ -30,6 +30,7 @@ from qcsc_loop.sampling.estimator import Estimates, Estimator
 from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import Record, State
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Variational(State):
         best_parameters: those of `energy`.
         recent: float64, `energy` of the last iterations, the newest last.
     """
+
+    chart: ClassVar[Chart] = Chart(
+        headline="energy", better="lower", beside=("current",), error="error"
+    )
 
     energy: float = math.inf
     error: float = 0.0

@@ -30,6 +30,11 @@ class Energies(Record):
     ccsd: float
     fci: float
 
+    @property
+    def by_method(self) -> dict[str, float]:
+        """By the methods' names, as people write them."""
+        return {"HF": self.hf, "MP2": self.mp2, "CCSD": self.ccsd, "FCI": self.fci}
+
 
 class Start(Record):
     """What a run starts from.
