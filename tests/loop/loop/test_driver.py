@@ -151,8 +151,10 @@ def test_events_tell_the_run_in_order(store: Store) -> None:
     assert [type(event) for event in events] == [
         RunStarted,
         StepStarted,
+        PhaseStarted,
         IterationCommitted,
         *[StepStarted] * 4,
+        PhaseStarted,
         IterationCommitted,
         RunStopped,
     ]
