@@ -39,6 +39,7 @@ from qcsc_loop.errors import (
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.loop.events import (
     IterationCommitted,
+    PhaseStarted,
     RunStarted,
     RunStopped,
     StepRetried,
