@@ -52,7 +52,7 @@ The raiser passes facts, the class makes the sentence: what failed, what is vali
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -303,6 +303,21 @@ class HookFailed(HookError):
             f"{algorithm}.{hook} raised {type(cause).__name__} in iteration {iteration}"
             f"{f' at {where}' if where else ''}: {text}. Finished steps are kept; the traceback: "
             f"qcsc-loop show {run_id}; after the fix: qcsc-loop resume {run_id}"
+        )
+
+
+class CheckFailed(QcscLoopError):
+    """An algorithm does not keep the contract that its runs are resumed by.
+
+    Attributes:
+        findings: a sentence for each way in which it does not.
+    """
+
+    def __init__(self, algorithm: str, findings: Sequence[str]) -> None:
+        self.findings = list(findings)
+        super().__init__(
+            f"{algorithm} does not give the same bits in every life of its run: "
+            f"{'; '.join(self.findings)}"
         )
 
 

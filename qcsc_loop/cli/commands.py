@@ -191,6 +191,52 @@ def describe(*, words: tuple[str, ...], as_json: bool) -> None:
     describe_words(words, as_json=as_json)
 
 
+@commands.command()
+@click.argument("algorithm")
+@click.option(
+    "--iterations",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many each life of the run has.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N")
+@click.option(
+    "--kills",
+    type=click.IntRange(0),
+    metavar="N",
+    help="How many of the kills are made.  [default: before and after every write]",
+)
+@_parameters
+@JSON
+def check(
+    *,
+    algorithm: str,
+    iterations: int,
+    seed: int,
+    kills: int | None,
+    settings: tuple[str, ...],
+    machine: str | None,
+    as_json: bool,
+) -> None:
+    """Try whether an algorithm's runs have the same bits in every life.
+
+    Drives a short run again and again: in other surroundings, resumed, killed at every write.
+    """
+    from qcsc_loop.cli.check import check
+
+    check(
+        algorithm,
+        settings=settings,
+        machine=machine,
+        iterations=iterations,
+        seed=seed,
+        kills=kills,
+        as_json=as_json,
+    )
+
+
 @commands.command(name="list")
 @STORE
 @JSON

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Run ALGORITHM: a known name, file.py:Class or module:Class.",
     "resume": "Go on with RUN, with its own parameters, seed and stop rules.",
     "describe": "Say what ALGORITHM takes, or a sampler, a machine, a stop rule.",
+    "check": "Try whether an algorithm's runs have the same bits in every life.",
     "list": "List the runs of a store.",
     "show": "Show RUN: parameters, progress, drivers, and what went wrong.",
     "reap": "End every job of RUN that may still be queued or running.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Generic, TypeVar
@@ -21,6 +21,7 @@ from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document
 
 T = TypeVar("T")
+C = TypeVar("C")
 RESULT = "part"  # the name of a part's record in its folder
 
 FORGIVEN: tuple[type[Exception], ...] = (JobFailed, SamplingFailed, WorkerDied)
@@ -81,7 +82,7 @@ async def run_parts(
 
     tell()
     async with anyio.create_task_group() as group:
-        for label, call in parts.items():
+        for label, call in in_turn(parts):
             group.start_soon(run, label, call)
     needed = len(parts) if quorum is None else quorum
     for label in parts:
@@ -92,6 +93,11 @@ async def run_parts(
             raise error
         current_step().logger.warning("%s failed and is left out: %s", label, error)
     return results
+
+
+def in_turn(parts: Mapping[str, C]) -> Iterable[tuple[str, C]]:
+    """The order in which parts are begun; nothing may depend on it, and a check takes another one."""
+    return parts.items()
 
 
 async def _once(

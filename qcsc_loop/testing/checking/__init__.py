@@ -1,0 +1,1 @@
+"""Whether an algorithm keeps the contract that its runs are resumed by: tried, not read."""

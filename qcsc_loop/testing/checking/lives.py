@@ -1,0 +1,151 @@
+"""Lives of a run, each in a child of a process that has imported the algorithm once.
+
+Run as `python -m qcsc_loop.testing.checking.lives REFERENCE PARAMETERS`: each line of stdin is a
+`Life`, each line of stdout a `Lived`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qcsc_loop.algorithm import AnyAlgorithm
+from qcsc_loop.catalog import find_algorithm
+from qcsc_loop.errors import HookError, ImpureHook, QcscLoopError
+from qcsc_loop.parameters.build import build
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.steps import parts
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.testing.checking.orders import Life, Lived, When
+from qcsc_loop.testing.checking.watching import watching
+from qcsc_loop.values.document import Document
+
+RUN_ID = "checked"
+KILLED = 137  # as a shell reports SIGKILL
+
+
+def main() -> None:
+    """Lives the lives that it is told to."""
+    # what hooks print is not what is said here
+    said = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    reference, parameters = sys.argv[1:]
+    algorithm = build(find_algorithm(reference), json.loads(parameters))
+    said.write("\n")
+    said.flush()
+    for line in sys.stdin:
+        said.write(_live_in_child(algorithm, Life.from_json(line)) + "\n")
+        said.flush()
+
+
+def _live_in_child(algorithm: AnyAlgorithm, life: Life) -> str:
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(reader)
+        try:
+            lived = live(algorithm, life)
+            os.write(writer, lived.to_json().encode())
+        except BaseException as error:  # of the check itself: it must be seen, and end here
+            os.write(writer, Lived(error=f"{type(error).__name__}: {error}").to_json().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        words = answer.read()
+    os.waitpid(child, 0)
+    return words.decode() or Lived(error="killed").to_json()
+
+
+def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
+    """Drives the run through one life; does not return from one that is killed."""
+    for name, value in life.variables.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    folder = life.folder or tempfile.mkdtemp(prefix="qcsc-loop-check-")
+    os.chdir(folder)
+    if life.reverse:
+        parts.in_turn = _reversed
+    if life.twice:
+        before = Path(folder) / "before"
+        _drive(algorithm, DirectoryStore(before), life)
+    random.seed(life.start)
+    np.random.seed(life.start)  # the global one is what hooks must not draw from
+    store = MortalStore(life.store, life.die_at, life.when)
+    try:
+        with watching(type(algorithm)) if life.watch else nullcontext([]) as asked:
+            error, hook = _drive(algorithm, store, life)
+        return Lived(store.writes, error, hook, tuple(asked))
+    finally:
+        if not life.folder:
+            os.chdir("/")
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reversed(calls: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return reversed(list(calls.items()))
+
+
+def _drive(algorithm: AnyAlgorithm, store: DirectoryStore, life: Life) -> tuple[str, str]:
+    run = algorithm.run
+    options: dict[str, Any] = {
+        "store": store,
+        "run_id": RUN_ID,
+        "seed": life.seed,
+        "stop": MaxIterations(life.iterations),
+        "keep": None,
+        "check_hooks": True,
+    }
+    try:
+        asyncio.run(run(**options))
+    except ImpureHook as error:
+        return str(error), "impure"
+    except HookError as error:
+        return str(error), getattr(error, "hook", "")
+    except QcscLoopError as error:
+        return str(error), ""
+    return "", ""
+
+
+class MortalStore(DirectoryStore):
+    """A store whose process dies at one of its writes."""
+
+    def __init__(self, root: str, die_at: int, when: When) -> None:
+        super().__init__(root)
+        self.writes, self._die_at, self._when = 0, die_at, when
+
+    def write(self, name: str, document: Document) -> None:
+        with self._counted():
+            super().write(name, document)
+
+    def create(self, name: str, document: Document) -> bool:
+        with self._counted():
+            return super().create(name, document)
+
+    def append(self, name: str, lines: Iterable[bytes]) -> None:
+        with self._counted():
+            super().append(name, lines)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.writes += 1
+        if self.writes == self._die_at and self._when == "before":
+            os._exit(KILLED)
+        yield
+        if self.writes == self._die_at:
+            os._exit(KILLED)
+
+
+if __name__ == "__main__":
+    main()

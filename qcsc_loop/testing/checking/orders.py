@@ -1,0 +1,96 @@
+"""What a check asks of a life of a run, and what that life says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+When = Literal["before", "after"]
+
+
+@dataclass(frozen=True)
+class Life:
+    """One driver's life, in a process of its own.
+
+    Attributes:
+        store: the folder of the run's store.
+        iterations: it ends after so many.
+        start: what Python's and numpy's global generators are seeded with.
+        folder: where it is started; empty: a new one.
+        variables: what is in its environment beside what everybody has; None: taken out.
+        reverse: parts of a step are begun in the reverse order.
+        twice: the same run is driven before, elsewhere, in the same process.
+        watch: notes what the algorithm's own files ask of clock, environment and chance.
+        die_at: dies at this write of its store; 0: it lives.
+        when: it dies there.
+    """
+
+    store: str
+    iterations: int
+    seed: int
+    start: int = 1
+    folder: str = ""
+    variables: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    reverse: bool = False
+    twice: bool = False
+    watch: bool = False
+    die_at: int = 0
+    when: When = "before"
+
+    def to_json(self) -> str:
+        """As a line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Life:
+        """From a line."""
+        return cls(**json.loads(line))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Something of the world that the algorithm's own code asked for.
+
+    Attributes:
+        what: "the clock", "the environment", "global randomness", "the process".
+        name: the function, or the environment's variable.
+        hook, iteration: in which call.
+        where: `file.py:12`.
+    """
+
+    what: str
+    name: str
+    hook: str
+    iteration: int
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.where}"
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What became of a life.
+
+    Attributes:
+        writes: how many writes its store saw.
+        error: what ended it, as a sentence; empty: nothing.
+        hook: of a hook's error.
+    """
+
+    writes: int = 0
+    error: str = ""
+    hook: str = ""
+    asked: tuple[Asked, ...] = ()
+
+    def to_json(self) -> str:
+        """As a line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Lived:
+        """From a line."""
+        facts: dict[str, Any] = json.loads(line)
+        facts["asked"] = tuple(Asked(**each) for each in facts["asked"])
+        return cls(**facts)

@@ -1,0 +1,128 @@
+"""An algorithm that breaks the hooks' contract, in whichever way it is told to."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.steps.parts import run_parts
+from qcsc_loop.steps.step import current_step
+from qcsc_loop.values.record import Record, State
+
+calls = [0]  # what earlier calls have left in memory
+VARIABLE = "IMPURE_FACTOR"
+COUNTER = Path("impure-counter")
+
+
+class Value(Record):
+    number: float = 0.0
+    text: str = ""
+
+
+class Sum(State):
+    total: float = 0.0
+    items: list[float] = []
+    text: str = ""
+
+
+def _remembered() -> float:
+    calls[0] += 1
+    return float(calls[0])
+
+
+def _from_a_file() -> float:
+    count = int(COUNTER.read_text()) if COUNTER.exists() else 0
+    COUNTER.write_text(str(count + 1))
+    return float(count)
+
+
+NUMBERS: dict[str, Callable[[], float]] = {
+    "nothing": lambda: 1.0,
+    "global randomness": random.random,
+    "numpy's global randomness": lambda: float(np.random.random()),
+    "the clock": time.time,
+    "a random id": lambda: float(uuid.uuid4().int % 1000),
+    "the environment": lambda: float(os.environ.get(VARIABLE, "1")),
+    "a hash": lambda: float(hash("a text") % 1000),
+    "memory of calls": _remembered,
+    "the folder": lambda: float(len(os.getcwd())),
+    "a file": _from_a_file,
+    "the process": lambda: float(os.getpid()),
+    "threads": lambda: float(os.environ["OMP_NUM_THREADS"]),
+}
+Impurity = Literal[
+    "nothing",
+    "global randomness",
+    "numpy's global randomness",
+    "the clock",
+    "a random id",
+    "the environment",
+    "a hash",
+    "memory of calls",
+    "the folder",
+    "a file",
+    "the process",
+    "threads",
+    "an argument",
+    "a parameter",
+    "order of parts",
+    "clock in a log",
+]
+
+
+class Impure(IterativeAlgorithm[Sum, Value, Value]):
+    """Adds up ones, but for what it is told to do wrong in `evaluate`."""
+
+    impurity: Impurity = "nothing"
+    box: list[int] = []
+
+    async def initialize(self) -> Sum:
+        return Sum()
+
+    async def sample(self, state: Sum) -> Value:
+        return Value(number=float(current_step().rng.integers(1000)))
+
+    async def evaluate(self, state: Sum, samples: Value) -> Value:
+        if self.impurity == "an argument":
+            state.items.append(1.0)
+        if self.impurity == "a parameter":
+            self.box.append(1)
+        if self.impurity == "clock in a log":
+            current_step().logger.info("it is %s", time.time())
+        if self.impurity == "order of parts":
+            return await self._in_parts()
+        number = NUMBERS.get(self.impurity, NUMBERS["nothing"])()
+        return Value(number=number, text="evaluated")
+
+    async def _in_parts(self) -> Value:
+        begun: list[str] = []
+
+        def part(name: str) -> Callable[[], Any]:
+            async def call() -> int:
+                begun.append(name)
+                return 1
+
+            return call
+
+        await run_parts({name: part(name) for name in ("a", "b", "c")}, int, limit=1)
+        return Value(text="".join(begun))
+
+    async def update(self, state: Sum, evaluation: Value) -> Sum:
+        total = state.total + evaluation.number
+        return Sum(total=total, items=[*state.items, total], text=evaluation.text)
+
+
+class Repeats(Impure):
+    """Its `update` gives something else when it is called again for the same iteration."""
+
+    async def update(self, state: Sum, evaluation: Value) -> Sum:
+        new = await super().update(state, evaluation)
+        return Sum(total=new.total + _remembered(), items=new.items, text=new.text)

@@ -1,0 +1,142 @@
+"""`check_algorithm` passes what keeps the contract of hooks, and names what breaks it, and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from loop.testing.impure import Impure, Impurity, Repeats
+from qcsc_algorithms.bitcount import BitCount
+from qcsc_algorithms.vqe import VQE
+from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.errors import CheckFailed, InputError
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.testing import Checked, check_algorithm, find_impurities, replay
+from system.command_line import command_line, setting
+
+
+def tried(impurity: Impurity, **options: Any) -> Checked:
+    return find_impurities(Impure(impurity=impurity), **{"iterations": 2, "kills": 0} | options)
+
+
+def test_a_pure_algorithm_is_resumed_and_killed_everywhere_with_the_same_bits() -> None:
+    checked = check_algorithm(Impure(), iterations=1)
+
+    assert checked.findings == []
+    assert checked.notes == []
+    assert checked.kills > 10
+    assert f"killed at {checked.kills} of its {checked.kills} write boundaries, and resumed" in (
+        checked.done
+    )
+
+
+RARE = pytest.mark.thorough  # each is found as its neighbour above is
+
+
+@pytest.mark.parametrize(
+    ("impurity", "when", "cause"),
+    [
+        ("global randomness", "global random generators have another state", "random at impure.py"),
+        (
+            "the environment",
+            "the environment has another IMPURE_FACTOR",
+            "IMPURE_FACTOR at impure.py",
+        ),
+        ("the clock", "it is run again", "time at impure.py"),
+        pytest.param(
+            "numpy's global randomness",
+            "global random generators have another state",
+            "",  # the profiler does not see it
+            marks=RARE,
+        ),
+        pytest.param("a random id", "it is run again", "uuid4 at impure.py", marks=RARE),
+        pytest.param(
+            "a hash", "Python's hash seed is another one", "hash at impure.py", marks=RARE
+        ),
+        pytest.param("memory of calls", "it was run before in the same process", "", marks=RARE),
+        pytest.param("the folder", "it is started in another folder", "", marks=RARE),
+        pytest.param("a file", "it was run before in the same process", "", marks=RARE),
+        pytest.param("the process", "it is run again", "getpid at impure.py", marks=RARE),
+        pytest.param("threads", "it has more threads", "OMP_NUM_THREADS at", marks=RARE),
+        pytest.param("order of parts", "parts are begun in another order", "", marks=RARE),
+    ],
+)
+def test_what_a_hook_depends_on_is_named(impurity: Impurity, when: str, cause: str) -> None:
+    findings = tried(impurity).findings
+
+    found = next(finding for finding in findings if finding.check.startswith(when))
+    assert (found.hook, found.iteration) == ("evaluate", 1)
+    assert found.part == ("text" if impurity == "order of parts" else "number")
+    assert cause in found.words
+
+
+@pytest.mark.parametrize(
+    ("impurity", "changed"), [("an argument", "state.items"), ("a parameter", "the parameter box")]
+)
+def test_what_a_hook_changes_is_named(impurity: Impurity, changed: str) -> None:
+    (finding,) = tried(impurity, iterations=1).findings
+
+    assert f"Impure.evaluate changed {changed}" in finding.words
+
+
+def test_what_changes_no_bit_is_a_note() -> None:
+    checked = tried("clock in a log", iterations=1)
+
+    assert checked.findings == []
+    (note,) = checked.notes
+    assert note.startswith("evaluate asks for the clock (time at impure.py:")
+
+
+def test_what_a_kill_changes_is_named_with_the_write() -> None:
+    findings = find_impurities(Repeats(), iterations=2, kills=0).findings
+
+    assert findings[0].hook == "update"
+    assert "it is resumed after iteration" in " ".join(finding.check for finding in findings)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "algorithm",
+    [BitCount(num_qubits=2, shots=10), VQE()],
+    ids=lambda each: type(each).__name__,
+)
+def test_shipped_algorithms_keep_the_contract(algorithm: IterativeAlgorithm[Any, Any, Any]) -> None:
+    assert check_algorithm(algorithm, iterations=1, kills=6).kills == 6
+
+
+def test_a_class_in_a_function_is_refused_in_a_sentence() -> None:
+    class Local(Impure):
+        pass
+
+    with pytest.raises(InputError, match="outside of any function"):
+        check_algorithm(Local())
+
+
+def test_findings_are_raised_in_a_sentence() -> None:
+    with pytest.raises(CheckFailed, match=r"Impure does not give the same bits .*Impure\.evaluate"):
+        check_algorithm(Impure(impurity="the clock"), iterations=1, kills=0)
+
+
+def test_updates_are_made_again_from_what_is_stored(run_store: DirectoryStore) -> None:
+    anyio.run(lambda: Impure().run(store=run_store, run_id="kept", stop=MaxIterations(3)))
+
+    again = anyio.run(lambda: replay("kept", store=run_store))
+    assert [(each.iteration, each.same) for each in again] == [(1, True), (2, True), (3, True)]
+
+    other = anyio.run(lambda: replay("kept", store=run_store, algorithm=Repeats()))
+    assert next((each.same, each.part) for each in other) == (False, "total")
+
+
+def test_the_command_line_says_what_was_found(tmp_path: Path) -> None:
+    file = f"{Path(__file__).with_name('impure.py')}:Impure"
+    few = ["--iterations", "1", "--kills", "0"]
+    with command_line(tmp_path, tmp_path) as qcsc_loop:
+        result = qcsc_loop("check", file, *setting(impurity="the clock"), *few)
+
+    assert result.code == 1
+    assert "Impure.evaluate returns something else in iteration 1 (number)" in result.refusal
+    assert "the clock: time at impure.py:" in result.refusal
