@@ -336,8 +336,8 @@ class _Drawing:
         if role is not None:
             letters: dict[Role, str] = {"curve": "*", "beside": "."}
             return (letters[role] if self._ascii else _letter(*bits.values())), role
-        if bits := self._reference_bits(row):
-            return ("-" if self._ascii else _letter(bits)), "reference"
+        if dots := self._reference_bits(row):
+            return ("-" if self._ascii else _letter(dots)), "reference"
         if column in self._seams():
             return ("|" if self._ascii else "┊"), "mark"
         return " ", ""
@@ -405,7 +405,8 @@ class _Drawing:
 
 def _joined(cells: Iterator[tuple[str, Role]]) -> Iterator[tuple[str, Role]]:
     """Neighbours of one kind as one piece."""
-    text, kind = "", ""
+    text = ""
+    kind: Role = ""
     for letter, role in cells:
         if role != kind and text:
             yield text, kind
