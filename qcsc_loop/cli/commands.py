@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from qcsc_loop.cli.driving import JSON, STORE, Driving, DrivingCommand, RunCommand
+from qcsc_loop.cli.emit_group import EVENT, EmitGroup, WatchCommand
 from qcsc_loop.cli.overview import overview
 from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
 from qcsc_loop.errors import PluginFailed
@@ -265,6 +266,20 @@ def show(*, run_id: str, tables: bool, store: Path | None, as_json: bool) -> Non
         show_run(journal, as_json=as_json)
 
 
+@commands.command(cls=WatchCommand)
+@click.argument("run_ids", nargs=-1, required=True, metavar="RUN...")
+@STORE
+def watch(*, run_ids: tuple[str, ...], store: Path | None) -> None:
+    """Watch RUNs while they run, from any machine that sees the store.
+
+    On a terminal a view of each, with the keys q (leave), l (log) and j (jobs); elsewhere a line for
+    all that happens. It ends when no run has a driver any more: with 1 if one of them is in trouble.
+    """
+    from qcsc_loop.cli.watch import watch_runs
+
+    sys.exit(watch_runs(run_ids, store))
+
+
 @commands.command()
 @_RUN
 @click.option(
@@ -356,7 +371,15 @@ def supervise(*, every: float, once: bool, store: Path | None, as_json: bool) ->
     supervise(store=store, every=every, once=once, as_json=as_json)
 
 
-@commands.command()
+@commands.group(cls=EmitGroup)
+def emit() -> None:
+    """Tell the Prefect server of an event, of new files or calibrations.
+
+    EVENT is a name with dots, such as lab.calibrated.
+    """
+
+
+@emit.command(name=EVENT)
 @click.argument("name", metavar="EVENT")
 @click.option(
     "--payload",
@@ -371,7 +394,7 @@ def supervise(*, every: float, once: bool, store: Path | None, as_json: bool) ->
     help="Whatever tells this event from the next: sent again it triggers nothing.",
 )
 @JSON
-def emit(
+def event(
     *, name: str, payload: tuple[str, ...], about: str | None, once: str | None, as_json: bool
 ) -> None:
     """Tell the Prefect server that something happened.
@@ -383,15 +406,7 @@ def emit(
     emit_event(name=name, payload=payload, about=about, once=once, as_json=as_json)
 
 
-@commands.group()
-def watch() -> None:
-    """Tell the Prefect server of new files and calibrations.
-
-    Each once, also over restarts.
-    """
-
-
-@watch.command()
+@emit.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @_event("file.appeared")
 @click.option("--pattern", default="*", show_default=True, metavar="GLOB", help="Names that count.")
@@ -410,12 +425,12 @@ def files(
     as_json: bool,
 ) -> None:
     """Send an event for every file's content that appears in FOLDER."""
-    from qcsc_loop.cli.watch import Watch, watch_files
+    from qcsc_loop.cli.emit_seen import Watch, emit_files
 
-    watch_files(folder, pattern, Watch(event, store, every, once, as_json))
+    emit_files(folder, pattern, Watch(event, store, every, once, as_json))
 
 
-@watch.command()
+@emit.command()
 @click.argument("backend")
 @_event("backend.calibrated")
 @click.option(
@@ -439,9 +454,9 @@ def backend(
     as_json: bool,
 ) -> None:
     """Send an event for every new calibration of an IBM BACKEND."""
-    from qcsc_loop.cli.watch import Watch, watch_backend
+    from qcsc_loop.cli.emit_seen import Watch, emit_backend
 
-    watch_backend(backend, credentials, Watch(event, store, every, once, as_json))
+    emit_backend(backend, credentials, Watch(event, store, every, once, as_json))
 
 
 @commands.group()

@@ -1,4 +1,4 @@
-"""`watch`: events for files that appear and backends that are calibrated."""
+"""`emit files` and `emit backend`: events for files that appear and backends that are calibrated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Watch:
     as_json: bool
 
 
-def watch_files(folder: Path, pattern: str, watch: Watch) -> None:
+def emit_files(folder: Path, pattern: str, watch: Watch) -> None:
     """Tells of every file's content that appears, until ended.
 
     Raises:
@@ -45,7 +45,7 @@ def watch_files(folder: Path, pattern: str, watch: Watch) -> None:
     """
     if "/" in pattern or not pattern:
         problem = f"--pattern: {pattern!r} is no pattern of names, such as '*.h5'"
-        raise InvalidParameters("watch", [problem], [])
+        raise InvalidParameters("emit", [problem], [])
     _require(watch)
     from qcsc_loop.deployments.watching import Files
 
@@ -53,7 +53,7 @@ def watch_files(folder: Path, pattern: str, watch: Watch) -> None:
     anyio.run(_tell, Files(folder, pattern), watch, 2 if watch.once else None, False)
 
 
-def watch_backend(backend: str, credentials: str, watch: Watch) -> None:
+def emit_backend(backend: str, credentials: str, watch: Watch) -> None:
     """Tells of every calibration of a backend after the one that it has at first, until ended.
 
     Raises:
@@ -69,7 +69,7 @@ def watch_backend(backend: str, credentials: str, watch: Watch) -> None:
         account = IBMAccount(credentials=credentials)
     except ValidationError:
         problem = f"--credentials: {credentials!r} is not of the form ibm-credentials/NAME"
-        raise InvalidParameters("watch", [problem], []) from None
+        raise InvalidParameters("emit", [problem], []) from None
     _require(watch)
     anyio.run(_tell, Calibrations(account, backend), watch, 1 if watch.once else None, True)
 

@@ -22,13 +22,13 @@ COMMANDS = {
     "check": "Try whether an algorithm's runs have the same bits in every life.",
     "list": "List the runs of a store.",
     "show": "Show RUN: parameters, progress, drivers, and what went wrong.",
+    "watch": "Watch RUNs while they run, from any machine that sees the store.",
     "reap": "End every job of RUN that may still be queued or running.",
     "doctor": "Check versions, the Prefect API, MPI and the store's disk.",
     "deploy": "Create or update the deployments that TOML FILEs describe.",
     "serve": "Deploy FILEs and run them here, without a work pool.",
     "supervise": "Bring deployed runs back whose driver is gone.",
-    "emit": "Tell the Prefect server that something happened.",
-    "watch": "Tell the Prefect server of new files and calibrations.",
+    "emit": "Tell the Prefect server of an event, of new files or calibrations.",
     "blocks": "Saved blocks: machines, profiles, samplers.",
 }
 """The first line of each command's own help, in the order that they are listed."""

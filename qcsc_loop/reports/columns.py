@@ -52,6 +52,22 @@ class Columns:
         """The scalars of one entry, without those that it has not."""
         return {n: v[index] for n, v in self.scalars.items() if not math.isnan(v[index])}
 
+    def tail(self, count: int) -> Columns:
+        """The last so many entries; `spent` stays that of all."""
+
+        def last(columns: dict[str, Numbers]) -> dict[str, Numbers]:
+            return {name: values[-count:] for name, values in columns.items()}
+
+        return Columns(
+            iterations=self.iterations[-count:],
+            epochs=self.epochs[-count:],
+            committed=self.committed[-count:],
+            scalars=last(self.scalars),
+            seconds=last(self.seconds),
+            usage=last(self.usage),
+            spent=self.spent,
+        )
+
     @property
     def took(self) -> Numbers:
         """Wall seconds of each iteration, from the commit before it by the same driver; else NaN."""

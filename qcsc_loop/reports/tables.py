@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -19,8 +19,12 @@ PIPE_WIDTH = 400  # nothing is cut for a program that reads us
 class PlainConsole(Console):
     """Shows texts as they are: without markup, without names of emoji, printable (`printing`)."""
 
-    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
-        super().__init__(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    def __init__(
+        self, *, stderr: bool = False, width: int | None = None, file: IO[str] | None = None
+    ) -> None:
+        super().__init__(
+            stderr=stderr, width=width, file=file, highlight=False, markup=False, emoji=False
+        )
 
     def render_str(self, text: str, **options: Any) -> Text:  # Any: those of rich
         return super().render_str(printable(text), **options)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from qcsc_loop.errors import DamagedDocument, NewerDocument, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
@@ -93,7 +94,7 @@ class View:
         """The headline over the iterations; NaN where there is none."""
         return self.history.scalars.get(self.chart.headline, ())
 
-    @property
+    @cached_property
     def best(self) -> Best | None:
         """Where the headline was best; None where no value is better than another."""
         sign = {"lower": 1.0, "higher": -1.0}.get(self.chart.better)
@@ -138,7 +139,7 @@ class View:
         None where it is not running, or only convergence ends it.
         """
         last = self.limits.get("iterations")
-        took = [t for t in self.history.took[-FORETOLD_FROM:] if math.isfinite(t)]
+        took = [t for t in self.history.tail(FORETOLD_FROM + 1).took if math.isfinite(t)]
         if self.status is not RunStatus.RUNNING or last is None or not took:
             return None
         return max(0.0, last - self.iteration) * statistics.median(took)

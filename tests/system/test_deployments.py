@@ -284,7 +284,7 @@ class TestStarts:
                 }
             ],
         )
-        words = ("watch", "files", tmp_path, "--event", "data.arrived", "--pattern", "*.dat")
+        words = ("emit", "files", tmp_path, "--event", "data.arrived", "--pattern", "*.dat")
         watcher = site.line.start(*words, "--every", "0.1")
         (tmp_path / "a.dat").write_text("one")
         (tmp_path / "not.txt").write_text("other")
@@ -362,7 +362,7 @@ class TestStarts:
             ],
         )
         with FakeIBMQuantum() as ibm:
-            words = ("watch", "backend", "ibm_manila", "--once")
+            words = ("emit", "backend", "ibm_manila", "--once")
             assert site.line(*words, env=ibm.environment).well().out == ""  # that one is no news
             ibm.calibrate("ibm_manila", datetime(2026, 11, 1, 6, 30, tzinfo=UTC))
             assert "backend.ibm_manila" in site.line(*words, env=ibm.environment).well().out

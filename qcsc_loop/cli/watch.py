@@ -1,0 +1,246 @@
+"""`watch`: runs as they go on, read from their store and nothing else."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import termios
+import threading
+import time
+import tty
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from qcsc_loop.cli.emit_group import refuse_moved
+from qcsc_loop.cli.screen import Screen
+from qcsc_loop.errors import QcscLoopError, RunNotFound
+from qcsc_loop.parameters.environment import environment
+from qcsc_loop.reports.frame import Below, Frames, Space, gone_words, stacked
+from qcsc_loop.reports.looking import Look, Looker
+from qcsc_loop.reports.plain_watch import PlainWatch
+from qcsc_loop.reports.status import RunStatus
+from qcsc_loop.reports.tables import PlainConsole
+from qcsc_loop.store.directory import DirectoryStore
+
+LOOK_EVERY = 1.0  # seconds: a driver does not write more often what it is doing
+FRAMES_A_SECOND = 4
+IN_TROUBLE, INTERRUPTED = 1, 130
+_MAY_GO_ON = (RunStatus.RUNNING, RunStatus.NEW, RunStatus.HANDED_OVER)
+_KEYS: dict[str, Below] = {"l": "log", "j": "jobs"}
+
+
+def watch_runs(run_ids: Sequence[str], store: Path | None) -> int:
+    """Shows runs until none of them goes on, or the person leaves; the exit code.
+
+    Raises:
+        RunNotFound: one of them is not in the store.
+    """
+    found = DirectoryStore(store or environment().store)
+    looking = _Looking([Looker(found, run_id) for run_id in dict.fromkeys(run_ids)])
+    try:
+        looks = looking.look()
+    except RunNotFound as error:
+        refuse_moved(list(run_ids), error)
+        raise
+    console = PlainConsole()
+    more = "" if store is None else f" --store {found.place}"
+    if not console.is_terminal or console.is_dumb_terminal:
+        return _watch_plainly(looking, looks, console, more)
+    with looking.going_on():
+        code = _Watching(looking, Screen(sys.stdout)).until_left()
+    _say_how_they_stand(looking.latest, console, more)
+    return code or _code(looking.latest)
+
+
+def _code(looks: Sequence[Look]) -> int:
+    return IN_TROUBLE if any(look.view.status.is_trouble for look in looks) else 0
+
+
+def _watch_plainly(
+    looking: _Looking, looks: Sequence[Look], console: PlainConsole, more: str
+) -> int:
+    lines = [PlainWatch(name=len(looks) > 1) for _ in looks]
+    try:
+        while True:
+            for each, look in zip(lines, looks, strict=True):
+                for line in each.news(look):
+                    console.say(line)
+            if not _go_on(looks):
+                break
+            time.sleep(LOOK_EVERY)
+            looks = looking.look()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    _say_how_they_stand(looks, console, more)
+    return _code(looks)
+
+
+def _go_on(looks: Sequence[Look]) -> bool:
+    return any(look.view.status in _MAY_GO_ON for look in looks)
+
+
+def _say_how_they_stand(looks: Sequence[Look], console: PlainConsole, more: str) -> None:
+    """A sentence for each run, and what to type next."""
+    for look in looks:
+        view = look.view
+        gone = view.status is RunStatus.GONE
+        how = gone_words(look, time.monotonic()) if gone else view.message
+        console.say(f"{view.run_id}: {how}")
+        if view.next_command:
+            console.say(f"  {view.next_command}{more}")
+
+
+class _Looking:
+    """Looks at several runs, by a thread once there is somebody at the keys: a disk may hang.
+
+    Attributes:
+        latest: the last looks.
+    """
+
+    def __init__(self, lookers: Sequence[Looker]) -> None:
+        self._lookers = lookers
+        self._done, self._wake = threading.Event(), threading.Event()
+        self.with_log, self.latest = False, list[Look]()
+        self.error: Exception | None = None
+
+    def look(self) -> list[Look]:
+        """Looks now."""
+        self.latest = [each.look(log=self.with_log) for each in self._lookers]
+        return self.latest
+
+    def soon(self) -> None:
+        """Looks before it is time."""
+        self._wake.set()
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Looks again and again."""
+        thread = threading.Thread(target=self._look_again, name="qcsc-loop-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            self._wake.set()
+        if self.error is not None:
+            raise self.error
+
+    def _look_again(self) -> None:
+        while not self._done.is_set():
+            self._wake.wait(LOOK_EVERY)
+            self._wake.clear()
+            try:
+                self.look()
+            except (QcscLoopError, OSError) as error:  # a run that was removed
+                self.error = error
+                return
+
+
+class _Watching:
+    """Looks on a terminal."""
+
+    def __init__(self, looking: _Looking, screen: Screen) -> None:
+        self._looking, self._screen = looking, screen
+        self._frames = [Frames() for _ in looking.latest]
+        self._below: Below = "iterations"
+
+    def until_left(self) -> int:
+        """Draws until no run goes on, or the person leaves; the exit code if that was by a signal."""
+        keys = sys.stdin.isatty()
+        try:
+            with _keys_at_once() if keys else _no_keys() as pressed:
+                while True:
+                    self._draw(keys=keys)
+                    if not _go_on(self._looking.latest) or self._looking.error is not None:
+                        break
+                    if not self._obey(pressed(1 / FRAMES_A_SECOND)):
+                        break
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            self._below = "iterations"
+            self._draw(keys=False)
+            self._screen.leave()
+        return 0
+
+    def _draw(self, *, keys: bool) -> None:
+        columns, rows = self._screen.room
+
+        def space(height: int) -> Space:
+            return Space(
+                width=columns,
+                height=height or rows,
+                now=time.monotonic(),
+                ascii_only=self._screen.ascii_only,
+                below=self._below,
+                keys=keys and (len(self._frames) == 1),
+            )
+
+        looks = self._looking.latest
+        self._screen.draw(list(stacked(looks, self._frames, space)))
+
+    def _obey(self, keys: str) -> bool:
+        """Does what the keys say; whether to go on."""
+        for key in keys.lower():
+            if key in ("q", "\x04"):
+                return False
+            if (wanted := _KEYS.get(key)) is not None:
+                self._below = "iterations" if self._below == wanted else wanted
+                self._looking.with_log = self._below == "log"
+                self._looking.soon()
+        return True
+
+
+class _Pressed:
+    """Waits for keys."""
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
+
+    def __call__(self, seconds: float) -> str:
+        """What was pressed within that time; at once when something was."""
+        try:
+            ready, _, _ = select.select([self._terminal], [], [], seconds)
+            return os.read(self._terminal, 1024).decode(errors="ignore") if ready else ""
+        except OSError:  # the terminal is gone
+            return "q"
+
+
+@contextmanager
+def _keys_at_once() -> Iterator[_Pressed]:
+    """Keys as they are pressed, not shown; at the end the terminal is as it was."""
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+
+    def begin(*_: object) -> None:
+        if os.tcgetpgrp(terminal) == os.getpgrp():  # else it would be stopped
+            tty.setcbreak(terminal, termios.TCSADRAIN)
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    handlers[signal.SIGCONT] = signal.signal(signal.SIGCONT, begin)
+    begin()
+    try:
+        yield _Pressed(terminal)
+    finally:
+        with suppress(termios.error, OSError):
+            if os.tcgetpgrp(terminal) == os.getpgrp():
+                termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _no_keys() -> Iterator[_Waiting]:
+    yield _Waiting()
+
+
+class _Waiting:
+    def __call__(self, seconds: float) -> str:
+        time.sleep(seconds)
+        return ""

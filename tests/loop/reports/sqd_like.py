@@ -1,0 +1,130 @@
+"""A run as SQD leaves it, without SQD: a look at it while it runs, always the same."""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import UTC, datetime, timedelta
+
+from qcsc_loop.reports.columns import Columns
+from qcsc_loop.reports.looking import Look
+from qcsc_loop.reports.status import RunStatus
+from qcsc_loop.reports.view import View
+from qcsc_loop.rules.stop import Converged, MaxIterations, Shots
+from qcsc_loop.store.live import ChartRecord, LiveJob, LiveParts, LiveRecord
+from qcsc_loop.store.records import EpochRecord, Holder, RunRecord, Settings
+
+BEGAN = datetime(2026, 3, 1, 2, 13, tzinfo=UTC)
+NOW = 1000.0  # by the monotonic clock
+CHART = ChartRecord(
+    headline="energy",
+    better="lower",
+    unit="hartree",
+    beside=("current",),
+    references={"FCI": -76.1210871},
+)
+
+
+def history(iterations: int = 110) -> Columns:
+    """So many committed iterations of two seconds each."""
+    chance = random.Random(7)
+    energy, current, spread = [], [], []
+    best = -76.0982
+    for k in range(iterations):
+        now = -76.1012 + chance.gauss(0, 0.0013) + 0.003 * math.exp(-k / 9)
+        best = min(best, now)
+        energy.append(best)
+        current.append(now)
+        spread.append(abs(chance.gauss(0.0012, 0.0005)))
+    still = {"strings": 40.0, "dimension": 1600.0, "carried": 19.0, "valid": 1.0}
+    return Columns(
+        iterations=list(range(iterations)),
+        epochs=[1] * (iterations // 2) + [2] * (iterations - iterations // 2),
+        committed=[BEGAN.timestamp() + 2.0 * k for k in range(iterations)],
+        scalars={
+            "energy": energy,
+            "current": current,
+            "spread": spread,
+            "error": [math.nan] * iterations,
+            **{name: [value] * iterations for name, value in still.items()},
+        },
+        seconds={
+            "sample": [1.31] * iterations,
+            "evaluate": [0.56] * iterations,
+            "update": [0.024] * iterations,
+            "converged": [0.0001] * iterations,
+        },
+        usage={"shots": [8000.0] * iterations},
+        spent={"shots": 8000.0 * iterations},
+    )
+
+
+def settings() -> Settings:
+    rule = Converged() | MaxIterations(2000) | Shots(20_000_000)
+    return Settings(algorithm="qcsc_algorithms.sqd:SQD", stop=rule)  # type: ignore[arg-type]
+
+
+def live(**changes: object) -> LiveRecord:
+    at = BEGAN + timedelta(seconds=221)
+    jobs = (
+        LiveJob(
+            key="a",
+            what="walker-0/solve",
+            site="Slurm",
+            job_id="48213",
+            state="RUNNING",
+            since=at - timedelta(seconds=38),
+            submitted=at - timedelta(seconds=60),
+            nodes=2,
+        ),
+        LiveJob(
+            key="b",
+            what="walker-3/solve",
+            site="Slurm",
+            job_id="48214",
+            state="PENDING",
+            reason="Priority",
+            since=at - timedelta(seconds=185),
+            submitted=at - timedelta(seconds=185),
+        ),
+    )
+    record = LiveRecord(
+        epoch=2,
+        iteration=110,
+        phase="evaluate",
+        since=at - timedelta(seconds=0.4),
+        jobs=jobs,
+        parts=(LiveParts(done=7, total=12),),
+        at=at,
+    )
+    return record.model_copy(update=changes)
+
+
+def driver() -> EpochRecord:
+    holder = Holder(host="vm", pid=22037, pid_started=0.0)
+    return EpochRecord(
+        epoch=2, holder=holder, since=BEGAN, lease_seconds=30, settings=settings()
+    )
+
+
+def view(iterations: int = 110, **changes: object) -> View:
+    """The run, while it runs."""
+    given: dict[str, object] = {
+        "run_id": "sqd-long",
+        "folder": "/runs/sqd-long",
+        "status": RunStatus.RUNNING,
+        "record": RunRecord(run_id="sqd-long", seed=0, settings=settings()),
+        "settings": settings(),
+        "driver": driver(),
+        "live": live(),
+        "seen": 0.0,
+        "chart": CHART,
+        "history": history(iterations),
+        "drivers": 2,
+    }
+    return View(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def look(iterations: int = 110, silent: float = math.nan, **changes: object) -> Look:
+    """A look at it, at `NOW`."""
+    return Look(view(iterations, **changes), NOW, silent)
