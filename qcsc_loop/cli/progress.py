@@ -6,16 +6,17 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.spinner import Spinner
 from rich.text import Text
 
+from qcsc_loop.cli.captured import Captured, captured_output, open_terminal, overwritten
+from qcsc_loop.cli.screen import Screen
+from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.outcome import JobState
@@ -25,19 +26,24 @@ from qcsc_loop.loop.events import (
     RunStarted,
     RunStopped,
     StepRetried,
-    StepStarted,
 )
+from qcsc_loop.loop.live import Doing
 from qcsc_loop.loop.warnings import warning_of
 from qcsc_loop.printing import printable
-from qcsc_loop.reports.run import curve, number, scalars_line
-from qcsc_loop.reports.tables import PlainConsole, plain_table
+from qcsc_loop.reports.frame import Frames, Space
+from qcsc_loop.reports.looking import Look, Looker
+from qcsc_loop.reports.phrases import elapsed
+from qcsc_loop.reports.run import scalars_line
+from qcsc_loop.reports.tables import PlainConsole
 from qcsc_loop.store.records import Commit
 
 LINES_A_SECOND = 10  # plain lines: a fast run must not write a log of megabytes
-LIVE_ROWS = 8
-DRAWN_A_SECOND = 8
+FRAMES_A_SECOND = 4
+LOOK_EVERY = 1.0  # seconds
+LAST_WORDS = 3  # lines, for how it ended
+ABOVE = 5  # lines, for what hooks print
+LEAST_ROWS = 12  # of the view, unless the terminal has fewer
 _QUIET = (JobState.ENDING, JobState.COMPLETED)  # the iteration's own line says so
-CURVE_POINTS = 400
 
 
 class Progress(Protocol):
@@ -50,20 +56,16 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(console: PlainConsole) -> Iterator[Progress]:
+def progress(console: PlainConsole, looker: Looker) -> Iterator[Progress]:
     """The observer that fits the console, for as long as the run lasts."""
-    if not console.is_terminal:
+    if not console.file.isatty() or console.is_dumb_terminal:
         yield PlainProgress(console)
         return
-    view = LiveProgress(console)
-    with (
-        Live(
-            view, console=console, auto_refresh=False, transient=True, redirect_stdout=False
-        ) as live,
-        view.kept_fresh(live),
-    ):
-        yield view
-    view.leave_table()
+    screen = Screen(open_terminal(console.file.fileno()))
+    with captured_output(screen.put) as captured:
+        view = LiveProgress(screen, looker, captured)
+        with view.kept_fresh():
+            yield view
 
 
 @contextmanager
@@ -138,27 +140,25 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """The last iterations, the curve, and what is being done right now."""
+    """The view that `watch` has, of this process's own run, and above it what is said."""
 
-    def __init__(self, console: PlainConsole) -> None:
-        self._console, self._began = console, time.monotonic()
-        self._commits: deque[Commit] = deque(maxlen=LIVE_ROWS + 1)  # one more, to see the move
-        self._curve: deque[float] = deque(maxlen=CURVE_POINTS)
-        self._doing, self._since = "starting", time.monotonic()
-        self._spinner = Spinner("dots" if console.has_blocks else "line")
-        self._jobs: dict[str, str] = {}
-        # rich's own refreshing thread may draw between the erasing and the writing of a line
-        self._drawing = threading.RLock()
+    def __init__(self, screen: Screen, looker: Looker, captured: Captured) -> None:
+        self._screen, self._looker, self._captured = screen, looker, captured
+        self._preparing, self._since = "starting", time.monotonic()
+        self._doing: Doing | None = None
+        self._frames = Frames()
+        self._look: Look | None = None
+        self._changed, self._over = threading.Event(), False
+        self._lock = threading.Lock()
 
     @contextmanager
-    def kept_fresh(self, live: Live) -> Iterator[None]:
-        """Draws again and again while the block lasts."""
+    def kept_fresh(self) -> Iterator[None]:
+        """Draws again and again while the block lasts, and leaves how the run stands."""
         done = threading.Event()
 
         def draw() -> None:
-            while not done.wait(1 / DRAWN_A_SECOND):
-                with self._drawing:
-                    live.refresh()
+            while not done.wait(1 / FRAMES_A_SECOND):
+                self._draw()
 
         thread = threading.Thread(target=draw, name="qcsc-loop-progress", daemon=True)
         thread.start()
@@ -167,76 +167,90 @@ class LiveProgress:
         finally:
             done.set()
             thread.join()
+            self._changed.set()
+            self._over = True
+            self._draw_last()
 
     def say(self, text: str) -> None:
-        with self._drawing:
-            self._console.say(text)
+        self._say(Text(printable(text)))
+
+    def _say(self, text: Text) -> None:
+        """Shows a line after what hooks have printed so far."""
+        self._captured.then(partial(self._screen.say, text))
 
     def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._take(event)
         match event:
-            case Preparing(doing=doing):
-                self._doing, self._since = printable(doing), time.monotonic()
             case RunStarted():
                 self.say(_started(event))
-            case StepStarted(iteration=iteration, step=step):
-                self._doing, self._since = f"iteration {iteration} · {step}", time.monotonic()
-            case JobChanged(remote=True):
-                key = event.record.key
-                self._jobs[str(key)] = _job(event)
-                if event.state.final:
-                    del self._jobs[str(key)]
-                    self._since = time.monotonic()
-            case IterationCommitted(commit=commit) if commit.iteration:
-                self._commits.append(commit)
-                self._curve.extend(list(commit.scalars.values())[:1])
             case StepRetried() | Trouble():
-                with self._drawing:
-                    self._console.print(Text(printable(_warning(event)), style="yellow"))
+                self._say(Text(printable(_warning(event)), style="yellow"))
             case _:
                 pass
 
-    def __rich__(self) -> RenderableType:
-        now = time.monotonic()
-        text = f" {self._doing}  {now - self._since:.1f} s   (elapsed {_clock(now - self._began)})"
-        self._spinner.update(text=Text(text, style="bold"))
-        return Group(*self._history(), self._spinner, *self._waits())
+    def _take(self, event: Event) -> None:
+        match event:
+            case Preparing(doing=doing):
+                self._preparing, self._since = printable(doing), time.monotonic()
+            case RunStarted(epoch=epoch):
+                self._doing = Doing(epoch.epoch)
+                self._changed.set()
+            case IterationCommitted() | RunStopped():
+                self._changed.set()
+            case _:
+                pass
+        if self._doing is not None:
+            self._doing.take(event)
 
-    def _waits(self) -> list[RenderableType]:
-        """Which job waits where."""
-        shown = [Text(f"  {text}", style="dim") for text in list(self._jobs.values())[:LIVE_ROWS]]
-        rest = len(self._jobs) - len(shown)
-        return [*shown, *([Text(f"  and {rest} more jobs", style="dim")] if rest else [])]
+    def _draw(self) -> None:
+        look = self._look_now()
+        if look is None:
+            seconds = elapsed(time.monotonic() - self._since)
+            self._screen.draw([*self._written(), Text(f" {self._preparing} {seconds}")])
+            return
+        frame = self._frames.draw(look, self._space(ABOVE))
+        self._screen.draw([*self._written(), *frame])
 
-    def leave_table(self) -> None:
-        """Leaves the last iterations on the screen when the live view is taken away."""
-        for shown in self._history():
-            self._console.print(shown)
+    def _draw_last(self) -> None:
+        look = self._look_now()
+        lines: list[Text] = []
+        if look is not None:
+            lines = self._frames.draw(look, self._space(LAST_WORDS))
+        self._screen.draw(lines)
+        self._screen.leave()
 
-    def _history(self) -> list[RenderableType]:
-        if not self._commits:
-            return []
-        headline, *others = list(self._commits[-1].scalars) or [""]
-        table = plain_table("iteration", headline, "moved", *others, "seconds")
-        befores = [None, *self._commits][: len(self._commits)]
-        rows = list(zip(befores, self._commits, strict=True))
-        for before, commit in rows[-LIVE_ROWS:]:
-            moved = _moved(before, commit, headline)
-            scalars = commit.scalars
-            values = [number(scalars[n]) if n in scalars else "" for n in (headline, *others)]
-            spent = f"{sum(commit.seconds.values()):.2f}"
-            table.add_row(str(commit.iteration), values[0], moved, *values[1:], spent)
-        line = curve(list(self._curve), width=min(60, self._console.width - 20))
-        if len(self._curve) < 2 or not line or not self._console.has_blocks:
-            return [table]
-        return [table, Text.assemble((printable(f"{headline} "), "dim"), (line, "cyan"))]
+    def _written(self) -> list[Text]:
+        """A line that a hook has not ended yet."""
+        text = Text(overwritten(self._captured.unfinished))
+        text.truncate(self._screen.room[0])
+        return [text] if text else []
 
+    def _space(self, less: int) -> Space:
+        columns, rows = self._screen.room
+        return Space(
+            width=columns,
+            height=max(min(rows, LEAST_ROWS), rows - less),
+            now=time.monotonic(),
+            ascii_only=self._screen.ascii_only,
+            warnings=False,
+        )
 
-def _moved(before: Commit | None, commit: Commit, name: str) -> str:
-    """How far a scalar has moved in one iteration."""
-    if before is None or name not in before.scalars or name not in commit.scalars:
-        return ""
-    step = commit.scalars[name] - before.scalars[name]
-    return f"{step:+.3g}" if math.isfinite(step) else ""
+    def _look_now(self) -> Look | None:
+        """The disk is asked where something was committed, and once a second at most."""
+        if self._doing is None:
+            return None
+        due = self._look is None or time.monotonic() - self._look.at >= LOOK_EVERY
+        if self._changed.is_set() and (due or self._over):
+            self._changed.clear()
+            with suppress(QcscLoopError, OSError):  # it is the store's, and not the run's, trouble
+                self._look = self._looker.look()
+        if self._look is None:
+            return None
+        with self._lock:
+            live = self._doing.record()
+        view = replace(self._look.view, live=live, seen=0.0)
+        return replace(self._look, view=view, at=time.monotonic())
 
 
 def _started(event: RunStarted) -> str:
@@ -259,8 +273,3 @@ def _job(event: JobChanged) -> str:
     why = f" ({event.reason})" if event.reason else ""
     job_id = event.record.job_id or "?"
     return printable(f"{what}, {event.site} job {job_id}: {event.state}{why}")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -21,6 +21,7 @@ from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
+from qcsc_loop.reports.looking import Looker
 from qcsc_loop.reports.run import CURVE_COMMITS, curve, headline, number
 from qcsc_loop.reports.tables import PlainConsole
 from qcsc_loop.store.directory import DirectoryStore
@@ -30,11 +31,13 @@ from qcsc_loop.store.journal import Journal
 def drive(request: RunRequest, driving: Driving) -> None:
     """Drives a run to its end, and says how it went."""
     console = PlainConsole(stderr=driving.as_json)
-    journal = Journal(DirectoryStore(driving.store or environment().store), request.run_id)
+    store = DirectoryStore(driving.store or environment().store)
+    journal, looker = Journal(store, request.run_id), Looker(store, request.run_id)
     way, began = choose_way(driving, journal), time.monotonic()
     api = open_api if way.prefect else nullcontext
     try:
-        with Signals() as signals, progress(console) as shown, show_hook_logs(shown), api(shown):
+        seen = progress(console, looker)
+        with Signals() as signals, seen as shown, show_hook_logs(shown), api(shown):
             options = _options(request, driving, journal, signals, shown)
             if way.prefect:
                 in_flow = drive_in_flow(request, driving, journal, options, signals)

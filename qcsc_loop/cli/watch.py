@@ -50,7 +50,7 @@ def watch_runs(run_ids: Sequence[str], store: Path | None) -> int:
     if not console.is_terminal or console.is_dumb_terminal:
         return _watch_plainly(looking, looks, console, more)
     with looking.going_on():
-        code = _Watching(looking, Screen(sys.stdout)).until_left()
+        code = _Watching(looking, Screen(sys.stdout), more).until_left()
     _say_how_they_stand(looking.latest, console, more)
     return code or _code(looking.latest)
 
@@ -83,14 +83,20 @@ def _go_on(looks: Sequence[Look]) -> bool:
 
 
 def _say_how_they_stand(looks: Sequence[Look], console: PlainConsole, more: str) -> None:
-    """A sentence for each run, and what to type next."""
     for look in looks:
-        view = look.view
-        gone = view.status is RunStatus.GONE
-        how = gone_words(look, time.monotonic()) if gone else view.message
-        console.say(f"{view.run_id}: {how}")
-        if view.next_command:
-            console.say(f"  {view.next_command}{more}")
+        for line in _last_words(look, more):
+            console.say(line)
+
+
+def _last_words(look: Look, more: str) -> list[str]:
+    """A sentence on how a run stands, and what to type next."""
+    view = look.view
+    gone = view.status is RunStatus.GONE
+    how = gone_words(look, time.monotonic()) if gone else view.message
+    words = [f"{view.run_id}: {how}"]
+    if view.next_command and view.status is not RunStatus.RUNNING:
+        words.append(f"  {view.next_command}{more}")
+    return words
 
 
 class _Looking:
@@ -142,8 +148,8 @@ class _Looking:
 class _Watching:
     """Looks on a terminal."""
 
-    def __init__(self, looking: _Looking, screen: Screen) -> None:
-        self._looking, self._screen = looking, screen
+    def __init__(self, looking: _Looking, screen: Screen, more: str) -> None:
+        self._looking, self._screen, self._more = looking, screen, more
         self._frames = [Frames() for _ in looking.latest]
         self._below: Below = "iterations"
 
@@ -162,12 +168,19 @@ class _Watching:
             return INTERRUPTED
         finally:
             self._below = "iterations"
-            self._draw(keys=False)
+            self._draw(keys=False, less=self._last_words())
             self._screen.leave()
         return 0
 
-    def _draw(self, *, keys: bool) -> None:
+    def _last_words(self) -> int:
+        """How many lines follow."""
+        columns, _ = self._screen.size
+        words = [line for look in self._looking.latest for line in _last_words(look, self._more)]
+        return sum(max(1, -(-len(line) // columns)) for line in words)
+
+    def _draw(self, *, keys: bool, less: int = 0) -> None:
         columns, rows = self._screen.room
+        rows = max(1, rows - less)
 
         def space(height: int) -> Space:
             return Space(

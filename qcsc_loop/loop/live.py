@@ -45,40 +45,35 @@ LINES_AHEAD = 1000  # a hook that logs faster than the disk takes it loses the o
 _hooks = logging.getLogger("qcsc_loop.hooks")
 
 
-class Live:
-    """An observer of one driver; use it through `shown_live`."""
+class Doing:
+    """What a driver is doing, by the events that it tells.
 
-    def __init__(self, journal: Journal, epoch: int) -> None:
-        self._files, self._epoch = SideFiles(journal.store, journal.run_id), epoch
+    Attributes:
+        chart: how the run is looked at; None: not said yet.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
         self._phase = LiveRecord(epoch=epoch)
         self._jobs: dict[str, LiveJob] = {}
         self._parts: dict[str, LiveParts] = {}
         self._warnings: deque[str] = deque(maxlen=WARNINGS)
         self._warned = 0
-        self._chart: ChartRecord | None = None
-        self._chart_written: ChartRecord | None = None
-        self._lines: deque[LogLine] = deque(maxlen=LINES_AHEAD)
-        self._changed, self._wake, self._done = True, threading.Event(), threading.Event()
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._write, name="qcsc-loop-live", daemon=True)
+        self.chart: ChartRecord | None = None
 
-    # the driver's side
+    def record(self) -> LiveRecord:
+        """As it is now."""
+        return self._phase.model_copy(
+            update={
+                "jobs": tuple(self._jobs.values()),
+                "parts": tuple(self._parts.values()),
+                "warnings": tuple(self._warnings),
+                "warned": self._warned,
+                "at": now(),
+            }
+        )
 
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            line = self._take(event)
-            first, self._changed = not self._changed, True
-        if line is not None:
-            self.add(line)
-        elif first:  # else the thread knows already, and waits for its time
-            self._wake.set()
-
-    def add(self, line: LogLine) -> None:
-        """Logs a line."""
-        self._lines.append(line)
-        self._wake.set()
-
-    def _take(self, event: Event) -> LogLine | None:
+    def take(self, event: Event) -> LogLine | None:
         """Takes an event in; the line that it is worth, if any."""
         match event:
             case StepStarted():
@@ -89,7 +84,7 @@ class Live:
                 parts = LiveParts(label=event.label, done=event.done, total=event.total)
                 self._parts[event.label] = parts
             case IterationCommitted():
-                self._chart = event.chart
+                self.chart = event.chart
                 self._begin(event.commit.iteration, COMMITTING)
             case JobChanged(remote=True):
                 return self._job(event)
@@ -145,6 +140,34 @@ class Live:
             }
         )
 
+
+class Live:
+    """An observer of one driver; use it through `shown_live`."""
+
+    def __init__(self, journal: Journal, epoch: int) -> None:
+        self._files, self._doing = SideFiles(journal.store, journal.run_id), Doing(epoch)
+        self._chart_written: ChartRecord | None = None
+        self._lines: deque[LogLine] = deque(maxlen=LINES_AHEAD)
+        self._changed, self._wake, self._done = True, threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._write, name="qcsc-loop-live", daemon=True)
+
+    # the driver's side
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            line = self._doing.take(event)
+            first, self._changed = not self._changed, True
+        if line is not None:
+            self.add(line)
+        elif first:  # else the thread knows already, and waits for its time
+            self._wake.set()
+
+    def add(self, line: LogLine) -> None:
+        """Logs a line."""
+        self._lines.append(line)
+        self._wake.set()
+
     # the thread's side
 
     def start(self) -> None:
@@ -182,16 +205,7 @@ class Live:
     def _write_record(self) -> None:
         with self._lock:
             self._changed = False
-            live = self._phase.model_copy(
-                update={
-                    "jobs": tuple(self._jobs.values()),
-                    "parts": tuple(self._parts.values()),
-                    "warnings": tuple(self._warnings),
-                    "warned": self._warned,
-                    "at": now(),
-                }
-            )
-            chart = self._chart
+            live, chart = self._doing.record(), self._doing.chart
         with suppress(StoreError):
             if chart is not None and chart != self._chart_written:
                 self._files.write_chart(chart)
