@@ -26,6 +26,7 @@ STORE = click.option(
     help="Folder that holds all runs.  [default: $QCSC_LOOP_STORE or ~/.qcsc-loop]",
 )
 ALGORITHM = f"{__name__}.algorithm"  # in a context's meta: whose parameters the help tells, too
+ATTACHED = "--attached"  # said to the driver that `--detach` starts
 JSON = click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON object.")
 
 
@@ -37,6 +38,7 @@ class Driving:
         prefect: whether in a Prefect flow.
         tasks: what becomes a Prefect task there.
         take_over: from a driver that holds the run, even if it lives.
+        detach: by a process of its own, which outlives this one.
     """
 
     limits: Limits
@@ -47,6 +49,7 @@ class Driving:
     take_over: bool
     store: Path | None
     as_json: bool
+    detach: bool = False
 
     def options(self) -> RunOptions:
         """As the loop takes them."""
@@ -72,6 +75,7 @@ class DrivingCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         left = super().parse_args(ctx, args)
         words = {str(option.name): ctx.params.pop(str(option.name)) for option in _options()}
+        words["detach"] &= not words.pop("attached")
         ctx.params["driving"] = read_driving(**words)
         return left
 
@@ -87,6 +91,7 @@ def read_driving(
     take_over: bool,
     store: Path | None,
     as_json: bool,
+    detach: bool = False,
     **limits: float | None,
 ) -> Driving:
     """What the options say, once they are parsed."""
@@ -106,6 +111,7 @@ def read_driving(
         take_over=take_over,
         store=store,
         as_json=as_json,
+        detach=detach,
     )
 
 
@@ -168,6 +174,13 @@ def _options() -> Sequence[click.Option]:
         is_flag=True,
         help="Take the run from the driver that holds it, even if that one lives.",
     )
+    @click.option(
+        "-d",
+        "--detach",
+        is_flag=True,
+        help="Drive it in the background, where it outlives this terminal; return once it has begun.",
+    )
+    @click.option(ATTACHED, is_flag=True, hidden=True)
     @STORE
     @JSON
     def others() -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 import time
 from contextlib import nullcontext
 from typing import Any
@@ -29,7 +30,11 @@ from qcsc_loop.store.journal import Journal
 
 
 def drive(request: RunRequest, driving: Driving) -> None:
-    """Drives a run to its end, and says how it went."""
+    """Drives a run to its end, and says how it went; or has another process do so."""
+    if driving.detach:
+        from qcsc_loop.cli.detach import drive_detached
+
+        sys.exit(drive_detached(request.run_id, driving))
     console = PlainConsole(stderr=driving.as_json)
     store = DirectoryStore(driving.store or environment().store)
     journal, looker = Journal(store, request.run_id), Looker(store, request.run_id)

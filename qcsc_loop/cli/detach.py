@@ -1,0 +1,195 @@
+"""`run --detach`: a driver that outlives its terminal and whoever started it.
+
+A process of its own session reads nothing and writes to the run's `driver.out`. The one that started
+it waits until it holds the run, or says why it does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from qcsc_loop.cli.driving import ATTACHED, Driving
+from qcsc_loop.errors import InvalidRunId, QcscLoopError
+from qcsc_loop.parameters.environment import environment
+from qcsc_loop.plain import Json
+from qcsc_loop.printing import say, say_json
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.live import LOG_BYTES
+from qcsc_loop.store.records import RunId, now
+
+OUTPUT, OLDER_OUTPUT = "driver.out", "driver.1.out"
+LOOK_EVERY = 0.1  # seconds
+LAST_LINES = 20  # of what a driver said that did not come to its run
+_RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
+
+
+@dataclass(frozen=True)
+class _Detached:
+    """A driver on its way to its run.
+
+    Attributes:
+        output: what it writes to.
+        before: the newest driver's epoch before it.
+    """
+
+    process: subprocess.Popen[bytes]
+    journal: Journal
+    output: Path
+    before: int
+
+    def holds(self) -> bool:
+        """Whether the run is its."""
+        try:
+            newest = self.journal.newest_epoch()
+            if newest <= self.before:
+                return False
+            return self.journal.epoch(newest).holder.pid == self.process.pid
+        except (QcscLoopError, KeyError):  # half written
+            return False
+
+    def until_it_holds(self) -> int | None:
+        """None once it does; its exit code if it has ended before."""
+        try:
+            while (code := self.process.poll()) is None:
+                if self.holds():
+                    return None
+                time.sleep(LOOK_EVERY)
+        except KeyboardInterrupt:
+            self.process.terminate()
+            raise
+        return None if self.holds() and not code else code
+
+    def said(self) -> list[str]:
+        """The last lines of what it wrote, but for the head that is not its own."""
+        with suppress(OSError):
+            lines = self.output.read_bytes().decode(errors="replace").splitlines()
+            return lines[1:][-LAST_LINES:]
+        return []
+
+    def keep_output(self) -> Path:
+        """Gives the output the name that it is looked for under; the one before is kept, too."""
+        kept = self.output.with_name(OUTPUT)
+        with suppress(OSError):
+            if kept.exists():
+                kept.replace(kept.with_name(OLDER_OUTPUT))
+            self.output.replace(kept)
+            return kept
+        return self.output
+
+
+def drive_detached(run_id: str, driving: Driving) -> int:
+    """Starts a driver in the background; the exit code, once it holds the run or has failed to.
+
+    Raises:
+        InvalidRunId: no folder may have that name.
+        StoreError: the run's folder cannot be written to.
+    """
+    try:
+        _RUN_ID.validate_python(run_id)
+    except ValidationError as error:
+        raise InvalidRunId(run_id) from error
+    store = DirectoryStore(driving.store or environment().store)
+    store.require_own(run_id)
+    with _folder(store, run_id) as folder:
+        driver = _start(store, folder, run_id)
+        if code := driver.until_it_holds():
+            _say_why_not(driver, driving.as_json)
+            driver.output.unlink(missing_ok=True)
+            return code
+    _say_where(driver, driver.keep_output(), driving)
+    return 0
+
+
+def _start(store: DirectoryStore, folder: Path, run_id: str) -> _Detached:
+    journal, words = Journal(store, run_id), _words(run_id)
+    # not the name that it has later: another driver may hold the run, and write there
+    output = folder / f"driver.{secrets.token_hex(4)}.out"
+    head = f"{now():%Y-%m-%d %H:%M:%S} UTC: qcsc-loop {shlex.join(words)}\n"
+    store.leave_more(f"{run_id}/{output.name}", head.encode(), "", LOG_BYTES)
+    before = journal.newest_epoch()
+    with output.open("ab") as written, _hangups_ignored():
+        process = subprocess.Popen(
+            # -P: this folder is no place for modules unless it was one before
+            [sys.executable, "-P", "-m", "qcsc_loop.cli.main", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
+            start_new_session=True,
+            # what hooks print is in the file when they have printed it, and in its order
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    return _Detached(process, journal, output, before)
+
+
+def _words(run_id: str) -> list[str]:
+    """What was typed, for the one that stays; what comes later goes over what comes first."""
+    command, *words = sys.argv[1:]
+    chosen = ["--run-id", run_id] if command == "run" else []
+    return [command, ATTACHED, *chosen, *words]
+
+
+@contextmanager
+def _folder(store: DirectoryStore, run_id: str) -> Iterator[Path]:
+    """The run's folder; where no run came of it, it is as it was before."""
+    there = (store.root / run_id).exists()
+    folder = store.folder(run_id)
+    try:
+        yield folder
+    finally:
+        if not there and not store.has(f"{run_id}/run"):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def _hangups_ignored() -> Iterator[None]:
+    """What is started here is not told that a terminal has closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _say_where(driver: _Detached, output: Path, driving: Driving) -> None:
+    run_id = driver.journal.run_id
+    store = f" --store {shlex.quote(str(driving.store))}" if driving.store else ""
+    watch = f"qcsc-loop watch {run_id}{store}"
+    if driving.as_json:
+        facts = {"run_id": run_id, "pid": driver.process.pid, "output": str(output)}
+        say_json({**facts, "watch": watch})
+        return
+    say(f"{run_id}: driven by process {driver.process.pid}, which writes to {output}")
+    say(f"  {watch}")
+
+
+def _say_why_not(driver: _Detached, as_json: bool) -> None:
+    """What it said last; with --json its own JSON."""
+    lines = driver.said()
+    answer = _json(lines[-1]) if as_json and lines else None
+    for line in lines[:-1] if answer is not None else lines:
+        say(line, to_stderr=True)
+    if answer is not None:
+        say_json(answer)
+
+
+def _json(line: str) -> Json | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
