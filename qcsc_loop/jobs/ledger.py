@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -33,6 +33,23 @@ def job_records(store: Store, run_id: str) -> list[JobRecord]:
     return list(_read(store, run_id).records.values())
 
 
+class JobsReader:
+    """Reads one run's jobs again and again; what was read before is not parsed anew."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
+        self._seen, self._records = 0, dict[JobKey, JobRecord]()
+
+    def read(self) -> list[JobRecord]:
+        """They, in the order of their submission."""
+        lines = self._store.lines(f"{self._run_id}/{LOG}")
+        if len(lines) < self._seen:  # another log by now
+            self._seen, self._records = 0, {}
+        _add(self._records, lines[self._seen :])
+        self._seen = len(lines)
+        return list(self._records.values())
+
+
 @dataclass(frozen=True)
 class _Read:
     """What a log says.
@@ -47,8 +64,14 @@ class _Read:
 
 def _read(store: Store, run_id: str) -> _Read:
     records: dict[JobKey, JobRecord] = {}
+    whole = _add(records, store.lines(f"{run_id}/{LOG}"))
+    return _Read(records, whole)
+
+
+def _add(records: dict[JobKey, JobRecord], lines: Iterable[bytes]) -> bool:
+    """Adds what lines say; whether every line could be read, and follows from those before it."""
     whole = True
-    for text in store.lines(f"{run_id}/{LOG}"):
+    for text in lines:
         try:
             line = LINE.validate_json(text)
         except ValidationError:
@@ -60,7 +83,7 @@ def _read(store: Store, run_id: str) -> _Read:
             records[line.key] = records[line.key].after(line)
         else:
             whole = False
-    return _Read(records, whole)
+    return whole
 
 
 @dataclass

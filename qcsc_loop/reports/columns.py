@@ -125,17 +125,24 @@ class _Part:
     def put(self, commit: Json, at: int) -> None:
         """Puts a commit's values at a place: an earlier one, or the next."""
         given = commit.get(self._name)
-        values: Json = given if isinstance(given, dict) else {}
-        for name, value in values.items():
-            column = self._columns.get(name)
-            if column is None:
-                column = self._columns[name] = array("d")
-            if len(column) < at:
-                column.extend([self._without] * (at - len(column)))
-            if len(column) == at:
-                column.append(_float(value))
+        if not isinstance(given, dict):
+            return
+        columns = self._columns
+        for name, value in given.items():
+            column = columns.get(name)
+            if type(value) is float and column is not None and len(column) == at:  # nearly always
+                column.append(value)
             else:
-                column[at] = _float(value)
+                self._put(name, _float(value), at)
+
+    def _put(self, name: str, value: float, at: int) -> None:
+        column = self._columns.setdefault(name, array("d"))
+        if len(column) < at:
+            column.extend([self._without] * (at - len(column)))
+        if len(column) == at:
+            column.append(value)
+        else:
+            column[at] = value
 
     def columns(self, places: Sequence[int], newest: Json) -> dict[str, Numbers]:
         """By name, in the order of the newest commit's; the names that it lacks come after."""

@@ -17,7 +17,7 @@ from functools import cached_property
 
 from qcsc_loop.errors import DamagedDocument, NewerDocument, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
-from qcsc_loop.jobs.ledger import job_records
+from qcsc_loop.jobs.ledger import JobsReader
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, HistoryReader
 from qcsc_loop.reports.status import OF_REASON, RunStatus
@@ -173,7 +173,7 @@ class RunReader:
     def __init__(self, store: DirectoryStore, run_id: str) -> None:
         self.journal, self._store = Journal(store, run_id), store
         self._history = HistoryReader(store.root / run_id / "history.jsonl")
-        self._files = SideFiles(store, run_id)
+        self._files, self._jobs = SideFiles(store, run_id), JobsReader(store, run_id)
         self._live: LiveRecord | None = None
         self._live_seen = -math.inf  # by the monotonic clock
 
@@ -233,7 +233,7 @@ class RunReader:
             seen=time.monotonic() - self._live_seen,
             chart=self._chart(history),
             history=history,
-            jobs=job_records(self._store, run_id),
+            jobs=self._jobs.read(),
             drivers=epoch,
         )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +26,7 @@ from qcsc_loop.values.encodings import from_json, read_arrays, to_json, write_ar
 
 _SUFFIX = ".json"
 TAIL_BYTES = 1 << 16
+_MAY_NOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class DirectoryStore(Store):
@@ -176,8 +179,13 @@ class DirectoryStore(Store):
         probe = path.with_name(f".{path.name}.{secrets.token_hex(8)}.now")
         try:
             last = path.stat().st_mtime
-            # both times by the file server's clock: hosts' clocks differ
-            probe.touch()
+            try:
+                # both times by the file server's clock: hosts' clocks differ
+                probe.touch()
+            except OSError as error:
+                if error.errno not in _MAY_NOT_WRITE:
+                    raise
+                return max(0.0, time.time() - last)  # one who only looks on, and claims nothing
             now = probe.stat().st_mtime
             probe.unlink()
             if now < last:
