@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
+
+from rich.cells import cell_len
+
+from qcsc_loop.printing import printable
 
 Role = Literal["", "axis", "curve", "beside", "reference", "mark"]
 Line = list[tuple[str, Role]]
@@ -19,7 +23,9 @@ Line = list[tuple[str, Role]]
 CLIPPED_FROM = 8  # values: fewer are all shown
 QUANTILE, FENCE = 0.1, 0.5  # the share that may be cut off at an end, if it is far beyond the rest
 SAMPLED = 2000  # values that quantiles are taken from
-FAR = 3.0  # a reference, or the last value, is shown if it is within so many heights of the curve
+# a reference, or the last value, is shown if it is within so many heights of the curve: in many rows,
+# and where each counts
+FAR, FAR_IN_FEW_ROWS, FEW_ROWS = 3.0, 1.5, 12
 LEAST_COLUMNS, LEAST_ROWS = 8, 2
 LABEL_EVERY = 3  # rows
 EXACT_DIGITS = 15
@@ -83,6 +89,8 @@ def braille_chart(
 
 def draw(curves: Curves, *, width: int, height: int, ascii_only: bool = False) -> list[Line]:
     """The same in pieces, each with what it is, for who has colours."""
+    names = {_plain(name, ascii_only): value for name, value in curves.references.items()}
+    curves = replace(curves, references=names)
     scaled = _logarithmic(curves) if curves.log else curves
     found = _range(scaled, height - 1)
     if found is None:
@@ -119,9 +127,10 @@ def _range(curves: Curves, rows: int) -> _Range | None:
         return None
     low, high = _bulk(every)
     last = next(v for v in reversed(curves.values) if math.isfinite(v))
-    low, high = _with_near(low, high, [last], high - low)
+    far = FAR if rows >= FEW_ROWS else FAR_IN_FEW_ROWS
+    low, high = _with_near(low, high, [last], far * (high - low))
     known = {n: v for n, v in curves.references.items() if math.isfinite(v)}
-    low, high = _with_near(low, high, list(known.values()), high - low)
+    low, high = _with_near(low, high, list(known.values()), far * (high - low))
     inside = {n: v for n, v in known.items() if low <= v <= high}
     outside = {n: v for n, v in known.items() if n not in inside}
     least = max(abs(low), abs(high), 1e-300) * 10.0**-EXACT_DIGITS
@@ -148,15 +157,11 @@ def _bulk(every: Sequence[float]) -> tuple[float, float]:
     return max(low, lower - fence), min(high, upper + fence)
 
 
-def _with_near(
-    low: float, high: float, others: Sequence[float], span: float
-) -> tuple[float, float]:
-    """The range with those values that do not make it much larger."""
-    far = span * FAR if span else math.inf
-    for value in others:
-        if low - far <= value <= high + far:
-            low, high = min(low, value), max(high, value)
-    return low, high
+def _with_near(low: float, high: float, others: Sequence[float], far: float) -> tuple[float, float]:
+    """The range with those values that are not far from it; far is 0 where it is one value."""
+    least, most = (low - far, high + far) if far else (-math.inf, math.inf)
+    near = [value for value in others if least <= value <= most]
+    return min([low, *near]), max([high, *near])
 
 
 def _ticks(low: float, high: float, wanted: int, *, log: bool) -> dict[float, str]:
@@ -205,13 +210,11 @@ def _logarithmic(curves: Curves) -> Curves:
     def log(values: Sequence[float]) -> list[float]:
         return [math.log10(v) if math.isfinite(v) and v > 0 else math.nan for v in values]
 
-    return Curves(
+    return replace(
+        curves,
         values=log(curves.values),
         beside=[log(each) for each in curves.beside],
-        positions=curves.positions,
         references={n: math.log10(v) for n, v in curves.references.items() if v > 0},
-        marks=curves.marks,
-        log=True,
     )
 
 
@@ -375,8 +378,8 @@ class _Drawing:
         text = f" {name}"
         for at in range(len(line) - 1, -1, -1):
             piece, role = line[at]
-            if role == "reference" and len(piece) > len(text):
-                line[at : at + 1] = [(piece[: -len(text)], role), (text, role)]
+            if role == "reference" and len(piece) > cell_len(text):
+                line[at : at + 1] = [(piece[: -cell_len(text)], role), (text, role)]
                 return
 
     def _lower_axis(self) -> Line:
@@ -391,11 +394,11 @@ class _Drawing:
             right = ""
         space = self.width - len(left) - len(right)
         middle = far or (_position(_middle(self._positions)) if len(self._positions) > 2 else "")
-        if len(middle) + 2 > space:
+        if cell_len(middle) + 2 > space:
             middle = ""
-        before = max(1, (self.width - len(middle)) // 2 - len(left))
-        before = min(before, max(0, space - len(middle)))
-        after = max(0, space - before - len(middle))
+        before = max(1, (self.width - cell_len(middle)) // 2 - len(left))
+        before = min(before, max(0, space - cell_len(middle)))
+        after = max(0, space - before - cell_len(middle))
         return [
             (f"{'':>{self._margin}}{left}{'':>{before}}", "axis"),
             (middle, "reference" if far else "axis"),
@@ -413,6 +416,12 @@ def _joined(cells: Iterator[tuple[str, Role]]) -> Iterator[tuple[str, Role]]:
             text = ""
         text, kind = text + letter, role
     yield text, kind
+
+
+def _plain(name: str, ascii_only: bool) -> str:
+    """Somebody's word, in one line and letters that can be shown."""
+    text = " ".join(printable(name).split())
+    return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
 
 
 def _letter(*bits: int) -> str:

@@ -19,6 +19,7 @@ from qcsc_loop.reports import phrases
 from qcsc_loop.reports.braille import Curves, Role, draw
 from qcsc_loop.reports.iterations import iteration_lines
 from qcsc_loop.reports.looking import Look, pace, phase_seconds, usual_seconds
+from qcsc_loop.reports.phrases import one_line
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import View
 from qcsc_loop.store.live import LiveJob
@@ -27,6 +28,7 @@ Below = Literal["iterations", "log", "jobs"]
 
 LEAST_TABLE, LEAST_CHART, MOST_CHART = 4, 5, 26
 FIRST_JOBS = 2
+LEAST_RUN = 3  # lines, of one of several
 CHART_SHARE = 0.55  # of the lines that it has together with the table
 LIVELY = 0.01  # of an iteration: what takes less has no bar
 WARNING_LINES = 2
@@ -124,7 +126,7 @@ def chart_lines(view: View, width: int, height: int, ascii_only: bool = False) -
     for line in draw(curves, width=width, height=height, ascii_only=ascii_only):
         text = Text(" ", no_wrap=True)
         for piece, role in line:
-            text.append(printable(piece), _STYLES[role])
+            text.append(piece, _STYLES[role])
         text.rstrip()
         found.append(text)
     return found
@@ -231,7 +233,9 @@ class _Lines:
             (f"{'●' if running else view.status.sign} {view.status}", f"bold {colour}"),
             (f" {how_long}" if how_long else ""),
         )
-        name = Text(printable(view.run_id), "bold")
+        name = Text(one_line(view.run_id), "bold")
+        if name.cell_len + right.cell_len >= self._space.width:
+            right.right_crop(len(how_long) + 1 if how_long else 0)
         name.truncate(max(1, self._space.width - right.cell_len - 1), overflow="ellipsis")
         facts = [view.algorithm]
         if view.record is not None:
@@ -242,7 +246,7 @@ class _Lines:
         room = self._space.width - right.cell_len - 2
         left = name
         for fact in facts:
-            more = Text.assemble(("  " if left is name else " · "), printable(fact))
+            more = Text.assemble(("  " if left is name else " · "), one_line(fact))
             if left.cell_len + more.cell_len > room:
                 break
             left = Text.assemble(left, more)
@@ -260,16 +264,16 @@ class _Lines:
         view = self._view
         if not math.isfinite(view.headline):
             return []
-        name, value = printable(view.chart.headline), phrases.exact(view.headline)
+        name, value = one_line(view.chart.headline), phrases.exact(view.headline)
         parts = [Text.assemble((f"{name} ", ""), (value, "bold cyan"))]
         told = (phrases.distance(view), phrases.best_since(view))
-        parts += [Text(printable(words)) for words in told if words]
+        parts += [Text(one_line(words)) for words in told if words]
         for other in view.chart.beside:
             beside = view.history.last(other)
             if math.isfinite(beside):
-                parts.append(Text(f"{printable(other)} {phrases.exact(beside)}", "yellow"))
+                parts.append(Text(f"{one_line(other)} {phrases.exact(beside)}", "yellow"))
         if view.chart.error and math.isfinite(error := view.history.last(view.chart.error)):
-            parts.append(Text(f"{printable(view.chart.error)} {error:.2g}"))
+            parts.append(Text(f"{one_line(view.chart.error)} {error:.2g}"))
         return [self._fitting(parts)]
 
     # how far it is
@@ -308,15 +312,15 @@ class _Lines:
         usual = usual_seconds(view.history, live.phase)
         about = f" of about {phrases.span(usual)}" if math.isfinite(usual) else ""
         parts = [
-            Text.assemble("▸ ", (printable(live.phase), "bold"), f" {phrases.elapsed(took)}{about}")
+            Text.assemble("▸ ", (one_line(live.phase), "bold"), f" {phrases.elapsed(took)}{about}")
         ]
         if live.attempt:
             parts.append(Text(f"attempt {live.attempt + 1}", "yellow"))
         for part in live.parts:
-            label = f" of {printable(part.label)}" if part.label else ""
+            label = f" of {one_line(part.label)}" if part.label else ""
             parts.append(Text(f"{part.done} of {part.total} parts{label} done"))
         if self._look.trouble:
-            parts.append(Text(printable(self._look.trouble), "yellow"))
+            parts.append(Text(one_line(self._look.trouble), "yellow"))
         return [self._fitting(parts)]
 
     def jobs(self) -> list[Text]:
@@ -325,8 +329,8 @@ class _Lines:
         if view.status is not RunStatus.RUNNING or view.live is None:
             return []
         jobs = sorted(view.live.jobs, key=lambda job: job.state == "PENDING")
-        whats = [Text(printable(job.what)) for job in jobs]
-        places = [Text(printable(f"{job.site} {job.job_id or '?'}"), "bold") for job in jobs]
+        whats = [Text(one_line(job.what)) for job in jobs]
+        places = [Text(one_line(f"{job.site} {job.job_id or '?'}"), "bold") for job in jobs]
         for column in (whats, places):
             width = max((each.cell_len for each in column), default=0)
             for each in column:
@@ -342,7 +346,7 @@ class _Lines:
         nodes = f" on {job.nodes} node{'' if job.nodes == 1 else 's'}" if job.nodes else ""
         state = f"{job.state}{why}{nodes} {phrases.elapsed(seconds)}"
         style = "yellow" if job.state == "PENDING" else "green"
-        return self._fitting([Text("  ").append_text(what), place, Text(printable(state), style)])
+        return self._fitting([Text("  ").append_text(what), place, Text(one_line(state), style)])
 
     def _warnings(self) -> list[Text]:
         live = self._view.live
@@ -375,7 +379,7 @@ class _Lines:
         bars = min(BAR_MOST, self._space.inner - text)
         parts: list[Text] = []
         for at, ((name, seconds), word) in enumerate(zip(shown.items(), words, strict=True)):
-            part = Text.assemble((printable(word), ""))
+            part = Text.assemble((one_line(word), ""))
             if bars >= 8 and (length := round(bars * seconds / whole)):
                 style = {"queue": "yellow", "rest": "bright_black"}.get(name)
                 bar = Text("█" * length, style or _PHASE_STYLES[at % len(_PHASE_STYLES)])
@@ -414,7 +418,7 @@ class _Lines:
         for line in self._look.log[-height:]:
             style = {"warning": "yellow", "error": "red"}.get(line.level, "")
             where = "" if line.iteration is None else f" {line.step}[{line.iteration}]"
-            text = printable(f"{line.at.astimezone():%H:%M:%S}{where} {line.text}")
+            text = one_line(f"{line.at.astimezone():%H:%M:%S}{where} {line.text}")
             found.append(Text(" ".join(text.split()), style))
         return found
 
@@ -434,7 +438,7 @@ class _Lines:
                 if seconds is not None
             ]
             text = "  ".join((f"{place} {what}", job.job_id or "?", job.state, *times))
-            found.append(Text(printable(text), "" if job.over else "green"))
+            found.append(Text(one_line(text), "" if job.over else "green"))
         return found
 
     def _keys(self) -> list[Text]:
@@ -513,12 +517,16 @@ def stacked(
     Args:
         space: for as many lines.
     """
-    height = space(0).height
-    each = max(3, (height - len(looks) + 1) // len(looks))
-    shown = max(1, min(len(looks), (height + 1) // (each + 1)))
+    height, count = space(0).height, len(looks)
+    each = max(LEAST_RUN, (height - count + 1) // count)
+    shown = min(count, max(1, (height + 1) // (each + 1)))
+    if shown < count:  # a line says how many more there are
+        shown = max(1, height // (each + 1))
+        each = max(1, min(each, height - 1))
     for at in range(shown):
         if at:
             yield Text("")
         yield from frames[at].draw(looks[at], space(each))
-    if shown < len(looks):
-        yield Text(f" and {len(looks) - shown} more runs", "dim")
+    if shown < count:
+        left = count - shown
+        yield Text(f" and {left} more run{'' if left == 1 else 's'}", "dim")

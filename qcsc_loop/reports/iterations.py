@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from qcsc_loop.printing import printable
 from qcsc_loop.reports.columns import Columns, Numbers
-from qcsc_loop.reports.phrases import exact
+from qcsc_loop.reports.phrases import exact, one_line
 from qcsc_loop.reports.view import View
 
 GAP = 3
@@ -65,7 +64,7 @@ def _columns(view: View, last: Columns, rows: int, missing: str) -> Iterator[_Co
     headline = scalars.get(chart.headline, ())
     if headline:
         cells = [exact(v) if math.isfinite(v) else missing for v in headline[newest]]
-        yield _Column(printable(chart.headline), cells, "cyan")
+        yield _Column(one_line(chart.headline), cells, "cyan")
     took = [math.nan, *last.took[1:]] if len(last) > rows else last.took
     seconds = [_seconds(v, missing) for v in list(took)[newest]]
     yield _Column("seconds", seconds)
@@ -76,7 +75,7 @@ def _columns(view: View, last: Columns, rows: int, missing: str) -> Iterator[_Co
         if any(math.isfinite(v) for v in values):
             write = exact if name in chart.beside else short
             yield _Column(
-                printable(name), [write(v) if math.isfinite(v) else missing for v in values]
+                one_line(name), [write(v) if math.isfinite(v) else missing for v in values]
             )
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from qcsc_loop.printing import printable
 from qcsc_loop.reports.view import View
 
 _LONG = ((86400.0, "d"), (3600.0, "h"))
 _DIGITS = 9  # of a headline: a microhartree of a hundred hartree, and two more
 _SMALL = {"hartree": ((1e-3, "mHa"), (1e-6, "µHa")), "eV": ((1e-3, "meV"),)}
+
+
+def one_line(text: str) -> str:
+    """Somebody's words, printable and without line ends."""
+    return " ".join(printable(text).split())
 
 
 def span(seconds: float) -> str:

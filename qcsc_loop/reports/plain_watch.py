@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.looking import Look
-from qcsc_loop.reports.phrases import exact
+from qcsc_loop.reports.phrases import exact, one_line
 from qcsc_loop.reports.run import scalars_line
 from qcsc_loop.reports.view import View
 
@@ -29,7 +29,7 @@ class PlainWatch:
     def news(self, look: Look) -> list[str]:
         """A line each."""
         before = f"{look.view.run_id}: " if self._name else ""
-        return [f"{before}{line}" for line in self._news(look)]
+        return [one_line(f"{before}{line}") for line in self._news(look)]
 
     def _news(self, look: Look) -> Iterator[str]:
         view = look.view
@@ -41,7 +41,7 @@ class PlainWatch:
         if live is None:
             return
         for warning in live.warnings[max(0, len(live.warnings) - (live.warned - self._warned)) :]:
-            yield f"warning: {' '.join(warning.split())}"
+            yield f"warning: {warning}"
         self._warned = live.warned
         states = {}
         for job in live.jobs:

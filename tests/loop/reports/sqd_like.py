@@ -102,9 +102,7 @@ def live(**changes: object) -> LiveRecord:
 
 def driver() -> EpochRecord:
     holder = Holder(host="vm", pid=22037, pid_started=0.0)
-    return EpochRecord(
-        epoch=2, holder=holder, since=BEGAN, lease_seconds=30, settings=settings()
-    )
+    return EpochRecord(epoch=2, holder=holder, since=BEGAN, lease_seconds=30, settings=settings())
 
 
 def view(iterations: int = 110, **changes: object) -> View:
