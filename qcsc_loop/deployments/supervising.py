@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -28,6 +27,7 @@ from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.ledger import job_records
+from qcsc_loop.prefect.clocks import read_clocks
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, FLOW_RUN, SETTINGS
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
@@ -102,18 +102,13 @@ async def supervise(client: PrefectClient, store: DirectoryStore) -> AsyncIterat
         StoreNotPrivate: others may have written which deployments its runs have.
     """
     await to_thread.run_sync(store.require_own, "")
-    at = await _server_time(client)
+    # states of flow runs are timed by that clock; this machine's may be hours off
+    at = (await read_clocks(client)).api
     for gone in await to_thread.run_sync(_gone_runs, store):
         if (action := await _bring_back(client, gone, at)) is not None:
             yield action
     async for action in _begin_again(client, store, at):
         yield action
-
-
-async def _server_time(client: PrefectClient) -> datetime:
-    """By the clock that flow runs' states are timed with: this machine's may be hours off."""
-    answer = await client.hello()
-    return parsedate_to_datetime(answer.headers["date"])
 
 
 def _gone_runs(store: DirectoryStore) -> list[_Gone]:

@@ -16,7 +16,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import TypeVar
 from uuid import UUID
@@ -28,6 +27,7 @@ from prefect.exceptions import EventTooLarge
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qcsc_loop.plain import Json
+from qcsc_loop.prefect.clocks import read_clocks
 from qcsc_loop.prefect.signing import Signer
 from qcsc_loop.reports.run import scalars_line
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
@@ -45,7 +45,7 @@ class RemoteDriver:
     """A driver as the API knows it.
 
     Attributes:
-        silent_for: seconds since its last sign of life, by the server's clock.
+        made, heard: when it announced itself, and its last sign of life; see `silent_for`.
         ours: signed by this person.
     """
 
@@ -53,7 +53,8 @@ class RemoteDriver:
     record: RunRecord
     epoch: EpochRecord
     end: EndRecord | None
-    silent_for: float
+    made: datetime
+    heard: datetime
     ours: bool = False
 
     @property
@@ -188,7 +189,7 @@ class RunArtifacts:
 
         The client repeats a request after a lost answer, so that a commit can come twice.
         """
-        async for rows, _ in _pages(self._client, self.run_id):
+        async for rows in _pages(self._client, self.run_id):
             page = _valid(rows, partial(_published, signer=self.signer))
             for published in sorted(page, key=lambda one: one.commit.iteration, reverse=True):
                 yield published
@@ -206,12 +207,24 @@ class RunArtifacts:
         """All drivers of all runs of this id, whoever published them; newest first."""
         return [driver async for page in self._drivers() for driver in page]
 
+    async def silent_for(self, driver: RemoteDriver) -> float:
+        """Seconds since a driver's last sign of life, by the clock that timed it.
+
+        A sign from the future is set to now: that clock has stepped back since, and what is dead
+        would count as alive until then.
+        """
+        clocks = await read_clocks(self._client)
+        now = clocks.api if driver.heard == driver.made else clocks.database
+        if now < driver.heard:
+            await self.beat(driver.artifact_id, driver.epoch)
+        return max(0.0, (now - driver.heard).total_seconds())
+
     async def _drivers(self) -> AsyncIterator[list[RemoteDriver]]:
-        async for rows, now in _pages(self._client, f"{self.run_id}-run"):
-            yield _valid(rows, partial(_driver, signer=self.signer, now=now))
+        async for rows in _pages(self._client, f"{self.run_id}-run"):
+            yield _valid(rows, partial(_driver, signer=self.signer))
 
 
-async def _pages(client: PrefectClient, key: str) -> AsyncIterator[tuple[list[Json], datetime]]:
+async def _pages(client: PrefectClient, key: str) -> AsyncIterator[list[Json]]:
     """A key's artifacts, newest first by the server's clock, which may have stepped back.
 
     Within a page the caller orders them by what they hold.
@@ -233,7 +246,7 @@ async def _pages(client: PrefectClient, key: str) -> AsyncIterator[tuple[list[Js
         rows = answer.json()
         if not isinstance(rows, list):
             raise httpx.DecodingError("the answer is no list of artifacts")
-        yield rows, parsedate_to_datetime(answer.headers["date"])
+        yield rows
         if len(rows) < PAGE:
             return
         offset += PAGE
@@ -257,16 +270,16 @@ def _published(row: Json, signer: Signer) -> Published:
     return Published.model_validate_json(text).model_copy(update={"ours": signer.is_ours(text)})
 
 
-def _driver(row: Json, signer: Signer, now: datetime) -> RemoteDriver:
+def _driver(row: Json, signer: Signer) -> RemoteDriver:
     text = str(row["data"])
     driver = _Driver.model_validate_json(text)
-    silent_for = max(0.0, (now - datetime.fromisoformat(row["updated"])).total_seconds())
     return RemoteDriver(
         artifact_id=UUID(row["id"]),
         record=driver.record,
         epoch=driver.epoch,
         end=driver.end,
-        silent_for=silent_for,
+        made=datetime.fromisoformat(row["created"]),
+        heard=datetime.fromisoformat(row["updated"]),
         ours=signer.is_ours(text),
     )
 

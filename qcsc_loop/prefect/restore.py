@@ -96,7 +96,7 @@ async def _bring_newer(
     driver = await artifacts.newest_driver(record.uid)
     ahead = driver is not None and driver.epoch.epoch > journal.newest_epoch()
     if driver is not None and ahead and not wanted.take_over:
-        _refuse_if_alive(artifacts.run_id, driver)
+        await _refuse_if_alive(artifacts, driver)
 
     def counts(published: Published, here: Commit | None) -> bool:
         return published.ours or (here is not None and _same(published.commit, here))
@@ -117,7 +117,7 @@ async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, 
     if driver is None:
         return False
     if not wanted.take_over:
-        _refuse_if_alive(artifacts.run_id, driver)
+        await _refuse_if_alive(artifacts, driver)
     found = _found(artifacts.run_id, driver)
     record = _with_named_code(driver, found, wanted.algorithm)
     epoch = driver.epoch if driver.ours else _of_somebody(driver.epoch, record)
@@ -194,13 +194,21 @@ def _of_somebody(epoch: EpochRecord, record: RunRecord) -> EpochRecord:
     return epoch.model_copy(update={"settings": record.settings, "provenance": versions})
 
 
-def _refuse_if_alive(run_id: str, driver: RemoteDriver) -> None:
+async def _refuse_if_alive(artifacts: RunArtifacts, driver: RemoteDriver) -> None:
     holder = driver.epoch.holder
-    left = max(0.0, driver.epoch.lease_seconds - driver.silent_for)
-    hold = Hold(left, life_of_holder(holder))
-    if driver.end is None and not hold.is_free:
-        lives = hold.life is Life.LIVES
-        raise RunLocked(run_id, holder.host, holder.pid, driver.epoch.since, left, lives=lives)
+    life = life_of_holder(holder)
+    if driver.end is not None or life is Life.DEAD:
+        return
+    left = max(0.0, driver.epoch.lease_seconds - await artifacts.silent_for(driver))
+    if not Hold(left, life).is_free:
+        raise RunLocked(
+            artifacts.run_id,
+            holder.host,
+            holder.pid,
+            driver.epoch.since,
+            left,
+            lives=life is Life.LIVES,
+        )
 
 
 async def _bring_checkpoints(

@@ -56,6 +56,15 @@ class PostgreSQL:
         )
         until(self._answers, "PostgreSQL answers", START_SECONDS)
 
+    def skew(self, seconds: float) -> None:
+        """Its clock is so far ahead of this machine's from now on, before anything is made in it."""
+        later = f"pg_catalog.now() + interval '{seconds} seconds'"
+        for words in (
+            f"CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql AS $$SELECT {later}$$",
+            "ALTER DATABASE postgres SET search_path = public, pg_catalog",
+        ):
+            self._run("psql", "-h", "127.0.0.1", "-p", str(self._port), "-U", USER, "-c", words)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from system.conftest import fragile_server, prefect_home, qcsc_loop, run_id, supervisor, worker
+from system.conftest import (
+    fragile_server,
+    prefect_home,
+    qcsc_loop,
+    run_id,
+    server,
+    supervisor,
+    worker,
+)
 
-__all__ = ["fragile_server", "prefect_home", "qcsc_loop", "run_id", "supervisor", "worker"]
+__all__ = [
+    "fragile_server",
+    "prefect_home",
+    "qcsc_loop",
+    "run_id",
+    "server",
+    "supervisor",
+    "worker",
+]

@@ -22,12 +22,14 @@ from typing import Any, Literal
 import qcsc_hpc.machine
 from qcsc_hpc.sites.batch import BatchSite
 from qcsc_hpc.sites.following import Followed
+from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import find_algorithm
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.events import Event, Observer
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.options import RunOptions
+from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Lease
@@ -47,6 +49,7 @@ class Orders:
     Attributes:
         keep: of how many iterations all that was written; None: of each.
         take_over: from a driver that lives.
+        in_flow: in a Prefect flow, on the API of the environment.
     """
 
     store: str
@@ -58,6 +61,7 @@ class Orders:
     seed: int | None = None
     keep: int | None = 10
     take_over: bool = False
+    in_flow: bool = False
     act: Act = "nothing"
     mark: str = ""
     count: int = 1
@@ -137,13 +141,31 @@ def main(mark_all: Callable[[Fate, type], None] = Fate.mark_all) -> int:
     mark_all(fate, kind)
     algorithm = kind.model_validate(orders.parameters)
     fate.instant(READY)
+    run = driven_in_flow if orders.in_flow else driven
     try:
-        outcome = asyncio.run(algorithm.run(**run_options(orders, [fate.observe])))
+        outcome = asyncio.run(run(algorithm, run_options(orders, [fate.observe])))
     except QcscLoopError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     print(json.dumps(outcome.summary()))
     return 0
+
+
+async def driven(algorithm: AnyAlgorithm, options: RunOptions) -> Outcome[Any]:
+    return await algorithm.run(**options)
+
+
+async def driven_in_flow(algorithm: AnyAlgorithm, options: RunOptions) -> Outcome[Any]:
+    """What the API has of the run is brought to the disk, as a deployed flow does it."""
+    from prefect import flow  # other drivers need a second less
+
+    from qcsc_loop.prefect.flow import run_in_flow
+
+    @flow(name="ordeal", persist_result=False)
+    async def ordeal() -> Outcome[Any]:
+        return await run_in_flow(algorithm, tasks="none", **options)
+
+    return await ordeal()
 
 
 def run_options(orders: Orders, observers: Sequence[Observer]) -> RunOptions:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -18,10 +17,16 @@ class FakeAPI:
 
     Attributes:
         rows: the artifacts, oldest first.
+        ahead: by how much the clock of its database, which times changes, is.
     """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.ahead = timedelta(0)
+
+    @staticmethod
+    def _now(ahead: timedelta = timedelta(0)) -> str:
+        return (datetime.now(UTC) + ahead).isoformat()
 
     @property
     def client(self) -> PrefectClient:
@@ -30,10 +35,18 @@ class FakeAPI:
 
     def add(self, key: str, data: str) -> UUID:
         """An artifact of anybody's."""
-        artifact = uuid4()
-        updated = datetime.now(UTC).isoformat()
-        self.rows.append({"id": str(artifact), "key": key, "data": data, "updated": updated})
+        return self._add(key, data)
+
+    def _add(self, key: str | None, data: str) -> UUID:
+        artifact, at = uuid4(), self._now()
+        self.rows.append(
+            {"id": str(artifact), "key": key, "data": data, "created": at, "updated": at}
+        )
         return artifact
+
+    def _row(self, artifact: object) -> dict[str, Any]:
+        (row,) = [row for row in self.rows if row["id"] == str(artifact)]
+        return row
 
     def texts(self, key: str) -> list[str]:
         """What a key's artifacts hold, oldest first."""
@@ -43,25 +56,31 @@ class FakeAPI:
         return SimpleNamespace(id=self.add(str(create.key), str(create.data)))
 
     async def update_artifact(self, artifact: UUID, update: ArtifactUpdate) -> None:
-        (row,) = [row for row in self.rows if row["id"] == str(artifact)]
-        row |= {"data": update.data, "updated": datetime.now(UTC).isoformat()}
+        self._row(artifact).update(data=update.data, updated=self._now(self.ahead))
 
     async def request(
         self,
         method: str,
         path: str,
         *,
-        json: dict[str, Any],
+        json: dict[str, Any] | None = None,
         path_params: dict[str, Any] | None = None,
     ) -> SimpleNamespace:
-        if path_params is not None:
-            assert (method, path, list(json)) == ("PATCH", "/artifacts/{id}", ["description"])
-            (row,) = [row for row in self.rows if row["id"] == str(path_params["id"])]
-            row["updated"] = datetime.now(UTC).isoformat()
-            return SimpleNamespace(request=Request(method, "http://api/artifacts", json=json))
-        assert (method, path) == ("POST", "/artifacts/filter")
-        keys, start = json["artifacts"]["key"]["any_"], json["offset"]
-        found = [row for row in reversed(self.rows) if row["key"] in keys]
-        page = found[start : start + json["limit"]]
-        headers = {"date": format_datetime(datetime.now(UTC), usegmt=True)}
-        return SimpleNamespace(json=lambda: page, headers=headers)
+        asked, told = Request(method, "http://api/artifacts", json=json), json or {}
+        match method, path:
+            case "POST", "/artifacts/filter":
+                keys, start = told["artifacts"]["key"]["any_"], told["offset"]
+                found = [row for row in reversed(self.rows) if row["key"] in keys]
+                answer: Any = found[start : start + told["limit"]]
+            case "POST", "/artifacts/":
+                answer = dict(self._row(self._add(None, "")))
+            case _, "/artifacts/{id}":
+                assert path_params is not None
+                answer = self._row(path_params["id"])
+                if method == "DELETE":
+                    self.rows.remove(answer)
+                elif method == "PATCH":
+                    answer["updated"] = self._now(self.ahead)
+            case _:
+                raise AssertionError((method, path))
+        return SimpleNamespace(json=lambda: answer, request=asked)

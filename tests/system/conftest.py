@@ -56,11 +56,11 @@ def with_server(tmp_path: Path, prefect_home: Path, server: PrefectServer) -> It
 
 
 @pytest.fixture
-def in_process(server: PrefectServer, tmp_path: Path) -> Callable[[], Any]:
-    """Prefect's settings in this process, for as long as a block lasts."""
+def in_process_of(tmp_path: Path) -> Callable[[PrefectServer], Any]:
+    """Prefect's settings for a server in this process, for as long as a block lasts."""
 
     @contextmanager
-    def settings() -> Iterator[None]:
+    def settings(server: PrefectServer) -> Iterator[None]:
         home = tmp_path / "prefect"
         with temporary_settings({PREFECT_API_URL: server.url, PREFECT_HOME: home}):
             yield
@@ -68,6 +68,14 @@ def in_process(server: PrefectServer, tmp_path: Path) -> Callable[[], Any]:
             gc.collect()  # what Prefect left open is this test's, not a later one's
 
     return settings
+
+
+@pytest.fixture
+def in_process(
+    server: PrefectServer, in_process_of: Callable[[PrefectServer], Any]
+) -> Callable[[], Any]:
+    """The same for the one server."""
+    return lambda: in_process_of(server)
 
 
 @pytest.fixture(scope="module")

@@ -175,14 +175,22 @@ class PrefectServer:
 
 
 @contextmanager
-def server_on_postgresql(home: Path, *, auth: str = "") -> Iterator[PrefectServer]:
-    """One that runs, on a PostgreSQL of its own; skips where that is not installed."""
+def server_on_postgresql(
+    home: Path, *, auth: str = "", skew: float = 0.0
+) -> Iterator[PrefectServer]:
+    """One that runs, on a PostgreSQL of its own; skips where that is not installed.
+
+    Args:
+        skew: seconds by which the database's clock is ahead.
+    """
     if binaries() is None:
         pytest.skip("PostgreSQL is missing: apt-get install postgresql")
     database = PostgreSQL()
     server = PrefectServer(home, auth=auth, PREFECT_API_DATABASE_CONNECTION_URL=database.url)
     try:
         database.start()
+        if skew:
+            database.skew(skew)
         server.start()
         yield server
     finally:

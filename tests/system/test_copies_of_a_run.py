@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from loop.toys import Counting
 from other_user import NOBODY
 from qcsc_algorithms.bitcount.bitcount import BitCount
 from qcsc_loop.catalog import recorded_algorithm
-from qcsc_loop.errors import AlgorithmNotNamed, KeyNotPrivate, ParametersChanged, SeveralRuns
+from qcsc_loop.errors import (
+    AlgorithmNotNamed,
+    KeyNotPrivate,
+    ParametersChanged,
+    RunLocked,
+    SeveralRuns,
+)
 from qcsc_loop.loop.events import RunStarted
 from qcsc_loop.prefect.artifacts import Published, RunArtifacts, pack
 from qcsc_loop.prefect.presence import Presence
@@ -221,6 +228,56 @@ class TestADriverThatWorks:
         theirs = second.model_copy(update={"holder": elsewhere})
         anyio.run(artifacts_of(api).publish_driver, there.record(), theirs)
         assert self.after_announcing(api, here) == 2
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=-2), timedelta(0), timedelta(hours=2)])
+class TestADriverElsewhereWhoseServersDatabaseHasAClockOfItsOwn:
+    @staticmethod
+    def beaten(api: FakeAPI, journal: Journal, ahead: timedelta) -> dict[str, Any]:
+        """The artifact of one that works on another machine, with a sign of life."""
+        api.ahead, epoch = ahead, journal.epoch(1)
+        elsewhere = epoch.holder.model_copy(update={"host": "elsewhere", "boot": "another"})
+
+        async def announce() -> None:
+            artifacts, theirs = artifacts_of(api), epoch.model_copy(update={"holder": elsewhere})
+            artifact = await artifacts.publish_driver(journal.record(), theirs)
+            await artifacts.beat(artifact, theirs)
+
+        anyio.run(announce)
+        return api.rows[-1]
+
+    @staticmethod
+    def resumed(api: FakeAPI, place: Path) -> None:
+        brought(api, Journal(DirectoryStore(place), RUN), Wanted(algorithm=Counting))
+
+    def test_it_is_left_alone_until_its_lease_has_run_out(
+        self, api: FakeAPI, tmp_path: Path, ahead: timedelta
+    ) -> None:
+        row = self.beaten(api, run_to(tmp_path / "a", 0), ahead)
+        with pytest.raises(RunLocked, match="elsewhere"):
+            self.resumed(api, tmp_path / "b")
+        for when in ("created", "updated"):
+            row[when] = (datetime.fromisoformat(row[when]) - timedelta(hours=1)).isoformat()
+        self.resumed(api, tmp_path / "b")
+        assert [row["key"] for row in api.rows] == [f"{RUN}-run"]  # nothing of the look is left
+
+    def test_before_its_first_sign_of_life_the_other_clock_counts(
+        self, api: FakeAPI, tmp_path: Path, ahead: timedelta
+    ) -> None:
+        row = self.beaten(api, run_to(tmp_path / "a", 0), ahead)
+        row["updated"] = row["created"]
+        with pytest.raises(RunLocked, match="elsewhere"):
+            self.resumed(api, tmp_path / "b")
+
+    def test_a_sign_from_the_future_holds_it_for_one_lease(
+        self, api: FakeAPI, tmp_path: Path, ahead: timedelta
+    ) -> None:
+        row = self.beaten(api, run_to(tmp_path / "a", 0), ahead)
+        row["updated"] = (datetime.fromisoformat(row["updated"]) + timedelta(days=1)).isoformat()
+        with pytest.raises(RunLocked, match="elsewhere"):
+            self.resumed(api, tmp_path / "b")
+        now = datetime.now(UTC) + ahead
+        assert datetime.fromisoformat(row["updated"]) <= now
 
 
 class TestADiskThatHasNothing:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import anyio
 import httpx
 import psutil
 import pytest
+from prefect.client.orchestration import get_client
 
+from loop.toys import Counting
+from qcsc_loop.prefect.artifacts import RunArtifacts
+from qcsc_loop.prefect.clocks import CLOCK, read_clocks
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
 from system.command_line import Background
 from system.deployments import START_SECONDS, Site, site_with_pool
-from system.server import server_on_postgresql
+from system.server import PrefectServer, server_on_postgresql
 from waiting import until
 
 pytestmark = pytest.mark.server
@@ -82,3 +92,30 @@ def test_an_event_starts_a_run(site: Site, worker: Background) -> None:
     site.line("emit", "lab.calibrated", "--payload", "size=77").well()
     site.until_status(site.until_run(size=77).run_id, "max_iterations")
     assert worker.process.poll() is None
+
+
+@pytest.mark.thorough  # test_copies_of_a_run.py shows it of a server that is none
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_drivers_silence_is_told_by_the_databases_own_clock(
+    hours: int, tmp_path: Path, in_process_of: Callable[[PrefectServer], Any]
+) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    anyio.run(lambda: Counting().run(store=store, run_id="skewed", stop=MaxIterations(0)))
+    journal = Journal(store, "skewed")
+
+    async def look() -> None:
+        async with get_client() as client:
+            artifacts, epoch = RunArtifacts(client, "skewed"), journal.epoch(1)
+            artifact = await artifacts.publish_driver(journal.record(), epoch)
+            await artifacts.beat(artifact, epoch)
+            clocks = await read_clocks(client)
+            assert round((clocks.database - clocks.api) / timedelta(hours=1)) == hours
+            driver = await artifacts.newest_driver(journal.record().uid)
+            assert driver is not None
+            assert await artifacts.silent_for(driver) < timedelta(hours=1).total_seconds()
+
+    with server_on_postgresql(tmp_path / "server", skew=3600 * hours) as server:
+        with in_process_of(server):
+            anyio.run(look)
+        left = server.post("/artifacts/filter", {"artifacts": {"type": {"any_": [CLOCK]}}})
+        assert left == []
