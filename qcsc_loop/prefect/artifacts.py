@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TypeVar
@@ -30,7 +30,7 @@ from qcsc_loop.plain import Json
 from qcsc_loop.prefect.clocks import read_clocks
 from qcsc_loop.prefect.signing import Signer
 from qcsc_loop.reports.run import scalars_line
-from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
+from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, Holder, RunRecord
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import Packed
 
@@ -185,13 +185,14 @@ class RunArtifacts:
         return artifact.id
 
     async def checkpoints(self) -> AsyncIterator[Published]:
-        """Published commits of all runs of this id, highest iteration first.
+        """Published commits of all runs of this id; of each page the highest iteration first.
 
-        The client repeats a request after a lost answer, so that a commit can come twice.
+        The client repeats a request after a lost answer, so that a commit can come twice, and who
+        may write to the API may have put an old one back.
         """
         async for rows in _pages(self._client, self.run_id):
             page = _valid(rows, partial(_published, signer=self.signer))
-            for published in sorted(page, key=lambda one: one.commit.iteration, reverse=True):
+            for published in sorted(page, key=lambda one: one.commit.rank, reverse=True):
                 yield published
 
     async def newest_driver(self, uid: str) -> RemoteDriver | None:
@@ -221,7 +222,9 @@ class RunArtifacts:
 
     async def _drivers(self) -> AsyncIterator[list[RemoteDriver]]:
         async for rows in _pages(self._client, f"{self.run_id}-run"):
-            yield _valid(rows, partial(_driver, signer=self.signer))
+            drivers = _valid(rows, partial(_driver, signer=self.signer))
+            # a signature holds under any key
+            yield [driver for driver in drivers if driver.record.run_id == self.run_id]
 
 
 async def _pages(client: PrefectClient, key: str) -> AsyncIterator[list[Json]]:
@@ -290,6 +293,18 @@ def _driver_text(
     return signer.sign(_Driver(record=record, epoch=epoch, end=end).model_dump_json())
 
 
-def newest_of(drivers: list[RemoteDriver]) -> RemoteDriver | None:
-    """The one with the highest epoch; of two of an epoch, sorted newest first, the first."""
-    return max(reversed(drivers), key=lambda driver: driver.epoch.epoch, default=None)
+def newest_of(drivers: Iterable[RemoteDriver]) -> RemoteDriver | None:
+    """The one with the highest epoch; of several of an epoch, that which was announced last.
+
+    An artifact that was put back is no news: who has ended has ended, and is as old as ever.
+    """
+    one_each: dict[Holder, RemoteDriver] = {}
+    for driver in drivers:
+        known = one_each.setdefault(driver.epoch.holder, driver)
+        one_each[driver.epoch.holder] = replace(
+            known,
+            made=min(known.made, driver.made),
+            heard=max(known.heard, driver.heard),
+            end=known.end or driver.end,
+        )
+    return max(one_each.values(), key=lambda one: (one.epoch.epoch, one.made), default=None)

@@ -1,4 +1,4 @@
-"""Does a Prefect API answer?"""
+"""Does a Prefect API answer, and is there a key to sign with what it is sent?"""
 
 from __future__ import annotations
 
@@ -20,3 +20,19 @@ def prefect(_: Request) -> Iterator[Finding]:
             yield Finding("Prefect API", True, f"{url} answers ({kind})")
     except QcscLoopError as error:
         yield Finding("Prefect API", False, str(error), "or run with --no-prefect")
+    yield signing_key()
+
+
+def signing_key() -> Finding:
+    """Where it is, and which: machines with different homes need one key between them."""
+    from qcsc_loop.prefect.signing import Signer, key_file
+
+    path = key_file()
+    if not path.exists():
+        return Finding("signing key", True, f"none yet: the first run makes {path}")
+    try:
+        signer = Signer.of_this_person()
+    except QcscLoopError as error:
+        return Finding("signing key", False, str(error), f"chmod 600 {path}, or remove it")
+    fact = f"{path}, fingerprint {signer.fingerprint}; the same on all machines of yours"
+    return Finding("signing key", signer.signs, fact, f"make {path} readable for yourself")

@@ -101,7 +101,9 @@ class Presence:
         mine = self._started.epoch
         if newest is None or newest.epoch.holder == mine.holder:
             return  # also an announcement of ours that the client sent twice
-        if newest.epoch.epoch > mine.epoch or newest.end is None:
+        # of those before this one an artifact is there that was put back, and this one's is not
+        later, at_once = newest.epoch.epoch > mine.epoch, newest.epoch.epoch == mine.epoch
+        if later or (at_once and newest.end is None):
             other = newest.epoch.model_copy(
                 update={"epoch": max(newest.epoch.epoch, mine.epoch + 1)}
             )

@@ -8,6 +8,7 @@ person names the code that it is to run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from anyio import to_thread
@@ -18,6 +19,7 @@ from qcsc_loop.concurrency.process_life import Life
 from qcsc_loop.errors import (
     AlgorithmNotNamed,
     DamagedDocument,
+    NewerDocument,
     NoGoodCheckpoint,
     ParametersChanged,
     RunLocked,
@@ -28,6 +30,7 @@ from qcsc_loop.parameters.build import build
 from qcsc_loop.parameters.operational import what_changes_results
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import Published, RemoteDriver, RunArtifacts, newest_of
+from qcsc_loop.prefect.signing import one_key_for_both
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.lease import Hold, life_of_holder
 from qcsc_loop.store.records import Commit, EpochRecord, RunRecord
@@ -54,6 +57,7 @@ class Wanted:
 
 
 _ANY = Wanted()
+_NOTHING = (-1, 0)  # ranks below every commit
 
 
 async def restore(
@@ -94,8 +98,9 @@ async def _bring_newer(
 ) -> bool:
     record = await to_thread.run_sync(journal.record)
     driver = await artifacts.newest_driver(record.uid)
-    ahead = driver is not None and driver.epoch.epoch > journal.newest_epoch()
-    if driver is not None and ahead and not wanted.take_over:
+    if driver is not None and await to_thread.run_sync(_knows, journal, driver.epoch):
+        driver = None
+    if driver is not None and not wanted.take_over:
         await _refuse_if_alive(artifacts, driver)
 
     def counts(published: Published, here: Commit | None) -> bool:
@@ -105,11 +110,30 @@ async def _bring_newer(
     if passed:
         tell(
             f"the server has an iteration {passed} of this run that this disk does not know, and "
-            "that is not signed with your key: it is left alone"
+            f"that is not signed with your key: it is left alone. {one_key_for_both()}"
         )
     if driver is not None:
-        journal.adopt_driver(driver.epoch, driver.end)
+        await to_thread.run_sync(_adopt_driver, journal, driver)
     return driver is not None
+
+
+def _knows(journal: Journal, epoch: EpochRecord) -> bool:
+    """Whether the disk has this driver, under its own number or, where that was taken, a later one.
+
+    Two disks that do not hear of each other's drivers give both the same number.
+    """
+    if epoch.epoch > journal.newest_epoch():
+        return False
+    with suppress(KeyError, DamagedDocument, NewerDocument):
+        if journal.epoch(epoch.epoch).holder == epoch.holder:
+            return True
+    return any(known.holder == epoch.holder for known in journal.epochs())
+
+
+def _adopt_driver(journal: Journal, driver: RemoteDriver) -> None:
+    newest = journal.newest_epoch()
+    number = driver.epoch.epoch if driver.epoch.epoch > newest else newest + 1
+    journal.adopt_driver(driver.epoch.model_copy(update={"epoch": number}), driver.end)
 
 
 async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, tell: Tell) -> bool:
@@ -128,8 +152,18 @@ async def _bring_all(artifacts: RunArtifacts, journal: Journal, wanted: Wanted, 
     await _bring_checkpoints(artifacts, journal, record.uid, counts)
     journal.mend(record)
     journal.adopt_driver(epoch, driver.end)
-    tell(found)
+    tell(f"{found}; {_from_when(journal)}")
     return True
+
+
+def _from_when(journal: Journal) -> str:
+    """Which state the run goes on with: a server from which newer ones were taken cannot say so."""
+    newest = next(iter(journal.checkpoints()), None)
+    if newest is None:
+        return "it has committed nothing yet"
+    commit, _ = journal.checkpoint(newest)
+    at = f"{commit.committed.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"the newest state that can be believed is of iteration {commit.iteration}, from {at}"
 
 
 def _chosen(run_id: str, drivers: list[RemoteDriver], uid: str) -> RemoteDriver | None:
@@ -152,7 +186,7 @@ def _found(run_id: str, driver: RemoteDriver) -> str:
         "signed with your key"
         if driver.ours
         else "not signed with your key, so that what does not change its results (where jobs run, "
-        "say) is as by default"
+        f"say) is as by default. {one_key_for_both()}, before you resume it"
     )
     return (
         f"this disk has no run {run_id!r}; the Prefect server has one of "
@@ -225,7 +259,7 @@ async def _bring_checkpoints(
     local = journal.newest_good()
     known = {commit.iteration: commit for commit in journal.commits.after(local)}
     brought: dict[int, Commit] = {}
-    adopted, elsewhere, passed = False, "", 0
+    adopted, elsewhere, passed = _NOTHING, "", 0
     async for published in artifacts.checkpoints():
         commit, packed = published.commit, published.state
         if commit.iteration <= local:
@@ -235,12 +269,13 @@ async def _bring_checkpoints(
         if not counts(published, known.get(commit.iteration)):
             passed = passed if brought else max(passed, commit.iteration)
             continue
-        brought.setdefault(commit.iteration, commit)
+        before = brought.setdefault(commit.iteration, commit)
+        brought[commit.iteration] = max(before, commit, key=lambda one: one.rank)
         if packed is None:
             elsewhere = elsewhere or f"its state is in {published.place}, too large for an artifact"
-        elif not adopted:
-            adopted = _adopt(journal, commit, packed)
-    if brought and not adopted and local < 0:
+        elif commit.rank > adopted and _adopt(journal, commit, packed):
+            adopted = commit.rank
+    if brought and adopted == _NOTHING and local < 0:
         raise NoGoodCheckpoint(artifacts.run_id, [elsewhere or "no artifact verifies"])
     journal.add_history([brought[k] for k in sorted(brought) if k not in known])
     return passed

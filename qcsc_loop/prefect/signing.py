@@ -43,7 +43,14 @@ class Signer:
         Raises:
             KeyNotPrivate: somebody else may know the key that is there, or has put it there.
         """
-        return cls(_key(environment().key_file.expanduser()))
+        return cls(_key(key_file()))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two keys apart, and nothing of them; empty where there is none."""
+        if self._key is None:
+            return ""
+        return hashlib.sha256(b"fingerprint\0" + self._key).hexdigest()[:16]
 
     @property
     def signs(self) -> bool:
@@ -75,6 +82,20 @@ class Signer:
     def _signature(key: bytes, held: Json) -> str:
         plain = json.dumps(held, sort_keys=True, separators=(",", ":"))
         return hmac.new(key, plain.encode(), hashlib.sha256).hexdigest()
+
+
+def key_file() -> Path:
+    """Where this person's key is, or would be."""
+    return environment().key_file.expanduser().absolute()
+
+
+def one_key_for_both() -> str:
+    """What to do about artifacts of one's own that another machine has signed, as a sentence."""
+    return (
+        "If they are yours, both machines need one key, and this one has its own: copy the file "
+        f"~/.config/qcsc-loop/key of the other one (or what its QCSC_LOOP_KEY_FILE names) to "
+        f"{key_file()} here, with mode 600"
+    )
 
 
 def _key(path: Path) -> bytes | None:

@@ -161,6 +161,11 @@ class Commit(_Record):
     state_sha256: str
     committed: datetime = Field(default_factory=now)
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Of two commits the newer one has the higher; of one iteration, that of the newer driver."""
+        return self.iteration, self.epoch
+
     def seen_by_rules(self) -> Committed:
         """The part that stop rules may look at."""
         return Committed(self.iteration, self.converged, self.scalars)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from qcsc_loop.doctor import Finding
+from qcsc_loop.prefect.doctor import signing_key
+from qcsc_loop.prefect.signing import Signer, key_file
 from system.command_line import (
     TOYS,
     WANDER,
@@ -422,9 +425,29 @@ class TestDoctor:
     ) -> None:
         answer = with_server("doctor", "--json", "--ranks", "1").well().answer
         assert answer["well"] is True
-        found = {finding["what"] for finding in answer["findings"]}
-        assert {"Prefect API", "MPI on 1 ranks", "store", "qiskit"} <= found
+        found = {finding["what"]: finding["fact"] for finding in answer["findings"]}
+        assert {"Prefect API", "MPI on 1 ranks", "store", "qiskit"} <= found.keys()
+        assert str(key_file()) in found["signing key"]
         assert list(with_server.store.iterdir()) == []
+
+    def test_it_tells_where_the_key_is_and_which_but_nothing_of_it(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "home" / "key"
+        monkeypatch.setenv("QCSC_LOOP_KEY_FILE", str(path))
+        assert signing_key() == Finding(
+            "signing key", True, f"none yet: the first run makes {path}"
+        )
+        assert not path.exists()
+        fingerprint = Signer.of_this_person().fingerprint
+        fact = f"{path}, fingerprint {fingerprint}; the same on all machines of yours"
+        assert signing_key().fact == fact
+        assert fingerprint not in path.read_text()
+        path.chmod(0o644)
+        assert (signing_key().well, signing_key().cure) == (
+            False,
+            f"chmod 600 {path}, or remove it",
+        )
 
     def test_a_store_that_cannot_be_written_is_found_ill(
         self, with_server: CommandLine, tmp_path: Path

@@ -33,6 +33,7 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling.random_bits import RandomSampler
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import EndRecord
 from qcsc_loop.values.document import Document
 from system.api import FakeAPI
 
@@ -105,6 +106,11 @@ def in_folder(journal: Journal) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def checked(end: EndRecord | None) -> EndRecord:
+    assert end is not None
+    return end
+
+
 def brought(api: FakeAPI, journal: Journal, wanted: Wanted | None = None) -> list[str]:
     """What is said when the run is to be brought from the API."""
     said: list[str] = []
@@ -128,6 +134,8 @@ class TestADiskThatHasTheRun:
         forge(api, f"{RUN}-run", living_driver)
         (said,) = brought(api, journal)
         assert "an iteration 4 of this run that this disk does not know" in said
+        assert "~/.config/qcsc-loop/key of the other one (or what" in said
+        assert f"to {os.environ['QCSC_LOOP_KEY_FILE']} here, with mode 600" in said
         assert in_folder(journal) == before
         assert recorded_algorithm(journal) == Counting()
         assert run_to(tmp_path, 4).history()[-1].scalars["count"] == 4
@@ -228,6 +236,133 @@ class TestADriverThatWorks:
         theirs = second.model_copy(update={"holder": elsewhere})
         anyio.run(artifacts_of(api).publish_driver, there.record(), theirs)
         assert self.after_announcing(api, here) == 2
+
+
+def put_back(api: FakeAPI, *texts: str) -> None:
+    """Old artifacts again, by somebody who may write to the API: the newest there, and signed."""
+    for text in texts:
+        data = json.loads(text)
+        api.add(RUN if "commit" in data else f"{RUN}-run", text)
+
+
+class TestOldSignedArtifactsThatArePutBack:
+    def test_change_nothing_on_a_disk_that_has_newer(self, api: FakeAPI, tmp_path: Path) -> None:
+        journal = run_to(tmp_path, 3)
+        publish(api, journal)
+        old = [*api.texts(RUN), *api.texts(f"{RUN}-run")]
+        run_to(tmp_path, 5)
+        before = in_folder(journal)
+        api.rows.clear()
+        put_back(api, *old)
+        assert brought(api, journal) == []
+        assert in_folder(journal) == before
+
+    def test_come_after_newer_ones_on_a_disk_that_has_nothing(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        publish(api, run_to(tmp_path / "a", 3))
+        old = [*api.texts(RUN), *api.texts(f"{RUN}-run")]
+        api.rows.clear()
+        publish(api, run_to(tmp_path / "a", 5))
+        put_back(api, *old)
+        journal = Journal(DirectoryStore(tmp_path / "b"), RUN)
+        (said,) = brought(api, journal, Wanted(algorithm=Counting))
+        assert (journal.newest_good(), journal.newest_epoch()) == (5, 2)
+        assert "the newest state that can be believed is of iteration 5, from 20" in said
+
+    def test_of_an_iteration_that_of_the_newer_driver_counts(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        publish(api, run_to(tmp_path / "a", 3))
+        forge(api, RUN, lambda data: data["commit"].update(epoch=2, scalars={"count": 7.0}))
+        for row in api.rows:
+            data = json.loads(row["data"])
+            data.pop("signature")
+            row["data"] = Signer.of_this_person().sign(json.dumps(data))
+        put_back(api, api.texts(RUN)[-2])
+        journal = Journal(DirectoryStore(tmp_path / "b"), RUN)
+        brought(api, journal, Wanted(algorithm=Counting))
+        newest, _ = journal.checkpoint(journal.checkpoints()[0])
+        assert (newest.rank, journal.history()[-1].scalars) == ((3, 2), {"count": 7.0})
+
+    def test_of_a_driver_that_has_ended_do_not_make_it_live(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        journal = run_to(tmp_path / "a", 1)
+        epoch = journal.epoch(1)
+        elsewhere = epoch.holder.model_copy(update={"host": "elsewhere", "boot": "another"})
+        theirs = epoch.model_copy(update={"holder": elsewhere})
+
+        async def drive() -> str:
+            artifacts = artifacts_of(api)
+            artifact = await artifacts.publish_driver(journal.record(), theirs)
+            (begun,) = api.texts(f"{RUN}-run")
+            await artifacts.say_end(artifact, journal.record(), theirs, checked(journal.end(1)))
+            return begun
+
+        put_back(api, anyio.run(drive))
+        brought(api, Journal(DirectoryStore(tmp_path / "b"), RUN), Wanted(algorithm=Counting))
+
+    def test_of_an_earlier_driver_do_not_stop_the_one_that_works(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        journal = run_to(tmp_path, 1)
+        anyio.run(artifacts_of(api).publish_driver, journal.record(), journal.epoch(1))
+        (old,) = api.texts(f"{RUN}-run")
+        run_to(tmp_path, 2)
+
+        async def work() -> None:
+            started = RunStarted(journal.record(), journal.epoch(2), 1)
+            presence = Presence(artifacts_of(api), api.client, journal, started)
+            await presence.announce()
+            mine = api.rows.pop()  # and that of the one that works is taken away
+            put_back(api, old)
+            api.rows.insert(0, mine | {"key": "hidden"})
+            await presence.beat()
+
+        anyio.run(work)
+        assert journal.newest_epoch() == 2
+
+    def test_of_another_run_are_not_this_one_under_its_key(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        publish(api, run_to(tmp_path / "a", 3))
+        texts = [text for row in api.rows if (text := row["data"])]
+        for text in texts:
+            api.add("other" if "commit" in json.loads(text) else "other-run", text)
+        journal = Journal(DirectoryStore(tmp_path / "b"), "other")
+        assert not anyio.run(restore, RunArtifacts(api.client, "other"), journal)
+        assert not journal.exists()
+
+
+class TestTwoDisksThatDidNotHearOfEachOther:
+    def test_a_driver_with_the_number_of_one_here_is_adopted_under_the_next(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        """Else jobs that it left would not be looked for, and be paid again."""
+        here = run_to(tmp_path / "a", 1)
+        publish(api, here)
+        there = Journal(DirectoryStore(tmp_path / "b"), RUN)
+        brought(api, there, Wanted(algorithm=Counting))
+        run_to(tmp_path / "b", 2)
+        run_to(tmp_path / "a", 1)  # the server was away: nobody hears of this second driver
+        publish(api, there)
+        assert not here.store.has(f"{RUN}/elsewhere")
+        for _ in range(2):
+            brought(api, here)
+            numbers = [epoch.epoch for epoch in here.epochs()]
+            assert numbers == [1, 2, 3]
+        assert here.epoch(3).holder == there.epoch(2).holder
+        assert here.store.has(f"{RUN}/elsewhere")
+
+    def test_while_it_works_it_has_the_run(self, api: FakeAPI, tmp_path: Path) -> None:
+        here = run_to(tmp_path, 1)
+        epoch = here.epoch(1)
+        elsewhere = epoch.holder.model_copy(update={"host": "elsewhere", "boot": "another"})
+        theirs = epoch.model_copy(update={"holder": elsewhere})
+        anyio.run(artifacts_of(api).publish_driver, here.record(), theirs)
+        with pytest.raises(RunLocked, match="elsewhere"):
+            brought(api, here)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=-2), timedelta(0), timedelta(hours=2)])
@@ -334,6 +469,9 @@ class TestADiskThatHasNothing:
         journal = Journal(DirectoryStore(tmp_path / "b"), RUN)
         (said,) = brought(api, journal, Wanted(algorithm=Counting))
         assert "not signed with your key" in said
+        assert (
+            f"to {tmp_path / 'another-machine'} here, with mode 600, before you resume it" in said
+        )
         assert recorded_algorithm(journal) == Counting(factor=2.0)
         run_to(tmp_path / "b", 4, algorithm=Counting(factor=2.0))
         assert journal.history()[-1].iteration == 4

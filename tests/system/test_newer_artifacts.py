@@ -33,7 +33,8 @@ class Artifacts:
 
     async def drivers(self) -> list[RemoteDriver]:
         record, epoch = self._journal.record(), self._journal.epoch(1)
-        return [RemoteDriver(uuid4(), record, epoch, self._journal.end(1), 0.0, ours=True)]
+        at, end = epoch.since, self._journal.end(1)
+        return [RemoteDriver(uuid4(), record, epoch, end, at, at, ours=True)]
 
     async def checkpoints(self) -> AsyncIterator[Published]:
         for name in self._journal.checkpoints():
