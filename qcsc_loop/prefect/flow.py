@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any, TypeVar, Unpack
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 import anyio
 from anyio import to_thread
@@ -37,6 +39,7 @@ from qcsc_loop.reports.run import markdown
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _AS_TASKS: dict[Granularity, frozenset[str]] = {
@@ -73,6 +76,8 @@ async def run_in_flow(
 
     Raises:
         InputError: not called inside a flow; and all that `run_loop` raises.
+        RunLocked, LeaseLost: another driver has the run. `ends_superseded` makes of it a flow run's
+            end that is no failure.
     """
     flow_run, name = current_flow_run()
     flow_run_id = flow_run.id
@@ -116,6 +121,35 @@ async def run_in_flow(
 def superseded(error: RunLocked | LeaseLost) -> State[Any]:
     """How a flow run ends that another driver has the run of: it is no failure of the run's."""
     return Completed(name="Superseded", message=f"another driver has the run: {error}")
+
+
+def ends_superseded(
+    body: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T | State[Any]]]:
+    """A flow's body whose flow run ends as Superseded, not Failed, where another driver has the run.
+
+        @flow
+        @ends_superseded
+        async def scan(algorithm: BitCount) -> ...:
+            outcome = await run_in_flow(algorithm)
+
+    Prefect makes of any error a failure, with its retries and automations; only what a flow returns
+    can say otherwise.
+    """
+    if not inspect.iscoroutinefunction(body):
+        name = getattr(body, "__name__", body)
+        raise InputError(
+            f"@ends_superseded stands between @flow and an async function; {name} is none"
+        )
+
+    @functools.wraps(body)
+    async def ending(*args: P.args, **kwargs: P.kwargs) -> T | State[Any]:
+        try:
+            return await body(*args, **kwargs)
+        except (RunLocked, LeaseLost) as error:
+            return superseded(error)
+
+    return ending
 
 
 def current_flow_run() -> tuple[FlowRun, str]:

@@ -13,11 +13,20 @@ from uuid import UUID
 
 import anyio
 import pytest
+from prefect import flow
+from prefect.client.schemas import State
+from prefect.client.schemas.objects import StateType
 
+from loop.toys import Counting
 from qcsc_algorithms.bitcount.bitcount import BitCount
 from qcsc_algorithms.bitcount.flow import bitcount
+from qcsc_loop.errors import InputError
 from qcsc_loop.prefect.blocks import AerSamplerBlock
+from qcsc_loop.prefect.flow import ends_superseded, run_in_flow
+from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling.aer.sampler import AerSampler
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
 from system.command_line import WANDER, Background, CommandLine, command_line, setting
 from system.server import PrefectServer
 from waiting import until
@@ -242,6 +251,40 @@ class TestTheDeployableFlow:
         assert (form["num_qubits"]["maximum"], form["shots"]["minimum"]) == (1000, 1)
         assert "description" in form["shots"]
         assert "aer" in json.dumps(form["sampler"]) + json.dumps(schema["definitions"])
+
+
+# as above
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+class TestAFlowOfYourOwn:
+    def test_ends_as_superseded_where_another_driver_has_its_run(
+        self, in_process: Callable[[], Any], run_id: str, tmp_path: Path
+    ) -> None:
+        store = DirectoryStore(tmp_path)
+
+        @flow(persist_result=False)
+        @ends_superseded
+        async def mine(count: int) -> int:
+            outcome = await run_in_flow(
+                Counting(), store=store, run_id=run_id, stop=MaxIterations(count)
+            )
+            return outcome.iteration
+
+        async def ended(count: int) -> State[Any]:
+            state: State[Any] = await mine(count, return_state=True)  # type: ignore[call-overload]
+            return state
+
+        with in_process():
+            assert anyio.run(ended, 1).is_completed()
+            journal = Journal(store, run_id)
+            lease = journal.claim(journal.settings(), {}, 30.0)
+            state = anyio.run(ended, 2)
+            lease.release(None)
+        assert (state.type, state.name) == (StateType.COMPLETED, "Superseded")
+        assert "another driver has the run: run" in str(state.message)
+
+    def test_that_is_not_async_is_refused(self) -> None:
+        with pytest.raises(InputError, match="between @flow and an async function; len is none"):
+            ends_superseded(len)  # type: ignore[arg-type]  # that is its fault
 
 
 class TestWithoutTheDisk:
