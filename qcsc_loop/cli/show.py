@@ -19,6 +19,7 @@ from qcsc_loop.printing import printable, say, say_json
 from qcsc_loop.reports.placement_cost import placement_cost
 from qcsc_loop.reports.run import curve, headline, number, phases, scalars_line
 from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
+from qcsc_loop.reports.view import driver_ends
 from qcsc_loop.rules.reason import stop_message
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals
@@ -106,12 +107,15 @@ def show_run(journal: Journal, *, as_json: bool) -> None:
 
 
 def _facts(journal: Journal) -> Json:
-    epochs, jobs = journal.epochs(), job_records(journal.store, journal.run_id)
+    jobs = job_records(journal.store, journal.run_id)
     return {
         **_row(journal),
         "record": _plain(journal.record()),
         "settings": _plain(journal.settings()),
-        "drivers": [{**_plain(e), "end": _plain(journal.end(e.epoch))} for e in epochs],
+        "drivers": [
+            {**_plain(epoch), "end": _plain(journal.end(epoch.epoch)), "how": how}
+            for epoch, how in driver_ends(journal)
+        ],
         "history": [_plain(commit) for commit in journal.history()],
         "jobs": [_job_facts(job) for job in jobs],
         "placement": cost.facts() if (cost := placement_cost(jobs)) else None,
@@ -177,9 +181,7 @@ def _status_line(journal: Journal) -> str:
 
 
 def _print_drivers(journal: Journal, console: PlainConsole) -> None:
-    for epoch in journal.epochs():
-        end = journal.end(epoch.epoch)
-        how = str(end.reason) if end else "no end"
+    for epoch, how in driver_ends(journal):
         who = f"process {epoch.holder.pid} on {epoch.holder.host}"
         since = f"{epoch.since.astimezone():%Y-%m-%d %H:%M:%S}"
         console.say_fact("driver", f"{epoch.epoch}: {who} since {since}, {how}")

@@ -10,10 +10,11 @@ import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import zip_longest
 
 from qcsc_loop.errors import DamagedDocument, NewerDocument, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
@@ -288,6 +289,24 @@ def limits_of(rule: Json) -> dict[str, float]:
         if isinstance(value := each.get(name), int | float):
             found[what] = min(value, found.get(what, math.inf))
     return found
+
+
+def driver_ends(journal: Journal) -> Iterator[tuple[EpochRecord, str]]:
+    """Every driver, oldest first, and how it ended, in words."""
+    drivers = journal.epochs()
+    following = [driver.epoch for driver in drivers[1:]]
+    for driver, successor in zip_longest(drivers, following):
+        yield driver, _how_it_ended(journal, driver, successor)
+
+
+def _how_it_ended(journal: Journal, driver: EpochRecord, successor: int | None) -> str:
+    if (by := journal.superseded_by(driver.epoch)) is not None:
+        return f"superseded by driver {by}"
+    if (end := journal.end(driver.epoch)) is not None:
+        return str(end.reason)
+    if successor is not None:
+        return f"gone without a word; driver {successor} went on"
+    return "gone without a word" if journal.hold(driver).is_free else "at work"
 
 
 def when(moment: datetime) -> str:

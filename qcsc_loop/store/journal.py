@@ -5,6 +5,7 @@
     epochs/0002.beat                 its signs of life
     epochs/0002-end.json             EndRecord: how it ended
     epochs/0002-next.json            a newer driver is there, and its number is not the next one
+    epochs/0002-superseded.json      it lived when a newer one took the run, and saw it
     steps/00000007.sample.e0002      what `sample` returned in iteration 7
     checkpoints/00000007.e0002       Commit and state after iteration 7
     history.jsonl                    every Commit, kept for ever
@@ -174,6 +175,14 @@ class Journal:
             return self._load(EndRecord, self.store.read(name).body, name)
         except (KeyError, DamagedDocument):
             return None
+
+    def superseded_by(self, epoch: int) -> int | None:
+        """The driver that an epoch's saw to have taken the run from it; None if it saw none."""
+        try:
+            said = _object(self.store.read(f"{self._epochs}/{epoch:04d}-superseded").body)
+        except (KeyError, StoreError, DamagedDocument):
+            return None
+        return by if isinstance(by := said.get("by"), int) else None
 
     def hold(self, record: EpochRecord) -> Hold:
         """How an epoch's driver, which has not ended, holds the run."""
@@ -454,10 +463,13 @@ class Lease:
 
     def release(self, end: EndRecord | None) -> None:
         """Gives the run back, with how it ended where that can be written."""
+        name = f"{self.journal.run_id}/epochs/{self.epoch:04d}"
         try:
-            if end is not None and not self.journal.is_superseded(self.epoch):
-                name = f"{self.journal.run_id}/epochs/{self.epoch:04d}-end"
-                self._store.write(name, _document(end))
+            if self.journal.is_superseded(self.epoch):
+                said = json.dumps({"by": self.journal.newest_epoch()}).encode()
+                self._store.create(f"{name}-superseded", Document(said))
+            elif end is not None:
+                self._store.write(f"{name}-end", _document(end))
         finally:
             self.beat.stop()
             held.remove(self.record.holder)
