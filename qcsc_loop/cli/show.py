@@ -56,7 +56,7 @@ def _row(journal: Journal) -> Json:
         return {
             "run_id": journal.run_id,
             "algorithm": record.settings.algorithm.rpartition(":")[2],
-            "status": run_status(journal),
+            "status": run_status(journal) + (" (damaged, resumable)" if journal.assumed() else ""),
             "iteration": last.iteration if last else 0,
             "scalars": json_scalars(last.scalars) if last else {},
             "created": record.created.isoformat(),

@@ -43,6 +43,7 @@ from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.history import History
 from qcsc_loop.store.lease import Hold, held, look_at_hold, new_holder
 from qcsc_loop.store.records import (
+    RUN_ID,
     Commit,
     EndRecord,
     EpochRecord,
@@ -58,6 +59,7 @@ from qcsc_loop.values.document import Document
 
 R = TypeVar("R", bound=BaseModel)
 
+_RUN = re.compile(RUN_ID)
 _ITERATION = re.compile(r"\d{8,}(?=[.-])")
 _EPOCH = re.compile(r"\.e(\d+)$")
 
@@ -476,8 +478,15 @@ class Lease:
 
 
 def run_ids(store: Store) -> list[str]:
-    """The runs of a store."""
-    return [name for name in store.names("") if "run" in store.names(name)]
+    """The runs of a store, what is left of those whose own record is lost, and what cannot be seen."""
+    return [name for name in store.names("") if _RUN.fullmatch(name) and _may_be_run(store, name)]
+
+
+def _may_be_run(store: Store, name: str) -> bool:
+    try:
+        return Journal(store, name).exists()
+    except StoreError:  # another's, or a disk's fault: whoever reads it says so
+        return True
 
 
 def journals(store: Store) -> Iterator[Journal]:

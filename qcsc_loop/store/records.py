@@ -15,7 +15,8 @@ from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import Committed, MaxIterations, StopRule
 
-RunId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
+RUN_ID = r"^[a-z0-9][a-z0-9-]{0,99}$"
+RunId = Annotated[str, StringConstraints(pattern=RUN_ID)]
 
 
 def now() -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 
 from loop.toys import Counting
 from qcsc_loop.catalog import recorded_algorithm
-from qcsc_loop.errors import DamagedDocument, ParametersChanged, RunLocked
+from qcsc_loop.cli.show import list_runs
+from qcsc_loop.errors import DamagedDocument, ParametersChanged, RunLocked, RunNotFound
 from qcsc_loop.events import Event, Trouble
+from qcsc_loop.reports.view import RunReader
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.journal import Journal, run_ids
 
 RUN = "toy-1"
 TOY = Counting(width=3, factor=2.0)
@@ -141,3 +144,35 @@ def test_without_any_driver_s_record_the_next_one_has_a_number_of_its_own(
     assert run_to(store.root, 6) == []
     assert final(store.root) == whole
     assert Journal(store, RUN).checkpoints()[0] == "00000006.e0003"
+
+
+def test_a_run_without_its_record_is_listed_as_damaged_and_resumable(
+    store: DirectoryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store.root / RUN / "run.json").unlink()
+    assert run_ids(store) == [RUN]
+    list_runs(store=store.root, as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["run_id"], row["iteration"]) == (RUN, 4)
+    assert row["status"] == "max_iterations (damaged, resumable)"
+    with pytest.raises(RunNotFound, match=RUN):
+        Journal(store, "another").record()
+    assert RunReader(store, RUN).glance().trouble.startswith("the run's record is lost")
+
+
+def test_a_folder_that_is_no_run_is_not_listed(store: DirectoryStore) -> None:
+    for name in ("notes", "lost+found", "Backup-of-Runs/epochs", "empty/epochs"):
+        (store.root / name).mkdir(parents=True)
+    (store.root / "Backup-of-Runs" / "run.json").touch()
+    assert run_ids(store) == [RUN]
+
+
+def test_a_run_that_cannot_be_looked_at_hides_no_other(
+    store: DirectoryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store.root / "loop").symlink_to(store.root / "loop")
+    assert run_ids(store) == ["loop", RUN]
+    list_runs(store=store.root, as_json=True)
+    rows = {row["run_id"]: row["status"] for row in json.loads(capsys.readouterr().out)}
+    assert rows[RUN] == "max_iterations"
+    assert "Too many levels of symbolic links" in rows["loop"]
