@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,17 +16,21 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.circuit import Operation
+    from qiskit.circuit import CircuitInstruction, Operation, Parameter
 
 _NUMBERED = re.compile(r"[a-z]+(\d+)")  # what qiskit calls registers that nobody named
 _PLACED = re.compile(r"[a-z]:(\d+)")  # what we call them
 
 
 def circuit_bytes(circuit: QuantumCircuit) -> bytes:
-    """A circuit as QPY that is equal for equal circuits, in any process."""
+    """A circuit as QPY that is equal for equal circuits, in any process.
+
+    An expression of several parameters, of which nothing can be run yet, is a parameter that is named
+    after it: QPY writes the table of its symbols in a random order.
+    """
     from qiskit import qpy
 
-    plain, file = bare(circuit), io.BytesIO()
+    plain, file = _with_named_expressions(bare(circuit), {}), io.BytesIO()
     qpy.dump(plain, file)
     content = file.getvalue()
     for random, ours in _uuids(plain).items():
@@ -111,6 +116,62 @@ def _with_registers(circuit: QuantumCircuit, names: Mapping[str, str]) -> Quantu
     for kind, each, name in zip(kinds, registers, called, strict=True):
         fresh.add_register(kind(name=name, bits=[same[bit] for bit in each]))
     return fresh
+
+
+def _with_named_expressions(circuit: QuantumCircuit, known: dict[str, Parameter]) -> QuantumCircuit:
+    """The circuit with parameters for its expressions of several.
+
+    Args:
+        known: those that stand for one already, by name; added to.
+    """
+    if not any(map(_has_expressions, circuit.data)) and not _is_of_several(circuit.global_phase):
+        return circuit
+    named = circuit.copy_empty_like()
+    named.global_phase = _named(circuit.global_phase, known)
+    for part in circuit.data:
+        if not _has_expressions(part):
+            named.append(part)
+            continue
+        if blocks := getattr(part.operation, "blocks", ()):
+            inner = (_with_named_expressions(block, known) for block in blocks)
+            operation = part.operation.replace_blocks(inner)
+        else:
+            operation = part.operation.to_mutable()
+            operation.params = [_named(parameter, known) for parameter in part.params]
+        named.append(part.replace(operation=operation))
+    return named
+
+
+def _has_expressions(part: CircuitInstruction) -> bool:
+    if any(map(_is_of_several, part.params)):
+        return True
+    blocks = getattr(part.operation, "blocks", ())
+    return any(
+        _is_of_several(block.global_phase) or any(map(_has_expressions, block.data))
+        for block in blocks
+    )
+
+
+def _is_of_several(value: object) -> bool:
+    from qiskit.circuit import ParameterExpression
+
+    return isinstance(value, ParameterExpression) and len(value.parameters) > 1
+
+
+def _named(value: Any, known: dict[str, Parameter]) -> Any:
+    from qiskit.circuit import Parameter
+
+    if not _is_of_several(value):
+        return value
+    # as QPY has it: the operations in their order, with exact numbers
+    steps = [[str(step.op), _operand(step.lhs), _operand(step.rhs)] for step in value._qpy_replay]
+    name = f"expression {hashlib.sha256(json.dumps(steps).encode()).hexdigest()}"
+    return known.setdefault(name, Parameter(name))
+
+
+def _operand(value: object) -> list[str]:
+    """A parameter, a number, or None for what an operation before gave."""
+    return [type(value).__name__, str(getattr(value, "name", repr(value)))]
 
 
 def _uuids(circuit: QuantumCircuit) -> dict[UUID, UUID]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qpy
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.classical import expr, types
+from qiskit.circuit.library import RZGate
 
 from qcsc_loop.sampling.identity import by_names_of, circuit_bytes, circuit_sha256
 
@@ -59,6 +65,23 @@ def with_parameters() -> QuantumCircuit:
     return circuit
 
 
+def with_expressions() -> QuantumCircuit:
+    """Of several parameters each, one of them twice, and in a block."""
+    x, y, z = (Parameter(name) for name in "xyz")
+    vector = ParameterVector("v", 5)
+    circuit = QuantumCircuit(2, 2, global_phase=x - y)
+    circuit.rx(x * y + z / 3, 0)
+    circuit.u(x * y + z / 3, (y + vector[1]).sin(), 0.1, 1)
+    circuit.append(RZGate(sum(vector[k] * (k + 1) for k in range(5))).control(1), [0, 1])
+    circuit.measure(0, 0)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.rz(z - 2 * y, 1)
+        with circuit.if_test((circuit.clbits[0], 1)):
+            circuit.rz(x - y, 1)
+    circuit.measure(1, 1)
+    return circuit
+
+
 def with_registers_without_names() -> QuantumCircuit:
     circuit = QuantumCircuit(
         QuantumRegister(1), QuantumRegister(2, "named"), ClassicalRegister(1), ClassicalRegister(2)
@@ -75,6 +98,7 @@ ALL: list[Make] = [
     with_stretches,
     with_loops,
     with_parameters,
+    with_expressions,
     with_registers_without_names,
 ]
 
@@ -90,6 +114,44 @@ def test_a_circuit_without_its_identities_is_still_the_circuit(make: Make) -> No
     (read,) = qpy.load(io.BytesIO(circuit_bytes(circuit)))
     assert read.count_ops() == circuit.count_ops()
     assert circuit_sha256(read) == circuit_sha256(circuit)
+
+
+def test_the_hash_is_that_of_any_other_process() -> None:
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "from loop.sampling.test_identity import ALL, circuit_sha256\n"
+        "print(*(circuit_sha256(make()) for make in ALL))"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parents[2])]
+    here = [circuit_sha256(make()) for make in ALL]
+    for seed in ("0", "1", "random"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.split() == here
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda x, y: x + y,
+        lambda x, y: y - x,
+        lambda x, y: 2 * (x - y),
+        lambda x, y: (x - y) * (1 + 1e-6),
+        lambda x, y: (x - y).sin(),
+        lambda x, _: x - Parameter("z"),
+        lambda x, _: x - Parameter("x - y"),
+        lambda x, _: x - ParameterVector("y", 2)[0],
+        lambda *_: Parameter("x - y"),
+    ],
+)
+def test_another_expression_makes_another_circuit(other: Callable[..., Any]) -> None:
+    x, y = Parameter("x"), Parameter("y")
+    made = []
+    for expression in (x - y, other(x, y)):
+        circuit = QuantumCircuit(1)
+        circuit.rx(expression, 0)
+        made.append(circuit)
+    assert circuit_sha256(made[0]) != circuit_sha256(made[1])
 
 
 def test_variables_that_change_places_make_another_circuit() -> None:
