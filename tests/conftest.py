@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from zlib import crc32
 
@@ -114,6 +115,7 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
+@cache  # asked for each test of several machines
 def why_no_slurm() -> str | None:
     """Why no real Slurm can be started here, if so."""
     if os.geteuid() != 0:
