@@ -17,7 +17,12 @@ from cluster import packages
 from cluster.slurm import SlurmCluster
 
 TESTS = Path(__file__).parent
-LONGEST = ("hpc/test_machine.py", "ordeals/test_killed_chains.py", "ordeals/test_killed_sqd.py")
+LONGEST = (
+    "hpc/test_machine.py",
+    "ordeals/test_killed_chains.py",
+    "ordeals/test_killed_sqd.py",
+    "ordeals/test_hurt_files.py",
+)
 # words in the names of tests that show with a Prefect server what their siblings show without
 WITH_A_SERVER = ("in a flow]", "temporary server", "restarted server", "with_blocks")
 NO_SKIPS = bool(os.environ.get("QCSC_LOOP_NO_SKIPS"))  # set by .ci/run

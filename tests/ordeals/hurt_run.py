@@ -167,12 +167,17 @@ class HurtRun(Ordeal):
         hurt = self.operations[operation.number - 1]
         assert hurt.name == operation.name, f"it was at {hurt}"
         assert (code == -signal.SIGKILL) is fault.kills, self.printed
-        assert self.printed == "", self.printed
+        assert self.warnings_only(), self.printed
         assert "\n" not in self.said.error, self.said.error
         self.after_the_fault()
         code = self.lives_on(self.way.limit)
         assert (code, self.printed) == (0, ""), (code, self.printed, self.said.error)
         self.in_the_end()
+
+    def warnings_only(self) -> bool:
+        """Whether the latest driver printed nothing but what it survived, a line each."""
+        lines = self.printed.splitlines()
+        return all(line.startswith(f"{self.run_id}: ") and line[-1] == "." for line in lines)
 
     def after_the_fault(self) -> None:
         """Whoever reads the run can."""
