@@ -163,10 +163,10 @@ class CommandLine:
     ) -> Result:
         """A command, to its end."""
         environment, place = {**self.environment, **(env or {})}, cwd or self.folder
-        if not interpreter().can_run(environment):
+        if (ready := interpreter(environment)) is None:
             return self.start(*words, env=env, cwd=cwd).result()
         out, err = self._streams()
-        code = interpreter().run(
+        code = ready.run(
             [*map(str, words)],
             environment=environment,
             folder=place,

@@ -1,9 +1,11 @@
-"""One interpreter that has imported what the command line needs, and forks for each command.
+"""Interpreters that have imported what the command line needs, and fork for each command.
 
 A command that starts afresh spends most of its time on imports. So `CommandLine` starts those that
 it runs to their end from here; what is killed, watched or shown on a terminal is a process of its
-own, from the console script on. Run as a program, this file reads a command a line, as JSON, from
-stdin and answers each with its exit code.
+own, from the console script on. Prefect reads its settings when it is imported: commands with the
+same server have an interpreter of their own, which has imported it with them. Run as a program, this
+file reads a command a line, as JSON, from stdin and answers each with its exit code; its words are
+what it imports beside what all do.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock, Timer
@@ -23,7 +26,6 @@ from threading import Lock, Timer
 import psutil
 
 SCRIPT = Path(sys.prefix) / "bin" / "qcsc-loop"
-# not Prefect: it reads its settings when it is imported
 IMPORTED = (
     "numpy",
     "scipy",
@@ -36,30 +38,41 @@ IMPORTED = (
     "qcsc_hpc.machine",
     "qcsc_algorithms.bitcount.bitcount",
 )
+WITH_PREFECT = (
+    "prefect.client.orchestration",
+    "qcsc_loop.prefect.artifacts",
+    "qcsc_loop.prefect.flow",
+    "qcsc_loop.prefect.restore",
+    "qcsc_loop.prefect.server",
+    "qcsc_loop.prefect.server_limits",
+)
 # what is read when an interpreter or a library starts; of a command's own it needs a fresh one
 READ_AT_ONCE = ("LC_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "QISKIT_")
+# but for where a site has its flows, and what its Prefect is
+OF_A_SITE = ("PYTHONPATH", "PREFECT_")
+WORTH_ITS_IMPORTS = 3  # commands of a site from which on it has an interpreter
+MOST = 3  # interpreters of sites: the latest
+
+Settings = tuple[tuple[str, str], ...]
 
 
 class Interpreter:
     """Runs commands one after the other, each in a fork of its own."""
 
-    def __init__(self) -> None:
-        self._environment = {**os.environ}
+    def __init__(self, environment: Mapping[str, str], *more: str) -> None:
         self._one_at_a_time = Lock()
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, *more],
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def can_run(self, environment: Mapping[str, str]) -> bool:
-        """Whether a command with that environment can have it after the imports."""
-        return all(
-            environment.get(name) == self._environment.get(name)
-            for name in {*environment, *self._environment}
-            if name.startswith(READ_AT_ONCE)
-        )
+    @property
+    def busy(self) -> bool:
+        """Whether a command runs."""
+        return self._one_at_a_time.locked()
 
     def run(
         self,
@@ -88,27 +101,55 @@ class Interpreter:
 
     def end(self) -> None:
         """With the command that it is at; the next one has another interpreter."""
-        _running.clear()
+        for settings in [settings for settings, one in _running.items() if one is self]:
+            del _running[settings]
         for child in psutil.Process(self._process.pid).children(recursive=True):
             child.kill()
         self._process.kill()
         self._process.communicate(timeout=30)
 
 
-_running: list[Interpreter] = []
+_running: dict[Settings, Interpreter] = {}
+_asked = Counter[Settings]()
+_one_at_a_time = Lock()
 
 
 @atexit.register
 def _end_all() -> None:
-    for one in [*_running]:
+    for one in [*_running.values()]:
         one.end()
 
 
-def interpreter() -> Interpreter:
-    """This process's own."""
-    if not _running:
-        _running.append(Interpreter())
-    return _running[0]
+def interpreter(environment: Mapping[str, str]) -> Interpreter | None:
+    """The one that a command with that environment is to be a fork of; None: it starts afresh."""
+    if any(
+        environment.get(name) != os.environ.get(name)
+        for name in {*environment, *os.environ}
+        if name.startswith(READ_AT_ONCE) and not name.startswith(OF_A_SITE)
+    ):
+        return None
+    with _one_at_a_time:
+        if environment.get("PREFECT_API_URL"):
+            return _of_a_site(environment)
+        if environment.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+            return None
+        if () not in _running:
+            _running[()] = Interpreter(os.environ)
+        return _running[()]
+
+
+def _of_a_site(environment: Mapping[str, str]) -> Interpreter | None:
+    settings = tuple(sorted(i for i in environment.items() if i[0].startswith(OF_A_SITE)))
+    _asked[settings] += 1
+    if settings in _running:
+        _running[settings] = _running.pop(settings)  # the latest
+    elif _asked[settings] >= WORTH_ITS_IMPORTS:
+        free = [one for settings, one in _running.items() if settings and not one.busy]
+        for one in free[: len(_running) - MOST]:
+            one.end()
+        _running[settings] = Interpreter(environment, *WITH_PREFECT)
+    ready = _running.get(settings)
+    return None if ready is None or ready.busy else ready  # one may wait for what the other does
 
 
 # the interpreter itself
@@ -118,6 +159,12 @@ def main() -> int:
     """Forks for each command; in a fork, the command's exit code."""
     for module in IMPORTED:
         importlib.import_module(module)
+    if more := sys.argv[1:]:
+        from qcsc_loop.cli.quiet_prefect import quiet_prefect
+
+        quiet_prefect()
+        for module in more:
+            importlib.import_module(module)
     gc.freeze()
     with open(os.dup(0)) as commands, open(os.dup(1), "w") as answers:
         while line := commands.readline():

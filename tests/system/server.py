@@ -19,7 +19,7 @@ from cluster.postgresql import PostgreSQL, binaries
 from qcsc_loop.concurrency.child import tie_to_this_process
 from system.command_line import environment
 
-START_SECONDS = 120.0  # the first start makes the database
+START_SECONDS = 240.0  # the first start makes the database, maybe on a machine that does more
 QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
