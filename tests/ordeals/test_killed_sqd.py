@@ -33,11 +33,12 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.testing import FakeIBMQuantum
 from system.command_line import Background, CommandLine, ended_by, setting, until_gone
+from thorough import first
 from waiting import alive, until
 
 KILLS = kills(1 / 5)  # of drivers on each machine
 QPU_KILLS = kills(2 / 15)
-ITERATIONS = 3  # at least
+ITERATIONS = min(3, KILLS - 1)  # at least
 
 CHAIN = {
     "system": {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "sto-3g"},
@@ -196,6 +197,9 @@ def between_walkers(pool: ThreadPoolExecutor, folder: Path) -> Future[SQDOrdeal]
     return pool.submit(run.goes_through, BETWEEN, 1)
 
 
+UNDISTURBED = ("undisturbed", "undisturbed_on_a_qpu")
+
+
 @pytest.fixture(scope="module")
 def undisturbed(pool: ThreadPoolExecutor, folder: Path) -> Future[SQDOrdeal]:
     """A run that nobody kills, with jobs on this machine."""
@@ -212,14 +216,19 @@ def undisturbed_on_a_qpu(
 
 
 @pytest.fixture(scope="module")
+def begun_at_once(request: pytest.FixtureRequest) -> None:
+    """All the other runs that chosen tests ask for."""
+    items = (item for item in request.session.items if item.path == request.path)
+    asked = {name for item in items for name in getattr(item, "fixturenames", ())}
+    for name in asked & {"here", "on_a_qpu", "between_walkers", *UNDISTURBED}:
+        request.getfixturevalue(name)
+
+
+@pytest.fixture(scope="module")
 def in_the_queue(
     pool: ThreadPoolExecutor,
     folder: Path,
-    here: Future[SQDOrdeal],
-    on_a_qpu: Future[SQDOrdeal],
-    between_walkers: Future[SQDOrdeal],
-    undisturbed: Future[SQDOrdeal],
-    undisturbed_on_a_qpu: Future[SQDOrdeal],
+    begun_at_once: None,
     slurm: SlurmCluster,
 ) -> Future[SQDOrdeal]:
     """A run whose jobs are Slurm's; the others go on meanwhile."""
@@ -289,6 +298,8 @@ def accounted(slurm: RealSlurm, run_id: str) -> list[tuple[str, str]]:
     return sorted(told(slurm, run_id, *sacct))
 
 
+# jobs of walkers as in Slurm's queue, on a machine of which test_killed_jobs.py has all
+@pytest.mark.thorough
 class TestWithJobsOnThisMachine:
     def test_as_many_drivers_died_as_were_to(self, here: Future[SQDOrdeal]) -> None:
         assert len(here.result().died) == KILLS
@@ -314,6 +325,8 @@ class TestWithJobsOnThisMachine:
             assert done.state == "COMPLETED"
 
 
+# walkers as above; a QPU's jobs as in test_killed_qpu_jobs.py
+@pytest.mark.thorough
 class TestWithJobsOnAQPU:
     def test_as_many_drivers_died_as_were_to(self, on_a_qpu: Future[SQDOrdeal]) -> None:
         assert len(on_a_qpu.result().died) == QPU_KILLS
@@ -417,7 +430,7 @@ class TestOneWalkerFails:
     def notes(self, tmp_path: Path) -> Path:
         return tmp_path / "notes"
 
-    @pytest.fixture(params=["sampling", "solving"])
+    @pytest.fixture(params=first(1, ["solving", "sampling"]))
     def failing(self, request: pytest.FixtureRequest, notes: Path) -> dict[str, Any]:
         if request.param == "sampling":
             return noting(notes, sampling_fails=self.SAMPLING)
