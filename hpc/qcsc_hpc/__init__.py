@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qcsc_hpc.functions import run_function
     from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine, Program
+    from qcsc_hpc.mpi.walltime import EndOfWalltime
     from qcsc_hpc.mpi.world import world
     from qcsc_hpc.prefect.run_job import FinishedJob, run_job_from_blocks
     from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
@@ -27,6 +28,7 @@ __all__ = [
     "Argv",
     "Command",
     "Dialect",
+    "EndOfWalltime",
     "ExecutionProfile",
     "FinishedJob",
     "HPCMachine",
@@ -51,6 +53,7 @@ __getattr__, __dir__ = lazy_face(
         "Argv": "schedulers.scheduler",
         "Command": "profiles",
         "Dialect": "schedulers.scheduler",
+        "EndOfWalltime": "mpi.walltime",
         "ExecutionProfile": "profiles",
         "FinishedJob": "prefect.run_job",
         "HPCMachine": "machine",

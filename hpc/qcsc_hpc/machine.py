@@ -205,8 +205,11 @@ class Machine(Resource, ABC):
         program: list[str],
         directory: Path | None = None,
         outputs: Sequence[str] = (),
+        earlier: Path | None = None,
     ) -> str:
-        """The script of a job."""
+        """The script of a job; its ranks are told where the attempt before it worked."""
+        told = {} if earlier is None else {"QCSC_EARLIER": str(earlier)}
+        told |= {"QCSC_JOB_FOLDER": str(folder)} if how.warning_seconds else {}
         facts = ScriptFacts(
             job_name=key.job_name,
             key=str(key),
@@ -214,7 +217,7 @@ class Machine(Resource, ABC):
             program=program,
             where=self.where,
             how=how,
-            environment={"QCSC_JOB_KEY": str(key), "QCSC_RANKS": str(how.ranks)},
+            environment={"QCSC_JOB_KEY": str(key), "QCSC_RANKS": str(how.ranks), **told},
             directory=directory,
             outputs=outputs,
         )
@@ -236,8 +239,9 @@ class Machine(Resource, ABC):
         if isinstance(site := self.site(), BatchSite):
             site.require()
         before(folder, earlier)
+        script = self.script(key, folder, how, program, directory, outputs, earlier)
         with write_whole(JobFolder(folder).script) as file:
-            file.write(os.fsencode(self.script(key, folder, how, program, directory, outputs)))
+            file.write(os.fsencode(script))
 
 
 class HPCMachine(Machine):

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -146,12 +146,13 @@ def _passable(variable: str) -> str:
     return variable
 
 
-def _filled(template: str, name: str) -> str:
-    """The template, if the name is all that it leaves open."""
+def _filled(template: str, *names: str) -> str:
+    """The template, if these names are all that it leaves open."""
     try:
-        template.format(**{name: ""})
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"only {{{name}}} can be filled in, in {template!r}") from error
+        template.format(**dict.fromkeys(names, ""))
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        shown = " and ".join(f"{{{name}}}" for name in names)
+        raise ValueError(f"only {shown} can be filled in, in {template!r}") from error
     return template
 
 
@@ -165,10 +166,39 @@ def _with_qpu(template: str) -> str:
     return _filled(template, "qpu")  # a licence needs no name: --licenses=qpu:1
 
 
+SHAPE = ("num_nodes", "mpiprocs", "ompthreads", "ranks")
+
+
+def _with_shape(template: str) -> str:
+    return _filled(template, *SHAPE)
+
+
+def _each_once(order: list[str]) -> list[str]:
+    if sorted(order) != ["modules", "pre_commands", "spack"]:
+        raise ValueError(f"it names spack, modules and pre_commands once each, not {order}")
+    return order
+
+
+_EXPORTED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(=[^\s,'\"\\\x00-\x1f\x7f]*)?")
+
+
+def _exported(word: str) -> str:
+    found = _EXPORTED.fullmatch(word)
+    if found is None:
+        why = "NAME, or NAME=VALUE with no blank, comma, quote or backslash in the value"
+        raise ValueError(f"a variable that is exported is written {why}, not {word!r}")
+    _passable(found[1])
+    return word
+
+
 # one line without control characters: it becomes part of a directive
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]*$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r\x00]*$")]
 VariableValue = Annotated[str, AfterValidator(_without_nul)]
+Licence = Annotated[str, StringConstraints(pattern=r"^[^\s,:]+(:\d+)?$")]
+Exported = Annotated[str, AfterValidator(_exported)]
+Staged = Annotated[str, StringConstraints(pattern=r"^[^\x00\n\r]+$")]
+Preparation = Literal["spack", "modules", "pre_commands"]
 ChunkPart = Literal["ncpus", "mpiprocs", "ompthreads", "mem", "ngpus"]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -197,7 +227,21 @@ class ExecutionProfileFields(BaseModel):
         mpiprocs: MPI ranks on each node.
         ompthreads: OpenMP threads of each rank; exported as OMP_NUM_THREADS.
         memory: per node, as 16G; 0: all that a node has.
+        gpus_per_rank: how many GPUs each rank is to have, where the scheduler gives them to ranks.
+        gpu_bind: how the scheduler binds them, as `closest`.
+        module_purge: no module of the login environment is left before `modules` are loaded.
         pre_commands: lines of shell, run before the program; one that fails fails the job.
+        preparation_order: in which these are done.
+        rank_commands: lines of shell that every rank runs before the program, where `$SLURM_LOCALID`
+            and its like are known; one that fails fails the job.
+        scratch: a folder on each node's own disk, as the shell of a rank expands it: `$TMPDIR`. A
+            folder of the job's own in it is QCSC_SCRATCH for the ranks.
+        stage_in: files that are copied to it first, on each node: paths, or names in the job's folder.
+        stage_out: names in it, or patterns, of what is copied to the job's folder when a node's last
+            rank has ended, however it did. What nodes leave must differ in its name.
+        warning_seconds: so long before the walltime ends the program is told: see `EndOfWalltime`.
+        warning_signal: by which.
+        mail_to, mail_on: whom the scheduler writes, and of what.
         environments: exported to every rank as they stand; no `$` in them is expanded. Not for
             secrets: they are written to the job's script.
         queue_timeout, run_timeout: seconds after which a job that has not started, or not ended,
@@ -225,19 +269,56 @@ class ExecutionProfileFields(BaseModel):
         default=[], title="MPI options", description="arguments of the launcher"
     )
     modules: list[str] = Field(default=[], description="loaded with `module load`")
+    module_purge: bool = Field(default=False, description="`module purge` before they are loaded")
     pre_commands: list[str] = Field(default=[], description="shell lines run before the program")
+    preparation_order: Annotated[list[Preparation], AfterValidator(_each_once)] = Field(
+        default=["spack", "modules", "pre_commands"], title="Order of preparations"
+    )
+    rank_commands: list[str] = Field(
+        default=[], description="shell lines that every rank runs before the program"
+    )
     environments: dict[VariableName, VariableValue] = Field(default={}, title="Environment")
     memory: Annotated[str, AfterValidator(_memory)] = Field(
         default="", title="Memory per node", description="such as 16G"
     )
     gpus_per_node: int = Field(default=0, ge=0, title="GPUs per node")
+    gpus_per_rank: int = Field(default=0, ge=0, title="GPUs per rank")
+    gpu_bind: Word = Field(default="", title="GPU binding", description="such as closest")
     exclusive: bool = Field(default=False, description="nodes shared with no other job")
+    scratch: Line = Field(
+        default="", title="Folder on a node's disk", description="such as $TMPDIR"
+    )
+    stage_in: list[Staged] = Field(default=[], description="files copied there before")
+    stage_out: list[Staged] = Field(default=[], description="names there, copied back after")
+    warning_seconds: int = Field(default=0, ge=0, title="Told before the walltime ends (s)")
+    warning_signal: Literal["USR1", "USR2", "TERM", "HUP"] = "USR1"
+    mail_to: Word = ""
+    mail_on: list[Literal["begin", "end", "fail"]] = []
     queue_timeout: float | None = Field(default=None, gt=0, title="Longest wait in the queue (s)")
     run_timeout: float | None = Field(default=None, gt=0, title="Longest run (s)")
     resubmit: dict[JobState, Annotated[int, Field(ge=0)]] = Field(
         default={JobState.NODE_FAIL: 2, JobState.PREEMPTED: 5},
         description="further jobs after each kind of bad end",
     )
+
+    @model_validator(mode="after")
+    def _require_together(self) -> Self:
+        """Settings that mean nothing without another one."""
+        if (self.stage_in or self.stage_out) and not self.scratch:
+            raise ValueError("stage_in and stage_out need scratch, the folder on a node's disk")
+        if self.warning_seconds and not self.walltime:
+            raise ValueError("warning_seconds need a walltime, whose end is warned of")
+        left = (self.walltime_seconds or 0) - self.warning_seconds
+        if self.warning_seconds and left <= 0:
+            raise ValueError(
+                f"of a walltime of {self.walltime} nothing is left before the last "
+                f"{self.warning_seconds} s; make warning_seconds less"
+            )
+        if self.gpus_per_rank and self.gpus_per_node:
+            raise ValueError("gpus_per_rank and gpus_per_node say the same; give one of them")
+        if bool(self.mail_to) and not self.mail_on:
+            raise ValueError('mail_to needs mail_on, such as ["end", "fail"]')
+        return self
 
     @property
     def ranks(self) -> int:
@@ -255,15 +336,23 @@ class HPCProfileFields(BaseModel):
     Attributes:
         preset: a site whose settings are taken where none are given: see `presets()`.
         project_directive: how the site wants the project named; `{project}` stands for it.
+        qos_cpu, qos_gpu: Slurm's quality of service, for each resource class.
+        licenses: as NAME or NAME:COUNT, beside what a QPU takes.
         qpu: name of the quantum computer the job is to have; `qpu_directive` says how the site
             wants it asked for: `--qpu={qpu}`, `--licenses=qpu:1`, `-l qpu={qpu}`.
         executable_map: keys of commands, launchers (`srun`, `mpiexec`, …) and `python` to paths.
         resources: site resources: Slurm `--gres`, PBS parts of the select chunk, PJM `-L` options.
+        resources_cpu, resources_gpu: further ones, for each resource class.
+        constraint: which nodes; `constraint_cpu` and `constraint_gpu` stand in its place for their
+            resource class.
+        export: variables that a job is given, as NAME or NAME=VALUE; on Slurm also NONE, ALL or NIL.
         extra_directives: lines added to the script's head, after its prefix, as they stand.
         pass_variables: variables of the driver's environment that the scheduler's commands get, too,
             such as KRB5CCNAME, SLURM_JWT or XDG_RUNTIME_DIR; a job may inherit them.
         dialect: the scheduler's own commands, or a site's: see `dialects()`.
         chunk: what a chunk of PBS's `select` says: some sites refuse ncpus, or GPUs.
+        select: PBS: all of `select`, in the place of what the settings would make of it; `{num_nodes}`,
+            `{mpiprocs}`, `{ompthreads}` and `{ranks}` can be filled in.
         place: PBS: how chunks are spread over nodes; empty: the job does not say.
         gfscache: PJM: volumes for PJM_LLIO_GFSCACHE.
         spack_setup: the script to source before `spack load`.
@@ -292,6 +381,9 @@ class HPCProfileFields(BaseModel):
     project_directive: Annotated[Line, AfterValidator(_with_project)] = Field(
         default="", description="how the site wants it named, as -W group_list={project}"
     )
+    qos_cpu: Word = Field(default="", title="QOS", description="Slurm only")
+    qos_gpu: Word = Field(default="", title="QOS for GPU jobs", description="Slurm only")
+    licenses: list[Licence] = Field(default=[], description="NAME or NAME:COUNT")
     executable_map: dict[str, str] = Field(default={}, title="Executables")
     qpu: Word = Field(default="", title="QPU")
     qpu_directive: Annotated[Line, AfterValidator(_with_qpu)] = Field(
@@ -300,8 +392,15 @@ class HPCProfileFields(BaseModel):
     resources: list[Word] = Field(
         default=[], description="Slurm --gres, parts of a PBS chunk, PJM -L options"
     )
+    resources_cpu: list[Word] = Field(default=[], description="further ones of CPU jobs")
+    resources_gpu: list[Word] = Field(default=[], description="further ones of GPU jobs")
     reservation: Word = ""
     constraint: Line = ""
+    constraint_cpu: Line = Field(default="", title="Constraint of CPU jobs")
+    constraint_gpu: Line = Field(default="", title="Constraint of GPU jobs")
+    export: list[Exported] = Field(
+        default=[], description="variables that a job is given, NAME or NAME=VALUE"
+    )
     extra_directives: list[Line] = Field(default=[], description="lines of the script's head")
     pass_variables: list[Annotated[VariableName, AfterValidator(_passable)]] = Field(
         default=[],
@@ -316,6 +415,9 @@ class HPCProfileFields(BaseModel):
         default=["ncpus", "mpiprocs", "ompthreads", "mem", "ngpus"],
         title="Parts of a PBS chunk",
         description="what the site lets a job say of a chunk",
+    )
+    select: Annotated[Line, AfterValidator(_with_shape)] = Field(
+        default="", title="All of PBS's select", description="such as {num_nodes}"
     )
     place: Word = Field(default="scatter", description="PBS only; empty: the job does not say")
     gfscache: Word = Field(default="", title="LLIO cache volumes", description="PJM only")
@@ -378,6 +480,20 @@ class HPCProfileFields(BaseModel):
     def queue(self, how: ExecutionProfileFields) -> str:
         """The queue of the profile's resource class."""
         return self.queue_gpu if how.resource_class == "gpu" else self.queue_cpu
+
+    def qos(self, how: ExecutionProfileFields) -> str:
+        """The quality of service of the profile's resource class."""
+        return self.qos_gpu if how.resource_class == "gpu" else self.qos_cpu
+
+    def constraint_of(self, how: ExecutionProfileFields) -> str:
+        """Which nodes jobs of the profile's resource class may have."""
+        own = self.constraint_gpu if how.resource_class == "gpu" else self.constraint_cpu
+        return own or self.constraint
+
+    def resources_of(self, how: ExecutionProfileFields) -> list[str]:
+        """What jobs of the profile's resource class ask for."""
+        own = self.resources_gpu if how.resource_class == "gpu" else self.resources_cpu
+        return [*self.resources, *own]
 
     def project(self, how: ExecutionProfileFields) -> str:
         """The project of the profile's resource class."""

@@ -352,3 +352,45 @@ def test_the_kind_of_job_chooses_queue_and_project(kind: str, queue: str, projec
     )
     how = ExecutionProfile.model_validate({"resource_class": kind})
     assert (where.queue(how), where.project(how)) == (queue, project)
+
+
+# settings that go together
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stage_in": ["/a"]}, "stage_in and stage_out need scratch"),
+        ({"stage_out": ["a"]}, "stage_in and stage_out need scratch"),
+        ({"warning_seconds": 60}, "warning_seconds need a walltime"),
+        ({"warning_seconds": 60, "walltime": "00:01:00"}, "make warning_seconds less"),
+        ({"gpus_per_rank": 1, "gpus_per_node": 4}, "give one of them"),
+        ({"mail_to": "me@example.org"}, "mail_to needs mail_on"),
+        ({"preparation_order": ["modules"]}, "spack, modules and pre_commands once each"),
+        ({"scratch": "/a\nb"}, "scratch"),
+    ],
+    ids=str,
+)
+def test_settings_of_a_job_that_mean_nothing_so_are_refused(
+    given: dict[str, object], said: str
+) -> None:
+    assert said in problems(ExecutionProfile, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"export": ["A=b c"]}, "NAME, or NAME=VALUE with no blank"),
+        ({"export": ["A='b'"]}, "NAME, or NAME=VALUE with no blank"),
+        ({"export": ["SBATCH_PARTITION=x"]}, "would change jobs behind the profile's back"),
+        ({"licenses": ["a,b"]}, "licenses"),
+        ({"licenses": ["a:b"]}, "licenses"),
+        ({"select": "{nodes}"}, "only {num_nodes} and {mpiprocs} and {ompthreads} and {ranks}"),
+        ({"select": "{num_nodes.real}:{"}, "can be filled in"),
+    ],
+    ids=str,
+)
+def test_settings_of_a_site_that_cannot_be_said_so_are_refused(
+    given: dict[str, object], said: str
+) -> None:
+    assert said in problems(HPCProfile, scheduler="pbs", **given)

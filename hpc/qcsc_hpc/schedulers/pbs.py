@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import ClassVar
 
-from qcsc_hpc.profiles import ExecutionProfile
+from qcsc_hpc.profiles import SHAPE, ExecutionProfile
 from qcsc_hpc.schedulers.command_set import CommandSet, command_set
 from qcsc_hpc.schedulers.not_now import never_starts, refusal
 from qcsc_hpc.schedulers.pbs_answers import jobs_in, variable
@@ -55,6 +55,7 @@ _OWN_WORDS = {
     -14: _S.NODE_FAIL,
     -4: _S.NODE_FAIL,  # a MOM failed, or was started anew
 }
+_MAIL = {"begin": "b", "end": "e", "fail": "a"}  # qsub(1B): a job that is aborted
 _KILLED = 256  # added to a signal's number
 _DELETED = " terminated by "  # in the comment of a job that qdel ended
 _ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?")
@@ -86,6 +87,14 @@ class PBS(Scheduler):
             "gpus_per_node",
             "chunk",
             "place",
+            "select",
+            "resources_cpu",
+            "resources_gpu",
+            "licenses",
+            "export",
+            "gpus_per_rank",
+            "mail_to",
+            "mail_on",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
@@ -93,6 +102,13 @@ class PBS(Scheduler):
         "mpi_options_for_pjm": "give the launcher's options as mpi_options",
         "reservation": "a PBS reservation is a queue; give its name as queue_cpu or queue_gpu",
         "constraint": "name the chunk's features as resources, such as model=a100",
+        "constraint_cpu": "name the chunk's features as resources_cpu, such as model=a100",
+        "constraint_gpu": "name the chunk's features as resources_gpu, such as model=a100",
+        "qos_cpu": "PBS has no QOS, its queues are; give queue_cpu",
+        "qos_gpu": "PBS has no QOS, its queues are; give queue_gpu",
+        "gpu_bind": "PBS binds no GPUs to ranks; let rank_commands choose, by the rank on the node",
+        "warning_seconds": "PBS tells no program of its walltime's end in time; leave it out, and "
+        "let the program look at the clock",
     }
     passed: ClassVar[Sequence[str]] = ("PBS_SERVER", "PBS_CONF_FILE")
     per_node_options: ClassVar[Mapping[str, str]] = HYDRA_PER_NODE
@@ -103,7 +119,7 @@ class PBS(Scheduler):
         lines = [
             f"-N {job.job_name}",
             "-j oe",
-            f"-l select={':'.join([str(how.num_nodes), *self._chunk(how)])}",
+            f"-l select={self._select(how)}",
         ]
         place = [where.place] if where.place else []
         place += ["excl"] if how.exclusive else []
@@ -113,10 +129,20 @@ class PBS(Scheduler):
             project: where.project(how),
             f"-l walltime={how.walltime}": how.walltime,
             where.qpu_directive.format(qpu=where.qpu): where.qpu,
+            f"-M {how.mail_to}": how.mail_to,
+            f"-m {''.join(_MAIL[event] for event in how.mail_on)}": how.mail_on,
+            f"-v {','.join(where.export)}": where.export,
         }
-        return (
-            lines + [line for line, wanted in optional.items() if wanted] + where.extra_directives
-        )
+        lines += [line for line, wanted in optional.items() if wanted]
+        lines += [
+            f"-l {one.replace(':', '=') if ':' in one else f'{one}=1'}" for one in where.licenses
+        ]
+        return lines + where.extra_directives
+
+    def _select(self, how: ExecutionProfile) -> str:
+        if self.where.select:
+            return self.where.select.format(**{name: getattr(how, name) for name in SHAPE})
+        return ":".join([str(how.num_nodes), *self._chunk(how)])
 
     def _chunk(self, how: ExecutionProfile) -> list[str]:
         parts = {
@@ -124,13 +150,15 @@ class PBS(Scheduler):
             "mpiprocs": f"{how.mpiprocs}",
             "ompthreads": f"{how.ompthreads}",
             "mem": f"{how.memory}B" if how.memory else "",
-            "ngpus": f"{how.gpus_per_node or ''}",
+            "ngpus": f"{how.gpus_per_node or how.gpus_per_rank * how.mpiprocs or ''}",
         }
         said = [f"{part}={parts[part]}" for part in self.where.chunk if parts[part]]
-        return said + self.where.resources
+        return said + self.where.resources_of(how)
 
     def unsayable(self, how: ExecutionProfile) -> dict[str, str]:
-        parts = {"memory": "mem", "gpus_per_node": "ngpus"}
+        if self.where.select:
+            return self._beside_select(how)
+        parts = {"memory": "mem", "gpus_per_node": "ngpus", "gpus_per_rank": "ngpus"}
         found = {
             setting: f"a chunk has no {part} there, for its nodes are given with what they have; "
             f'leave it out, or, if the site takes it, add "{part}" to the HPC profile\'s chunk'
@@ -139,7 +167,19 @@ class PBS(Scheduler):
         }
         if how.memory == "0":
             found["memory"] = "PBS has no word for all of a node's memory; give exclusive = true"
-        return found
+        return found | self._unexported()
+
+    def _beside_select(self, how: ExecutionProfile) -> dict[str, str]:
+        """What would be lost: the profile's own text of select says all."""
+        asked = {name: getattr(how, name) for name in ("memory", "gpus_per_node", "gpus_per_rank")}
+        asked["resources"] = self.where.resources_of(how)
+        why = "the HPC profile's select says all of it; write it there, or leave select out"
+        return {name: why for name, value in asked.items() if value} | self._unexported()
+
+    def _unexported(self) -> dict[str, str]:
+        words = [word for word in self.where.export if word in ("NONE", "ALL", "NIL")]
+        why = f"{words[0]} is a word of Slurm's; name the variables" if words else ""
+        return {"export": why} if why else {}
 
     @cached_property
     def commands(self) -> CommandSet:

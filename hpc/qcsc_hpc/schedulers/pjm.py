@@ -66,6 +66,7 @@ _CODES = {
     "28": _S.NODE_FAIL,
 }
 
+_MAIL = {"begin": "b", "end": "e"}  # pjsub(1)
 NAME_SHOWN = 10
 # -L options that ask for a share of a node: it is asked for in the place of nodes, never with them
 _SHARES = ("gpu=", "vnode=", "vnode-core=")
@@ -111,19 +112,34 @@ class PJM(Scheduler):
             "gfscache",
             "mpi_options_for_pjm",
             "gpus_per_node",
+            "resources_cpu",
+            "resources_gpu",
+            "export",
+            "mail_to",
+            "mail_on",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
         "memory": "PJM gives whole nodes; leave it out, or give node-mem=… as one of the resources",
         "reservation": "give the reservation's resource group as queue_cpu",
         "constraint": "choose the nodes by their resource group, queue_cpu",
+        "constraint_cpu": "choose the nodes by their resource group, queue_cpu",
+        "constraint_gpu": "choose the nodes by their resource group, queue_gpu",
+        "qos_cpu": "PJM has no QOS, its resource groups are; give queue_cpu",
+        "qos_gpu": "PJM has no QOS, its resource groups are; give queue_gpu",
+        "licenses": "PJM counts no licences; leave them out, or give the site's word in resources",
+        "gpus_per_rank": "PJM gives no GPUs to ranks; give gpus_per_node, and let rank_commands choose",
+        "gpu_bind": "PJM binds no GPUs to ranks; let rank_commands choose",
+        "warning_seconds": "PJM tells no program of its elapse limit in time; leave it out, and let "
+        "the program look at the clock",
     }
 
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how
         project = (where.project_directive or "-g {project}").format(project=where.project(how))
         share = self._shares(how)
-        shaped = any(r.startswith("node=") for r in where.resources)  # such as node=2x3x2:torus
+        resources = where.resources_of(how)
+        shaped = any(r.startswith("node=") for r in resources)  # such as node=2x3x2:torus
         mpi = [f"proc={how.ranks}"] + ([] if share else [f"max-proc-per-node={how.mpiprocs}"])
         mpi += where.mpi_options_for_pjm
         lines = [
@@ -139,17 +155,29 @@ class PJM(Scheduler):
             f'-L "elapse={how.walltime}"': how.walltime,
             f"-x PJM_LLIO_GFSCACHE={where.gfscache}": where.gfscache,
             where.qpu_directive.format(qpu=where.qpu): where.qpu,
+            f"--mail-list {how.mail_to}": how.mail_to,
+            f"-m {','.join(_MAIL[event] for event in how.mail_on if event in _MAIL)}": how.mail_on,
         }
         lines += [line for line, wanted in optional.items() if wanted]
-        return lines + [f'-L "{resource}"' for resource in where.resources] + where.extra_directives
+        lines += [f'-x "{variable}"' for variable in where.export]
+        return lines + [f'-L "{resource}"' for resource in resources] + where.extra_directives
 
     def _shares(self, how: ExecutionProfile) -> bool:
         """Whether the job asks for a share of a node, and not for nodes."""
-        return bool(how.gpus_per_node) or any(r.startswith(_SHARES) for r in self.where.resources)
+        return bool(how.gpus_per_node) or any(
+            r.startswith(_SHARES) for r in self.where.resources_of(how)
+        )
 
     def unsayable(self, how: ExecutionProfile) -> dict[str, str]:
-        if not self._shares(how):
-            return {}
+        found: dict[str, str] = {}
+        if "fail" in how.mail_on:
+            found["mail_on"] = "PJM writes of every end, and of failures no other way; give end"
+        words = [word for word in self.where.export if word in ("NONE", "ALL", "NIL")]
+        if words:
+            found["export"] = f"{words[0]} is a word of Slurm's; name the variables"
+        return found | (self._beside_shares(how) if self._shares(how) else {})
+
+    def _beside_shares(self, how: ExecutionProfile) -> dict[str, str]:
         why = "gpu= and vnode-core= ask PJM for a share of one node, in the place of node=; "
         found: dict[str, str] = {}
         if how.num_nodes > 1:

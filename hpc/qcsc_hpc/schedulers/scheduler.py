@@ -32,7 +32,13 @@ EVERYWHERE = frozenset(
         "launcher",
         "mpi_options",
         "modules",
+        "module_purge",
         "pre_commands",
+        "preparation_order",
+        "rank_commands",
+        "scratch",
+        "stage_in",
+        "stage_out",
         "environments",
         "run_timeout",
         "resubmit",
@@ -50,7 +56,8 @@ EVERYWHERE = frozenset(
         "pass_variables",
         "lost_seconds",
         "project_directive",
-        "qpu_directive",  # only say how another one is asked for
+        "qpu_directive",
+        "warning_signal",  # only say how another one is asked for
     }
 )
 
@@ -174,6 +181,10 @@ class Dialect(ABC):
     def before_launcher(self) -> str:
         """Shell text before the launcher's words."""
         return ""
+
+    def settings(self) -> list[str]:
+        """Lines of the script, before its preparations."""
+        return []
 
     @abstractmethod
     def directives(self, job: Placement) -> list[str]:

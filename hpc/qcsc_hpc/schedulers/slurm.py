@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers.not_now import never_starts, refusal
 from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
@@ -108,6 +109,19 @@ class Slurm(Scheduler):
             "gpus_per_node",
             "reservation",
             "constraint",
+            "constraint_cpu",
+            "constraint_gpu",
+            "resources_cpu",
+            "resources_gpu",
+            "qos_cpu",
+            "qos_gpu",
+            "licenses",
+            "export",
+            "gpus_per_rank",
+            "gpu_bind",
+            "warning_seconds",
+            "mail_to",
+            "mail_on",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
@@ -137,15 +151,35 @@ class Slurm(Scheduler):
             project: where.project(how),
             f"--time={how.walltime}": how.walltime,
             f"--mem={how.memory}": how.memory,
+            f"--qos={where.qos(how)}": where.qos(how),
             f"--gpus-per-node={how.gpus_per_node}": how.gpus_per_node,
-            f"--gres={','.join(where.resources)}": where.resources,
+            f"--gpus-per-task={how.gpus_per_rank}": how.gpus_per_rank,
+            f"--gpu-bind={how.gpu_bind}": how.gpu_bind,
+            f"--gres={','.join(where.resources_of(how))}": where.resources_of(how),
             f"--reservation={where.reservation}": where.reservation,
-            f"--constraint={_quoted(where.constraint)}": where.constraint,
+            f"--constraint={_quoted(where.constraint_of(how))}": where.constraint_of(how),
             "--exclusive": how.exclusive,
-            where.qpu_directive.format(qpu=where.qpu): where.qpu,
+            # to the script alone, which tells its ranks, whatever has started them
+            f"--signal=B:{how.warning_signal}@{how.warning_seconds}": how.warning_seconds,
+            f"--mail-user={how.mail_to}": how.mail_to,
+            f"--mail-type={','.join(how.mail_on).upper()}": how.mail_on,
+            f"--export={','.join(where.export)}": where.export,
         }
         lines += [line for line, wanted in optional.items() if wanted]
-        return lines + where.extra_directives
+        return lines + _licences_and_qpu(where) + where.extra_directives
+
+    def settings(self) -> list[str]:
+        # sbatch's --export is srun's, too, if nobody says otherwise: ranks would get no modules
+        return ["export SLURM_EXPORT_ENV=ALL"] if self.where.export else []
+
+    def unsayable(self, how: ExecutionProfile) -> dict[str, str]:
+        if how.gpu_bind and not (how.gpus_per_rank or how.gpus_per_node):
+            why = "no GPUs are asked for; give gpus_per_rank or gpus_per_node"
+            return {"gpu_bind": why}
+        words = [word for word in self.where.export if word in ("NONE", "ALL", "NIL")]
+        if words and words != self.where.export[:1]:
+            return {"export": f"{words[0]} is Slurm's own word, and stands first"}
+        return {}
 
     def submit(self, script: str) -> Argv:
         # no directive, for a folder's name may hold line ends; of two backslashes one is left, and
@@ -299,6 +333,18 @@ class Slurm(Scheduler):
         if killed and any(words in tail for words in _KILLED_FOR_MEMORY):
             return replace(status, state=JobState.OUT_OF_MEMORY)
         return status
+
+
+def _licences_and_qpu(where: HPCProfile) -> list[str]:
+    """One directive of licences: of two, sbatch takes the last."""
+    qpu = where.qpu_directive.format(qpu=where.qpu) if where.qpu else ""
+    licences = list(where.licenses)
+    for option in ("--licenses=", "-L "):
+        if licences and qpu.startswith(option):
+            licences.append(qpu.removeprefix(option).strip())
+            qpu = ""
+    lines = [f"--licenses={','.join(licences)}"] if licences else []
+    return lines + ([qpu] if qpu else [])
 
 
 def _quoted(text: str) -> str:

@@ -6,6 +6,7 @@ scheduler.log  what PBS and PJM wrote, and a login that failed, before the scrip
 output.*     what ranks wrote, where a launcher keeps it apart, until the script has gathered it
 fence        a symbolic link to the id of the one job that may work here
 started      touched at each start: results must be newer
+warned       there when the job was told that its walltime ends
 cancelled    there when its driver is ending it
 exit.json    its own account of its end, by rename
 """
@@ -42,6 +43,7 @@ class ExitRecord(BaseModel):
         fault: what failed before the program could be started; "outputs: " and what was wrong with
             them, if that was all that was wrong; empty if nothing.
         oom_kills: processes that the kernel killed for memory meanwhile, on the script's node.
+        warned: it was told before that its walltime ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -51,6 +53,7 @@ class ExitRecord(BaseModel):
     exit_code: int
     fault: str = ""
     oom_kills: int = 0
+    warned: bool = False
     started: float = 0.0
     ended: float = 0.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,9 @@ from qcsc_hpc.schedulers.scheduler import Dialect, Placement
 from qcsc_hpc.script.job_folder import DUPLICATE_EXIT, FOLDER_EXIT, UNWRITABLE_EXIT
 from qcsc_hpc.script.launchers import launcher_words
 from qcsc_hpc.script.outputs import checks
+from qcsc_hpc.script.quoting import one_line, quoted
+from qcsc_hpc.script.staging import staged
+from qcsc_hpc.script.warning import WARNED, relayed, warned
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class ScriptFacts:
 
 
 def render(dialect: Dialect, facts: ScriptFacts) -> str:
-    """The script. Nothing in it is expanded by the shell but the profile's `pre_commands`."""
-    return "\n".join([*_head(dialect, facts), *_rank(facts), *_body(dialect, facts)]) + "\n"
+    """The script. Nothing in it is expanded by the shell but the profile's own lines of shell."""
+    parts = [*_head(dialect, facts), *_rank(facts, dialect.own_restarts), *_body(dialect, facts)]
+    return "\n".join(parts) + "\n"
 
 
 def _head(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
@@ -60,21 +63,39 @@ def rank_script(facts: ScriptFacts, program: Sequence[str]) -> str:
         f"# {one_line(facts.key)}",
         *_exports(facts),
         f'cd "${{0%/*}}" || exit {FOLDER_EXIT}',
+        *_rank_commands(facts),
         f'exec {" ".join(quoted(word) for word in program)} "$@" < /dev/null',
     ]
     return "\n".join(lines) + "\n"
 
 
-def _rank(facts: ScriptFacts) -> Iterator[str]:
+def _rank(facts: ScriptFacts, restarts: str) -> Iterator[str]:
     """What the launcher starts: this script again, so that no launcher sees an argument."""
     yield 'if [ "${1-}" = rank ]; then'
     for line in _exports(facts):
         yield f"  {line}"
-    yield f"  cd {quoted(str(facts.directory or facts.folder))} || exit {FOLDER_EXIT}"
     # not the launcher's stdin: hydra's proxy spins for ever over a rank that reads it
-    yield f"  exec {' '.join(quoted(word) for word in facts.program)} < /dev/null"
+    program = f"{' '.join(quoted(word) for word in facts.program)} < /dev/null"
+    lines = [f"cd {quoted(str(facts.directory or facts.folder))} || exit {FOLDER_EXIT}"]
+    if facts.how.scratch:
+        lines += staged(facts.how, facts.folder, restarts)
+    lines += _rank_commands(facts)
+    if facts.how.scratch:
+        lines += relayed(program, signals=("TERM", facts.how.warning_signal))
+        lines += ["stage_out", "exit $code"]
+    else:
+        lines.append(f"exec {program}")
+    for line in lines:
+        yield f"  {line}"
     yield "fi"
     yield ""
+
+
+def _rank_commands(facts: ScriptFacts) -> Iterator[str]:
+    for number, command in enumerate(facts.how.rank_commands):
+        yield f"{{ {command}"
+        said = f'echo "rank_commands[{number}] failed" >&2'
+        yield f"}} || {{ code=$?; {said}; exit $code; }}"
 
 
 def _exports(facts: ScriptFacts) -> Iterator[str]:
@@ -102,17 +123,26 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     yield "rm -f exit.json"
     yield "{ : > started; } 2> /dev/null || unwritable started"
     yield "began=$(date +%s.%N)"
-    yield from _ending(dialect)
+    if facts.how.warning_seconds:
+        yield f"rm -f {WARNED}"
+    yield from _ending(dialect, warned=bool(facts.how.warning_seconds))
+    if facts.how.warning_seconds:
+        yield from warned(facts.how.warning_signal)
+    yield from dialect.settings()
     yield from _preparations(facts)
     words = [*launcher_words(facts.where, facts.how), "bash"]
     start = dialect.before_launcher + " ".join(quoted(word) for word in words)
+    start += ' "$folder/job.sh" rank < /dev/null'
+    if facts.how.warning_seconds:
+        yield from relayed(start, signals=(), told=facts.how.warning_signal)
+        start = "[ $code = 0 ]"
     # not `…; finish $?`: a pre-command may have made the shell leave at the first failure
-    yield f'if {start} "$folder/job.sh" rank < /dev/null; then'
+    yield f"if {start}; then"
     for line in checks(facts.outputs):
         yield f"  {line}"
     yield "  finish 0"
     yield "else"
-    yield "  finish $?"
+    yield "  finish $code" if facts.how.warning_seconds else "  finish $?"
     yield "fi"
 
 
@@ -128,7 +158,7 @@ def _fence() -> Iterator[str]:
     yield "fi"
 
 
-def _ending(dialect: Dialect) -> Iterator[str]:
+def _ending(dialect: Dialect, *, warned: bool) -> Iterator[str]:
     """How the script ends; it leaves the record of its end, with what the kernel killed for memory."""
     yield "killed() {"
     yield "  local name count"
@@ -143,11 +173,15 @@ def _ending(dialect: Dialect) -> Iterator[str]:
         yield f'  for written in "$folder"/{dialect.gathers}; do'
         yield '    [ -f "$written" ] && cat -- "$written" && rm -f -- "$written"'
         yield "  done"
+    form, told = "", ""
+    if warned:
+        yield f'  [ -e "$folder/{WARNED}" ] && warned=true'
+        form, told = '"warned":%s,', '"${warned-false}" '
     yield (
         '  printf \'{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,'
-        '"started":%s,"ended":%s}\\n\' '
+        f'{form}"started":%s,"ended":%s}}\\n\' '
         f'"$me" {dialect.own_restarts} "$1" "${{2-}}" $((${{after:-0}} - ${{before:-0}})) '
-        '"$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json'
+        f'{told}"$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json'
     )
     yield '  mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json'
     yield '  exit "$1"'
@@ -156,23 +190,25 @@ def _ending(dialect: Dialect) -> Iterator[str]:
 
 def _preparations(facts: ScriptFacts) -> Iterator[str]:
     """What a failing one of which fails the job."""
-    where, how = facts.where, facts.how
-    if where.spack_setup:
-        yield f". {quoted(where.spack_setup)} || finish $? spack_setup"
-    for name in where.spack_modules:
+    ways = {"spack": _spack, "modules": _modules, "pre_commands": _pre_commands}
+    for name in facts.how.preparation_order:
+        yield from ways[name](facts)
+
+
+def _spack(facts: ScriptFacts) -> Iterator[str]:
+    if facts.where.spack_setup:
+        yield f". {quoted(facts.where.spack_setup)} || finish $? spack_setup"
+    for name in facts.where.spack_modules:
         yield f"spack load {quoted(name)} || finish $? spack_modules"
-    for name in how.modules:
+
+
+def _modules(facts: ScriptFacts) -> Iterator[str]:
+    if facts.how.module_purge:
+        yield "module purge || finish $? module_purge"
+    for name in facts.how.modules:
         yield f"module load {quoted(name)} || finish $? modules"
-    for number, command in enumerate(how.pre_commands):
+
+
+def _pre_commands(facts: ScriptFacts) -> Iterator[str]:
+    for number, command in enumerate(facts.how.pre_commands):
         yield f"{{ {command}\n}} || finish $? 'pre_commands[{number}]'"
-
-
-def quoted(word: str) -> str:
-    """A word that the shell takes byte for byte."""
-    # sbatch takes a script with a carriage return before a line's end for one of DOS
-    return shlex.quote(word).replace("\r", "'$'\\r''")
-
-
-def one_line(text: str) -> str:
-    """Text that ends neither a comment nor a directive."""
-    return "".join(c if c.isprintable() else "?" for c in text)

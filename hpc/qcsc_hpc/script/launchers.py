@@ -40,12 +40,15 @@ def _is_hydra(path: str) -> bool:
 
 
 def _srun(how: ExecutionProfile) -> list[str]:
-    return [
+    words = [
         f"--nodes={how.num_nodes}",
         f"--ntasks={how.ranks}",
         f"--ntasks-per-node={how.mpiprocs}",
         f"--cpus-per-task={how.ompthreads}",
     ]
+    # a step of a warm job may have fewer ranks than the job, and has its GPUs by this
+    words += [f"--gpus-per-task={how.gpus_per_rank}"] if how.gpus_per_rank else []
+    return words + ([f"--gpu-bind={how.gpu_bind}"] if how.gpu_bind else [])
 
 
 def launcher_path(where: HPCProfile, name: str) -> str:

@@ -56,9 +56,9 @@ def reach_verdict(
             return None
         why = "the scheduler says COMPLETED, but the job left no record of its end"
         return JobOutcome(state=JobState.LOST, reason=why, metrics=metrics)
-    memory = status.state is JobState.FAILED and _killed_for_memory(record)
+    failed = status.state is JobState.FAILED
     return JobOutcome(
-        state=JobState.OUT_OF_MEMORY if memory else status.state,
+        state=_bad(record) if failed and record is not None else status.state,
         exit_code=_exit_code(record) if record else status.exit_code or None,
         signal=status.signal,
         reason=_fault(record) or status.reason,
@@ -78,13 +78,19 @@ def _forgotten(seen: Sighting, lost_seconds: float, patience_seconds: float) -> 
 
 def own_end(record: ExitRecord, metrics: JobMetrics) -> JobOutcome:
     """The outcome by the job's own account."""
-    bad = JobState.OUT_OF_MEMORY if _killed_for_memory(record) else JobState.FAILED
     return JobOutcome(
-        state=bad if record.exit_code else JobState.COMPLETED,
+        state=_bad(record) if record.exit_code else JobState.COMPLETED,
         exit_code=_exit_code(record),
         reason=_fault(record),
         metrics=metrics,
     )
+
+
+def _bad(record: ExitRecord) -> JobState:
+    """Which end it was that was no good one."""
+    if _killed_for_memory(record):
+        return JobState.OUT_OF_MEMORY
+    return JobState.TIMEOUT if record.warned else JobState.FAILED
 
 
 def _killed_for_memory(record: ExitRecord | None) -> bool:
@@ -101,6 +107,8 @@ def _fault(record: ExitRecord | None) -> str:
         return ""
     if _killed_for_memory(record):
         return "the kernel killed a process of it for its memory"
+    if record.warned and record.exit_code:
+        return "it was told that its walltime ends, and ended before it had done its work"
     if record.fault.startswith(FAULT):
         return f"it ended well, but {record.fault.removeprefix(FAULT)}"
     return f"{record.fault} failed" if record.fault else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from qcsc_hpc.schedulers import dialect_for
@@ -49,13 +49,15 @@ def write_job_files(place: PoolPlace, key: JobKey, folder: Path) -> None:
             *(*module, "qcsc_hpc.warm.supervisor", str(folder)),
         ],
         where=where,
-        how=how.model_copy(update={"launcher": "single", "mpi_options": []}),
+        # the supervisor is no rank
+        how=how.model_copy(update={"launcher": "single", "mpi_options": [], "rank_commands": []}),
         # srun(1): programs start on the cores of the waiting ranks, also where it is an
         # mpiexec that calls srun, which has no option for it
         environment={"QCSC_JOB_KEY": str(key), "SLURM_OVERLAP": "1"},
     )
     records.write_once(folder / ORDERS, asdict(_orders(place)))
-    _write(folder / "pool.sh", rank_script(facts, [*module, "qcsc_hpc.warm.rank"]))
+    ranks = replace(facts, how=how)
+    _write(folder / "pool.sh", rank_script(ranks, [*module, "qcsc_hpc.warm.rank"]))
     _write(JobFolder(folder).script, render(dialect_for(where), facts))
 
 

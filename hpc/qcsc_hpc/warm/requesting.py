@@ -102,6 +102,10 @@ def _require(job: JobRequest[T], asked: Asked, warm: Warm) -> None:
     if ranks > pool.ranks:
         why = f"it has {pool.ranks}, and {ranks} are asked for; give its profile as many"
         raise JobRefused(TITLE, "ranks", why)
+    for field in ("scratch", "warning_seconds"):
+        if getattr(pool, field):
+            why = "it is for a job of its own; leave it out, or take placement = 'job'"
+            raise JobRefused(TITLE, field, why)
     walltime = pool.walltime_seconds
     if walltime is None:
         return

@@ -57,6 +57,27 @@ EXAMPLES: dict[str, Any] = {
     "spack_setup": "/seven.sh",
     "spack_modules": ["seven"],
     "mpi_options_for_pjm": ["seven=7"],
+    "gpus_per_rank": 7,
+    "gpu_bind": "closest",
+    "module_purge": True,
+    "preparation_order": ["pre_commands", "modules", "spack"],
+    "rank_commands": ["seven"],
+    "scratch": "/seven",
+    "stage_in": ["/seven"],
+    "stage_out": ["seven"],
+    "warning_seconds": 7,
+    "warning_signal": "USR2",
+    "mail_to": "seven@example.org",
+    "mail_on": ["end"],
+    "qos_cpu": "seven",
+    "qos_gpu": "seven",
+    "licenses": ["seven:7"],
+    "resources_cpu": ["seven=7"],
+    "resources_gpu": ["seven=7"],
+    "constraint_cpu": "seven",
+    "constraint_gpu": "seven",
+    "export": ["SEVEN=7"],
+    "select": "{num_nodes}:seven=7",
 }
 # settings that show only together with another
 TOGETHER_WITH: dict[str, dict[str, Any]] = {
@@ -65,6 +86,16 @@ TOGETHER_WITH: dict[str, dict[str, Any]] = {
     "project_gpu": {"resource_class": "gpu"},
     "project_directive": {"project_cpu": "mine"},
     "qpu_directive": {"qpu": "theirs"},
+    "qos_gpu": {"resource_class": "gpu"},
+    "resources_gpu": {"resource_class": "gpu"},
+    "constraint_gpu": {"resource_class": "gpu"},
+    "gpu_bind": {"gpus_per_node": 7},
+    "stage_in": {"scratch": "/seven"},
+    "stage_out": {"scratch": "/seven"},
+    "warning_seconds": {"walltime": "07:00:00"},
+    "warning_signal": {"walltime": "07:00:00", "warning_seconds": 7},
+    "preparation_order": {"modules": ["seven"], "pre_commands": ["seven"]},
+    "mail_to": {"mail_on": ["end"]},
 }
 # settings that are no part of a script: what they do is tested elsewhere
 ELSEWHERE = {
@@ -128,9 +159,9 @@ def test_a_setting_shows_in_the_script_or_is_refused(scheduler: str, field: str)
     if (scheduler, field) in ALWAYS or (scheduler, field) in WITHOUT_SCRIPT:
         assert refused_field(scheduler, {field: EXAMPLES[field]}) is None
         return
-    if refused_field(scheduler, {field: EXAMPLES[field]}) == field:
-        return
     others = TOGETHER_WITH.get(field, {})
+    if refused_field(scheduler, {**others, field: EXAMPLES[field]}) == field:
+        return
     if (without := refused_field(scheduler, others)) is not None:
         assert without in others  # where there is no such thing, there is nothing to say of it
         return
@@ -155,7 +186,66 @@ def test_all_of_a_node_s_memory_is_asked_for_where_there_are_words_for_it() -> N
         script("pbs", {"memory": "0"})
 
 
+@pytest.mark.parametrize("directive", ["--licenses=qpu:1", "-L qpu:1"])
+def test_licences_stand_beside_a_qpu_that_is_one(directive: str) -> None:
+    said = script("slurm", {"qpu": "kobe", "qpu_directive": directive, "licenses": ["abc:2", "d"]})
+    assert "#SBATCH --licenses=abc:2,d,qpu:1\n" in said
+    assert said.count("qpu:1") == 1
+
+
+def test_a_resource_class_has_a_constraint_and_further_resources_of_its_own() -> None:
+    site = {
+        "resources": ["all:1"],
+        "resources_gpu": ["gpu:4"],
+        "constraint": "any",
+        "constraint_gpu": "a100",
+        "qos_cpu": "slow",
+        "qos_gpu": "fast",
+    }
+    cpu = script("slurm", site)
+    gpu = script("slurm", site | {"resource_class": "gpu"})
+    for line in ("--gres=all:1", "--constraint=any", "--qos=slow"):
+        assert f"#SBATCH {line}\n" in cpu
+    for line in ("--gres=all:1,gpu:4", "--constraint=a100", "--qos=fast"):
+        assert f"#SBATCH {line}\n" in gpu
+
+
+def test_what_is_exported_goes_to_the_ranks_as_well() -> None:
+    said = script("slurm", {"export": ["NONE", "RTYPE=rt_HF"]})
+    assert "#SBATCH --export=NONE,RTYPE=rt_HF\n" in said
+    assert "export SLURM_EXPORT_ENV=ALL\n" in said
+    assert "#PBS -v RTYPE=rt_HF\n" in script("pbs", {"export": ["RTYPE=rt_HF"]})
+    assert '#PJM -x "RTYPE=rt_HF"\n' in script("pjm", {"export": ["RTYPE=rt_HF"]})
+
+
+@pytest.mark.parametrize("scheduler", ["pbs", "pjm"])
+def test_words_of_slurm_s_export_are_refused_elsewhere(scheduler: str) -> None:
+    assert refused_field(scheduler, {"export": ["NONE"]}) == "export"
+
+
+def test_gpus_are_bound_only_where_some_are_asked_for() -> None:
+    assert refused_field("slurm", {"gpu_bind": "closest"}) == "gpu_bind"
+    assert "--gpus-per-task=1" in script("slurm", {"gpus_per_rank": 1, "launcher": "srun"})
+
+
 # chunks of PBS
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("memory", "7G"), ("gpus_per_node", 1), ("gpus_per_rank", 1), ("resources_cpu", ["a=b"])],
+)
+def test_what_a_select_of_one_s_own_would_leave_out_is_refused(field: str, value: Any) -> None:
+    refused = refused_field("pbs", {"select": "2", field: value})
+    assert refused == {"resources_cpu": "resources"}.get(field, field)
+
+
+def test_a_select_of_one_s_own_is_filled_in() -> None:
+    shape = {"num_nodes": 3, "mpiprocs": 2, "ompthreads": 4}
+    assert select(select="{num_nodes}", **shape) == "#PBS -l select=3"
+    several = "1:ncpus=8+{num_nodes}:mpiprocs={mpiprocs}:ompthreads={ompthreads}"
+    said = "#PBS -l select=1:ncpus=8+3:mpiprocs=2:ompthreads=4"
+    assert select(select=several, **shape) == said
 
 
 def select(**settings: Any) -> str:
@@ -234,11 +324,15 @@ REFUSED = [
 
 @pytest.mark.parametrize(("scheduler", "field", "why"), REFUSED, ids=str)
 def test_a_refusal_says_what_to_do_instead(scheduler: str, field: str, why: str) -> None:
-    settings = {field: EXAMPLES.get(field, 60.0)}
+    settings = {**TOGETHER_WITH.get(field, {}), field: EXAMPLES.get(field, 60.0)}
+    here = machine(scheduler, settings)
+    assert refusals(here.dialect(), here.how)[field] == why
     with pytest.raises(JobRefused) as caught:
-        machine(scheduler, settings).shaped(None)
-    assert caught.value.field == field
-    assert f"cannot run this job: {field}: {why}. Nothing was submitted." in str(caught.value)
+        here.shaped(None)
+    said = refusals(here.dialect(), here.how)[caught.value.field]
+    assert f"cannot run this job: {caught.value.field}: {said}. Nothing was submitted." in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

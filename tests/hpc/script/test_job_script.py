@@ -20,6 +20,7 @@ from textwrap import dedent
 import pytest
 
 from qcsc_hpc.machine import HPCMachine
+from qcsc_hpc.mpi.walltime import UNFINISHED_EXIT
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.script.job_folder import (
     CLOSED,
@@ -29,6 +30,7 @@ from qcsc_hpc.script.job_folder import (
     ExitRecord,
     JobFolder,
 )
+from qcsc_hpc.script.staging import STAGING_EXIT
 from qcsc_loop.concurrency import child
 from qcsc_loop.jobs.key import JobKey
 from waiting import DEADLINE_SECONDS, until
@@ -76,7 +78,11 @@ MACHINES = {
             resources=["tmp:10G", "license:1"],
             reservation="workshop",
             constraint="[rack1|rack2]",
-            extra_directives=["--mail-type=END", "--nice=10"],
+            qos_gpu="urgent",
+            licenses=["ansys:2"],
+            resources_gpu=["nvme:1"],
+            export=["NONE", "SITE=kobe"],
+            extra_directives=["--nice=10"],
             executable_map=PYTHON,
             **SPACK,
         ),
@@ -85,9 +91,29 @@ MACHINES = {
             "--mpi=pmi2",
             "--cpu-bind=map_cpu:0 1",
             resource_class="gpu",
-            memory="64G",
-            gpus_per_node=4,
+            memory="0",
+            gpus_per_rank=1,
+            gpu_bind="closest",
             exclusive=True,
+            module_purge=True,
+            preparation_order=["pre_commands", "modules", "spack"],
+            rank_commands=["export ROCR_VISIBLE_DEVICES=$SLURM_LOCALID"],
+            mail_to="me@example.org",
+            mail_on=["end", "fail"],
+        ),
+    ),
+    "slurm-with-scratch": HPCMachine(
+        hpc_profile=HPCProfile(scheduler="slurm"),
+        execution_profile=how(
+            "srun",
+            modules=[],
+            pre_commands=[],
+            environments={},
+            rank_commands=['cd "$QCSC_SCRATCH"'],
+            scratch="$TMPDIR/it's",
+            stage_in=["/data/integrals it's.npz", "shots.npy"],
+            stage_out=["part.*.npz"],
+            warning_seconds=120,
         ),
     ),
     "slurm-with-mpirun": HPCMachine(
@@ -103,13 +129,31 @@ MACHINES = {
             qpu="ibm_kobe",
             qpu_directive="-l qpu={qpu}",
             resources=["model=a100"],
-            extra_directives=["-m e"],
+            licenses=["ansys:2", "qsim"],
+            resources_cpu=["ssd=true"],
+            export=["RTYPE=rt_HF"],
             executable_map=PYTHON,
             **SPACK,
         ),
         execution_profile=how(
-            "mpiexec.hydra", "-bind-to", "core", memory="64G", gpus_per_node=1, exclusive=True
+            "mpiexec.hydra",
+            "-bind-to",
+            "core",
+            memory="64G",
+            gpus_per_rank=1,
+            exclusive=True,
+            module_purge=True,
+            mail_to="me@example.org",
+            mail_on=["begin", "end", "fail"],
         ),
+    ),
+    "pbs-with-select": HPCMachine(
+        hpc_profile=HPCProfile(
+            scheduler="pbs",
+            select="1:ncpus=8+{num_nodes}:mpiprocs={mpiprocs}:ompthreads={ompthreads}",
+            place="",
+        ),
+        execution_profile=how("mpiexec.hydra", modules=[], pre_commands=[], environments={}),
     ),
     "pjm": HPCMachine(
         hpc_profile=HPCProfile(
@@ -118,14 +162,18 @@ MACHINES = {
             project_cpu="hp250000",
             qpu="reimei",
             qpu_directive='-L "qpu={qpu}"',
-            resources=["freq=2200", "node-mem=28Gi"],
+            resources=["freq=2200"],
+            resources_cpu=["node-mem=28Gi"],
+            export=["SITE=kobe"],
             extra_directives=["-s"],
             gfscache="/vol0004:/vol0005",
             mpi_options_for_pjm=["rank-map-bychip"],
             executable_map=PYTHON,
             **SPACK,
         ),
-        execution_profile=how("mpiexec", "-stdout-proc", "out/%j"),
+        execution_profile=how(
+            "mpiexec", "-stdout-proc", "out/%j", mail_to="me@example.org", mail_on=["begin", "end"]
+        ),
     ),
     "miyabi": HPCMachine(
         hpc_profile=HPCProfile.model_validate(
@@ -433,6 +481,179 @@ def test_a_program_has_nothing_to_read(job: Job) -> None:
     job.run()
     assert job.seen()["input"] == ""
 
+
+# what every rank does first, and the folder on its node
+
+
+def test_every_rank_runs_the_commands_of_ranks_first(job: Job) -> None:
+    job.how = ExecutionProfile(
+        launcher="mpiexec", mpiprocs=2, rank_commands=["export MINE=rank-$PMI_RANK", "cd /"]
+    )
+    job.run()
+    told = [json.loads(note.read_text()) for note in sorted(job.notes.glob("*.seen"))]
+    values = [bytes.fromhex(one["environment"][b"MINE".hex()]).decode() for one in told]
+    assert values == ["rank-0", "rank-1"]
+    assert {bytes.fromhex(one["directory"]).decode() for one in told} == {"/"}
+
+
+def test_a_command_of_ranks_that_fails_fails_the_job_and_says_which(job: Job) -> None:
+    job.how = ExecutionProfile(rank_commands=["true", "exit_with() { return 5; }; exit_with"])
+    assert job.run() == (5, "rank_commands[1] failed\n")
+    assert (job.record().exit_code, job.ran()) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        (["spack", "modules", "pre_commands"], "purge load a pre"),
+        (["pre_commands", "modules", "spack"], "pre purge load a"),
+    ],
+)
+def test_preparations_are_made_in_the_order_that_is_wanted(
+    job: Job, order: list[str], said: str
+) -> None:
+    stand_in = job.notes / "said"
+    job.how = ExecutionProfile.model_validate(
+        {
+            "modules": ["a"],
+            "module_purge": True,
+            "pre_commands": [f"echo pre >> '{stand_in}'"],
+            "preparation_order": order,
+            "environments": {},
+        }
+    )
+    job.write()
+    script = job.folder / "job.sh"
+    module = f"module() {{ echo \"$@\" >> '{stand_in}'; }}\n"
+    script.write_text(script.read_text().replace("\nbegan=", f"\n{module}began="))
+    assert job.run()[0] == 0
+    assert stand_in.read_text().split() == said.split()
+
+
+SCRATCHED = """
+    import os, sys
+    from pathlib import Path
+    scratch, rank = Path(os.environ["QCSC_SCRATCH"]), os.environ.get("PMI_RANK", "0")
+    text = (scratch / "in put").read_text()
+    (scratch / f"part.{rank}").write_text(f"{text} {rank}")
+    (scratch / "not wanted").touch()
+    sys.exit(int(sys.argv[1]))
+    """
+
+
+def scratched(job: Job, *arguments: str) -> Path:
+    """A job of two ranks that work in a folder of their node."""
+    disk = job.notes / "node's disk"
+    disk.mkdir()
+    (job.notes / "in put").write_text("integrals")
+    program = job.notes / "program.py"
+    program.write_text(dedent(SCRATCHED))
+    job.program = [sys.executable, str(program), *arguments]
+    job.how = ExecutionProfile(
+        launcher="mpiexec",
+        mpiprocs=2,
+        scratch=str(disk),
+        stage_in=[str(job.notes / "in put")],
+        stage_out=["part.*"],
+    )
+    return disk
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_files_are_brought_to_a_node_s_disk_and_back_however_it_ends(job: Job, code: int) -> None:
+    disk = scratched(job, str(code))
+    assert job.run()[0] == code
+    parts = {path.name: path.read_text() for path in job.folder.glob("part.*")}
+    assert parts == {"part.0": "integrals 0", "part.1": "integrals 1"}
+    assert not (job.folder / "not wanted").exists()
+    assert list(disk.iterdir()) == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "name", [word for word in TEXTS.values() if "\n" not in word and "\r" not in word]
+)
+def test_what_is_brought_may_be_called_anything(job: Job, name: str) -> None:
+    disk = job.notes / "disk"
+    disk.mkdir()
+    kept = name.replace("/", "")
+    job.folder.mkdir()
+    (job.folder / kept).write_text("there")
+    job.program = ["bash", "-c", 'cp -- "$QCSC_SCRATCH/$0" "$QCSC_SCRATCH/back $0"', kept]
+    plain = "".join(f"[{c}]" if c in "*?[" else c for c in kept)
+    job.how = ExecutionProfile(scratch=str(disk), stage_in=[kept], stage_out=[f"back {plain}"])
+    assert job.run() == (0, "")
+    assert (job.folder / f"back {kept}").read_text() == "there"
+
+
+def test_a_file_that_is_not_there_to_be_brought_fails_the_job_and_is_named(job: Job) -> None:
+    scratched(job, "0")
+    job.how = job.how.model_copy(update={"stage_in": ["/no such file"]})
+    code, output = job.run()
+    assert code == job.record().exit_code == STAGING_EXIT
+    assert "scratch: no /no such file there" in output
+
+
+@pytest.mark.parametrize("scratch", ["$QCSC_NO_SUCH_VARIABLE", "relative", "/"])
+def test_a_scratch_that_is_no_folder_of_the_node_fails_the_job(job: Job, scratch: str) -> None:
+    job.how = ExecutionProfile(scratch=scratch)
+    code, output = job.run()
+    assert (code, job.ran()) == (STAGING_EXIT, 0)
+    assert "is no folder of this node" in output
+
+
+# the warning of its walltime's end
+
+
+def test_a_warned_program_may_end_in_order_and_the_record_says_so(job: Job) -> None:
+    job.where = on("slurm")
+    job.program = [sys.executable, "-c", dedent(HEARING), str(job.notes / "began")]
+    job.how = ExecutionProfile(walltime="01:00:00", warning_seconds=60)
+    job.write()
+    with job.start() as process:
+        until((job.notes / "began").exists, "the program listens")
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(DEADLINE_SECONDS) == UNFINISHED_EXIT
+    assert (job.record().exit_code, job.record().warned) == (UNFINISHED_EXIT, True)
+
+
+def test_a_warning_that_comes_before_the_program_is_not_lost(job: Job) -> None:
+    job.where = on("slurm")
+    go = job.notes / "go"
+    job.program = [sys.executable, "-c", dedent(HEARING), str(job.notes / "began")]
+    job.how = ExecutionProfile(
+        walltime="01:00:00",
+        warning_seconds=60,
+        pre_commands=[f"touch '{go}'; until [ -e '{job.folder}/warned' ]; do sleep 0.02; done"],
+        rank_commands=["trap '' USR1"],  # nobody is there yet to hear it
+    )
+    job.write()
+    with job.start() as process:
+        until(go.exists, "the job prepares")
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(DEADLINE_SECONDS) == UNFINISHED_EXIT
+    assert job.record().warned
+
+
+@pytest.mark.parametrize("code", [0, 3, 127])
+def test_a_job_that_might_be_warned_ends_as_its_program_does(job: Job, code: int) -> None:
+    job.where = on("slurm")
+    job.program = ["bash", "-c", f"exit {code}"]
+    job.how = ExecutionProfile(walltime="01:00:00", warning_seconds=60)
+    assert job.run()[0] == code
+    assert (job.record().exit_code, job.record().warned) == (code, False)
+
+
+HEARING = """
+    import signal, sys
+    from pathlib import Path
+    from qcsc_hpc import EndOfWalltime
+    with EndOfWalltime() as end:
+        Path(sys.argv[1]).touch()
+        while not end.is_near:
+            signal.sigtimedwait([], 0.05)
+        end.leave()
+    """
 
 # how it ends
 

@@ -73,6 +73,18 @@ def test_a_job_that_calls_itself_failed_is_failed(state: JobState, record: ExitR
     assert (outcome.state, outcome.exit_code) == (S.FAILED, record.exit_code)
 
 
+@pytest.mark.parametrize("state", [S.COMPLETED, S.ENDING, S.FAILED])
+def test_a_job_that_was_warned_of_its_end_and_failed_is_a_timeout(state: JobState) -> None:
+    outcome = known(state, ILL.model_copy(update={"warned": True}))
+    assert (outcome.state, outcome.exit_code) == (S.TIMEOUT, 3)
+    assert outcome.reason.startswith("it was told that its walltime ends")
+
+
+def test_a_job_that_was_warned_of_its_end_and_did_its_work_is_completed() -> None:
+    outcome = known(S.COMPLETED, WELL.model_copy(update={"warned": True}))
+    assert (outcome.state, outcome.reason) == (S.COMPLETED, "")
+
+
 def test_what_failed_before_the_program_is_told() -> None:
     assert known(S.COMPLETED, UNPREPARED).reason == "pre_commands[0] failed"
 

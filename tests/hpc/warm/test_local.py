@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
@@ -93,6 +94,21 @@ async def test_more_ranks_than_it_has_are_refused(warm: Hooks) -> None:
     async with warm(here(2)) as hook:
         with pytest.raises(JobRefused, match="ranks: it has 2, and 3 are asked for"):
             await hook.does("nothing", ranks=3)
+        assert hook.records == []
+
+
+@pytest.mark.parametrize(
+    "how", [{"scratch": "/tmp"}, {"walltime": "01:00:00", "warning_seconds": 60}], ids=str
+)
+async def test_what_is_for_a_job_of_its_own_is_refused(warm: Hooks, how: dict[str, Any]) -> None:
+    slurm = HPCMachine(
+        hpc_profile=HPCProfile(scheduler="slurm"),
+        execution_profile=ExecutionProfile.model_validate(how),
+        placement="warm",
+    )
+    async with warm(slurm) as hook:
+        with pytest.raises(JobRefused, match="it is for a job of its own"):
+            await hook.does("nothing")
         assert hook.records == []
 
 

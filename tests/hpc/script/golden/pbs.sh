@@ -1,13 +1,17 @@
 #!/bin/bash -l
 #PBS -N bitcount-3-h2o-1a51a13076ab2b2e125b
 #PBS -j oe
-#PBS -l select=2:ncpus=12:mpiprocs=4:ompthreads=3:mem=64GB:ngpus=1:model=a100
+#PBS -l select=2:ncpus=12:mpiprocs=4:ompthreads=3:mem=64GB:ngpus=4:model=a100:ssd=true
 #PBS -l place=scatter:excl
 #PBS -q regular-c
 #PBS -A gz00
 #PBS -l walltime=01:30:00
 #PBS -l qpu=ibm_kobe
-#PBS -m e
+#PBS -M me@example.org
+#PBS -m bea
+#PBS -v RTYPE=rt_HF
+#PBS -l ansys=2
+#PBS -l qsim=1
 # h2o/3/evaluate/walker-2/bitcount.0
 
 if [ "${1-}" = rank ]; then
@@ -57,6 +61,7 @@ finish() {
 }
 . /opt/spack/share/setup-env.sh || finish $? spack_setup
 spack load 'hdf5 +mpi' || finish $? spack_modules
+module purge || finish $? module_purge
 module load gcc/12 || finish $? modules
 module load mpi/4.1 || finish $? modules
 { ulimit -s unlimited

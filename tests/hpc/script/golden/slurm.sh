@@ -9,14 +9,19 @@
 #SBATCH --partition=gpu
 #SBATCH --account=gz01
 #SBATCH --time=01:30:00
-#SBATCH --mem=64G
-#SBATCH --gpus-per-node=4
-#SBATCH --gres=tmp:10G,license:1
+#SBATCH --mem=0
+#SBATCH --qos=urgent
+#SBATCH --gpus-per-task=1
+#SBATCH --gpu-bind=closest
+#SBATCH --gres=tmp:10G,license:1,nvme:1
 #SBATCH --reservation=workshop
 #SBATCH --constraint='[rack1|rack2]'
 #SBATCH --exclusive
+#SBATCH --mail-user=me@example.org
+#SBATCH --mail-type=END,FAIL
+#SBATCH --export=NONE,SITE=kobe
+#SBATCH --licenses=ansys:2
 #SBATCH --qpu=ibm_kobe
-#SBATCH --mail-type=END
 #SBATCH --nice=10
 # h2o/3/evaluate/walker-2/bitcount.0
 
@@ -29,6 +34,8 @@ two'
   export QCSC_JOB_KEY=h2o/3/evaluate/walker-2/bitcount.0
   export QCSC_RANKS=8
   cd '/work/my runs/h2o' || exit 77
+  { export ROCR_VISIBLE_DEVICES=$SLURM_LOCALID
+  } || { code=$?; echo "rank_commands[0] failed" >&2; exit $code; }
   exec '/opt/bit count' 10 'it'"'"'s' -x < /dev/null
 fi
 
@@ -63,15 +70,17 @@ finish() {
   mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json
   exit "$1"
 }
-. /opt/spack/share/setup-env.sh || finish $? spack_setup
-spack load 'hdf5 +mpi' || finish $? spack_modules
-module load gcc/12 || finish $? modules
-module load mpi/4.1 || finish $? modules
+export SLURM_EXPORT_ENV=ALL
 { ulimit -s unlimited
 } || finish $? 'pre_commands[0]'
 { export SCRATCH="$TMPDIR/qcsc"  # expanded on the node
 } || finish $? 'pre_commands[1]'
-if srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=3 --mpi=pmi2 '--cpu-bind=map_cpu:0 1' bash "$folder/job.sh" rank < /dev/null; then
+module purge || finish $? module_purge
+module load gcc/12 || finish $? modules
+module load mpi/4.1 || finish $? modules
+. /opt/spack/share/setup-env.sh || finish $? spack_setup
+spack load 'hdf5 +mpi' || finish $? spack_modules
+if srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=3 --gpus-per-task=1 --gpu-bind=closest --mpi=pmi2 '--cpu-bind=map_cpu:0 1' bash "$folder/job.sh" rank < /dev/null; then
   finish 0
 else
   finish $?
