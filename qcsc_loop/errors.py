@@ -6,6 +6,7 @@
     │   ├── BadAlgorithm            the class does not keep the contract of IterativeAlgorithm
     │   ├── InvalidParameters       unknown, mistyped or out of range
     │   ├── BlockNotFound           a saved block's name that nothing answers to
+    │   ├── UnknownSite             no machine of this name is known
     │   ├── PluginFailed            what another distribution offers cannot be imported
     │   ├── UnknownRule             a run stops by a rule that nothing here knows
     │   ├── InvalidRunId            not usable as a folder's name and an artifact's key
@@ -125,6 +126,17 @@ class BlockNotFound(InputError):
         names = ", ".join(sorted(known))
         saved = f" Saved blocks: {names}." if names else ""
         super().__init__(f"the block {name!r} cannot be used: {why}.{saved}")
+
+
+class UnknownSite(InputError):
+    """No machine of this name is known."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.known = list(known)
+        super().__init__(
+            f"no site {name!r} is known{did_you_mean(name, self.known)}; known: "
+            f"{', '.join(self.known)}. Any other is described by an HPC profile: docs/machines.md."
+        )
 
 
 class PluginFailed(InputError):

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from qcsc_loop.errors import did_you_mean
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.plain import Json
 from qcsc_loop.plugins import failures_said, load_all, offered
@@ -370,7 +371,7 @@ class HPCProfileFields(BaseModel):
     # a form sends every field, also those that nobody has touched
     _from_a_form: ClassVar[bool] = False
 
-    preset: str = Field(default="", description="a known site to start from: miyabi, fugaku")
+    preset: str = Field(default="", description="a known site to start from: see qcsc-loop sites")
     scheduler: Annotated[str, AfterValidator(_scheduler)] = Field(
         json_schema_extra=_scheduler_choices
     )
@@ -409,7 +410,7 @@ class HPCProfileFields(BaseModel):
     )
     dialect: str = Field(
         default="",
-        description="whose commands they are, if not the scheduler's own: miyabi, wisteria",
+        description="whose commands they are, if not the scheduler's own",
     )
     chunk: list[ChunkPart] = Field(
         default=["ncpus", "mpiprocs", "ompthreads", "mem", "ngpus"],
@@ -449,7 +450,9 @@ class HPCProfileFields(BaseModel):
             return given
         known, name = presets(), given["preset"]
         if name not in known:
-            raise ValueError(f"preset {name!r} is not known; known: {', '.join(sorted(known))}")
+            every = ", ".join(sorted(known))
+            hint = did_you_mean(str(name), known)
+            raise ValueError(f"preset {name!r} is not known{hint}; known: {every}")
         own = dict(given)
         if cls._from_a_form:
             own = {key: value for key, value in given.items() if value != _default(cls, key)}
@@ -464,7 +467,7 @@ class HPCProfileFields(BaseModel):
         if given["history_flag"] != "-x" and not given.get("preset") and not given.get("dialect"):
             raise ValueError(
                 "history_flag is no setting any more: no PBS has -H where OpenPBS has -x; "
-                'name the site\'s commands instead, as dialect = "miyabi"'
+                "name the site's commands instead, by its preset (qcsc-loop sites) or as dialect"
             )
         return {key: value for key, value in given.items() if key != "history_flag"}
 
@@ -522,10 +525,16 @@ class HPCProfile(HPCProfileFields, _Settings):
 
 
 @cache
-def presets() -> dict[str, Json]:
-    """Sites that are known: parts of an `HPCProfile`, by name."""
+def known_sites() -> dict[str, Json]:
+    """Sites that are known, as `presets.toml` describes them."""
     text = resources.files("qcsc_hpc").joinpath("presets.toml").read_text()
     return tomllib.loads(text)
+
+
+@cache
+def presets() -> dict[str, Json]:
+    """What a preset stands for: parts of an `HPCProfile`, by the site's name."""
+    return {name: site["profile"] for name, site in known_sites().items()}
 
 
 @cache

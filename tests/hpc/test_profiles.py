@@ -261,7 +261,20 @@ def test_an_environment_value_that_no_process_can_have_is_refused() -> None:
 
 
 def test_the_presets_are_these() -> None:
-    assert set(presets()) == {"miyabi", "fugaku"}
+    assert set(presets()) == {
+        *(
+            "miyabi",
+            "miyabi-c",
+            "miyabi-g",
+            "fugaku",
+            "genkai",
+            "wisteria-o",
+            "wisteria-a",
+            "abci-3",
+        ),
+        *("lumi-c", "lumi-g", "frontier", "perlmutter", "jean-zay", "marenostrum-5", "leonardo"),
+        "slurm-qrmi",
+    }
 
 
 @pytest.mark.parametrize("name", ["miyabi", "fugaku"])
@@ -310,12 +323,12 @@ def test_profiles_of_earlier_versions_are_read() -> None:
 def test_a_history_flag_that_no_pbs_has_is_answered_with_the_setting_that_helps() -> None:
     said = problems(HPCProfile, scheduler="pbs", history_flag="-H")
     assert "history_flag is no setting any more" in said
-    assert 'as dialect = "miyabi"' in said
+    assert "by its preset (qcsc-loop sites) or as dialect" in said
 
 
 def test_a_preset_that_is_not_known_is_answered_with_those_that_are() -> None:
-    said = problems(HPCProfile, preset="frontier")
-    assert "preset 'frontier' is not known; known: fugaku, miyabi" in said
+    said = problems(HPCProfile, preset="frontiers")
+    assert "preset 'frontiers' is not known (did you mean 'frontier'?); known: abci-3, " in said
 
 
 def test_no_preset_is_the_empty_one() -> None:

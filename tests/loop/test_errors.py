@@ -54,6 +54,7 @@ from qcsc_loop.errors import (
     SubmissionUnclear,
     UnknownAlgorithm,
     UnknownRule,
+    UnknownSite,
     WorkerDied,
     WrongEventLoop,
     WrongHookType,
@@ -207,6 +208,10 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     (
         PluginFailed("qcsc_loop.resources", "lab", "lab-tools", "ImportError: no libqpu.so"),
         ["the plug-in 'lab' of distribution lab-tools failed to load", "ImportError: no libqpu.so"],
+    ),
+    (
+        UnknownSite("lumi", ["fugaku", "lumi-g"]),
+        ["no site 'lumi' is known (did you mean 'lumi-g'?); known: fugaku, lumi-g", "machines.md"],
     ),
     (
         UnknownRule("h2o", "lab-hours", "qcsc-loop 9.1", "type must be one of all, any"),

@@ -77,7 +77,7 @@ def test_alone_it_says_the_five_commands_that_a_newcomer_needs_then_all(
     steps = [line.split()[:2] for line in alone.splitlines() if line.startswith("  qcsc-loop ")]
     five = ["run", "resume", "list", "show", "doctor"]
     assert steps == [["qcsc-loop", name] for name in five]
-    assert {*COMMANDS, "render", "sqd-compare"} <= set(listed(qcsc_loop()))
+    assert {*COMMANDS, "render", "sites", "sqd-compare"} <= set(listed(qcsc_loop()))
     assert [qcsc_loop(word).well().out for word in ("-h", "--help")] == [alone, alone]
 
 

@@ -1,4 +1,4 @@
-"""`render`: the script of a job, without submitting it."""
+"""`render`: the script of a job, without submitting it; `sites`: machines that are known."""
 
 from __future__ import annotations
 
@@ -24,3 +24,22 @@ def render(machine: str, words: tuple[str, ...], ranks: int | None) -> None:
     script = render_script(machine, words, ranks)
     # a file or a pipe gets the job's own bytes
     click.echo(printable(script) if sys.stdout.isatty() else script, nl=False)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def sites(context: click.Context) -> None:
+    """Known machines: what `preset` may be."""
+    from qcsc_hpc.cli.sites import list_sites
+
+    if context.invoked_subcommand is None:
+        list_sites()
+
+
+@sites.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the TOML blocks to start from on NAME."""
+    from qcsc_hpc.cli.sites import starting_toml
+
+    click.echo(starting_toml(name), nl=False)

@@ -156,9 +156,9 @@ class PJM(Scheduler):
             f"-x PJM_LLIO_GFSCACHE={where.gfscache}": where.gfscache,
             where.qpu_directive.format(qpu=where.qpu): where.qpu,
             f"--mail-list {how.mail_to}": how.mail_to,
-            f"-m {','.join(_MAIL[event] for event in how.mail_on if event in _MAIL)}": how.mail_on,
         }
         lines += [line for line, wanted in optional.items() if wanted]
+        lines += [f"-m {_MAIL[event]}" for event in how.mail_on if event in _MAIL]
         lines += [f'-x "{variable}"' for variable in where.export]
         return lines + [f'-L "{resource}"' for resource in resources] + where.extra_directives
 

@@ -9,7 +9,8 @@
 #PJM -x PJM_LLIO_GFSCACHE=/vol0004:/vol0005
 #PJM -L "qpu=reimei"
 #PJM --mail-list me@example.org
-#PJM -m b,e
+#PJM -m b
+#PJM -m e
 #PJM -x "SITE=kobe"
 #PJM -L "freq=2200"
 #PJM -L "node-mem=28Gi"
