@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -278,6 +278,43 @@ def watch(*, run_ids: tuple[str, ...], store: Path | None) -> None:
     from qcsc_loop.cli.watch import watch_runs
 
     sys.exit(watch_runs(run_ids, store))
+
+
+@commands.command()
+@click.argument("run_ids", nargs=-1, required=True, metavar="RUN...")
+@click.option("-y", "name", metavar="NAME", help="The scalar.  [default: the run's headline]")
+@click.option(
+    "-x",
+    "along",
+    type=click.Choice(["iteration", "shots", "qpu", "wall"]),
+    default="iteration",
+    show_default=True,
+    help="What it is drawn along; `wall` is the time that drivers worked.",
+)
+@click.option(
+    "--log", is_flag=True, help="The distance to the reference, or to the best, on a log axis."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A picture instead: .svg, .png or .pdf.",
+)
+@STORE
+def plot(
+    *,
+    run_ids: tuple[str, ...],
+    name: str | None,
+    along: Literal["iteration", "shots", "qpu", "wall"],
+    log: bool,
+    output: Path | None,
+    store: Path | None,
+) -> None:
+    """Draw the convergence of RUNs, here or into a file."""
+    from qcsc_loop.cli.plot import plot_runs
+
+    plot_runs(run_ids, name=name, along=along, log=log, output=output, store=store)
 
 
 @commands.command()

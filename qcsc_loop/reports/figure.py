@@ -66,6 +66,11 @@ class Figure:
     title: str = ""
 
     @property
+    def is_whole(self) -> bool:
+        """Whether along x there is nothing between whole numbers."""
+        return self.x_label in (ALONG_LABELS["iteration"], ALONG_LABELS["shots"])
+
+    @property
     def window(self) -> tuple[float, float]:
         """The values from and to which it is drawn."""
         return window_of(self.lines, self.references, log=self.log)
@@ -83,8 +88,8 @@ def run_figure(
 ) -> Figure:
     """One run: its headline and what belongs beside it, or one other scalar."""
     chart = view.chart
-    headline = name is None or name == chart.headline
-    shown = name or chart.headline
+    shown = name or chart.headline or next(iter(view.history.scalars), "")
+    headline = shown == chart.headline
     x = places_along(view, along)
     main = Line(
         name=shown,

@@ -100,8 +100,7 @@ def _frame(figure: Figure, width: int, height: int) -> _Frame:
     names = [len(_short(name, 16)) for name in figure.references]
     right = round(16 + _LETTER * max(names, default=0))
     inner = max(40, width - left - right)
-    whole = figure.x_label in ("iteration", "shots")
-    x_ticks = nice_ticks(*figure.span, max(2, inner // 90), whole=whole)
+    x_ticks = nice_ticks(*figure.span, max(2, inner // 90), whole=figure.is_whole)
     return _Frame(
         left, top, inner, max(30, height - top - bottom), figure.span, (low, high), figure.log,
         x_ticks, ticks,
@@ -167,7 +166,7 @@ def _reference_labels(figure: Figure, frame: _Frame) -> Iterator[str]:
     wanted = sorted(
         (frame.down(min(max(v, low), high)), n, v) for n, v in figure.references.items()
     )
-    places = _apart([y for y, _, _ in wanted], 12.0, frame.height)
+    places = apart([y for y, _, _ in wanted], 12.0, frame.height)
     for (_, name, value), y in zip(wanted, places, strict=True):
         arrow = "↑ " if value > high else "↓ " if value < low else ""
         yield (
@@ -182,7 +181,7 @@ def _emptiness(figure: Figure, frame: _Frame) -> Iterator[str]:
         yield f'<text x="{x}" y="{y}" text-anchor="middle" font-size="13">nothing to show yet</text>'
 
 
-def _apart(wanted: Sequence[float], least: float, most: float) -> list[float]:
+def apart(wanted: Sequence[float], least: float, most: float) -> list[float]:
     """Places near those that are wanted, in order, with a least distance."""
     places: list[float] = []
     for place in wanted:
