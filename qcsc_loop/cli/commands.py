@@ -320,6 +320,23 @@ def plot(
 @commands.command()
 @_RUN
 @click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file.  [default: RUN.html]",
+)
+@STORE
+def report(*, run_id: str, output: Path | None, store: Path | None) -> None:
+    """Write RUN as one HTML file, to look at and to send to somebody."""
+    from qcsc_loop.cli.report import write_report
+
+    write_report(run_id, output=output, store=store)
+
+
+@commands.command()
+@_RUN
+@click.option(
     "--unread",
     is_flag=True,
     help="Give up jobs, too, that ended well and whose results cannot be read: a resume has their "

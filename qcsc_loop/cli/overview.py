@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "Show RUN: parameters, progress, drivers, and what went wrong.",
     "watch": "Watch RUNs while they run, from any machine that sees the store.",
     "plot": "Draw the convergence of RUNs, here or into a file.",
+    "report": "Write RUN as one HTML file, to look at and to send to somebody.",
     "reap": "End every job of RUN that may still be queued or running.",
     "doctor": "Check versions, the Prefect API, MPI and the store's disk.",
     "deploy": "Create or update the deployments that TOML FILEs describe.",

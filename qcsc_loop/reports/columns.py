@@ -71,9 +71,9 @@ class Columns:
     @property
     def took(self) -> Numbers:
         """Wall seconds of each iteration, from the commit before it by the same driver; else NaN."""
-        before = [math.nan, *self.committed]
-        epochs = [0, *self.epochs]
-        rows = zip(self.committed, before, self.epochs, epochs, strict=False)
+        before = [math.nan, *self.committed][: len(self)]
+        epochs = [0, *self.epochs][: len(self)]
+        rows = zip(self.committed, before, self.epochs, epochs, strict=True)
         return [
             max(0.0, now - then) if epoch == other else math.nan for now, then, epoch, other in rows
         ]

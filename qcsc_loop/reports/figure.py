@@ -103,7 +103,7 @@ def run_figure(
     beside = [
         Line(n, x, finite_values(view.history.scalars[n]), beside=True)
         for n in others
-        if headline and _on_one_axis(view, n)
+        if headline and on_one_axis(view, n)
     ]
     figure = Figure(
         lines=(main, *beside),
@@ -292,7 +292,7 @@ def _best_place(view: View) -> int | None:
     )
 
 
-def _on_one_axis(view: View, name: str) -> bool:
+def on_one_axis(view: View, name: str) -> bool:
     """Whether a scalar is of the headline's kind: that has a unit, or the values are near it."""
     if view.chart.unit:
         return True

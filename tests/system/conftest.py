@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from chromium import Chromium, find_chromium
 from qcsc_loop.prefect.server import flush
 from system.command_line import Background, CommandLine, command_line, files_below
 from system.deployments import Site
@@ -35,6 +36,19 @@ def qcsc_loop(tmp_path: Path, prefect_home: Path) -> Iterator[CommandLine]:
 def run_id() -> str:
     """A run id of its own: temporary servers share a database."""
     return f"run-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A browser for all tests of a session; skipped, and said so, where there is none."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip("there is no browser here: apt-get install chromium")
+    browser = Chromium(program, tmp_path_factory.mktemp("chromium"))
+    try:
+        yield browser
+    finally:
+        browser.stop()
 
 
 @pytest.fixture(scope="session")

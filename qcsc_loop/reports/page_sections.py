@@ -1,0 +1,383 @@
+"""The parts of a run's page, each from what is on disk to markup."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from qcsc_loop.jobs.entries import JobRecord
+from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.plain import Json
+from qcsc_loop.reports.figure import goal_of, places_along
+from qcsc_loop.reports.markup import (
+    Column,
+    block,
+    element,
+    flat,
+    folded,
+    paragraph,
+    section,
+    table,
+    text,
+)
+from qcsc_loop.reports.phrases import best_since, count, difference, exact, span
+from qcsc_loop.reports.status import RunStatus
+from qcsc_loop.reports.view import View, when
+from qcsc_loop.store.live import LogLine
+from qcsc_loop.store.records import EndRecord, EpochRecord
+
+NOTHING = "\N{EN DASH}"
+JOBS = 300  # rows
+TAILS, TAIL_BYTES = 20, 2048
+DRIVERS = 100
+WARNINGS = 50
+VALUES = 500  # parameters
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a page is made of.
+
+    Attributes:
+        drivers: each with how it ended, oldest first.
+        more: what each command has to be given, such as ` --store DIR`.
+        defaults: of the algorithm's parameters; empty where nobody can say.
+    """
+
+    view: View
+    at: datetime
+    drivers: Sequence[tuple[EpochRecord, EndRecord | None]] = ()
+    log: Sequence[LogLine] = ()
+    more: str = ""
+    defaults: Json = field(default_factory=dict)
+    state_sha256: str = ""
+
+
+def header(run: Reported) -> str:
+    """Which run it is, how it stands, and what to type next."""
+    view = run.view
+    head = element("h1", text(view.run_id)) + element(
+        "span", text(view.status), class_=f"pill {_colour(view.status)}"
+    )
+    facts = [view.algorithm]
+    if view.record is not None:
+        facts += [f"seed {view.record.seed}", f"started {when(view.record.created)}"]
+    if view.driver is not None:
+        facts.append(view.driver.holder.host)
+    next_ = ""
+    if view.next_command:
+        code = element("code", text(view.next_command + run.more), id="command")
+        next_ = f'<div class="next">{code}<button type="button" id="copy">copy</button></div>'
+    sentence = view.message[:1].upper() + view.message[1:]
+    return (
+        f'<header><div class="head">{head}</div>{paragraph(sentence, "sentence")}'
+        f"{paragraph(' · '.join(facts), 'soft')}{next_}</header>"
+    )
+
+
+def _colour(status: RunStatus) -> str:
+    if status in (RunStatus.FAILED, RunStatus.DAMAGED):
+        return "failed"
+    if status.is_trouble:
+        return "trouble"
+    if status is RunStatus.RUNNING:
+        return "running"
+    return "good" if status in (RunStatus.CONVERGED, RunStatus.PLATEAU) else ""
+
+
+# cards
+
+
+def cards(run: Reported) -> str:
+    """How far it is, and what it cost, each with its budget."""
+    view = run.view
+    found = [_headline_card(view), _iterations_card(view), _wall_card(run), *_cost_cards(view)]
+    return f'<div class="cards">{"".join(found)}</div>'
+
+
+def _headline_card(view: View) -> str:
+    name = view.chart.headline or "headline"
+    unit = f" ({view.chart.unit})" if view.chart.unit else ""
+    value = exact(view.headline) if math.isfinite(view.headline) else NOTHING
+    return _card(f"{name}{unit}", value, distance_to_goal(view), best_since(view))
+
+
+def distance_to_goal(view: View) -> str:
+    """'14.40 mHa above FCI'; empty where there is no reference."""
+    goal = goal_of(view)
+    if goal is None or not math.isfinite(view.headline):
+        return ""
+    far = view.headline - goal[1]
+    if not far:
+        return f"equal to {goal[0]}"
+    return f"{difference(abs(far), view.chart.unit)} {'above' if far > 0 else 'below'} {goal[0]}"
+
+
+def _iterations_card(view: View) -> str:
+    took = [t for t in view.history.took if math.isfinite(t)]
+    each = f"{span(statistics.median(took))} each" if took else ""
+    left = view.seconds_left
+    return _card(
+        "iterations",
+        count(view.iteration),
+        each,
+        f"about {span(left)} left" if left else "",
+        of=("iterations", view.iteration, view.limits.get("iterations")),
+    )
+
+
+def _wall_card(run: Reported) -> str:
+    worked = places_along(run.view, "wall")
+    limit = run.view.limits.get("seconds")
+    number = max(run.view.drivers, len(run.drivers))
+    drivers = f"{number} driver{'' if number == 1 else 's'}"
+    bound = f"at most {span(limit)} a driver" if limit is not None else ""
+    return _card("time of work", span(worked[-1]) if worked else NOTHING, drivers, bound)
+
+
+def _cost_cards(view: View) -> Iterator[str]:
+    spent, limits = view.spent, view.limits
+    shots, jobs = spent.get("shots", 0.0), len(view.jobs)
+    of_each = view.history.usage.get("shots", ())
+    each = f"{count(of_each[-1])} in the last iteration" if of_each and of_each[-1] else ""
+    yield _card("shots", count(shots), each, of=("shots", shots, limits.get("shots")))
+    qpu = spent.get("qpu_seconds", 0.0)
+    used = "" if qpu else "no QPU used"
+    yield _card("QPU", span(qpu), used, of=("qpu_seconds", qpu, limits.get("qpu_seconds")))
+    hours = spent.get("node_hours", 0.0)
+    yield _card(
+        "node hours",
+        f"{hours:.4f}" if 0 < hours < 1 else count(round(hours, 2)),
+        f"{jobs:,} job{'' if jobs == 1 else 's'}",
+        of=("node_hours", hours, limits.get("node_hours")),
+    )
+
+
+def _card(
+    name: str, value: str, *more: str, of: tuple[str, float, float | None] | None = None
+) -> str:
+    budget = "" if of is None or of[2] is None else _budget(of[0], of[1], of[2])
+    rest = "".join(f"<span>{text(words)}</span>" for words in more if words)
+    return f'<div class="card"><span>{text(name)}</span><b>{text(value)}</b>{budget}{rest}</div>'
+
+
+def _budget(what: str, used: float, limit: float) -> str:
+    if not (math.isfinite(limit) and limit > 0):
+        return ""
+    share = min(1.0, max(0.0, used / limit))
+    shown = span(limit) if what == "qpu_seconds" else count(limit)
+    bar = f'<progress max="1" value="{share:.4f}"{_full(share)}></progress>'
+    return f"{bar}<span>of {text(shown)}</span>"
+
+
+def _full(share: float) -> str:
+    return ' class="full"' if share >= 1 else ""
+
+
+# what went wrong
+
+
+def what_went_wrong(run: Reported) -> str:
+    """Why it does not go on, as far as anything on disk says; empty where all is well."""
+    parts = [*_failure(run), *_warnings(run.log)]
+    if not parts:
+        return ""
+    grave = run.view.status.is_trouble
+    title = "What went wrong" if grave else "Warnings"
+    kind = "box wrong" if grave else "box"
+    return section(title, f'<div class="{kind}">{"".join(parts)}</div>')
+
+
+def _failure(run: Reported) -> Iterator[str]:
+    view = run.view
+    if view.trouble:
+        yield paragraph(view.trouble, "said")
+    if not view.status.is_trouble:
+        return
+    if not view.trouble:
+        yield paragraph(f"{view.run_id}: {view.message}", "said")
+    if view.end is not None and view.end.error:
+        yield block(view.end.error)
+    if view.end is not None and view.end.traceback:
+        yield folded("the whole traceback", block(view.end.traceback))
+    if view.live_jobs:
+        ids = ", ".join(job.job_id or str(job.key) for job in view.live_jobs[:20])
+        number = len(view.live_jobs)
+        goes = "1 job may run on" if number == 1 else f"{number} jobs may run on"
+        yield paragraph(f"{goes}: {ids}")
+    failed = next((job for job in reversed(view.jobs) if job.spoilt), None)
+    if failed is not None and _tail(failed):
+        said = f"the end of what {failed.key} wrote ({failed.state}{_because(failed)})"
+        yield folded(said, block(_tail(failed)))
+
+
+def _warnings(log: Sequence[LogLine]) -> Iterator[str]:
+    found = [line for line in log if line.level != "info"]
+    if not found:
+        return
+    shown = found[-WARNINGS:]
+    rows = [
+        (
+            text(when(line.at)),
+            text("" if line.iteration is None else line.iteration),
+            text(line.text),
+        )
+        for line in reversed(shown)
+    ]
+    columns = [Column("when", "words"), Column("iteration"), Column("what", "wide")]
+    several = f"{len(found)} warnings" if len(found) > 1 else "1 warning"
+    less = f", the last {len(shown)}" if len(shown) < len(found) else ""
+    yield folded(several + less, table(columns, rows))
+
+
+# jobs
+
+
+def jobs(run: Reported) -> str:
+    """Those first that did not end well, then the newest."""
+    every = run.view.jobs
+    if not every:
+        nothing = "no jobs: all work was done in the driver and its workers"
+        return section("Jobs", _none(nothing))
+    newest = list(reversed(every))
+    unwell = [job for job in newest if job.state != JobState.COMPLETED]
+    ordered = [*unwell, *(job for job in newest if job.state == JobState.COMPLETED)][:JOBS]
+    with_tail = {job.key for job in ordered[:TAILS]}
+    rows = [_job_row(job, tail=job.key in with_tail) for job in ordered]
+    columns = [
+        Column("job", "words"), Column("site", "words"), Column("id", "words"),
+        Column("state", "words"), Column("queue"), Column("run"), Column("nodes"), Column("QPU"),
+        Column("why", "wide"),
+    ]  # fmt: skip
+    return section("Jobs", table(columns, rows), _counted(every, len(ordered)))
+
+
+def _none(words: str) -> str:
+    return f'<div class="box soft">{paragraph(words)}</div>'
+
+
+def _counted(every: Sequence[JobRecord], shown: int) -> str:
+    states = Counter(job.state for job in every)
+    ordered = sorted(states.items(), key=lambda found: found[0] == JobState.COMPLETED)
+    words = ", ".join(f"{number:,} {state}" for state, number in ordered)
+    return f"{words}; {shown} are shown" if shown < len(every) else words
+
+
+def _job_row(job: JobRecord, *, tail: bool) -> list[str]:
+    key, metrics, end = job.key, job.metrics, _tail(job) if tail else ""
+    name = "/".join(part for part in (str(key.iteration), key.step, key.label, key.name) if part)
+    state = text(job.state)
+    bad = job.spoilt or bool(job.unread)
+    return [
+        text(name + (f" ({key.attempt + 1})" if key.attempt else "")),
+        text(_site(job), 40),
+        text(job.job_id or "", 60),
+        element("span", state, class_="bad") if bad else state,
+        *(text("" if s is None else span(s)) for s in (metrics.queue_seconds, metrics.run_seconds)),
+        text("" if metrics.nodes is None else metrics.nodes),
+        text("" if metrics.qpu_seconds is None else span(metrics.qpu_seconds)),
+        text(_because(job).removeprefix(": "), 300)
+        + (folded("the end of its log", block(end)) if end else ""),
+    ]
+
+
+def _site(job: JobRecord) -> str:
+    site = job.intent.site
+    return next(
+        (str(site[name]) for name in ("scheduler", "backend", "type") if site.get(name)), ""
+    )
+
+
+def _because(job: JobRecord) -> str:
+    reason = job.fault or job.unread or (job.outcome.reason if job.outcome is not None else "")
+    return f": {reason}" if reason else ""
+
+
+def _tail(job: JobRecord) -> str:
+    """The end of its output, whole characters, in at most so many bytes."""
+    words = job.outcome.tail if job.outcome is not None else ""
+    content = words.encode("utf-8", "backslashreplace")[-TAIL_BYTES:]
+    return content.decode("utf-8", "ignore").strip("\n")
+
+
+# who, what with, and on what
+
+
+def drivers(run: Reported) -> str:
+    """Who drove it, the newest first."""
+    if not run.drivers:
+        return ""
+    committed = Counter(run.view.history.epochs)
+    shown = list(reversed(run.drivers))[:DRIVERS]
+    rows = [_driver_row(driver, end, run, committed[driver.epoch]) for driver, end in shown]
+    columns = [
+        Column("driver", "words"), Column("host", "words"), Column("process"),
+        Column("since", "words"), Column("until", "words"), Column("how it ended", "wide"),
+        Column("iterations"),
+    ]  # fmt: skip
+    less = f"the last {len(shown)} of {len(run.drivers):,}" if len(shown) < len(run.drivers) else ""
+    return section("Drivers", table(columns, rows), less)
+
+
+def _driver_row(
+    driver: EpochRecord, end: EndRecord | None, run: Reported, committed: int
+) -> list[str]:
+    newest = driver.epoch == run.drivers[-1][0].epoch
+    if end is not None:
+        how = f"{str(end.reason).replace('_', ' ')}{f' ({end.because})' if end.because else ''}"
+    else:
+        how = "runs" if newest and run.view.status is RunStatus.RUNNING else "gone without a word"
+    return [
+        text(driver.epoch),
+        text(driver.holder.host, 60),
+        text(driver.holder.pid),
+        text(when(driver.since)),
+        text(when(end.ended) if end is not None else ""),
+        text(how, 300),
+        text(count(committed)),
+    ]
+
+
+def parameters(run: Reported) -> str:
+    """What it runs with; what is not by default stands out."""
+    if run.view.settings is None:
+        return ""
+    given = flat(run.view.settings.parameters)
+    default = flat(run.defaults)
+    changed = [n for n, value in given.items() if default and default.get(n) != value]
+    rows = []
+    for name in [*changed, *(n for n in given if n not in changed)][:VALUES]:
+        shown, stands_out = text(_in_json(given[name])), name in changed
+        known = text(_in_json(default[name])) if stands_out and name in default else ""
+        value = element("span", shown, class_="changed") if stands_out else shown
+        rows.append([text(name, 200), value, *([known] if default else [])])
+    columns = [Column("parameter", "words"), Column("value", "wide")]
+    columns += [Column("by default", "wide")] if default else []
+    aside = f"{len(changed)} not by default" if changed else "all by default" if default else ""
+    return section("Parameters", table(columns, rows) if rows else _none("it has none"), aside)
+
+
+def provenance(run: Reported) -> str:
+    """Where it is, and what it was made with."""
+    view = run.view
+    facts: dict[str, object] = {"run": view.run_id, "folder": view.folder}
+    if view.settings is not None:
+        facts |= {"algorithm": view.settings.algorithm, "stop": _in_json(view.settings.stop)}
+        facts |= {"keep": view.settings.keep, "retry": _in_json(view.settings.retry.model_dump())}
+    if view.record is not None:
+        facts |= {"seed": view.record.seed, "uid": view.record.uid}
+        facts |= flat(view.record.provenance)
+    if run.state_sha256:
+        facts["newest state's sha256"] = run.state_sha256
+    rows = [[text(name, 200), text(_in_json(value))] for name, value in [*facts.items()][:VALUES]]
+    return section("Provenance", table([Column("what", "words"), Column("", "wide")], rows))
+
+
+def _in_json(value: object) -> str:
+    """A value as people type it: texts bare, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
