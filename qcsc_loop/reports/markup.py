@@ -52,12 +52,17 @@ class Column:
     kind: Kind = ""
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
-    """A table of markup that scrolls by itself."""
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """A table of markup that scrolls by itself.
+
+    Args:
+        kind: "facts" for names and values, which wrap where it is narrow.
+    """
     head = "".join(element("th", text(c.name), class_=c.kind and "words") for c in columns)
     body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
-    inner = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" tabindex="0">{inner}</div>'
+    named = f"<thead><tr>{head}</tr></thead>" if any(column.name for column in columns) else ""
+    inner = f"<table>{named}<tbody>{body}</tbody></table>"
+    return element("div", inner, class_=f"scroll {kind}".strip(), tabindex="0")
 
 
 def _cells(columns: Sequence[Column], row: Sequence[str]) -> str:

@@ -193,14 +193,17 @@ def what_went_wrong(run: Reported) -> str:
     return section(title, f'<div class="{kind}">{"".join(parts)}</div>')
 
 
-def _failure(run: Reported) -> Iterator[str]:
+def _failure(run: Reported) -> list[str]:
     view = run.view
-    if view.trouble:
-        yield paragraph(view.trouble, "said")
     if not view.status.is_trouble:
-        return
-    if not view.trouble:
-        yield paragraph(f"{view.run_id}: {view.message}", "said")
+        return [paragraph(view.trouble, "said")] if view.trouble else []
+    details = list(_details(view))
+    if not details and not view.trouble:
+        return []  # the page's head says all that is known
+    return [paragraph(view.trouble or f"{view.run_id}: {view.message}", "said"), *details]
+
+
+def _details(view: View) -> Iterator[str]:
     if view.end is not None and view.end.error:
         yield block(view.end.error)
     if view.end is not None and view.end.traceback:
@@ -359,7 +362,9 @@ def parameters(run: Reported) -> str:
     columns = [Column("parameter", "words"), Column("value", "wide")]
     columns += [Column("by default", "wide")] if default else []
     aside = f"{len(changed)} not by default" if changed else "all by default" if default else ""
-    return section("Parameters", table(columns, rows) if rows else _none("it has none"), aside)
+    return section(
+        "Parameters", table(columns, rows, "facts") if rows else _none("it has none"), aside
+    )
 
 
 def provenance(run: Reported) -> str:
@@ -375,7 +380,7 @@ def provenance(run: Reported) -> str:
     if run.state_sha256:
         facts["newest state's sha256"] = run.state_sha256
     rows = [[text(name, 200), text(_in_json(value))] for name, value in [*facts.items()][:VALUES]]
-    return section("Provenance", table([Column("what", "words"), Column("", "wide")], rows))
+    return section("Provenance", table([Column("", "words"), Column("", "wide")], rows, "facts"))
 
 
 def _in_json(value: object) -> str:

@@ -353,6 +353,7 @@
 
   function addRows() {
     const { iterations, epochs, committed, scalars: columns, seconds: steps } = data.rows;
+    if (!data.count) { byId("rows").append(make("caption", "none yet", "soft")); return; }
     const table = byId("rows"), head = make("tr"), several = new Set(epochs).size > 1;
     const heads = ["iteration", ...(several ? ["driver"] : []), ...Object.keys(columns), ...Object.keys(steps).map((s) => s + " (s)"), "committed"];
     for (const name of heads) head.append(make("th", name));
@@ -423,6 +424,7 @@
   byId("reset").addEventListener("click", () => {
     for (const chart of Object.values(charts)) chart.setScale("x", { min: whole[0], max: whole[1] });
   });
+  if (!data.count) byId("log").hidden = byId("csv").hidden = true;
   byId("csv").addEventListener("click", save);
   byId("copy")?.addEventListener("click", (event) => copy(event.currentTarget));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
