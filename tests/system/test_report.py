@@ -16,7 +16,7 @@ from loop.reports.stored_runs import StoredRun, energies
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.live import ChartRecord, LogLine, SideFiles
-from system.command_line import CommandLine
+from system.command_line import WANDER, CommandLine, setting
 
 TWELVE = 12
 COVERED = """[...document.querySelectorAll('#%s canvas')].map(canvas => {
@@ -264,6 +264,22 @@ def test_a_damaged_run_has_a_page(
     with chromium.open(file) as page:
         require_quiet(page, file)
         assert page.text(".pill") == "damaged"
+
+
+def test_a_run_that_is_being_driven_has_a_page(
+    qcsc_loop: CommandLine, chromium: Chromium, report: Callable[[str], Path], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    words = ("--no-prefect", "--run-id", "wander", *setting(gate=str(gate), gates=[3]))
+    driver = qcsc_loop.start("run", WANDER, *words)
+    driver.until_there_is(gate / "3.reached")
+    file = report("wander")
+    with chromium.open(file) as page:
+        require_quiet(page, file)
+        assert page.text(".pill") == "running"
+        assert page.text("#command") == "qcsc-loop watch wander"
+        assert page.text("#rows tbody tr").startswith("2")
 
 
 def test_without_a_name_it_is_the_runs_own(qcsc_loop: CommandLine) -> None:
