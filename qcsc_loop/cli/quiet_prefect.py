@@ -8,7 +8,7 @@ import os
 _QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "qcsc_loop",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "qcsc_loop.hooks",  # warnings reach its log by themselves
     "DO_NOT_TRACK": "1",
 }
 

@@ -54,7 +54,8 @@ async def drive_in_flow(
     from prefect.client.orchestration import get_client
 
     from qcsc_loop.prefect.artifacts import RunArtifacts
-    from qcsc_loop.prefect.flow import run_in_flow, superseded
+    from qcsc_loop.prefect.ends import completed, superseded
+    from qcsc_loop.prefect.flow import run_in_flow
     from qcsc_loop.prefect.restore import Wanted, restore
     from qcsc_loop.prefect.server_limits import shown_parameters
 
@@ -71,15 +72,16 @@ async def drive_in_flow(
     options["facts"] = way.facts()
     ended: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
 
-    async def body(algorithm: dict[str, Any], run_id: str) -> State[Any] | None:
+    async def body(algorithm: dict[str, Any], run_id: str) -> State[Any]:
         signals.hold()  # Prefect has just installed a handler of its own
         driven = run_in_flow(chosen, tasks=way.tasks, variables=request.variables, **options)
         try:
-            ended.set_result(await driven)
+            outcome = await driven
         except (RunLocked, LeaseLost) as error:
             ended.set_exception(error)
             return superseded(error)
-        return None
+        ended.set_result(outcome)
+        return completed(outcome)
 
     shown = shown_parameters(to_plain(chosen))
     run = flow(name=type(chosen).__name__.lower(), validate_parameters=False, persist_result=False)

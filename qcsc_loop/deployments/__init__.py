@@ -8,7 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qcsc_loop.deployments.flow_body import Driven, drive
     from qcsc_loop.deployments.run_settings import AutoResume, RunSettings
-    from qcsc_loop.prefect.flow import ends_superseded, run_in_flow
+    from qcsc_loop.prefect.ends import ends_superseded
+    from qcsc_loop.prefect.flow import run_in_flow
 
 __all__ = [
     "AutoResume",
@@ -26,7 +27,7 @@ __getattr__, __dir__ = lazy_face(
         "Driven": "flow_body",
         "RunSettings": "run_settings",
         "drive": "flow_body",
-        "ends_superseded": ".prefect.flow",
+        "ends_superseded": ".prefect.ends",
         "run_in_flow": ".prefect.flow",
     },
 )

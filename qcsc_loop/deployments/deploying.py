@@ -317,7 +317,8 @@ def _schedule(each: Any) -> str:
 
 
 def _trigger(automation: Any) -> str:
-    return f"{_plain(automation.trigger)} {_plain(automation.actions[0])}"
+    parts = _plain(automation.trigger), _plain(automation.actions[0])
+    return f"{' '.join(parts)} {json.dumps(automation.description or '')}"
 
 
 def _plain(model: BaseModel, fields: set[str] | None = None) -> str:

@@ -35,8 +35,10 @@ from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS
-from qcsc_loop.prefect.flow import current_flow_run, run_in_flow, superseded
+from qcsc_loop.prefect.ends import completed, superseded
+from qcsc_loop.prefect.flow import current_flow_run, run_in_flow
 from qcsc_loop.prefect.restore import Wanted, restore
+from qcsc_loop.prefect.run_ids import run_id_of
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
 
@@ -49,15 +51,17 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
     """Drives a run as its settings say; in a chain, starts the next flow run.
 
     Returns:
-        The outcome as plain JSON; or a completed state that says so where another driver has the
-        run, or where a schedule's run comes too late.
+        A completed state whose name says what came of the run, with the outcome as plain JSON, which
+        is what a caller of the flow gets; one that says so where another driver has the run, or
+        where a schedule's run comes too late.
 
     Raises:
         InputError: not in a flow, or not as asked for; nothing was started.
         Exception: all that `run_in_flow` raises.
     """
     flow_run, name = current_flow_run()
-    run = run.model_copy(update={"run_id": run.run_id or f"{name}-{flow_run.id.hex[:12]}"})
+    run_id = run.run_id or await to_thread.run_sync(run_id_of, flow_run, name, run.place())
+    run = run.model_copy(update={"run_id": run_id})
     if run.drive == "chain" and flow_run.deployment_id is None:
         raise InputError(
             "drive: a chain starts flow runs of a deployment, and this flow run has none; deploy "
@@ -101,7 +105,7 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
         await _hand_over(flow_run, run, journal, outcome.iteration)
     elif outcome.reason is Reason.BUDGET and run.pause:
         await wait_for_a_person(journal)
-    return outcome.summary()
+    return completed(outcome, outcome.summary())
 
 
 async def _too_late(flow_run: FlowRun, run: RunSettings, journal: Journal) -> State[Any] | None:

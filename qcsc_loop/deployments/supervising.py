@@ -29,6 +29,7 @@ from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.prefect.clocks import read_clocks
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, FLOW_RUN, SETTINGS
+from qcsc_loop.prefect.run_ids import endings
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, journals, run_ids
@@ -238,7 +239,7 @@ async def _has_driven(flow_run: FlowRun, run: RunSettings, store: DirectoryStore
 
     def look() -> bool:
         if run.run_id is None:
-            return any(run_id.endswith(flow_run.id.hex[:12]) for run_id in run_ids(store))
+            return any(run_id.endswith(endings(flow_run)) for run_id in run_ids(store))
         epochs = Journal(store, run.run_id).epochs()
         return any(epoch.provenance.get(FLOW_RUN) == str(flow_run.id) for epoch in epochs)
 

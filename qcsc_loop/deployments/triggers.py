@@ -57,6 +57,7 @@ def trigger(table: TriggerTable, name: str, base: Parameters) -> DeploymentEvent
         parameters["algorithm"] = _json(f"dict({under}, **event.payload)")
     return DeploymentEventTrigger(
         name=name,
+        description=describe(table),
         enabled=table.active,
         expect={table.event},
         match=match | table.labels,  # pyright: ignore[reportArgumentType]  # validated
@@ -65,6 +66,16 @@ def trigger(table: TriggerTable, name: str, base: Parameters) -> DeploymentEvent
         within=table.within,  # pyright: ignore[reportArgumentType]  # seconds
         parameters=parameters,
     )
+
+
+def describe(table: TriggerTable) -> str:
+    """What starts a run, in a sentence: 'Starts a run at each lab.calibrated of backend.x.'"""
+    of = f" of {table.about}" if table.about is not None else ""
+    labels = " and ".join(f"{name} = {value}" for name, value in table.labels.items())
+    where = f" where {labels}" if labels else ""
+    times = f"every {table.times}" if table.times > 1 else "each"
+    within = f" within {table.within:g} s" if table.times > 1 else ""
+    return f"Starts a run of qcsc-loop at {times} {table.event}{of}{where}{within}."
 
 
 def change_parameters(

@@ -1,9 +1,15 @@
 """A run's commits as Prefect artifacts: published behind the loop, and read back without the disk.
 
-Keys, both of the run:
-    RUN        one artifact per committed iteration, type "qcsc-loop-checkpoint"
-    RUN-run    one artifact per driver, type "qcsc-loop-run": record, epoch, end; its `updated`
-               time is the driver's sign of life for machines that do not see its disk
+Keys, all of the run:
+    RUN          one artifact per committed iteration, type "qcsc-loop-checkpoint"
+    RUN-run      one artifact per driver, type "qcsc-loop-run": record, epoch, end; its `updated`
+                 time is the driver's sign of life for machines that do not see its disk
+    RUN-report   for people, one per driver: Markdown, with the curve
+    RUN-jobs     for people, one per driver: a table with a row a job
+    RUN-TABLE    for people: a table of the algorithm's own
+
+The first two belong to no flow run: they are found by their key, and would bury what people look
+at among a flow run's artifacts. Older versions' do belong to one, and are found as well.
 
 Runs of one id share them, and whoever may write to the API may add to them: each says of which run
 it is, by its uid, and is signed.
@@ -127,6 +133,7 @@ class RunArtifacts:
             CHECKPOINT,
             f"Iteration {commit.iteration} of `{self.run_id}`: {headline}",
             self.signer.sign(published.model_dump_json()),
+            flow_run_id=None,
         )
 
     async def strip(self, artifact: UUID, published: Published) -> None:
@@ -142,6 +149,7 @@ class RunArtifacts:
             RUN,
             _driver_line(self.run_id, epoch),
             _driver_text(self.signer, record, epoch, None),
+            flow_run_id=None,
         )
 
     async def beat(self, artifact: UUID, epoch: EpochRecord) -> httpx.Request:
@@ -162,24 +170,49 @@ class RunArtifacts:
         data = _driver_text(self.signer, record, epoch, end)
         await self._update(artifact, data)
 
-    async def publish_table(self, key: str, rows: list[dict[str, object]]) -> None:
-        """A table for people."""
+    async def publish_table(self, name: str, rows: list[dict[str, object]]) -> None:
+        """A table of the algorithm's, for people."""
         data = json.dumps(rows, allow_nan=False)  # the API would make NaN null without a word
-        await self._create(key, "table", f"From run `{self.run_id}`", data)
+        said = f"From run `{self.run_id}`"
+        await self._create(f"{self.run_id}-{name}", "table", said, data, self.flow_run_id)
 
-    async def publish_report(self, message: str, markdown: str) -> None:
-        """The run's report for people, under the message that says why it stopped."""
-        await self._create(f"{self.run_id}-report", "markdown", message, markdown)
+    async def show_jobs(
+        self, rows: list[dict[str, object]], count: int, artifact: UUID | None
+    ) -> UUID:
+        """The table of the run's jobs, made or brought up to date; returns its artifact."""
+        jobs = "job" if count == 1 else "jobs"
+        rest = f", the last {len(rows)} of them" if len(rows) < count else ""
+        said = f"{count} {jobs} of `{self.run_id}`{rest}"
+        data = json.dumps(rows, allow_nan=False)
+        return await self._show(f"{self.run_id}-jobs", "table", said, data, artifact)
+
+    async def show_report(self, message: str, markdown: str, artifact: UUID | None) -> UUID:
+        """The run's report, under how it stands, made or brought up to date; returns its artifact."""
+        return await self._show(f"{self.run_id}-report", "markdown", message, markdown, artifact)
+
+    async def _show(
+        self, key: str, kind: str, description: str, data: str, artifact: UUID | None
+    ) -> UUID:
+        if artifact is None:
+            return await self._create(key, kind, description, data, self.flow_run_id)
+        # by hand: the client would tell of each by an event, with all the data
+        changed = {"description": description, "data": data}
+        await self._client.request(
+            "PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=changed
+        )
+        return artifact
 
     async def _update(self, artifact: UUID, data: str) -> None:
         # the client tells of it, with all the data, by an event that may be too large for that
         with contextlib.suppress(EventTooLarge):
             await self._client.update_artifact(artifact, ArtifactUpdate(data=data))
 
-    async def _create(self, key: str, kind: str, description: str, data: str) -> UUID:
+    async def _create(
+        self, key: str, kind: str, description: str, data: str, flow_run_id: UUID | None
+    ) -> UUID:
         artifact = await self._client.create_artifact(
             ArtifactCreate(
-                key=key, type=kind, description=description, data=data, flow_run_id=self.flow_run_id
+                key=key, type=kind, description=description, data=data, flow_run_id=flow_run_id
             )
         )
         return artifact.id

@@ -101,6 +101,8 @@ async def _change(client: PrefectClient, name: str, block: Block) -> Change:
         saved = await client.read_block_document_by_name(document_name, slug, include_secrets=True)
     except ObjectNotFound:
         return Change(name, "create")
-    now = block.model_dump(mode="json", include=set(type(block).model_fields))
+    # as the server has it: masked, every secret would differ
+    fields = set(type(block).model_fields)
+    now = block.model_dump(mode="json", include=fields, context={"include_secrets": True})
     differ = [field for field, value in now.items() if saved.data.get(field) != value]
     return Change(name, "update" if differ else "keep", tuple(differ))

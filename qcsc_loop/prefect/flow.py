@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import anyio
 from anyio import to_thread
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas import State
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
-from prefect.states import Completed
 
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.errors import InputError, LeaseLost, RunLocked
+from qcsc_loop.errors import InputError
 from qcsc_loop.events import Event, Observer, Trouble, tell
 from qcsc_loop.loop.driver import run_loop
 from qcsc_loop.loop.hooks import E, M, S
@@ -29,17 +25,17 @@ from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.loop.warnings import log_warnings
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.prefect.artifacts import RunArtifacts
-from qcsc_loop.prefect.driver_facts import Granularity
+from qcsc_loop.prefect.driver_facts import FLOW_RUN, Granularity
 from qcsc_loop.prefect.emitting import emitting
 from qcsc_loop.prefect.mirror import Mirror, mirroring
 from qcsc_loop.prefect.restore import Wanted, restore
+from qcsc_loop.prefect.run_ids import run_id_of
+from qcsc_loop.prefect.run_log import RunLog
 from qcsc_loop.prefect.signing import NOT_SIGNED
 from qcsc_loop.prefect.variables import with_variables
-from qcsc_loop.reports.run import markdown
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _AS_TASKS: dict[Granularity, frozenset[str]] = {
@@ -59,10 +55,11 @@ async def run_in_flow(
 ) -> Outcome[S]:
     """`run_loop` in the current flow run.
 
-    Every commit becomes an artifact of the flow run, behind the loop, at most a few iterations
-    late; when the server is away the run goes on and publishes later. The flow run is named after
-    the run, and says so when it resumed one. A run that the store does not have, or whose newest
-    checkpoint is damaged there, is first brought back from its artifacts.
+    Every commit becomes an artifact, behind the loop, at most a few iterations late; when the
+    server is away the run goes on and publishes later. The flow run is named after the run, and
+    says so when it resumed one; its log has the iterations and what went wrong, its artifacts are a
+    report and the run's jobs. A run that the store does not have, or whose newest checkpoint is
+    damaged there, is first brought back from its artifacts.
 
     Args:
         tasks: what becomes a Prefect task: each step, each iteration, or nothing. For hooks that
@@ -71,8 +68,8 @@ async def run_in_flow(
         variables: parameters, dotted if nested, that a new run takes from the Prefect variables of
             these names; what they were is kept in its provenance. A resumed run has what it had.
         drain_seconds: how long to wait at the end for a server that takes no checkpoints.
-        options: as for `run_loop`; `run_id` is by default made from the flow run's id, so that
-            Prefect's own retry of the flow run resumes the run.
+        options: as for `run_loop`; `run_id` is by default made from the flow run's time and id, so
+            that Prefect's own retry of the flow run resumes the run.
 
     Raises:
         InputError: not called inside a flow; and all that `run_loop` raises.
@@ -82,8 +79,9 @@ async def run_in_flow(
     flow_run, name = current_flow_run()
     flow_run_id = flow_run.id
     store = options.get("store") or DirectoryStore(environment().store)
-    run_id = options.get("run_id") or f"{name}-{flow_run_id.hex[:12]}"
-    observers = tuple(options.get("observers", ()))
+    run_id = options.get("run_id") or ""
+    run_id = run_id or await to_thread.run_sync(run_id_of, flow_run, name, store)
+    observers = (RunLog().observe, *options.get("observers", ()))
 
     before: list[Event] = []
     told = partial(tell, (before.append, log_warnings(run_id), *observers))
@@ -101,6 +99,7 @@ async def run_in_flow(
         if variables and not await to_thread.run_sync(journal.exists):
             algorithm, read = await with_variables(algorithm, variables)
             options["facts"] = {**options.get("facts", {}), "variables": read}
+        options["facts"] = {FLOW_RUN: str(flow_run_id), **options.get("facts", {})}
         async with (
             mirroring(artifacts, client, journal, told) as mirror,
             emitting(journal) as emitter,
@@ -114,42 +113,9 @@ async def run_in_flow(
             }
             outcome = await run_loop(algorithm, **options)
             if await mirror.drain(drain_seconds):
-                await _show(artifacts, algorithm, outcome, journal, told)
+                await _show_tables(artifacts, algorithm, outcome, told)
+                await mirror.shown()
     return outcome
-
-
-def superseded(error: RunLocked | LeaseLost) -> State[Any]:
-    """How a flow run ends that another driver has the run of: it is no failure of the run's."""
-    return Completed(name="Superseded", message=f"another driver has the run: {error}")
-
-
-def ends_superseded(
-    body: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T | State[Any]]]:
-    """A flow's body whose flow run ends as Superseded, not Failed, where another driver has the run.
-
-        @flow
-        @ends_superseded
-        async def scan(algorithm: BitCount) -> ...:
-            outcome = await run_in_flow(algorithm)
-
-    Prefect makes of any error a failure, with its retries and automations; only what a flow returns
-    can say otherwise.
-    """
-    if not inspect.iscoroutinefunction(body):
-        name = getattr(body, "__name__", body)
-        raise InputError(
-            f"@ends_superseded stands between @flow and an async function; {name} is none"
-        )
-
-    @functools.wraps(body)
-    async def ending(*args: P.args, **kwargs: P.kwargs) -> T | State[Any]:
-        try:
-            return await body(*args, **kwargs)
-        except (RunLocked, LeaseLost) as error:
-            return superseded(error)
-
-    return ending
 
 
 def current_flow_run() -> tuple[FlowRun, str]:
@@ -212,18 +178,16 @@ class _StepTask:
         return await self._call()
 
 
-async def _show(
+async def _show_tables(
     artifacts: RunArtifacts,
     algorithm: IterativeAlgorithm[S, Any, Any],
     outcome: Outcome[S],
-    journal: Journal,
     told: Observer,
 ) -> None:
-    """Tables and report for people; that they cannot be shown never fails a run."""
+    """The algorithm's tables for people; that they cannot be shown never fails a run."""
     try:
         with anyio.fail_after(30):
-            for key, rows in algorithm.tables(outcome.state).items():
-                await artifacts.publish_table(key, [dict(row) for row in rows])
-            await artifacts.publish_report(outcome.message, markdown(journal, outcome))
-    except Exception as error:  # reporting: whatever a server or a user's table does
+            for name, rows in algorithm.tables(outcome.state).items():
+                await artifacts.publish_table(name, [dict(row) for row in rows])
+    except Exception as error:  # whatever a server or a user's table does
         told(Trouble(f"the run's tables are not on the server: {type(error).__name__}: {error}"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,8 +12,6 @@ from prefect.client.orchestration import PrefectClient
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from qcsc_loop.events import Event, Observer, Trouble
-from qcsc_loop.jobs.entries import JobRecord
-from qcsc_loop.jobs.events import JobMeasured
 from qcsc_loop.loop.events import (
     WAITING_FOR_SERVER,
     IterationCommitted,
@@ -26,13 +23,13 @@ from qcsc_loop.prefect.artifacts import RunArtifacts, pack
 from qcsc_loop.prefect.backlog import Backlog
 from qcsc_loop.prefect.outage import OUTAGE, Attempts
 from qcsc_loop.prefect.presence import Presence
-from qcsc_loop.reports.job import metrics_rows
+from qcsc_loop.prefect.reporter import Reporter
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import EndRecord
 
 AHEAD = 4  # commits the loop may be ahead of a server that answers
 FAREWELL_SECONDS = 2.0
-JOBS_KEPT = 1000  # whose metrics wait for a server that is away; the ledger has them all
+SHOW_SECONDS = 30.0  # at the end of a run that came to one
 
 
 class Mirror:
@@ -47,7 +44,7 @@ class Mirror:
         self._artifacts, self._client, self._journal = artifacts, client, journal
         self._tell = tell  # until the run has started, which has more that look on
         self._backlog = Backlog(artifacts, journal)
-        self._jobs: deque[JobRecord] = deque(maxlen=JOBS_KEPT)
+        self._reporter = Reporter(artifacts, journal)
         self._presence: Presence | None = None  # once the run has started
         self._end: EndRecord | None = None
         self._attempts = Attempts(lambda event: self._tell(event), self._signal)
@@ -62,19 +59,17 @@ class Mirror:
 
     def observe(self, event: Event) -> None:
         """An observer of the run."""
+        self._reporter.observe(event)
         if isinstance(event, RunStarted):
             self._tell = event.tell
             self._presence = Presence(self._artifacts, self._client, self._journal, event)
         elif isinstance(event, IterationCommitted):
             keep = self._presence.keep if self._presence else None
             self._backlog.add(event.commit, pack(event.state), keep)
-        elif isinstance(event, JobMeasured):
-            self._jobs.append(event.record)
         elif isinstance(event, RunStopped):
             self._end = event.end
-        else:
-            return
-        self._signal()
+        if self._reporter.is_behind or isinstance(event, RunStarted):
+            self._signal()
 
     async def keep_up(self, iteration: int) -> None:
         """Waits while the server answers, and is too far behind or has not heard of this driver.
@@ -103,7 +98,7 @@ class Mirror:
                     await self._moved.wait()
             if self._is_behind and self._attempts.successes == before:
                 if not (left := len(self._backlog)):
-                    return True  # figures of jobs: the ledger has them
+                    return True
                 self._tell(
                     Trouble(
                         f"{left} checkpoint{'' if left == 1 else 's'} not yet on the Prefect server; "
@@ -115,8 +110,13 @@ class Mirror:
 
     @property
     def _is_behind(self) -> bool:
-        waits = bool(self._backlog) or bool(self._jobs)
-        return not self._broken and (not self._caught_up or waits)
+        return not self._broken and (not self._caught_up or bool(self._backlog))
+
+    async def shown(self) -> None:
+        """Waits until the report says how the run ended, if a server takes it in time."""
+        with anyio.move_on_after(SHOW_SECONDS):
+            while self._reporter.is_behind and self._attempts.healthy and not self._broken:
+                await self._moved.wait()
 
     async def farewell(self) -> None:
         """Says on the server how the driver ended, if that can be said at once."""
@@ -125,6 +125,8 @@ class Mirror:
                 await self._moved.wait()
             if self._end is not None and self._presence is not None and self._is_announced:
                 await self._presence.say_end(self._end)
+            while self._end is not None and self._reporter.is_behind and not self._broken:
+                await self._moved.wait()
 
     @property
     def _is_announced(self) -> bool:
@@ -154,22 +156,21 @@ class Mirror:
         self._caught_up = True
         self._signal()
         while True:
-            if self._backlog:
+            if self._reporter.due_in <= 0:
+                await self._show()
+            elif self._backlog:
                 await self._attempts.until_done(self._backlog.publish_first)
                 await self._backlog.strip_old(presence.keep)
-            elif self._jobs:
-                await self._publish_job()
             else:
-                with anyio.move_on_after(presence.beat_in):
+                with anyio.move_on_after(min(presence.beat_in, self._reporter.due_in)):
                     await self._moved.wait()
             if presence.beat_in <= 0:
                 await presence.beat()
 
-    async def _publish_job(self) -> None:
-        """A job's metrics, for people: those that the server does not take now stay in the ledger."""
-        rows = metrics_rows(self._jobs.popleft())
+    async def _show(self) -> None:
+        """The report: one that the server does not take now is made anew later."""
         with contextlib.suppress(*OUTAGE):
-            await self._artifacts.publish_table(f"{self._journal.run_id}-job-metrics", rows)
+            await self._reporter.show()
         self._signal()
 
 

@@ -12,6 +12,7 @@ from prefect.settings import get_current_settings
 from qcsc_loop.loop.events import RunStarted
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.outage import OUTAGE
+from qcsc_loop.prefect.predecessors import report_crashes
 from qcsc_loop.store.heartbeat import Request
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import EndRecord
@@ -44,6 +45,8 @@ class Presence:
         await self._name_flow_run()
         await self._beat()
         await self._step_down_if_superseded()
+        mine, flow_run = self._started.epoch, self._artifacts.flow_run_id
+        await report_crashes(self._client, self._journal, mine, flow_run)
 
     async def _name_flow_run(self) -> None:
         flow_run_id = self._artifacts.flow_run_id

@@ -8,6 +8,16 @@ from qcsc_loop.jobs.payload import read_facts
 
 def metrics_rows(record: JobRecord) -> list[dict[str, object]]:
     """What a job took, as rows of name and value; what nobody knows is left out."""
+    return [{"name": name, "value": value} for name, value in _facts(record).items()]
+
+
+def job_row(record: JobRecord) -> dict[str, object]:
+    """The same as one row of a table of jobs."""
+    key = record.key
+    return {"iteration": key.iteration, "step": key.step, **_facts(record)}
+
+
+def _facts(record: JobRecord) -> dict[str, object]:
     metrics, outcome = record.metrics, record.outcome
     values: dict[str, object] = {
         "key": str(record.key),
@@ -25,7 +35,7 @@ def metrics_rows(record: JobRecord) -> list[dict[str, object]]:
         "max RSS bytes": metrics.max_rss_bytes,
     }
     values |= _circuits(record)
-    return [{"name": name, "value": value} for name, value in values.items() if value is not None]
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _circuits(record: JobRecord) -> dict[str, object]:

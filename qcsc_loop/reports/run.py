@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from qcsc_loop.jobs.ledger import job_records
-from qcsc_loop.loop.outcome import Outcome
-from qcsc_loop.reports.placement_cost import placement_cost
-from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
 
 _BARS = "▁▂▃▄▅▆▇█"
-_REPORT_ROWS = 50
 CURVE_COMMITS = 1000  # a chain writes the report at every hop: it costs the same at each
 WORTH_SECONDS = 1e-3
 
@@ -55,35 +49,3 @@ def phases(history: Sequence[Commit]) -> list[str]:
     return [
         step for step in steps if max(c.seconds.get(step, 0.0) for c in history) >= WORTH_SECONDS
     ]
-
-
-def markdown(journal: Journal, outcome: Outcome[Any]) -> str:
-    """The run's report: why it stopped, its curve of late, and its last iterations' times."""
-    history = journal.commits.last(CURVE_COMMITS, outcome.iteration)
-    cost = placement_cost(job_records(journal.store, journal.run_id))
-    name, values = headline(history)
-    columns = list(outcome.scalars)
-    steps = phases(history)
-    head = ["iteration", *columns, *(f"{step} (s)" for step in steps)]
-    rows = [
-        [
-            str(c.iteration),
-            *(number(c.scalars.get(k, math.nan)) for k in columns),
-            *(f"{c.seconds[s]:.3f}" if s in c.seconds else "" for s in steps),
-        ]
-        for c in history[-_REPORT_ROWS:]
-    ]
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return "\n".join(
-        [
-            f"# {outcome.run_id}",
-            "",
-            f"{outcome.message}.",
-            "",
-            *([f"{name}: `{curve(values)}`", ""] if curve(values) else []),
-            *lines,
-            "",
-            *([f"{cost.words()}.", ""] if cost else []),
-            f"State sha256 `{outcome.state_sha256}`, kept in `{journal.store.place}`.",
-        ]
-    )

@@ -145,6 +145,19 @@ class PrefectServer:
         )
         return rows
 
+    def logged(self, flow_run: str) -> list[str]:
+        """What stands in a flow run's log, oldest first."""
+        rows = self.post(
+            "/logs/filter",
+            {
+                "logs": {"flow_run_id": {"any_": [flow_run]}},
+                "sort": "TIMESTAMP_ASC",
+                "limit": 200,
+                "offset": 0,
+            },
+        )
+        return [str(row["message"]) for row in rows]
+
     def task_runs(self, flow_run: str) -> list[str]:
         """The names of a flow run's task runs, sorted."""
         rows = self.post(

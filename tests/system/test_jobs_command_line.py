@@ -311,13 +311,13 @@ class TestARunOnAMachine:
         assert {job["outcome"]["state"] for job in shown} == {"COMPLETED"}
         assert {job["metrics"]["nodes"] for job in shown} == {2}
 
-    def test_each_jobs_metrics_are_a_table_on_the_server(
+    def test_its_jobs_are_one_table_on_the_server_newest_first(
         self, line: CommandLine, server: PrefectServer, answer: dict[str, Any]
     ) -> None:
-        tables = server.artifacts(f"{answer['run_id']}-job-metrics")
-        assert {row["type"] for row in tables} == {"table"}
-        told = [{r["name"]: r["value"] for r in json.loads(row["data"])} for row in tables]
-        assert [facts["job id"] for facts in told] == [
+        (table,) = server.artifacts(f"{answer['run_id']}-jobs")
+        assert table["type"] == "table"
+        told = json.loads(table["data"])
+        assert [facts["job id"] for facts in reversed(told)] == [
             job.job_id for job in jobs(line, answer["run_id"])
         ]
         for facts in told:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import anyio
 import pytest
@@ -22,7 +22,8 @@ from qcsc_algorithms.bitcount.bitcount import BitCount
 from qcsc_algorithms.bitcount.flow import bitcount
 from qcsc_loop.errors import InputError
 from qcsc_loop.prefect.blocks import AerSamplerBlock
-from qcsc_loop.prefect.flow import ends_superseded, run_in_flow
+from qcsc_loop.prefect.ends import ends_superseded
+from qcsc_loop.prefect.flow import run_in_flow
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling.aer.sampler import AerSampler
 from qcsc_loop.store.directory import DirectoryStore
@@ -107,6 +108,18 @@ class TestWhatTheServerShows:
         assert set(second["tags"]) == {f"run:{shown}", "resumed"}
         assert [run["state_type"] for run in (first, second)] == ["COMPLETED", "COMPLETED"]
 
+    def test_a_flow_runs_end_says_what_came_of_the_run(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        _, second = server.flow_runs(shown)
+        assert second["state_name"] == "LimitReached"
+        assert second["state"]["message"].startswith("stopped after 5 iterations")
+
+    def test_its_log_has_the_iterations(self, server: PrefectServer, shown: str) -> None:
+        first, _ = server.flow_runs(shown)
+        said = server.logged(first["id"])
+        assert len([line for line in said if line.startswith("iteration 3: ")]) == 1, said
+
     def test_the_flow_runs_parameters_are_the_algorithms(
         self, server: PrefectServer, shown: str
     ) -> None:
@@ -121,10 +134,15 @@ class TestWhatTheServerShows:
         steps = [f"{step}[{k}]" for step in ("evaluate", "sample", "update") for k in (4, 5)]
         assert server.task_runs(second["id"]) == steps
 
-    def test_the_report_is_a_markdown_artifact(self, server: PrefectServer, shown: str) -> None:
-        *_, report = server.artifacts(f"{shown}-report")
-        assert report["type"] == "markdown"
-        assert "stopped after 5 iterations" in report["data"]
+    def test_each_driver_has_one_report_with_the_curve_and_how_it_ended(
+        self, server: PrefectServer, shown: str
+    ) -> None:
+        first, second = server.artifacts(f"{shown}-report")
+        assert {first["type"], second["type"]} == {"markdown"}
+        assert "Stopped after 3 iterations" in first["data"]
+        assert "Stopped after 5 iterations" in second["data"]
+        assert "](data:image/svg+xml;base64," in second["data"]
+        assert second["description"].startswith("stopped after 5 iterations")
 
     def test_each_driver_is_an_artifact_with_its_end(
         self, server: PrefectServer, shown: str
@@ -133,12 +151,13 @@ class TestWhatTheServerShows:
         assert [driver["epoch"]["epoch"] for driver in drivers] == [1, 2]
         assert [driver["end"]["reason"] for driver in drivers] == ["max_iterations"] * 2
 
-    def test_the_artifacts_belong_to_their_flow_run(
+    def test_a_flow_runs_artifacts_are_what_people_look_at(
         self, server: PrefectServer, shown: str
     ) -> None:
-        first, second = (run["id"] for run in server.flow_runs(shown))
-        owners = [row["flow_run_id"] for row in published(server, shown)]
-        assert owners == [first] * 4 + [second] * 2
+        for flow_run in server.flow_runs(shown):
+            of = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+            rows = server.post("/artifacts/filter", {**of, "limit": 200, "offset": 0})
+            assert [row["key"] for row in rows] == [f"{shown}-report"]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +184,9 @@ def test_a_run_that_fails_is_a_failed_flow_run(
     assert flow_run["state_type"] == "FAILED"
     (driver,) = server.artifacts(f"{run_id}-run")
     assert json.loads(driver["data"])["end"]["reason"] == "failed"
+    (report,) = server.artifacts(f"{run_id}-report")
+    assert "Failed after 0 iterations" in report["data"]
+    assert f"qcsc-loop resume {run_id}" in report["data"]
 
 
 def test_a_run_that_is_interrupted_says_so_on_the_server(
@@ -179,17 +201,32 @@ def test_a_run_that_is_interrupted_says_so_on_the_server(
     assert json.loads(row["data"])["end"]["reason"] == "interrupted"
     (flow_run,) = server.flow_runs(run_id)
     assert flow_run["state_type"] in {"CRASHED", "CANCELLED", "FAILED"}
+    (report,) = server.artifacts(f"{run_id}-report")
+    assert "Interrupted after 1 iteration" in report["data"]
+
+
+def test_a_killed_drivers_flow_run_is_set_crashed_by_the_next_driver(
+    with_server: CommandLine, server: PrefectServer, run_id: str, tmp_path: Path
+) -> None:
+    gates = Gates(tmp_path / "gates", 2)
+    driver = with_server.start(*RUN, "--run-id", run_id, *gates.settings, *limit(3))
+    driver.until_there_is(gates.reached(2))
+    driver.kill()
+    gates.open(2)
+    with_server("resume", run_id).well()
+    first, second = server.flow_runs(run_id)
+    assert (first["state_type"], second["state_type"]) == ("CRASHED", "COMPLETED")
+    assert "driver 2 has the run" in first["state"]["message"]
 
 
 class TestBitCount:
     WORDS = ("run", "bitcount", *setting(num_qubits=3, shots=200, tolerance=0))
 
-    def test_its_counts_are_a_table_under_the_name_people_know(
+    def test_its_counts_are_a_table_under_its_own_name(
         self, with_server: CommandLine, server: PrefectServer, run_id: str
     ) -> None:
         with_server(*self.WORDS, "--run-id", run_id, *limit(1)).well()
-        tables = server.artifacts("sampler-count-dict")
-        table = next(row for row in reversed(tables) if run_id in row["description"])
+        (table,) = server.artifacts(f"{run_id}-sampler-count-dict")
         rows = json.loads(table["data"])
         assert table["type"] == "table"
         assert sorted(row["bitstring"] for row in rows) == ["000", "111"]
@@ -241,7 +278,8 @@ class TestTheDeployableFlow:
         assert summary["reason"] == "converged"
         assert server.iterations(summary["run_id"]) == list(range(summary["iteration"] + 1))
         (flow_run,) = server.flow_runs(summary["run_id"])
-        assert UUID(flow_run["id"]).hex.startswith(summary["run_id"].removeprefix("bitcount-"))
+        assert re.fullmatch(r"bitcount-\d{4}-\d{4}-[a-z0-9]{4}", summary["run_id"])
+        assert flow_run["state_name"] == "Converged"
 
     def test_its_form_has_titles_and_limits(self) -> None:
         schema = bitcount.parameters.model_dump()

@@ -1,0 +1,72 @@
+"""How a flow run ends on the server: under a name that says what came of its run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from prefect.client.schemas import State
+from prefect.states import Completed
+
+from qcsc_loop.errors import InputError, LeaseLost, RunLocked
+from qcsc_loop.loop.outcome import Outcome
+from qcsc_loop.rules.reason import Reason
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NAMES = {
+    Reason.CONVERGED: "Converged",
+    Reason.MAX_ITERATIONS: "LimitReached",
+    Reason.PLATEAU: "Plateau",
+    Reason.WALL_TIME: "OutOfTime",
+    Reason.BUDGET: "OutOfBudget",
+    Reason.CUSTOM: "Stopped",
+    Reason.HANDED_OVER: "HandedOver",
+}
+
+
+def completed(outcome: Outcome[Any], data: Any = None) -> State[Any]:
+    """The state of a flow run whose run came to an end, with what the flow returns.
+
+    Args:
+        data: whatever the caller of the flow is to get.
+    """
+    name = _NAMES.get(outcome.reason, "Completed")
+    return Completed(name=name, message=outcome.message, data=data)
+
+
+def superseded(error: RunLocked | LeaseLost) -> State[Any]:
+    """How a flow run ends that another driver has the run of: it is no failure of the run's."""
+    return Completed(name="Superseded", message=f"another driver has the run: {error}")
+
+
+def ends_superseded(
+    body: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T | State[Any]]]:
+    """A flow's body whose flow run ends as Superseded, not Failed, where another driver has the run.
+
+        @flow
+        @ends_superseded
+        async def scan(algorithm: BitCount) -> ...:
+            outcome = await run_in_flow(algorithm)
+
+    Prefect makes of any error a failure, with its retries and automations; only what a flow returns
+    can say otherwise.
+    """
+    if not inspect.iscoroutinefunction(body):
+        name = getattr(body, "__name__", body)
+        raise InputError(
+            f"@ends_superseded stands between @flow and an async function; {name} is none"
+        )
+
+    @functools.wraps(body)
+    async def ending(*args: P.args, **kwargs: P.kwargs) -> T | State[Any]:
+        try:
+            return await body(*args, **kwargs)
+        except (RunLocked, LeaseLost) as error:
+            return superseded(error)
+
+    return ending
