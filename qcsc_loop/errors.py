@@ -46,7 +46,9 @@
     │   ├── SiteUnreachable         the scheduler or service does not answer
     │   └── CredentialsRefused      it answers, and does not let us in
     ├── PrefectUnreachable          no Prefect API answers
-    └── PrefectRefused              it answers, and does not let us in
+    ├── PrefectRefused              it answers, and does not let us in
+    ├── ServerNotStarted            a person's own Prefect server cannot be started or ended
+    └── ServerNotOurs               what it keeps is not this person's alone
 
 The raiser passes facts, the class makes the sentence: what failed, what is valid, what to do next.
 """
@@ -682,4 +684,25 @@ class PrefectRefused(QcscLoopError):
             f"the Prefect API at {url} does not let us in. Set PREFECT_API_AUTH_STRING to the "
             "user:password that its server was started with (for Prefect Cloud PREFECT_API_KEY), "
             "or run with --no-prefect."
+        )
+
+
+class ServerNotStarted(QcscLoopError):
+    """A person's own Prefect server cannot be started or ended."""
+
+    exit_code = 2
+
+    def __init__(self, folder: str, why: str, cure: str) -> None:
+        super().__init__(f"the Prefect server in {folder}: {why}. To go on: {cure}.")
+
+
+class ServerNotOurs(QcscLoopError):
+    """What a person's own Prefect server keeps is not theirs alone."""
+
+    exit_code = 2
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} of your Prefect server is not yours alone: {why}. Whoever has it is let in: put "
+            "it right, or name another folder with QCSC_LOOP_SERVER."
         )

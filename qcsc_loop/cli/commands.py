@@ -527,3 +527,44 @@ def apply(*, file: Path, dry_run: bool, as_json: bool) -> None:
     from qcsc_loop.cli.blocks import apply_blocks
 
     apply_blocks(file=file, dry_run=dry_run, as_json=as_json)
+
+
+@commands.group()
+def server() -> None:
+    """A Prefect server of your own that outlives the runs.
+
+    It answers on this machine alone, to whoever has the password in its folder.
+    """
+
+
+@server.command()
+@click.option(
+    "--port",
+    type=click.IntRange(1024, 65535),
+    metavar="N",
+    help="Where it answers.  [default: as before; at first a free one]",
+)
+@JSON
+def start(*, port: int | None, as_json: bool) -> None:
+    """Start it, or say where it is: it goes on when you log out."""
+    from qcsc_loop.cli.server import start_server
+
+    sys.exit(start_server(port=port, as_json=as_json))
+
+
+@server.command()
+@JSON
+def status(*, as_json: bool) -> None:
+    """Say how it is and how to get in; start it again if it was killed."""
+    from qcsc_loop.cli.server import server_status
+
+    sys.exit(server_status(as_json=as_json))
+
+
+@server.command()
+@JSON
+def stop(*, as_json: bool) -> None:
+    """End it; what it knows stays."""
+    from qcsc_loop.cli.server import stop_server
+
+    sys.exit(stop_server(as_json=as_json))

@@ -19,6 +19,7 @@ class Environment(BaseSettings):
         shared_store: the store is a group's: others may write to it, and no code is taken from what
             others wrote.
         key_file: what a run's artifacts are signed with, one for all machines of a person.
+        server: the folder of this person's own Prefect server.
         check_hooks: whether it is looked at after each hook that it changed nothing it was given.
     """
 
@@ -28,6 +29,7 @@ class Environment(BaseSettings):
     lease_seconds: float = Field(default=30.0, gt=0)
     shared_store: bool = False
     key_file: Path = Path("~/.config/qcsc-loop/key")
+    server: Path = Path("~/.local/share/qcsc-loop/server")
     check_hooks: bool = True
 
 

@@ -1,4 +1,4 @@
-"""Prefect's API on a socket that its parent has opened: the program of the temporary server.
+"""Prefect's API on a socket that its parent has opened: the program of the servers that we start.
 
 Run as `python -P serve_api.py FD`. A port that is only named could be taken by another user's
 process before the server has it, and that process would be sent the password.
