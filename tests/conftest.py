@@ -115,7 +115,9 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ):
         Path(folder).chmod(0o755)
         patch.setenv("TMPDIR", folder)
-        patch.setenv("QCSC_LOOP_KEY_FILE", str(Path(folder, "key")))  # a person's is left alone
+        # a person's are left alone
+        patch.setenv("QCSC_LOOP_KEY_FILE", str(Path(folder, "key")))
+        patch.setenv("QCSC_LOOP_SERVER", str(Path(folder, "no-server")))
         patch.setattr(tempfile, "tempdir", None)
         yield
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +36,8 @@ def deploy_files(*, files: Sequence[Path], dry_run: bool, as_json: bool) -> None
         PrefectUnreachable: no server is configured, or it does not answer.
     """
     wanted = _read(files)
-    differences = anyio.run(_deploy, wanted, dry_run)
+    with lasting_server():
+        differences = anyio.run(_deploy, wanted, dry_run)
     if as_json:
         facts = [
             {
@@ -65,7 +67,8 @@ def serve_files(*, files: Sequence[Path], limit: int, poll: float) -> None:
         if one.work_pool is not None:
             problem = f"work_pool: {one.work_pool}'s workers run it; take that out to serve it"
             raise InvalidParameters(file, [problem], [])
-    anyio.run(_serve, wanted, limit, poll)
+    with lasting_server():
+        anyio.run(_serve, wanted, limit, poll)
 
 
 def supervise(*, store: Path | None, every: float, once: bool, as_json: bool) -> None:
@@ -74,15 +77,13 @@ def supervise(*, store: Path | None, every: float, once: bool, as_json: bool) ->
     Raises:
         PrefectUnreachable: no server is configured; or, with `once`, it does not answer.
     """
-    require_server()
     kept = DirectoryStore(store or environment().store)
-    anyio.run(_supervise, kept, every, once, as_json)
+    with lasting_server():
+        anyio.run(_supervise, kept, every, once, as_json)
 
 
 def _read(files: Sequence[Path]) -> dict[str, Deployment]:
-    wanted = {str(file): _described(read_toml(file), str(file)) for file in files}
-    require_server()
-    return wanted
+    return {str(file): _described(read_toml(file), str(file)) for file in files}
 
 
 def _described(content: Json, file: str) -> Deployment:
@@ -96,16 +97,27 @@ def _described(content: Json, file: str) -> Deployment:
 
 
 def require_server() -> None:
-    """Refuses to go on without a configured server.
+    """Refuses to go on without a server.
 
     Raises:
-        PrefectUnreachable: none is configured.
+        PrefectUnreachable: none is configured, and there is none of one's own.
+    """
+    with lasting_server():
+        pass
+
+
+@contextmanager
+def lasting_server() -> Iterator[None]:
+    """The configured server, or one's own, for as long as the block lasts.
+
+    Raises:
+        PrefectUnreachable: there is neither.
     """
     quiet_prefect()
-    from prefect.settings import PREFECT_API_URL
+    from qcsc_loop.prefect.server import lasting_api
 
-    if not PREFECT_API_URL.value():
-        raise PrefectUnreachable("PREFECT_API_URL", "it is not set, and only a server starts runs")
+    with lasting_api(lambda text: say(text, to_stderr=True)):
+        yield
 
 
 async def _deploy(wanted: dict[str, Deployment], dry_run: bool) -> list[Difference]:

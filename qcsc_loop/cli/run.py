@@ -39,13 +39,17 @@ def drive(request: RunRequest, driving: Driving) -> None:
     store = DirectoryStore(driving.store or environment().store)
     journal, looker = Journal(store, request.run_id), Looker(store, request.run_id)
     way, began = choose_way(driving, journal), time.monotonic()
-    api = open_api if way.prefect else nullcontext
     try:
-        seen = progress(console, looker)
-        with Signals() as signals, seen as shown, show_hook_logs(shown), api(shown):
+        with (
+            Signals() as signals,
+            progress(console, looker) as shown,
+            show_hook_logs(shown),
+            open_api(shown.say) if way.prefect else nullcontext() as api,
+        ):
             options = _options(request, driving, journal, signals, shown)
-            if way.prefect:
-                in_flow = drive_in_flow(request, driving, journal, options, signals)
+            if api is not None:
+                told_on = (signals, api, shown.say)
+                in_flow = drive_in_flow(request, driving, journal, options, *told_on)
                 outcome, told = asyncio.run(signals.supervise(in_flow))
             else:
                 options["facts"] = way.facts()

@@ -26,6 +26,7 @@ class RunRequest:
     Attributes:
         algorithm: finds what to run, for which the run's record may have to be read.
         named: the algorithm's class, if a person named it; else only the run's record does.
+        is_new: its id was made for it, so that no server can know of it.
         uid: how the uid begins of the run that is meant, where a server has several of this id.
         variables: parameter to the name of the Prefect variable that it comes from.
     """
@@ -33,6 +34,7 @@ class RunRequest:
     run_id: str
     algorithm: Callable[[Journal], AnyAlgorithm]
     named: AlgorithmType | None = None
+    is_new: bool = False
     uid: str = ""
     seed: int | None = None
     variables: dict[str, str] = field(default_factory=dict[str, str])
@@ -70,9 +72,9 @@ def request_run(
     given = merge(read_toml(params) if params else {}, _read_parameters(settings, machine))
     named = _read_variables(variables, parse_settings(settings))
     built = build(kind, given)
-    run_id = new_run_id(kind) if run_id is None else run_id
     return RunRequest(
-        run_id=run_id,
+        run_id=new_run_id(kind) if run_id is None else run_id,
+        is_new=run_id is None,
         algorithm=lambda _: built,
         named=kind,
         seed=seed,

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextvars
 import json
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -35,7 +36,6 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event as ClientEvent
 from prefect.events import Resource, emit_event
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel, ConfigDict
 
 from qcsc_loop.errors import InvalidParameters, PrefectRefused, PrefectUnreachable, StoreError
@@ -44,7 +44,7 @@ from qcsc_loop.jobs.events import JobChange, JobChanged
 from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT_NAME
-from qcsc_loop.prefect.server import REFUSING
+from qcsc_loop.prefect.server import REFUSING, lasting_api
 from qcsc_loop.prefect.server_limits import event_problems, fitting_payload
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal
@@ -139,12 +139,15 @@ def event_id(run_uid: str, *what: object) -> UUID:
 class Emitter:
     """An observer of a run that tells the server, from a thread of its own."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, held: bool = False) -> None:
         self._journal = journal
+        self._released, self._wanted = threading.Event(), True
         self._started: RunStarted | None = None
         self._last: Commit | None = None
         # the log is synced, and the first event starts a client
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="qcsc-loop-events")
+        if held:
+            self._thread.submit(self._released.wait)
 
     def observe(self, event: Event) -> None:
         """An observer of the run."""
@@ -164,6 +167,11 @@ class Emitter:
             self._job(event)
         elif isinstance(event, RunStopped):
             self._stopped(event)
+
+    def release(self, *, wanted: bool = True) -> None:
+        """Sends what was held back until there is a server; or nothing, where none came."""
+        self._wanted = wanted
+        self._released.set()
 
     def close(self) -> None:
         """Waits until everything is handed over and in the log."""
@@ -215,6 +223,8 @@ class Emitter:
         self._thread.submit(context.run, self._hand_over, f"{PREFIX}.{name}", payload, sent)
 
     def _hand_over(self, name: str, payload: RunEvent, sent: UUID) -> None:
+        if not self._wanted:
+            return
         # mode="json" leaves NaN as it is
         content = fitting_payload(json.loads(payload.model_dump_json()))
         run = {
@@ -237,7 +247,13 @@ class Emitter:
 @asynccontextmanager
 async def emitting(journal: Journal) -> AsyncIterator[Emitter]:
     """An emitter that has handed everything over when the block ends."""
-    emitter = Emitter(journal)
+    async with closing(Emitter(journal)) as emitter:
+        yield emitter
+
+
+@asynccontextmanager
+async def closing(emitter: Emitter) -> AsyncIterator[Emitter]:
+    """Waits at the block's end until all is handed over."""
     try:
         yield emitter
     finally:
@@ -260,20 +276,22 @@ async def post_event(name: str, about: str, payload: Json, sent: UUID) -> None:
     """
     if problems := event_problems(payload):
         raise InvalidParameters(name, problems, [])
-    url = PREFECT_API_URL.value()
-    if not url:
-        raise PrefectUnreachable("PREFECT_API_URL", "it is not set, and only a server has triggers")
     event = ClientEvent(
         event=name,
         resource=Resource({"prefect.resource.id": about}),
         payload=payload,
         id=sent,
     )
+    with lasting_api() as url:
+        await _post(event, url)
+
+
+async def _post(event: ClientEvent, url: str) -> None:
     try:
         async with get_client() as client:
             answer = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
             answer.raise_for_status()
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSING:
-            raise PrefectRefused(str(url)) from error
-        raise PrefectUnreachable(str(url), str(error) or type(error).__name__) from error
+            raise PrefectRefused(url) from error
+        raise PrefectUnreachable(url, str(error) or type(error).__name__) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import re
 from collections.abc import Awaitable, Mapping
 from functools import partial
@@ -109,11 +110,11 @@ async def run_in_flow(
                 "run_id": run_id,
                 "told_before": before,
                 "observers": (*observers, mirror.observe, emitter.observe),
-                "around": _Around(mirror, _AS_TASKS[tasks]),
+                "around": Around(mirror, tasks),
             }
             outcome = await run_loop(algorithm, **options)
             if await mirror.drain(drain_seconds):
-                await _show_tables(artifacts, algorithm, outcome, told)
+                await show_tables(artifacts, algorithm, outcome, told)
                 await mirror.shown()
     return outcome
 
@@ -133,12 +134,34 @@ def current_flow_run() -> tuple[FlowRun, str]:
     return context.flow_run, name or "run"
 
 
-class _Around:
-    """Puts a Prefect task around the chosen steps, and waits for a server that is behind."""
+class Around:
+    """Puts a Prefect task around the chosen steps, and waits for a server that is behind.
 
-    def __init__(self, mirror: Mirror, as_tasks: frozenset[str]) -> None:
-        self._mirror = mirror
-        self._tasks = {step: _StepTask(step) for step in as_tasks}
+    Args:
+        joins: there is no flow run yet: until `join` the steps are called without tasks.
+    """
+
+    def __init__(self, mirror: Mirror, tasks: Granularity, *, joins: bool = False) -> None:
+        self._mirror, self._granularity = mirror, tasks
+        self._joined: contextvars.Context | None = None
+        self._tasks: dict[str, _StepTask] = {}
+        if not joins:
+            self._begin_tasks()
+
+    def join(self, context: contextvars.Context) -> None:
+        """From the next iteration on the run is in the flow run that has this context."""
+        self._joined = context
+
+    def _begin_tasks(self) -> None:
+        self._tasks = {step: _StepTask(step) for step in _AS_TASKS[self._granularity]}
+
+    def _enter_flow(self, context: contextvars.Context) -> None:
+        """What a hook finds in a flow: these stay set for the task that drives the run."""
+        here = contextvars.copy_context()
+        for variable, value in context.items():
+            if variable not in here or here[variable] is not value:
+                variable.set(value)
+        self._begin_tasks()
 
     # hands on what is awaited, and does not wait itself: fewer frames in a hook's traceback
     def __call__(self, step: str, iteration: int, call: Call[T]) -> Awaitable[T]:
@@ -148,6 +171,9 @@ class _Around:
         return call() if as_task is None else as_task(step, iteration, call)
 
     async def _begin(self, step: str, iteration: int, call: Call[T]) -> T:
+        if self._joined is not None:
+            context, self._joined = self._joined, None
+            self._enter_flow(context)
         await self._mirror.keep_up(iteration)
         as_task = self._tasks.get(step)
         return await (call() if as_task is None else as_task(step, iteration, call))
@@ -178,7 +204,7 @@ class _StepTask:
         return await self._call()
 
 
-async def _show_tables(
+async def show_tables(
     artifacts: RunArtifacts,
     algorithm: IterativeAlgorithm[S, Any, Any],
     outcome: Outcome[S],

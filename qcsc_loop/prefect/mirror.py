@@ -49,6 +49,7 @@ class Mirror:
         self._end: EndRecord | None = None
         self._attempts = Attempts(lambda event: self._tell(event), self._signal)
         self._caught_up, self._broken = False, False
+        self._follows = False  # a run may begin before there is a server
         self._moved = anyio.Event()  # something was added, published, or failed
 
     def _signal(self) -> None:
@@ -77,7 +78,7 @@ class Mirror:
         A hook may block the event loop from its first line on: announced later is not announced.
         """
         said = False
-        while self._attempts.healthy and not self._broken:
+        while self._follows and self._attempts.healthy and not self._broken:
             if self._is_announced and len(self._backlog) <= AHEAD:
                 return
             if not said:
@@ -134,6 +135,10 @@ class Mirror:
 
     # the server's side
 
+    def begin(self) -> None:
+        """From here on there is a server."""
+        self._follows = True
+
     async def follow(self) -> None:
         """Publishes for as long as it is not cancelled."""
         try:
@@ -180,10 +185,18 @@ async def mirroring(
 ) -> AsyncIterator[Mirror]:
     """A mirror that follows for as long as the block runs."""
     mirror = Mirror(artifacts, client, journal, tell)
+    async with followed(mirror):
+        yield mirror
+
+
+@asynccontextmanager
+async def followed(mirror: Mirror) -> AsyncIterator[None]:
+    """The mirror follows for as long as the block runs, also what it was told before."""
+    mirror.begin()
     # no task group: it would wrap what the run raises, and end the run with the mirror
     following = asyncio.create_task(mirror.follow())
     try:
-        yield mirror
+        yield
     finally:
         try:
             with anyio.CancelScope(shield=True):

@@ -6,13 +6,15 @@ import contextlib
 import time
 from uuid import UUID
 
+from anyio import to_thread
 from prefect.client.orchestration import PrefectClient
 from prefect.settings import get_current_settings
 
+from qcsc_loop.errors import StoreError
 from qcsc_loop.loop.events import RunStarted
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.outage import OUTAGE
-from qcsc_loop.prefect.predecessors import report_crashes
+from qcsc_loop.prefect.predecessors import note_flow_run, report_crashes
 from qcsc_loop.store.heartbeat import Request
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import EndRecord
@@ -46,6 +48,9 @@ class Presence:
         await self._beat()
         await self._step_down_if_superseded()
         mine, flow_run = self._started.epoch, self._artifacts.flow_run_id
+        if flow_run is not None:
+            with contextlib.suppress(StoreError):
+                await to_thread.run_sync(note_flow_run, self._journal, mine, flow_run)
         await report_crashes(self._client, self._journal, mine, flow_run)
 
     async def _name_flow_run(self) -> None:

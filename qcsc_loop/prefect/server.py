@@ -1,4 +1,4 @@
-"""A Prefect API for as long as it is needed: the configured one, or a temporary server."""
+"""A Prefect API for as long as it is needed: the configured one, one's own, or a temporary server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import httpx
 from prefect.context import FlowRunContext
@@ -17,21 +18,50 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from qcsc_loop.errors import PrefectRefused, PrefectUnreachable
-from qcsc_loop.prefect.temporary_server import Door, temporary_server
+from qcsc_loop.errors import PrefectRefused, PrefectUnreachable, QcscLoopError
+from qcsc_loop.prefect import own_server
+from qcsc_loop.prefect.own_server import OwnServer
+from qcsc_loop.prefect.temporary_server import Door, starting_server
 
 ANSWER_SECONDS = 10
+PAGES_SECONDS = 3
 FLUSH_SECONDS = 3
 REFUSING = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+STARTING = (
+    "starting a temporary Prefect server: it ends with this command and has no pages "
+    "(qcsc-loop server start: one that stays, and has)"
+)
+
+Tell = Callable[[str], None]
+Kind = Literal["configured", "own", "temporary", "given"]
+
+
+@dataclass(frozen=True)
+class Api:
+    """A Prefect API that Prefect uses here.
+
+    Attributes:
+        kind: `given` where this is called in a flow, which has one.
+        wait: returns once it answers; raises PrefectUnreachable where it does not.
+    """
+
+    kind: Kind
+    url: str
+    wait: Callable[[], None] = lambda: None
+
+    @property
+    def words(self) -> str:
+        """Which one it is, for people."""
+        return "your own Prefect server" if self.kind == "own" else f"the Prefect API at {self.url}"
 
 
 @contextmanager
-def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+def prefect_api(tell: Tell = lambda _: None) -> Iterator[str]:
     """The URL of an API that answers; Prefect uses it inside the block.
 
-    Without a configured one, a temporary server on 127.0.0.1 with the user's own database. Unlike
-    Prefect's own ephemeral server it cannot outlive this process, however that is killed, and lets
-    nobody else in.
+    Without a configured one it is the server of `qcsc-loop server`, where there is one, or else a
+    temporary server on 127.0.0.1 with the user's own database. Unlike Prefect's own ephemeral server
+    it cannot outlive this process, however that is killed, and lets nobody else in.
 
     Args:
         tell: told what takes a while.
@@ -40,20 +70,92 @@ def prefect_api(tell: Callable[[str], None] = lambda _: None) -> Iterator[str]:
         PrefectUnreachable: the configured API, or the temporary server, does not answer.
         PrefectRefused: it asks for a password or a key.
     """
+    with opened_api(tell) as api:
+        api.wait()
+        yield api.url
+
+
+@contextmanager
+def opened_api(tell: Tell) -> Iterator[Api]:
+    """The same, but that a temporary server may still be starting: `Api.wait` waits for it."""
     configured = PREFECT_API_URL.value()
     if FlowRunContext.get() is not None:  # Prefect has one already, if need be its own
-        yield str(configured or "Prefect's own server")
-        return
-    if configured:
+        yield Api("given", str(configured or "Prefect's own server"))
+    elif configured:
         _require_answer(str(configured))
+        yield Api("configured", str(configured))
+    elif (own := _own(tell)) is not None:
+        door = own.door()
+        with temporary_settings(_settings(door)):
+            try:
+                yield Api("own", door.url)
+            finally:
+                flush()
+    else:
+        tell(STARTING)
+        with starting_server() as (door, wait), temporary_settings(_settings(door)):
+            try:
+                yield Api("temporary", door.url, wait)
+            finally:
+                flush()
+
+
+@contextmanager
+def lasting_api(tell: Tell = lambda _: None) -> Iterator[str]:
+    """The URL of the configured API, whether it answers or not, or of one's own server.
+
+    Raises:
+        PrefectUnreachable: there is neither, and a temporary server starts nothing.
+    """
+    if configured := PREFECT_API_URL.value():
         yield str(configured)
-        return
-    tell("starting a temporary Prefect server")
-    with temporary_server() as door, temporary_settings(_settings(door)):
+    elif (own := _own(tell)) is not None:
+        door = own.door()
+        with temporary_settings(_settings(door)):
+            try:
+                yield door.url
+            finally:
+                flush()
+    else:
+        why = "it is not set, and only a server starts runs; qcsc-loop server start makes one"
+        raise PrefectUnreachable("PREFECT_API_URL", why)
+
+
+def _own(tell: Tell) -> OwnServer | None:
+    """One's own server, started again if it was killed; None: there is none to be used here."""
+    folder = own_server.server_folder()
+    found = own_server.look(folder)
+    if found.state is own_server.State.NONE:
+        return None
+    if found.state is own_server.State.ELSEWHERE:
+        tell(f"your own Prefect server runs on {found.host}, and is not reached from here")
+        return None
+    if found.state is not own_server.State.RUNNING:
         try:
-            yield door.url
-        finally:
-            flush()
+            return own_server.start(folder, tell=tell)
+        except QcscLoopError as error:  # a run needs none of it
+            tell(f"your own Prefect server is not used: {error}")
+            return None
+    return found
+
+
+def pages_of(url: str) -> str:
+    """Where the pages of an API's server are; empty: it has none, or does not say."""
+    return "" if asked_by_pages(url) is None else _base(url)
+
+
+def asked_by_pages(url: str) -> str | None:
+    """The API that the pages of an API's server ask; None: it has none, or does not say."""
+    try:
+        with httpx.Client(timeout=PAGES_SECONDS) as client:
+            answer = client.get(f"{_base(url)}/ui-settings")
+            return str(answer.json()["api_url"]) if answer.is_success else None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return None
+
+
+def _base(url: str) -> str:
+    return url.rstrip("/").removesuffix("/api")
 
 
 def _settings(door: Door) -> dict[Any, str]:  # Any: Prefect does not name its settings' type

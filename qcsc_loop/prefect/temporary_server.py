@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -46,11 +47,23 @@ class Door:
 def temporary_server() -> Iterator[Door]:
     """A server that answers, with the user's own database; it cannot outlive this process.
 
+    Raises:
+        PrefectUnreachable: it does not start.
+    """
+    with starting_server() as (door, wait):
+        wait()
+        yield door
+
+
+@contextmanager
+def starting_server() -> Iterator[tuple[Door, Callable[[], None]]]:
+    """The same while it starts, and what waits until it answers, in any thread.
+
+    Whoever comes before it answers waits: the port is open from the first.
+
     Everybody with an account on this machine reaches 127.0.0.1, and whoever is let in reads every
     saved block's secrets and says what a run goes on from.
 
-    Raises:
-        PrefectUnreachable: it does not start.
     """
     # this process holds the port to the end: nobody else answers there, whatever dies
     with socket.create_server(("127.0.0.1", 0)) as port, tempfile.TemporaryFile() as log:
@@ -68,8 +81,7 @@ def temporary_server() -> Iterator[Door]:
             start_new_session=True,  # a Ctrl-C is for the driver, which needs the API to say so
         )
         try:
-            _wait_for(server, door.url, log.fileno())
-            yield door
+            yield door, partial(_wait_for, server, door.url, log.fileno())
         finally:
             server.terminate()
             try:

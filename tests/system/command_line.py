@@ -226,6 +226,7 @@ def environment(store: Path, prefect_home: Path) -> dict[str, str]:
     return own | {
         "QCSC_LOOP_STORE": str(store),
         "QCSC_LOOP_KEY_FILE": os.environ["QCSC_LOOP_KEY_FILE"],
+        "QCSC_LOOP_SERVER": os.environ["QCSC_LOOP_SERVER"],
         "PREFECT_HOME": str(prefect_home),
     }
 
