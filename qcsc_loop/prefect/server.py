@@ -19,6 +19,7 @@ from prefect.settings import (
 )
 
 from qcsc_loop.errors import PrefectRefused, PrefectUnreachable, QcscLoopError
+from qcsc_loop.plain import Json
 from qcsc_loop.prefect import own_server
 from qcsc_loop.prefect.own_server import OwnServer
 from qcsc_loop.prefect.temporary_server import Door, starting_server
@@ -141,17 +142,29 @@ def _own(tell: Tell) -> OwnServer | None:
 
 def pages_of(url: str) -> str:
     """Where the pages of an API's server are; empty: it has none, or does not say."""
-    return "" if asked_by_pages(url) is None else _base(url)
+    found = _pages(url)
+    if not found.get("available_uis", ["v1"]):
+        return ""
+    version = found.get("default_ui", "v1")
+    below = str(found.get(f"{version}_base_url") or "").rstrip("/")
+    return f"{_base(url)}{below}" if found else ""
 
 
 def asked_by_pages(url: str) -> str | None:
     """The API that the pages of an API's server ask; None: it has none, or does not say."""
+    asked = _pages(url).get("api_url")
+    return asked if isinstance(asked, str) else None
+
+
+def _pages(url: str) -> Json:
+    """What a server says of its pages; empty: nothing."""
     try:
         with httpx.Client(timeout=PAGES_SECONDS) as client:
             answer = client.get(f"{_base(url)}/ui-settings")
-            return str(answer.json()["api_url"]) if answer.is_success else None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
-        return None
+            found = answer.json() if answer.is_success else {}
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _base(url: str) -> str:

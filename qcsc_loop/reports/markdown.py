@@ -71,14 +71,16 @@ def _headline(view: View) -> str:
         return ""
     unit = f" {_text(view.chart.unit)}" if view.chart.unit else ""
     name = _text(view.chart.headline)
-    parts = [f"{name} **{number(view.headline)}**{unit} at iteration {view.iteration}"]
+    error = view.history.last(view.chart.error)
+    apart = f" ± {error:.2g}" if math.isfinite(error) and error > 0 else ""
+    parts = [f"{name} **{number(view.headline)}**{apart}{unit} at iteration {view.iteration}"]
     if (best := view.best) is not None and best.iteration != view.iteration:
         parts.append(f"best {number(best.value)} at {best.iteration}")
     if view.reference is not None:
         where, value = view.reference
-        apart = view.headline - value
-        side = "above" if apart >= 0 else "below"
-        parts.append(f"{abs(apart):.3g} {side} {_text(where)} ({number(value)})")
+        distance = view.headline - value
+        side = "above" if distance >= 0 else "below"
+        parts.append(f"{abs(distance):.3g} {side} {_text(where)} ({number(value)})")
     return "; ".join(parts)
 
 
@@ -101,7 +103,7 @@ def _table(view: View, most: int) -> str:
         return ""
     names = dict.fromkeys([view.chart.headline, *view.chart.beside, *history.scalars])
     scalars = [name for name in names if name in history.scalars]
-    steps = [step for step, took in history.seconds.items() if _is_worth_it(took)]
+    steps = [step for step, took in history.seconds.items() if _is_worth_it(step, took)]
     room = COLUMNS - 1
     shown = scalars[: max(1, room - len(steps))]
     took = steps[: room - len(shown)]
@@ -120,8 +122,9 @@ def _table(view: View, most: int) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _is_worth_it(took: Sequence[float]) -> bool:
-    return any(seconds >= WORTH_SECONDS for seconds in took[-ROWS:])
+def _is_worth_it(step: str, took: Sequence[float]) -> bool:
+    """Whether it has a column: what is done once has none."""
+    return step != "initialize" and any(seconds >= WORTH_SECONDS for seconds in took[-ROWS:])
 
 
 def _text(text: str, most: int = _CELL) -> str:

@@ -17,7 +17,7 @@ from qcsc_loop.concurrency.process_life import start_ticks
 from qcsc_loop.prefect.own_server import Record, State, look
 from small_disk import small_disk
 from system.command_line import WANDER, CommandLine, command_line
-from waiting import until
+from waiting import alive, until
 
 pytestmark = pytest.mark.server
 
@@ -106,7 +106,7 @@ class TestOneThatRuns:
         said = shared.line("run", WANDER, *words).well()
         (flow_run,) = [row for row in shared.flow_runs() if row["name"] == "on-own"]
         pages = f"http://127.0.0.1:{shared.record.port}"
-        where = f"on your own Prefect server: {pages}/runs/flow-run/{flow_run['id']}"
+        where = f"on your own Prefect server: {pages}/v2/runs/flow-run/{flow_run['id']}"
         assert where in said.out.splitlines()
         assert (flow_run["state_type"], said.err) == ("COMPLETED", "")
 
@@ -174,7 +174,7 @@ def test_one_that_is_stopped_is_gone_and_so_is_its_port(idle: Own) -> None:
     port = idle("start")["port"]
     keeper = idle.keeper
     assert idle("stop")["ran"] is True
-    assert not keeper.is_running()
+    assert not alive(keeper.pid)
     with socket.create_server(("127.0.0.1", int(str(port)))):
         pass
     assert idle.line("server", "status", "--json").answer["state"] == "none"

@@ -25,7 +25,7 @@ def test_it_says_how_the_run_stands_and_shows_its_curve() -> None:
     page = markdown(replace(energy_view(109), status=RunStatus.GONE))
     assert page.startswith("# water\n")
     assert "To go on: `qcsc-loop resume water`" in page
-    assert "- energy **-76.1" in page and "hartree at iteration" in page
+    assert "- energy **-76.1" in page and "** ± 0.001 hartree at iteration" in page
     assert "](data:image/svg+xml;base64," in page
 
 
