@@ -78,7 +78,7 @@ async def drive_in_flow(
     try:
         await flow.until_ended(run)
     finally:
-        await _end(run)
+        await flow.end(run)
     return await flow.result(run, options)
 
 
@@ -103,11 +103,13 @@ async def _drive_ahead(
     run = asyncio.ensure_future(_join_later(chosen, ahead.join, flow, options))
     try:
         await asyncio.wait([driven])
-        await flow.until_ended(run)
+        if ahead.is_begun:  # or it was refused: there is nothing to be shown of it
+            await flow.until_ended(run)
     finally:
         driven.cancel()
         await asyncio.wait([driven])
-        await _end(run)
+        # its flow run hears of that by itself, and has last words
+        await flow.end(run, patience=END_SECONDS if flow.is_begun else 0)
         await ahead.close(joined=flow.is_begun)
     outcome = driven.result()
     return outcome, flow.is_told(run, options)
@@ -144,12 +146,6 @@ async def _restore(
             Wanted(algorithm=request.named, uid=request.uid, take_over=driving.take_over),
             lambda text: tell(observers, Trouble(text)),
         )
-
-
-async def _end(flow_run: asyncio.Future[Any]) -> None:
-    if not flow_run.done():
-        flow_run.cancel()
-        await asyncio.wait([flow_run], timeout=END_SECONDS)
 
 
 class _Flow:
@@ -202,6 +198,17 @@ class _Flow:
         both: list[asyncio.Future[Any]] = [run, self._ended]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([run], timeout=END_SECONDS)
+
+    async def end(self, run: asyncio.Future[Any], patience: float = 0) -> None:
+        """Once nothing of it is waited for any more."""
+        if patience:
+            await asyncio.wait([run], timeout=patience)
+        if not run.done():
+            run.cancel()
+            await asyncio.wait([run], timeout=END_SECONDS)
+        for each in (run, self._ended):  # what nobody asks for is no complaint of asyncio's
+            if each.done() and not each.cancelled():
+                each.exception()
 
     async def result(
         self, run: asyncio.Future[Any], options: RunOptions

@@ -77,7 +77,11 @@ def _is_prefects(value: object) -> bool:
 
 
 class RunAhead(Generic[S, M, E]):
-    """Of one run of this process; `drive` it, and `join` it from the flow run, if there comes one."""
+    """Of one run of this process: `begin` it, and `join` it from the flow run, if there comes one.
+
+    Attributes:
+        is_begun: it has a driver; until then it may be refused.
+    """
 
     def __init__(
         self,
@@ -95,7 +99,7 @@ class RunAhead(Generic[S, M, E]):
         self._around = Around(self._mirror, tasks, joins=True)
         self._before: deque[Event] = deque(maxlen=REMEMBERED)
         self._log: RunLog | None = None
-        self._iterations = 0
+        self.is_begun, self._iterations = False, 0
         self._tell_all: Sequence[Any] = tuple(options.get("observers", ()))
         options |= {
             "observers": (
@@ -156,6 +160,7 @@ class RunAhead(Generic[S, M, E]):
             )
 
     def _note(self, event: Event) -> None:
+        self.is_begun = self.is_begun or isinstance(event, RunStarted)
         if self._log is not None:
             self._log.observe(event)
         elif isinstance(event, IterationCommitted):

@@ -77,6 +77,8 @@ class TestDeploy:
         assert there["schedules"] == []
         assert there["parameters"]["algorithm"]["size"] == 9
         assert there["global_concurrency_limit"]["limit"] == 1
+        (automation,) = site.server.get(f"/automations/related-to/prefect.deployment.{there['id']}")
+        assert automation["description"] == "Starts a run of qcsc-loop at each lab.opened."
         file = served.file(**after)
         assert site.line("deploy", file).well().out == "keep   wander/changed\n"
 

@@ -148,6 +148,13 @@ def saved(server: PrefectServer, name: str) -> dict[str, dict[str, Any]]:
     return {row["block_type"]["slug"]: row["data"] for row in rows if row["name"] == name}
 
 
+def key_file(folder: Path, name: str, key: str) -> Path:
+    """One with an account's key."""
+    file = folder / "key.toml"
+    file.write_text(f'[ibm-credentials.{name}]\napi_key = "{key}"\n')
+    return file
+
+
 # saved blocks
 
 
@@ -176,6 +183,17 @@ class TestApplyingBlocks:
             )
         ]
         assert saved(server, name)["hpc-profile"]["queue_cpu"] == "short"
+
+    def test_a_secret_is_kept_while_it_is_the_same_and_never_shown(
+        self, with_server: CommandLine, tmp_path: Path, name: str
+    ) -> None:
+        said = [
+            with_server("blocks", "apply", key_file(tmp_path, name, key)).well()
+            for key in ("first-key", "first-key", "other-key")
+        ]
+        block = f"ibm-credentials/{name}"
+        lines = [f"create {block}", f"keep   {block}", f"update {block}: api_key"]
+        assert [each.out.splitlines() for each in said] == [[line] for line in lines]
 
     def test_a_dry_run_says_what_would_change_and_changes_nothing(
         self, with_server: CommandLine, server: PrefectServer, tmp_path: Path, name: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from qcsc_loop.prefect.ahead import RunAhead, needs_its_flow
 from qcsc_loop.prefect.ends import completed
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.journal import Journal, run_ids
+from system.command_line import WANDER, CommandLine, ended_by, setting
 from system.server import PrefectServer
 from system.toys import Wander
 from waiting import until_async
@@ -109,3 +112,45 @@ def test_a_run_that_is_over_before_its_server_is_there_is_on_it_whole(
     assert server.iterations(journal.run_id) == list(range(5))
     (flow_run,) = server.flow_runs(journal.run_id)
     assert (flow_run["name"], flow_run["state_name"]) == (journal.run_id, "LimitReached")
+
+
+def new_run(line: CommandLine) -> str:
+    """The id of the one run of a store."""
+    (run_id,) = run_ids(DirectoryStore(line.store))
+    return run_id
+
+
+def test_a_signal_ends_it_in_order_whether_its_server_is_there_or_not(
+    qcsc_loop: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").mkdir()
+    gates = setting(gate=str(tmp_path / "gate"), gates=[2])
+    driver = qcsc_loop.start("run", WANDER, "--max-iterations", "3", *gates)
+    driver.until_there_is(tmp_path / "gate" / "2.reached")
+    assert ended_by(driver, signal.SIGTERM) == 143
+    result, run_id = driver.result(), new_run(qcsc_loop)
+    assert f"{run_id}: interrupted by SIGTERM" in result.err
+    assert result.err.count("\n") == 1
+    assert qcsc_loop.status(run_id) == "interrupted"
+    (tmp_path / "gate" / "2.open").touch()
+    assert qcsc_loop("resume", run_id, "--no-prefect", "--json").well().answer["resumed_from"] == 1
+
+
+def test_a_hook_that_fails_before_the_server_is_there_is_told_as_ever(
+    qcsc_loop: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "trace.bad").touch()
+    words = (WANDER.replace("Wander", "Raises"), *setting(trace=str(tmp_path / "trace")))
+    result = qcsc_loop("run", *words)
+    assert (result.code, qcsc_loop.status(new_run(qcsc_loop))) == (1, "failed")
+    assert result.refusal
+    assert "never retrieved" not in result.err
+
+
+@pytest.mark.thorough
+def test_all_of_it_is_on_the_temporary_server_in_the_end(qcsc_loop: CommandLine) -> None:
+    words = ("run", WANDER, "--max-iterations", "3", "--json")
+    run_id = qcsc_loop(*words).well().answer["run_id"]
+    shutil.rmtree(qcsc_loop.store)
+    named = ("resume", run_id, "--algorithm", WANDER, "--max-iterations", "4", "--json")
+    assert qcsc_loop(*named).well().answer["resumed_from"] == 3
