@@ -106,6 +106,11 @@ def _recorded_code(journal: Journal, newest: Settings) -> str:
     """What the run's own record names: what runs is not for any later record to say."""
     first = journal.record().settings.algorithm
     other = journal.written_by_other()
+    if journal.was_imported() and not is_installed(first):
+        found = f"run {journal.run_id!r} was imported, and names the code {first}"
+        raise AlgorithmNotNamed(
+            journal.run_id, found, "Code is not taken from what came from elsewhere", first
+        )
     if other and not is_installed(first):
         found = f"run {journal.run_id!r} was written by {other}, with the code {first}"
         why = "Code is not taken from what others wrote"

@@ -289,6 +289,38 @@ class RunLocked(QcscLoopError):
         )
 
 
+class RunIsDriven(InputError):
+    """A driver holds the run, which what was asked for does not go together with."""
+
+    exit_code = 3
+
+    def __init__(self, run_id: str, host: str, pid: int, way: str) -> None:
+        self.run_id, self.host, self.pid = run_id, host, pid
+        super().__init__(
+            f"run {run_id!r} is being driven by process {pid} on {host}; end that one first, or {way}"
+        )
+
+
+class RunExists(InputError):
+    """A store has a run of that id already."""
+
+    def __init__(self, run_id: str, store: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"there is a run {run_id!r} in {store} already, and it stays. Take another id: --run-id NEW"
+        )
+
+
+class BadArchive(InputError):
+    """A file is no archive of a run, or not all of it is good."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(
+            f"{file} cannot be imported: {why}. Nothing was changed; export the run once more with: "
+            "qcsc-loop export RUN -o FILE.tar.gz"
+        )
+
+
 class LeaseLost(QcscLoopError):
     """Another driver has taken the run over; this one may not write any more."""
 

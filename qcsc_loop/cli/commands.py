@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a command takes
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 
 _EVERY = click.option(
@@ -332,6 +333,97 @@ def report(*, run_id: str, output: Path | None, store: Path | None) -> None:
     from qcsc_loop.cli.report import write_report
 
     write_report(run_id, output=output, store=store)
+
+
+@commands.command()
+@_RUN
+@click.option("-o", "--output", type=_NEW_FILE, help="The file.  [default: RUN.tar.gz or RUN.csv]")
+@click.option("--csv", "as_csv", is_flag=True, help="Its history as a table instead.")
+@click.option("--no-work", is_flag=True, help="Without the files of its steps.")
+@click.option("--snapshot", is_flag=True, help="Even while it is being driven.")
+@STORE
+@JSON
+def export(
+    *,
+    run_id: str,
+    output: Path | None,
+    as_csv: bool,
+    no_work: bool,
+    snapshot: bool,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Write RUN into one file, to be kept or taken elsewhere."""
+    from qcsc_loop.cli.moving import export_to_file
+
+    export_to_file(
+        run_id,
+        output=output,
+        as_csv=as_csv,
+        work=not no_work,
+        snapshot=snapshot,
+        store=store,
+        as_json=as_json,
+    )
+
+
+@commands.command(name="import")
+@click.argument("file", type=_FILE)
+@click.option("--run-id", metavar="ID", help="Its id here.  [default: the one that it has]")
+@STORE
+@JSON
+def import_(*, file: Path, run_id: str | None, store: Path | None, as_json: bool) -> None:
+    """Put a run into the store that `export` has written into FILE."""
+    from qcsc_loop.cli.moving import import_from_file
+
+    import_from_file(file, run_id=run_id, store=store, as_json=as_json)
+
+
+@commands.command()
+@_RUN
+@click.option(
+    "--from",
+    "at",
+    metavar="K|best",
+    help="The iteration that it begins after.  [default: the last one that is kept]",
+)
+@click.option("--run-id", "new_id", metavar="ID", help="The new run's id.")
+@click.option(
+    "--replay", is_flag=True, help="Take RUN's samples where they are kept: no shot is spent."
+)
+@click.option("--algorithm", metavar="NAME", help="Where its class is, if it was moved.")
+@_parameters
+@STORE
+@JSON
+def fork(
+    *,
+    run_id: str,
+    at: str | None,
+    new_id: str | None,
+    replay: bool,
+    algorithm: str | None,
+    settings: tuple[str, ...],
+    machine: str | None,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a run that begins with a state of RUN, and may have other parameters.
+
+    RUN itself is only read. Unchanged, it is the same run again.
+    """
+    from qcsc_loop.cli.moving import fork
+
+    fork(
+        run_id,
+        at=at,
+        new_id=new_id,
+        settings=settings,
+        machine=machine,
+        replay=replay,
+        algorithm=algorithm,
+        store=store,
+        as_json=as_json,
+    )
 
 
 @commands.command()

@@ -59,6 +59,8 @@ from qcsc_loop.values.document import Document
 
 R = TypeVar("R", bound=BaseModel)
 
+IMPORTED = "imported"  # a run's document: it was made elsewhere, by whoever made it
+
 _RUN = re.compile(RUN_ID)
 _ITERATION = re.compile(r"\d{8,}(?=[.-])")
 _EPOCH = re.compile(r"\.e(\d+)$")
@@ -205,6 +207,10 @@ class Journal:
         if newest := self.newest_epoch():
             names.append(f"{self._epochs}/{newest:04d}")
         return next((who for name in names if (who := self.store.written_by_other(name))), "")
+
+    def was_imported(self) -> bool:
+        """Whether it came from a file, whose writer may have been anybody."""
+        return self.store.has(f"{self.run_id}/{IMPORTED}")
 
     def claim(
         self, settings: Settings, provenance: Json, lease_seconds: float, *, take_over: bool = False

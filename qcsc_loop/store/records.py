@@ -71,6 +71,15 @@ class Settings(_Record):
         return StopRule.model_validate_json(json.dumps(self.stop))
 
 
+class ForkedFrom(_Record):
+    """Where a run begins that begins with another one's state."""
+
+    run_id: RunId
+    uid: str
+    iteration: int
+    state_sha256: str
+
+
 class RunRecord(_Record):
     """What a run is: written once, when it is created.
 
@@ -80,6 +89,7 @@ class RunRecord(_Record):
         uid: tells it from a run of the same id in another store: ids come again. Of a run from
             before there were uids, the time of its creation, which its jobs' names have, too.
         provenance: versions, threads, host and code revision at the start.
+        forked_from: whose state it begins with; None: its own.
     """
 
     run_id: RunId
@@ -88,6 +98,7 @@ class RunRecord(_Record):
     created: datetime = Field(default_factory=now)
     uid: str = Field(default_factory=_uid_of_old)
     provenance: Json = {}
+    forked_from: ForkedFrom | None = None
 
 
 class Holder(_Record):
@@ -181,3 +192,4 @@ class StepNote(_Record):
     state_sha256: str  # of the state the step started from: the record is good for no other
     seconds: float
     usage: dict[str, float] = {}
+    replayed: bool = False  # of another run, whose samples are taken whatever the state

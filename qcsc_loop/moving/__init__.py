@@ -1,0 +1,1 @@
+"""A run as something that is taken elsewhere: exported, imported, forked."""
