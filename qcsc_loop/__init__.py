@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qcsc_loop.loop.hooks import Table
     from qcsc_loop.loop.options import RunOptions
     from qcsc_loop.loop.outcome import Outcome
+    from qcsc_loop.notebook import Run, compare, runs
     from qcsc_loop.parameters.operational import OPERATIONAL
     from qcsc_loop.parameters.resource import BlockName, Resource
     from qcsc_loop.rules.reason import Reason
@@ -106,6 +107,7 @@ __all__ = [
     "ReplaySampler",
     "Resource",
     "Retry",
+    "Run",
     "RunOptions",
     "RunStarted",
     "RunStopped",
@@ -123,11 +125,13 @@ __all__ = [
     "Table",
     "Trouble",
     "WallTime",
+    "compare",
     "current_step",
     "in_worker",
     "labelled",
     "run_loop",
     "run_parts",
+    "runs",
     "write_whole",
 ]
 
@@ -171,6 +175,9 @@ __getattr__, __dir__ = lazy_face(
         "ReplaySampler": "sampling.replay",
         "Resource": "parameters.resource",
         "Retry": "rules.retry",
+        "Run": "notebook",
+        "compare": "notebook",
+        "runs": "notebook",
         "RunOptions": "loop.options",
         "RunStarted": "loop.events",
         "RunStopped": "loop.events",

@@ -336,6 +336,18 @@ def report(*, run_id: str, output: Path | None, store: Path | None) -> None:
 
 
 @commands.command()
+@click.argument("one", metavar="RUN")
+@click.argument("other", metavar="RUN")
+@STORE
+@JSON
+def diff(*, one: str, other: str, store: Path | None, as_json: bool) -> None:
+    """Say how two RUNs differ: parameters, versions, results, cost, and from where on."""
+    from qcsc_loop.cli.diff import diff_runs
+
+    diff_runs(one, other, store=store, as_json=as_json)
+
+
+@commands.command()
 @_RUN
 @click.option("-o", "--output", type=_NEW_FILE, help="The file.  [default: RUN.tar.gz or RUN.csv]")
 @click.option("--csv", "as_csv", is_flag=True, help="Its history as a table instead.")

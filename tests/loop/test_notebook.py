@@ -1,0 +1,130 @@
+"""Runs as objects: what a person asks of a run in a notebook, each in one line."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+
+from loop.toys import Counting, Draw
+from qcsc_loop import DirectoryStore, Run, compare, runs
+from qcsc_loop.cli.moving import csv_of
+from qcsc_loop.errors import InputError, RunNotFound
+from qcsc_loop.reports.comparing import compare_runs
+from qcsc_loop.rules.stop import MaxIterations
+
+
+def drive(store: DirectoryStore, run_id: str, iterations: int, seed: int = 0) -> str:
+    run, stop = Counting(width=2).run, MaxIterations(iterations)
+    outcome = anyio.run(lambda: run(store=store, run_id=run_id, seed=seed, stop=stop))
+    return outcome.state_sha256
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> DirectoryStore:
+    store = DirectoryStore(tmp_path_factory.mktemp("runs"))
+    drive(store, "one", 12)
+    drive(store, "two", 3, seed=1)
+    return store
+
+
+def test_its_history_is_arrays(store: DirectoryStore) -> None:
+    run = Run("one", store=store)
+
+    np.testing.assert_array_equal(run.history["count"], np.arange(13.0))
+    assert run.history["sample_seconds"].shape == (13,)
+    assert math.isnan(run.history["sample_seconds"][0])
+    with pytest.raises(KeyError, match="'nope'; there are iteration, count, squares"):
+        run.history["nope"]
+
+
+def test_samples_and_states_are_of_their_types(store: DirectoryStore) -> None:
+    run = Run("one", store=store)
+
+    assert run.state().count == 12
+    assert run.state(5).count == 5
+    assert isinstance(run.samples(12), Draw)
+    with pytest.raises(InputError, match="kept are: 3, 4, 5"):
+        run.state(1)
+    with pytest.raises(InputError, match="keeps those of its last 10 iterations"):
+        run.samples(1)
+
+
+def test_it_says_how_it_stands(store: DirectoryStore) -> None:
+    run = Run("one", store=store)
+
+    assert (run.status, run.iteration, run.seed) == ("limit reached", 12, 0)
+    assert repr(run).startswith("Run('one'): Counting, stopped after 12 iterations")
+    assert "<svg" in run._repr_html_()
+    assert "<svg" in str(run.plot("squares"))
+    assert run.parameters["width"] == 2
+
+
+def test_a_store_is_listed(store: DirectoryStore) -> None:
+    assert [run.run_id for run in runs(store)] == ["one", "two"]
+    assert [run.run_id for run in runs(store, where=lambda run: run.seed == 1)] == ["two"]
+
+
+def test_a_run_that_is_not_there_is_said(store: DirectoryStore) -> None:
+    with pytest.raises(RunNotFound, match="Runs there: one, two"):
+        Run("three", store=store)
+
+
+def test_what_others_named_shows_as_it_is(tmp_path: Path) -> None:
+    run = Run("damaged", store=_damaged(DirectoryStore(tmp_path)))
+
+    assert run.status == "damaged"
+    assert "<b>damaged</b>" in run._repr_html_()
+
+
+def _damaged(store: DirectoryStore) -> DirectoryStore:
+    folder = store.root / "damaged"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("<script>")
+    return store
+
+
+def test_a_page_of_it_is_one_file(store: DirectoryStore, tmp_path: Path) -> None:
+    page = Run("one", store=store).report(tmp_path / "one.html")
+
+    assert page.read_text().lower().startswith("<!doctype html>")
+
+
+def test_a_fork_of_it_is_a_run(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    whole = drive(store, "parent", 4)
+
+    fork = Run("parent", store=store).fork("fork", at=2)
+
+    assert fork.forked_from == "parent"
+    outcome = anyio.run(lambda: fork.resume(stop=MaxIterations(4)))
+    assert outcome.state_sha256 == whole
+
+
+def test_two_runs_differ_in_what_differs(store: DirectoryStore) -> None:
+    compared = compare("one", "two", store=store)
+
+    difference = compared.difference
+    assert [row.name for row in difference.rows][:2] == ["seed", "stop.iterations"]
+    assert (difference.states_from, difference.scalars_from, difference.common) == (1, None, 4)
+    assert "states differ from iteration 1, and no scalar does" in str(compared)
+    assert "<svg" in compared._repr_html_()
+
+
+def test_a_run_is_no_other_than_itself(store: DirectoryStore) -> None:
+    one = Run("one", store=store)
+
+    same = compare_runs(one.view, one.view, (one.journal, one.journal))
+
+    assert [row.name for row in same.rows] == ["time of work"]
+    assert same.last_line.startswith("the states of all 13 iterations that both have are equal")
+
+
+def test_a_history_as_a_table_has_all_digits(store: DirectoryStore) -> None:
+    head, first, *_ = csv_of(Run("two", store=store).view).splitlines()
+
+    assert head.split(",")[:5] == ["iteration", "driver", "committed", "count", "squares"]
+    assert first.split(",")[:2] == ["0", "1"]
