@@ -11,14 +11,19 @@ import psutil
 
 DEADLINE_SECONDS = 240.0  # of which a quiet machine needs a few; only what fails waits so long
 POLL_SECONDS = 0.002
+# for each second that it takes to look, so many without: what is waited for needs the processor
+PAUSE_PER_LOOK = 4
+LONGEST_PAUSE = 0.25
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     """Returns once the condition holds; an AssertionError that says `what` if it never does."""
-    end = time.monotonic() + seconds
+    end = (look := time.monotonic()) + seconds
     while not condition():
-        assert time.monotonic() < end, f"waited {seconds:g} s in vain until {what}"
-        time.sleep(POLL_SECONDS)
+        now = time.monotonic()
+        assert now < end, f"waited {seconds:g} s in vain until {what}"
+        time.sleep(min(max(POLL_SECONDS, PAUSE_PER_LOOK * (now - look)), LONGEST_PAUSE))
+        look = time.monotonic()
 
 
 async def until_async(condition: Callable[[], object], what: str) -> None:
