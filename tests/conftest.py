@@ -9,20 +9,16 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import pytest
 
 from cluster import packages
 from cluster.slurm import SlurmCluster
+from parts import LONGEST
 
 TESTS = Path(__file__).parent
-LONGEST = (
-    "hpc/test_machine.py",
-    "ordeals/test_killed_chains.py",
-    "ordeals/test_killed_sqd.py",
-    "ordeals/test_hurt_files.py",
-)
 # words in the names of tests that show with a Prefect server what their siblings show without
 WITH_A_SERVER = ("in a flow]", "temporary server", "restarted server", "with_blocks")
 NO_SKIPS = bool(os.environ.get("QCSC_LOOP_NO_SKIPS"))  # set by .ci/run
@@ -89,13 +85,23 @@ def _mix(items: list[pytest.Item]) -> None:
 
     The longest come first: whoever has begun one late ends long after the others.
     """
-    turn, files = {TESTS / name: -1 for name in LONGEST}, Counter[str]()
+    turn, files = {TESTS.parent / name: -1 for name in LONGEST}, Counter[str]()
     for item in items:
         if item.path not in turn:
             folder = item.path.relative_to(TESTS).parts[0]
             turn[item.path] = files[folder]
             files[folder] += 1
     items.sort(key=lambda item: turn[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Deals out long files in parts, where files are dealt out."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from parts import scheduler
+
+    return scheduler(config, log)
 
 
 def pytest_configure() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from parts import LONGEST, PARTS, part_of
+
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION: str = PROJECT["project"]["version"]
@@ -54,3 +56,14 @@ def test_ci_runs_what_is_there() -> None:
 def test_stores_of_older_versions_are_kept() -> None:
     kept = {path.name for path in STORES.iterdir() if path.is_dir()}
     assert kept == set(tomllib.loads((STORES / "expected.toml").read_text()))
+
+
+def test_files_that_are_dealt_out_first_or_in_parts_are_there() -> None:
+    assert [name for name in (*LONGEST, *PARTS) if not (ROOT / name).exists()] == []
+
+
+def test_a_class_is_dealt_out_whole_and_a_short_file_too() -> None:
+    long = "tests/system/test_prefect_server.py"
+    assert part_of(f"{long}::TestOne::test_a[1]") == part_of(f"{long}::TestOne::test_b")
+    assert part_of(f"{long}::TestOne::test_a") != part_of("tests/loop/test_limits.py::test_a")
+    assert part_of("tests/loop/test_limits.py::test_a") == "tests/loop/test_limits.py"
