@@ -16,13 +16,15 @@ from chromium import Chromium, find_chromium
 from qcsc_loop.prefect.server import flush
 from system.command_line import Background, CommandLine, command_line, files_below
 from system.deployments import Site
-from system.server import PrefectServer
+from system.server import PrefectServer, take_empty_database
 
 
 @pytest.fixture(scope="session")
 def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prefect's folder for all temporary servers: its database is made once."""
-    return tmp_path_factory.mktemp("prefect-home")
+    home = tmp_path_factory.mktemp("prefect-home")
+    take_empty_database(home)
+    return home
 
 
 @pytest.fixture

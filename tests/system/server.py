@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def take_empty_database(home: Path) -> None:
+    """Gives a first start what it takes half its time to make, once a server of this session has."""
+    made, own = _empty_database(), home / "prefect.db"
+    if made.exists() and not own.exists():
+        shutil.copy(made, own)
+
+
+def keep_empty_database(home: Path) -> None:
+    """Of a server that has just started, for others."""
+    made, own = _empty_database(), home / "prefect.db"
+    if own.exists() and not made.exists():
+        made.touch(0o600)
+        with closing(sqlite3.connect(own)) as source, closing(sqlite3.connect(made)) as target:
+            source.backup(target)
+
+
+def _empty_database() -> Path:
+    return Path(tempfile.gettempdir(), "empty-prefect.db")
+
+
 class PrefectServer:
     """A server on one port and one database, however often it is started.
 
@@ -59,6 +82,8 @@ class PrefectServer:
         return there | ({"PREFECT_API_AUTH_STRING": self._auth} if self._auth else {})
 
     def start(self) -> None:
+        if not self._more:  # another database, or another way to make it
+            take_empty_database(self._home)
         command = [
             *(sys.executable, "-m", "uvicorn", "--factory"),
             *("prefect.server.api.server:create_app", "--host", "127.0.0.1"),
@@ -76,6 +101,7 @@ class PrefectServer:
             assert self._process.poll() is None, "the Prefect server ended"
             assert time.monotonic() < end, "the Prefect server does not answer"
             time.sleep(0.05)
+        keep_empty_database(self._home)
 
     @property
     def _secret(self) -> dict[str, str]:
