@@ -21,6 +21,7 @@ SUBJECTS = (
     "fifty_jobs",
     "recovery",
     "sqd",
+    "solvers",
     "events",
     "warm",
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
     from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
     from qcsc_algorithms.sqd.skqd import SKQD, Krylov
+    from qcsc_algorithms.sqd.solvers.native import NativeSolver
     from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
     from qcsc_algorithms.sqd.solvers.sbd import SbdSolver
     from qcsc_algorithms.sqd.solvers.sbd_files import SbdFilesSolver
@@ -39,6 +40,7 @@ __all__ = [
     "Hamiltonian",
     "Krylov",
     "Molecule",
+    "NativeSolver",
     "PyscfSolver",
     "SbdFilesSolver",
     "SbdSolver",
@@ -67,6 +69,7 @@ __getattr__, __dir__ = lazy_face(
         "Krylov": "skqd",
         "LUCJ": "chemistry.ansatz",
         "Molecule": "chemistry.system",
+        "NativeSolver": "solvers.native",
         "PyscfSolver": "solvers.pyscf",
         "SKQD": "skqd",
         "SQD": "sqd",

@@ -27,7 +27,7 @@ from qcsc_algorithms.sqd.determinants.configurations import (
 )
 from qcsc_algorithms.sqd.determinants.recovery import recover
 from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
-from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
+from qcsc_algorithms.sqd.solvers.native import NativeSolver
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_hpc.machine import LocalMachine, Machine
 from qcsc_loop.concurrency.worker import in_worker
@@ -52,6 +52,7 @@ ENERGY_CHART = Chart(
     error="error",
     references="references.by_method",
 )
+OTHER_SPIN = 0.1  # of S^2: more is a state of another spin, or a mixture
 BELOW = 1e-7  # hartree below FCI that rounding may explain
 
 
@@ -181,7 +182,7 @@ class SampleBased(BaseModel):
     max_strings: int = Field(default=120, ge=1, description="strings of each spin")
     carryover: float = Field(default=0.5, ge=0, le=1, description="share of carried-over strings")
     batches: int = Field(default=1, ge=1, description="subsamples per circuit")
-    solver: SerializeAsAny[Solver] = PyscfSolver()
+    solver: SerializeAsAny[Solver] = NativeSolver()
     machine: Annotated[SerializeAsAny[Machine] | BlockName, OPERATIONAL] = LocalMachine()
     concurrency: Annotated[int, OPERATIONAL] = Field(
         default=8, ge=1, description="circuits, and diagonalisations, at a time"
@@ -244,7 +245,19 @@ class SampleBased(BaseModel):
                     solution.residual,
                     solution.energy,
                 )
+            self._warn_of_spin(hamiltonian, solution)
         return solutions
+
+    def _warn_of_spin(self, hamiltonian: Hamiltonian, solution: Solution) -> None:
+        asked = self.solver.asked_spin_square(hamiltonian.electrons)
+        if abs(solution.spin_square - asked) > OTHER_SPIN:  # not if either is NaN
+            current_step().logger.warning(
+                "the state at %.9f hartree has S^2 = %.3f, not %.3g: it is of another spin, or a "
+                "mixture; more strings, or another solver, may tell them apart",
+                solution.energy,
+                solution.spin_square,
+                asked,
+            )
 
     def _summary(
         self, subspaces: list[Subspace], solutions: list[Solution], valid: float, limit: int
@@ -331,11 +344,18 @@ def has_settled(energies: NDArray, error: float, tolerance: float, patience: int
     return fell <= max(tolerance, error if math.isfinite(error) else 0.0)
 
 
-def energy_table(method: str, energy: float, references: Energies) -> Table:
-    """Energies by method, the highest first, with their distance from the exact one."""
+def energy_table(
+    method: str, energy: float, references: Energies, spin_square: float = math.nan
+) -> Table:
+    """Energies by method, the highest first, with their distance from the exact one, and S^2."""
     known = {**references.by_method, method: energy}
     return [
-        {"method": name, "energy (hartree)": value, "above FCI": value - references.fci}
+        {
+            "method": name,
+            "energy (hartree)": value,
+            "above FCI": value - references.fci,
+            "S^2": spin_square if name == method else None,
+        }
         for name, value in sorted(known.items(), key=lambda item: -item[1])
         if math.isfinite(value)
     ]

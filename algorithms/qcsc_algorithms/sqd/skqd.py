@@ -72,6 +72,7 @@ class Krylov(State):
         states: evolved states that were sampled.
         configurations: distinct ones in the pool.
         strings, dimension, carried, valid, residual, unconverged: as in `Walkers`.
+        spin_square: S^2 of the state of `energy`; NaN where a solver does not tell.
         recent: `energy` of the last iterations, the newest last.
     """
 
@@ -88,6 +89,7 @@ class Krylov(State):
     valid: float = math.nan
     residual: float = math.nan
     unconverged: int = 0
+    spin_square: float = math.nan
     hamiltonian: Hamiltonian
     references: Energies
     pool: Pool
@@ -172,6 +174,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
             valid=found.valid,
             residual=found.residual,
             unconverged=found.unconverged,
+            spin_square=found.spin_square if better else state.spin_square,
             hamiltonian=state.hamiltonian,
             references=state.references,
             pool=evaluation.pool,
@@ -184,7 +187,9 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
 
     def tables(self, state: Krylov) -> dict[str, Table]:
         """`skqd-energies`: this run's energy beside those of other methods."""
-        return {"skqd-energies": energy_table("SKQD", state.energy, state.references)}
+        return {
+            "skqd-energies": energy_table("SKQD", state.energy, state.references, state.spin_square)
+        }
 
 
 def evolution_circuit(

@@ -56,6 +56,7 @@ class Walkers(State):
         valid: share of its shots with the right numbers of electrons.
         residual: the largest of the last iteration's norms of H|c> - E|c>.
         unconverged: diagonalisations of the last iteration that did not reach their tolerance.
+        spin_square: S^2 of the state of `energy`; NaN where a solver does not tell.
         failed: walkers of the last iteration without a result.
         improved: walkers of the last iteration whose trial was better than what they had.
         hamiltonian: the integrals, computed once and carried along.
@@ -80,6 +81,7 @@ class Walkers(State):
     valid: float = math.nan
     residual: float = math.nan
     unconverged: int = 0
+    spin_square: float = math.nan
     failed: int = 0
     improved: int = 0
     hamiltonian: Hamiltonian
@@ -201,6 +203,7 @@ class SQD(
             valid=lowest.valid,
             residual=float(np.fmax.reduce([walker.residual for walker in done])),
             unconverged=sum(walker.unconverged for walker in done),
+            spin_square=best.spin_square if best else state.spin_square,
             failed=len(evaluation) - len(done),
             improved=int(np.sum(energies < state.population.energies)),
             hamiltonian=state.hamiltonian,
@@ -220,7 +223,9 @@ class SQD(
 
     def tables(self, state: Walkers) -> dict[str, Table]:
         """`sqd-energies`: this run's energy beside those of other methods."""
-        return {"sqd-energies": energy_table("SQD", state.energy, state.references)}
+        return {
+            "sqd-energies": energy_table("SQD", state.energy, state.references, state.spin_square)
+        }
 
     async def _walker_samples(self, hamiltonian: Hamiltonian, parameters: Floats) -> Samples:
         circuit = await in_worker(self.ansatz.circuit, parameters, hamiltonian)

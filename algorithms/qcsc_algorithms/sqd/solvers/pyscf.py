@@ -1,4 +1,4 @@
-"""The default eigensolver: pyscf, on this machine's cores or as a job."""
+"""pyscf as the eigensolver, on this machine's cores or as a job."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ MAX_ORBITALS = 63
 class PyscfSolver(Solver):
     """Davidson diagonalisation by pyscf's selected CI; up to 63 orbitals.
 
+    It starts at the lowest determinant, and finds the lowest state of that one's symmetry.
+
     Attributes:
         tolerance: of the energy between two Davidson steps, in hartree.
         max_cycles: Davidson steps.
@@ -48,11 +50,17 @@ class PyscfSolver(Solver):
     spin_square: float | None = Field(default=None, ge=0)
     as_job: Annotated[bool | None, OPERATIONAL] = None
 
+    def asked_spin_square(self, electrons: tuple[int, int]) -> float:
+        told = self.spin_square
+        return super().asked_spin_square(electrons) if told is None else told
+
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
         if hamiltonian.norb > MAX_ORBITALS:
-            why = f"pyscf takes at most {MAX_ORBITALS} orbitals, not {hamiltonian.norb}; take sbd"
+            why = (
+                f"pyscf takes at most {MAX_ORBITALS} orbitals, not {hamiltonian.norb}; take native"
+            )
             raise JobRefused("pyscf", "solver", why)
         problem = self._problem(hamiltonian, subspace)
         here = isinstance(machine, LocalMachine) if self.as_job is None else not self.as_job

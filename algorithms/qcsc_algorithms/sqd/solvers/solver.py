@@ -43,11 +43,15 @@ class Solution(Record):
 class Solver(Resource, ABC):
     """Settings of an eigensolver."""
 
+    def asked_spin_square(self, electrons: tuple[int, int]) -> float:
+        """S^2 of the state that is asked for; NaN for any. The lowest there is, unless told."""
+        return lowest_spin_square(electrons)
+
     @abstractmethod
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        """The ground state in the subspace.
+        """The lowest state in the subspace.
 
         Belongs to the current step, as a job does: called again after a crash it gives the same.
 
@@ -58,6 +62,12 @@ class Solver(Resource, ABC):
             JobRefused: the solver or the machine cannot do it so; nothing was started.
             JobFailed: it ended without a result.
         """
+
+
+def lowest_spin_square(electrons: tuple[int, int]) -> float:
+    """S(S + 1) of a state whose unpaired electrons are no more than their numbers make necessary."""
+    spin = abs(electrons[0] - electrons[1]) / 2
+    return spin * (spin + 1)
 
 
 def by_weight(strings: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:

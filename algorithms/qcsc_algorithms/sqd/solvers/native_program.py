@@ -1,0 +1,59 @@
+"""Diagonalisation by compiled string tables, in whatever process it is done.
+
+As a program: `python -m qcsc_algorithms.sqd.solvers.native_program PROBLEM.npz SOLUTION.npz`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qcsc_loop.concurrency.whole_file import write_whole
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class CompilerMissing(ValueError):
+    """numba is not installed."""
+
+
+def lowest_state(problem: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """The lowest eigenstate of a spin in a product space of strings.
+
+    Args:
+        problem: `one_body` (norb, norb), `two_body` packed, `electrons` (2,), `alpha` and `beta`,
+            packed strings in any order; `tolerance` of the residual's norm, `max_cycles`,
+            `threads`, 0 for what OMP_NUM_THREADS says; `spin_square`, of the state that is asked
+            for, or NaN for the lowest of any spin.
+
+    Returns:
+        `energy` without a constant, `occupancies` (2, norb), `alpha_weights`, `beta_weights` in
+        the order of the strings given, `residual`, `converged`, `spin_square`, and `products`, how
+        often the Hamiltonian was applied.
+
+    Raises:
+        CompilerMissing: without numba it cannot be done.
+    """
+    try:  # it takes 0.7 s to import
+        from qcsc_algorithms.sqd.solvers.ground_state import describe_lowest
+    except ModuleNotFoundError as error:
+        raise CompilerMissing(str(error)) from error
+    return describe_lowest(problem)
+
+
+def main() -> None:
+    """Reads a problem, writes its solution."""
+    source, target = sys.argv[1:]
+    with np.load(source, allow_pickle=False) as problem:
+        solution = lowest_state(dict(problem))
+    with write_whole(Path(target)) as file:
+        np.savez(file, **solution)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

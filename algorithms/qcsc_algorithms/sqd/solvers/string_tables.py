@@ -1,0 +1,275 @@
+"""Which strings of one spin the Hamiltonian connects, and by how much.
+
+Orbital pairs (p, q) with p > q are counted p (p - 1) / 2 + q. Integrals (pq|rs) are packed as a
+Hamiltonian keeps them, each of eight equal ones once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qcsc_algorithms.sqd.determinants.configurations import Strings, unpack
+from qcsc_algorithms.sqd.solvers.compiling import compiled
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
+
+
+class Rows(NamedTuple):
+    """Matrix elements by rows: those of row i are `first[i]` to `first[i + 1]`.
+
+    Attributes:
+        first: int64 (strings + 1,).
+        column: int32 (elements,), ascending in each row.
+        move: int32 (elements,): twice the pair of orbitals that an electron moves between, one more
+            where that changes the sign; empty for pairs of electrons.
+        value: float64 (elements,), of the Hamiltonian of one spin.
+    """
+
+    first: Counts
+    column: Indices
+    move: Indices
+    value: Floats
+
+
+class Moves(NamedTuple):
+    """The same single excitations by the pair of orbitals: `first[pair]` to `first[pair + 1]`.
+
+    Attributes:
+        to, source: int32 (excitations,), strings; `to` ascends in each pair.
+        sign: float64 (excitations,).
+        upward: uint8 (excitations,), whether the electron is in p afterwards.
+    """
+
+    first: Counts
+    to: Indices
+    source: Indices
+    sign: Floats
+    upward: Bytes
+
+
+class StringTables(NamedTuple):
+    """What is known of the strings of one spin.
+
+    Attributes:
+        occupied: uint8 (strings, norb).
+        diagonal: float64 (strings,), energies of one spin.
+        singles, doubles: where one electron, or two, are elsewhere.
+        moves: `singles` by pairs.
+        field: float64 (pairs, strings), sum of (pq|kk) over the string's orbitals k.
+        repulsion: float64 (strings, norb), sum of (pp|kk) over them.
+    """
+
+    occupied: Bytes
+    diagonal: Floats
+    singles: Rows
+    doubles: Rows
+    moves: Moves
+    field: Floats
+    repulsion: Floats
+
+
+def tabulate(strings: Strings, one_body: Floats, two_body: Floats) -> StringTables:
+    """Tables of distinct packed strings, all with as many electrons."""
+    norb = len(one_body)
+    occupied = np.ascontiguousarray(unpack(strings, norb).astype(np.uint8))
+    words = _words(strings)
+    below = np.zeros((len(occupied), norb + 1), np.int16)
+    np.cumsum(occupied, axis=1, out=below[:, 1:])
+    field, repulsion = _mean_field(occupied, two_body)
+    counts = _connections(words)
+    first_single, first_double = (np.concatenate([[0], np.cumsum(c)]) for c in counts)
+    singles = _rows(first_single, moves=True)
+    doubles = _rows(first_double, moves=False)
+    _fill(words, occupied, below, one_body, two_body, field, singles, doubles)
+    return StringTables(
+        occupied=occupied,
+        diagonal=_diagonal(occupied, one_body, two_body),
+        singles=singles,
+        doubles=doubles,
+        moves=_by_pair(singles, occupied, norb * (norb - 1) // 2),
+        field=field,
+        repulsion=repulsion,
+    )
+
+
+def signed_integrals(norb: int, two_body: Floats) -> Floats:
+    """(pq|rs) over pairs p > q, r > s, each followed by its negative: float64 (pairs, 2 pairs)."""
+    p, q = np.tril_indices(norb, -1)
+    pairs = p * (p + 1) // 2 + q
+    one, other = np.maximum.outer(pairs, pairs), np.minimum.outer(pairs, pairs)
+    values = np.asarray(two_body)[one * (one + 1) // 2 + other]
+    return np.ascontiguousarray(np.stack([values, -values], axis=-1).reshape(len(p), 2 * len(p)))
+
+
+def _words(strings: Strings) -> Words:
+    """Strings as 64-bit words; in which order is no matter."""
+    spare = -strings.shape[1] % 8
+    padded = np.ascontiguousarray(np.pad(strings, ((0, 0), (spare, 0))))
+    return padded.view(np.uint64)
+
+
+def _rows(first: Counts, *, moves: bool) -> Rows:
+    size = int(first[-1])
+    move = np.empty(size if moves else 0, np.int32)
+    return Rows(first, np.empty(size, np.int32), move, np.empty(size))
+
+
+def _by_pair(singles: Rows, occupied: Bytes, pairs: int) -> Moves:
+    to = np.repeat(np.arange(len(singles.first) - 1), np.diff(singles.first))
+    pair = singles.move // 2
+    order = np.argsort(pair, kind="stable")
+    to, source, pair = to[order], singles.column[order], pair[order]
+    upper = np.repeat(np.arange(1, _orbitals(pairs)), np.arange(1, _orbitals(pairs)))
+    return Moves(
+        first=np.searchsorted(pair, np.arange(pairs + 1)).astype(np.int64),
+        to=to.astype(np.int32),
+        source=source,
+        sign=1.0 - 2.0 * (singles.move[order] % 2),
+        upward=occupied[to, upper[pair]] if len(pair) else np.empty(0, np.uint8),
+    )
+
+
+def _orbitals(pairs: int) -> int:
+    """The number whose pairs they are."""
+    return int((1 + np.sqrt(1 + 8 * pairs)) / 2 + 0.5)
+
+
+@compiled
+def _distance(words: Words, i: int, j: int) -> int:
+    """Bits that differ; 5 for more than 4."""
+    count = 0
+    for word in range(words.shape[1]):
+        left = words[i, word] ^ words[j, word]
+        while left:
+            left &= left - np.uint64(1)
+            count += 1
+            if count > 4:
+                return count
+    return count
+
+
+@compiled
+def _connections(words: Words) -> tuple[Counts, Counts]:
+    """How many strings each one is connected with by one electron, and by two."""
+    count = len(words)
+    singles, doubles = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for i in range(count):
+        for j in range(i):
+            distance = _distance(words, i, j)
+            if distance == 2:
+                singles[i] += 1
+                singles[j] += 1
+            elif distance == 4:
+                doubles[i] += 1
+                doubles[j] += 1
+    return singles, doubles
+
+
+@compiled
+def _integral(two_body: Floats, p: int, q: int, r: int, s: int) -> float:
+    """(pq|rs)."""
+    bra = max(p, q) * (max(p, q) + 1) // 2 + min(p, q)
+    ket = max(r, s) * (max(r, s) + 1) // 2 + min(r, s)
+    return float(two_body[max(bra, ket) * (max(bra, ket) + 1) // 2 + min(bra, ket)])
+
+
+@compiled
+def _mean_field(occupied: Bytes, two_body: Floats) -> tuple[Floats, Floats]:
+    """The tables `field` and `repulsion`."""
+    count, norb = occupied.shape
+    field = np.zeros((norb * (norb - 1) // 2, count))
+    repulsion = np.zeros((count, norb))
+    for p in range(norb):
+        for k in range(norb):
+            coulomb = _integral(two_body, p, p, k, k)
+            for i in range(count):
+                if occupied[i, k]:
+                    repulsion[i, p] += coulomb
+        for q in range(p):
+            pair = p * (p - 1) // 2 + q
+            for k in range(norb):
+                coulomb = _integral(two_body, p, q, k, k)
+                for i in range(count):
+                    if occupied[i, k]:
+                        field[pair, i] += coulomb
+    return field, repulsion
+
+
+@compiled
+def _diagonal(occupied: Bytes, one_body: Floats, two_body: Floats) -> Floats:
+    count, norb = occupied.shape
+    energies = np.zeros(count)
+    for i in range(count):
+        for p in range(norb):
+            if occupied[i, p]:
+                energies[i] += one_body[p, p]
+                for q in range(p):
+                    if occupied[i, q]:
+                        energies[i] += _integral(two_body, p, p, q, q)
+                        energies[i] -= _integral(two_body, p, q, q, p)
+    return energies
+
+
+@compiled
+def _odd(below: npt.NDArray[np.int16], i: int, p: int, q: int) -> int:
+    """Whether an odd number of string i's electrons is between two orbitals."""
+    return int((below[i, max(p, q)] - below[i, min(p, q) + 1]) & 1)
+
+
+@compiled
+def _fill(
+    words: Words,
+    occupied: Bytes,
+    below: npt.NDArray[np.int16],
+    one_body: Floats,
+    two_body: Floats,
+    field: Floats,
+    singles: Rows,
+    doubles: Rows,
+) -> None:
+    """Writes the rows, by the Slater-Condon rules."""
+    count, norb = occupied.shape
+    new, old = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    for i in range(count):
+        single, double = singles.first[i], doubles.first[i]
+        for j in range(count):
+            distance = _distance(words, i, j)
+            if distance != 2 and distance != 4:
+                continue
+            created, removed = 0, 0
+            for p in range(norb):
+                if occupied[i, p] > occupied[j, p]:
+                    new[created] = p
+                    created += 1
+                elif occupied[i, p] < occupied[j, p]:
+                    old[removed] = p
+                    removed += 1
+            p, q = new[0], old[0]
+            odd = _odd(below, j, p, q)
+            if distance == 2:
+                pair = max(p, q) * (max(p, q) - 1) // 2 + min(p, q)
+                value = one_body[p, q] + field[pair, i]
+                # field has (pq|pp) of i's own p: it goes with the exchange integral (pp|pq)
+                for k in range(norb):
+                    if occupied[i, k]:
+                        value -= _integral(two_body, p, k, k, q)
+                singles.column[single] = j
+                singles.move[single] = 2 * pair + odd
+                singles.value[single] = -value if odd else value
+                single += 1
+            else:
+                r, s = new[1], old[1]
+                odd ^= _odd(below, j, r, s)
+                odd ^= min(r, s) < q < max(r, s)  # q is empty by now, and p filled
+                odd ^= min(r, s) < p < max(r, s)
+                value = _integral(two_body, p, q, r, s) - _integral(two_body, p, s, r, q)
+                doubles.column[double] = j
+                doubles.value[double] = -value if odd else value
+                double += 1
