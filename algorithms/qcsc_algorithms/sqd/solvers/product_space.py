@@ -17,14 +17,15 @@ from qcsc_algorithms.sqd.solvers.string_product import (
     add_same_spin,
     add_transposed,
     determinant_energies,
+    exchange_spins,
     mirror,
     multiply_diagonal,
-    multiply_spin_square,
+    multiply_spin_diagonal,
 )
 from qcsc_algorithms.sqd.solvers.string_tables import (
     Floats,
     StringTables,
-    signed_integrals,
+    mean_field,
     tabulate,
 )
 
@@ -68,10 +69,16 @@ class ProductSpace:
         self.alpha = tabulate(alpha, *integrals)
         same = alpha.shape == beta.shape and bool(np.all(alpha == beta))
         self.beta = self.alpha if same else tabulate(beta, *integrals)
-        self.diagonal = determinant_energies(self.alpha, self.beta)
+        own = np.arange(len(integrals.one_body))
+        two_body = integrals.two_body
+        repulsion = mean_field(self.beta, own * (own + 1) // 2 + own, two_body)
+        self.diagonal = determinant_energies(self.alpha, self.beta, repulsion)
         if mirrored:  # to the last bit: what is not mirrored is amplified
             self.diagonal = (self.diagonal + self.diagonal.T) / 2
-        self._signed = signed_integrals(len(integrals.one_body), integrals.two_body)
+        self.field_of_alpha = mean_field(self.alpha, self.beta.pairs, two_body)
+        self.field_of_beta = (
+            self.field_of_alpha if same else mean_field(self.beta, self.alpha.pairs, two_body)
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -92,33 +99,24 @@ class ProductSpace:
         """image = H times the vector."""
         multiply_diagonal(self.diagonal, vector, image)
         with self._sharing() as share:
-            share(
-                len(vector),
-                partial(_opposite, self, vector, image),
-            )
+            share(len(vector), partial(_opposite, self, vector, image))
             half = image if not self.mirrored else np.zeros_like(image)
-            share(len(vector), partial(_same, self.beta, self.alpha, vector, half))
+            share(len(vector), partial(_same, self.beta, self.field_of_alpha, vector, half))
             if self.mirrored:
                 mirror(half, image, float(self.mirrored))
                 return
             turned = np.ascontiguousarray(vector.T)
             other = np.zeros_like(turned)
-            share(len(turned), partial(_same, self.alpha, self.beta, turned, other))
+            share(len(turned), partial(_same, self.alpha, self.field_of_beta, turned, other))
         add_transposed(other, image)
 
     def multiply_spin_square(self, vector: Floats, image: Floats) -> None:
         """image = S^2 times the vector, as far as that is in the space."""
         alpha, beta = self.electrons
         spin = (alpha - beta) / 2
-        multiply_spin_square(
-            vector,
-            image,
-            self.alpha.occupied,
-            self.beta.occupied,
-            self.alpha.moves,
-            self.beta.moves,
-            spin * (spin + 1) + beta,
-        )
+        constant = spin * (spin + 1) + beta
+        multiply_spin_diagonal(vector, image, self.alpha, self.beta, constant)
+        exchange_spins(vector, image, self.alpha, self.beta)
 
     def spin_square(self, vector: Floats) -> float:
         """The expectation value of S^2 in a normalised vector."""
@@ -147,7 +145,8 @@ def _opposite(space: ProductSpace, vector: Floats, image: Floats, first: int, la
         image,
         space.alpha.moves,
         space.beta.singles,
-        space._signed,
+        (space.alpha.pairs, space.beta.pairs),
+        space.integrals.two_body,
         first,
         last,
         space.mirrored != 0,
@@ -155,6 +154,6 @@ def _opposite(space: ProductSpace, vector: Floats, image: Floats, first: int, la
 
 
 def _same(
-    own: StringTables, other: StringTables, vector: Floats, image: Floats, first: int, last: int
+    own: StringTables, field: Floats, vector: Floats, image: Floats, first: int, last: int
 ) -> None:
-    add_same_spin(vector, image, own.singles, own.doubles, other.field, first, last)
+    add_same_spin(vector, image, own.singles, own.doubles, field, first, last)

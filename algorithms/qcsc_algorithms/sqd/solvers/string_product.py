@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from qcsc_algorithms.sqd.solvers.compiling import compiled
-from qcsc_algorithms.sqd.solvers.string_tables import Bytes, Floats, Moves, Rows, StringTables
+from qcsc_algorithms.sqd.solvers.string_tables import Counts, Floats, Moves, Rows, StringTables
 
 WIDTH = 8  # numbers that are multiplied at a time: what fits the registers of any processor
 
@@ -104,7 +104,7 @@ def add_same_spin(
     """Adds what moves electrons of the rows' spin alone, to rows `first` to `last` of the image.
 
     Args:
-        field: of the other spin's strings, which the rows' electrons move in.
+        field: float64 (pairs of the rows' spin, strings of the other), in which they move.
     """
     width = vector.shape[1]
     for row in range(first, last):
@@ -125,7 +125,8 @@ def add_opposite_spins(
     image: Floats,
     moves: Moves,
     singles: Rows,
-    integrals: Floats,
+    pairs: tuple[Counts, Counts],
+    two_body: Floats,
     first: int,
     last: int,
     half: bool,
@@ -136,12 +137,18 @@ def add_opposite_spins(
     all moves of the rows' spin are applied at once.
 
     Args:
+        pairs: of the columns' spin and of the rows'.
         half: only columns from the row's number on are needed.
     """
     height = vector.shape[0]
     gathered, sums = np.zeros((height, WIDTH)), np.empty(WIDTH)
-    for pair in range(len(integrals)):
-        values = integrals[pair]
+    values = np.empty(2 * len(pairs[1]))
+    for pair in range(len(pairs[0])):
+        own = pairs[0][pair]
+        for number in range(len(pairs[1])):
+            high, low = max(own, pairs[1][number]), min(own, pairs[1][number])
+            integral = two_body[high * (high + 1) // 2 + low]
+            values[2 * number], values[2 * number + 1] = integral, -integral
         for start in range(moves.first[pair], moves.first[pair + 1], WIDTH):
             width = min(WIDTH, moves.first[pair + 1] - start)
             for row in range(height):
@@ -193,8 +200,12 @@ def add_transposed(other: Floats, image: Floats) -> None:
 
 
 @compiled
-def determinant_energies(alpha: StringTables, beta: StringTables) -> Floats:
-    """The Hamiltonian's diagonal, float64 (beta strings, alpha strings)."""
+def determinant_energies(alpha: StringTables, beta: StringTables, repulsion: Floats) -> Floats:
+    """The Hamiltonian's diagonal, float64 (beta strings, alpha strings).
+
+    Args:
+        repulsion: float64 (norb, beta strings), of an alpha electron in an orbital.
+    """
     energies = np.empty((len(beta.diagonal), len(alpha.diagonal)))
     norb = alpha.occupied.shape[1]
     for row in range(energies.shape[0]):
@@ -202,22 +213,20 @@ def determinant_energies(alpha: StringTables, beta: StringTables) -> Floats:
             energy = beta.diagonal[row] + alpha.diagonal[k]
             for p in range(norb):
                 if alpha.occupied[k, p]:
-                    energy += beta.repulsion[row, p]
+                    energy += repulsion[p, row]
             energies[row, k] = energy
     return energies
 
 
 @compiled
-def multiply_spin_square(
+def multiply_spin_diagonal(
     vector: Floats,
     image: Floats,
-    alpha: Bytes,
-    beta: Bytes,
-    alpha_moves: Moves,
-    beta_moves: Moves,
+    alpha: StringTables,
+    beta: StringTables,
     constant: float,
 ) -> None:
-    """image = S^2 times the vector, as far as that is in the space.
+    """image = the part of S^2 times the vector that moves no electron.
 
     Args:
         constant: Sz (Sz + 1) and the number of beta electrons.
@@ -225,13 +234,25 @@ def multiply_spin_square(
     for row in range(vector.shape[0]):
         for k in range(vector.shape[1]):
             shared = 0
-            for p in range(alpha.shape[1]):
-                shared += alpha[k, p] & beta[row, p]
+            for p in range(alpha.occupied.shape[1]):
+                shared += alpha.occupied[k, p] & beta.occupied[row, p]
             image[row, k] = (constant - shared) * vector[row, k]
-    for pair in range(len(alpha_moves.first) - 1):
-        for t in range(beta_moves.first[pair], beta_moves.first[pair + 1]):
-            row, source = beta_moves.to[t], beta_moves.source[t]
-            for k in range(alpha_moves.first[pair], alpha_moves.first[pair + 1]):
-                if alpha_moves.upward[k] != beta_moves.upward[t]:
-                    sign = beta_moves.sign[t] * alpha_moves.sign[k]
-                    image[row, alpha_moves.to[k]] -= sign * vector[source, alpha_moves.source[k]]
+
+
+@compiled
+def exchange_spins(vector: Floats, image: Floats, alpha: StringTables, beta: StringTables) -> None:
+    """Adds to the image what S^2 has beside its diagonal: two orbitals' electrons are exchanged."""
+    a, b = alpha.moves, beta.moves
+    other = 0
+    for pair in range(len(alpha.pairs)):
+        while other < len(beta.pairs) and beta.pairs[other] < alpha.pairs[pair]:
+            other += 1
+        if other == len(beta.pairs):
+            break
+        if beta.pairs[other] != alpha.pairs[pair]:
+            continue
+        for t in range(b.first[other], b.first[other + 1]):
+            for k in range(a.first[pair], a.first[pair + 1]):
+                if a.upward[k] != b.upward[t]:
+                    sign = b.sign[t] * a.sign[k]
+                    image[b.to[t], a.to[k]] -= sign * vector[b.source[t], a.source[k]]

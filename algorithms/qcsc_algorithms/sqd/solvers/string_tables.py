@@ -1,7 +1,8 @@
 """Which strings of one spin the Hamiltonian connects, and by how much.
 
-Orbital pairs (p, q) with p > q are counted p (p - 1) / 2 + q. Integrals (pq|rs) are packed as a
-Hamiltonian keeps them, each of eight equal ones once.
+Orbital pairs (p, q), p >= q, are counted p (p + 1) / 2 + q. Integrals (pq|rs) are packed as a
+Hamiltonian keeps them, each of eight equal ones once. Of the pairs, those that some electron moves
+between are numbered anew, in the same order.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Rows(NamedTuple):
     Attributes:
         first: int64 (strings + 1,).
         column: int32 (elements,), ascending in each row.
-        move: int32 (elements,): twice the pair of orbitals that an electron moves between, one more
-            where that changes the sign; empty for pairs of electrons.
+        move: int32 (elements,): twice the number of the pair of orbitals that an electron moves
+            between, one more where that changes the sign; empty for two electrons.
         value: float64 (elements,), of the Hamiltonian of one spin.
     """
 
@@ -39,7 +40,7 @@ class Rows(NamedTuple):
 
 
 class Moves(NamedTuple):
-    """The same single excitations by the pair of orbitals: `first[pair]` to `first[pair + 1]`.
+    """The same single excitations by the pair's number: `first[pair]` to `first[pair + 1]`.
 
     Attributes:
         to, source: int32 (excitations,), strings; `to` ascends in each pair.
@@ -62,8 +63,7 @@ class StringTables(NamedTuple):
         diagonal: float64 (strings,), energies of one spin.
         singles, doubles: where one electron, or two, are elsewhere.
         moves: `singles` by pairs.
-        field: float64 (pairs, strings), sum of (pq|kk) over the string's orbitals k.
-        repulsion: float64 (strings, norb), sum of (pp|kk) over them.
+        pairs: int64 (numbered,), which pairs those are.
     """
 
     occupied: Bytes
@@ -71,8 +71,7 @@ class StringTables(NamedTuple):
     singles: Rows
     doubles: Rows
     moves: Moves
-    field: Floats
-    repulsion: Floats
+    pairs: Counts
 
 
 def tabulate(strings: Strings, one_body: Floats, two_body: Floats) -> StringTables:
@@ -82,30 +81,41 @@ def tabulate(strings: Strings, one_body: Floats, two_body: Floats) -> StringTabl
     words = _words(strings)
     below = np.zeros((len(occupied), norb + 1), np.int16)
     np.cumsum(occupied, axis=1, out=below[:, 1:])
-    field, repulsion = _mean_field(occupied, two_body)
     counts = _connections(words)
     first_single, first_double = (np.concatenate([[0], np.cumsum(c)]) for c in counts)
     singles = _rows(first_single, moves=True)
     doubles = _rows(first_double, moves=False)
-    _fill(words, occupied, below, one_body, two_body, field, singles, doubles)
+    _fill(words, occupied, below, one_body, two_body, singles, doubles)
+    pairs, number = np.unique(singles.move // 2, return_inverse=True)
+    singles.move[:] = 2 * number.reshape(-1) + singles.move % 2
     return StringTables(
         occupied=occupied,
         diagonal=_diagonal(occupied, one_body, two_body),
         singles=singles,
         doubles=doubles,
-        moves=_by_pair(singles, occupied, norb * (norb - 1) // 2),
-        field=field,
-        repulsion=repulsion,
+        moves=_by_pair(singles, occupied, pairs),
+        pairs=pairs.astype(np.int64),
     )
 
 
-def signed_integrals(norb: int, two_body: Floats) -> Floats:
-    """(pq|rs) over pairs p > q, r > s, each followed by its negative: float64 (pairs, 2 pairs)."""
-    p, q = np.tril_indices(norb, -1)
-    pairs = p * (p + 1) // 2 + q
-    one, other = np.maximum.outer(pairs, pairs), np.minimum.outer(pairs, pairs)
-    values = np.asarray(two_body)[one * (one + 1) // 2 + other]
-    return np.ascontiguousarray(np.stack([values, -values], axis=-1).reshape(len(p), 2 * len(p)))
+def mean_field(strings: StringTables, pairs: Counts, two_body: Floats) -> Floats:
+    """What electrons of the other spin that move meet: the sum of (pq|kk) over a string's k.
+
+    Args:
+        pairs: (p, q), p >= q, of the other spin.
+
+    Returns:
+        float64 (pairs, strings).
+    """
+    field = np.zeros((len(pairs), len(strings.occupied)))
+    _add_field(strings.occupied, np.asarray(pairs, np.int64), two_body, field)
+    return field
+
+
+def _rows(first: Counts, *, moves: bool) -> Rows:
+    size = int(first[-1])
+    move = np.empty(size if moves else 0, np.int32)
+    return Rows(first, np.empty(size, np.int32), move, np.empty(size))
 
 
 def _words(strings: Strings) -> Words:
@@ -115,30 +125,19 @@ def _words(strings: Strings) -> Words:
     return padded.view(np.uint64)
 
 
-def _rows(first: Counts, *, moves: bool) -> Rows:
-    size = int(first[-1])
-    move = np.empty(size if moves else 0, np.int32)
-    return Rows(first, np.empty(size, np.int32), move, np.empty(size))
-
-
-def _by_pair(singles: Rows, occupied: Bytes, pairs: int) -> Moves:
+def _by_pair(singles: Rows, occupied: Bytes, pairs: Counts) -> Moves:
     to = np.repeat(np.arange(len(singles.first) - 1), np.diff(singles.first))
     pair = singles.move // 2
     order = np.argsort(pair, kind="stable")
     to, source, pair = to[order], singles.column[order], pair[order]
-    upper = np.repeat(np.arange(1, _orbitals(pairs)), np.arange(1, _orbitals(pairs)))
+    upper = ((np.sqrt(1.0 + 8.0 * pairs) - 1) / 2).astype(np.int64)  # p of each pair
     return Moves(
-        first=np.searchsorted(pair, np.arange(pairs + 1)).astype(np.int64),
+        first=np.searchsorted(pair, np.arange(len(pairs) + 1)).astype(np.int64),
         to=to.astype(np.int32),
         source=source,
         sign=1.0 - 2.0 * (singles.move[order] % 2),
-        upward=occupied[to, upper[pair]] if len(pair) else np.empty(0, np.uint8),
+        upward=occupied[to, upper[pair]],
     )
-
-
-def _orbitals(pairs: int) -> int:
-    """The number whose pairs they are."""
-    return int((1 + np.sqrt(1 + 8 * pairs)) / 2 + 0.5)
 
 
 @compiled
@@ -181,25 +180,17 @@ def _integral(two_body: Floats, p: int, q: int, r: int, s: int) -> float:
 
 
 @compiled
-def _mean_field(occupied: Bytes, two_body: Floats) -> tuple[Floats, Floats]:
-    """The tables `field` and `repulsion`."""
+def _add_field(occupied: Bytes, pairs: Counts, two_body: Floats, field: Floats) -> None:
     count, norb = occupied.shape
-    field = np.zeros((norb * (norb - 1) // 2, count))
-    repulsion = np.zeros((count, norb))
-    for p in range(norb):
+    for number in range(len(pairs)):
+        pair = pairs[number]
         for k in range(norb):
-            coulomb = _integral(two_body, p, p, k, k)
+            other = k * (k + 1) // 2 + k
+            high, low = max(pair, other), min(pair, other)
+            coulomb = two_body[high * (high + 1) // 2 + low]
             for i in range(count):
                 if occupied[i, k]:
-                    repulsion[i, p] += coulomb
-        for q in range(p):
-            pair = p * (p - 1) // 2 + q
-            for k in range(norb):
-                coulomb = _integral(two_body, p, q, k, k)
-                for i in range(count):
-                    if occupied[i, k]:
-                        field[pair, i] += coulomb
-    return field, repulsion
+                    field[number, i] += coulomb
 
 
 @compiled
@@ -230,7 +221,6 @@ def _fill(
     below: npt.NDArray[np.int16],
     one_body: Floats,
     two_body: Floats,
-    field: Floats,
     singles: Rows,
     doubles: Rows,
 ) -> None:
@@ -254,11 +244,11 @@ def _fill(
             p, q = new[0], old[0]
             odd = _odd(below, j, p, q)
             if distance == 2:
-                pair = max(p, q) * (max(p, q) - 1) // 2 + min(p, q)
-                value = one_body[p, q] + field[pair, i]
-                # field has (pq|pp) of i's own p: it goes with the exchange integral (pp|pq)
+                pair = max(p, q) * (max(p, q) + 1) // 2 + min(p, q)
+                value = one_body[p, q]
                 for k in range(norb):
-                    if occupied[i, k]:
+                    if occupied[i, k]:  # k = p cancels
+                        value += _integral(two_body, p, q, k, k)
                         value -= _integral(two_body, p, k, k, q)
                 singles.column[single] = j
                 singles.move[single] = 2 * pair + odd

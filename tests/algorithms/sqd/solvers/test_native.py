@@ -340,7 +340,7 @@ def test_without_any_integral_the_energy_is_nothing(electrons: Electrons) -> Non
     assert found["occupancies"].sum(axis=1) == pytest.approx(electrons)
 
 
-@pytest.mark.parametrize("norb", [63, 64, 65, 128, 130])
+@pytest.mark.parametrize("norb", first(2, [64, 130, 63, 65, 128]))
 def test_there_may_be_more_orbitals_than_bits_in_a_word(norb: int) -> None:
     """Two electrons in the ends of a chain whose middle is high."""
     small = molecule("H 0 0 0; H 0 0 0.735")
