@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from qcsc_algorithms.sqd.chemistry.fcidump import read_integrals
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
@@ -92,40 +93,15 @@ class Hamiltonian(Record):
         """The Hamiltonian of an FCIDUMP file over real orbitals common to both spins.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is none, or does not say for sure what is meant.
         """
-        from pyscf import ao2mo
-        from pyscf.tools import fcidump
-
-        try:
-            found: dict[str, Any] = fcidump.read(str(path), verbose=False)
-            norb, electrons, twice_spin = (int(found[key]) for key in ("NORB", "NELEC", "MS2"))
-            one_body = np.asarray(found["H1"], np.float64).reshape(norb, norb)
-            two_body = np.asarray(ao2mo.restore(8, np.asarray(found["H2"], np.float64), norb))
-            constant = float(found["ECORE"])
-            symmetry = np.asarray(found.get("ORBSYM", []), np.int64)
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror}") from error
-        except Exception as error:  # its parser raises what its lines make it raise
-            why = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{path} is no FCIDUMP over real spatial orbitals ({why})") from error
-        if found.get("IUHF") or (electrons + twice_spin) % 2:
-            raise ValueError(
-                f"{path}: {electrons} electrons with MS2={twice_spin} in orbitals common to both "
-                "spins is what can be read; UHF integrals cannot"
-            )
-        if abs(twice_spin) > min(electrons, 2 * norb - electrons):
-            raise ValueError(
-                f"{path}: {electrons} electrons with MS2={twice_spin} do not go into {norb} orbitals"
-            )
-        if not all(np.all(np.isfinite(array)) for array in (one_body, two_body, constant)):
-            raise ValueError(f"{path} has integrals that are not finite")
+        found = read_integrals(path)
         return cls(
-            norb=norb,
-            num_alpha=(electrons + twice_spin) // 2,
-            num_beta=(electrons - twice_spin) // 2,
-            constant=constant,
-            one_body=one_body,
-            two_body=two_body,
-            orbital_symmetry=symmetry,
+            norb=len(found.one_body),
+            num_alpha=found.electrons[0],
+            num_beta=found.electrons[1],
+            constant=found.constant,
+            one_body=found.one_body,
+            two_body=found.two_body,
+            orbital_symmetry=found.symmetry,
         )

@@ -380,13 +380,16 @@ def good_dump(folder: Path) -> str:
 
 
 BAD_FILES: dict[str, tuple[Any, str]] = {
-    "garbage": (lambda _: "hello\nworld\n", "is no FCIDUMP over real spatial orbitals"),
+    "garbage": (lambda _: "hello\nworld\n", "is no FCIDUMP: it has no &FCI"),
     "empty": (lambda _: "", "is no FCIDUMP"),
     "not text": (lambda _: b"\x00\xff" * 50, "is no FCIDUMP"),
-    "cut off": (lambda good: good[:150], "is no FCIDUMP"),
+    "cut off": (lambda good: good[:150], "is no whole FCIDUMP: line 7 is no integral"),
     "without NORB": (lambda good: good.replace("NORB", "NRB"), "is no FCIDUMP"),
-    "an orbital beyond": (lambda good: good + " 1.0 9 1 1 1\n", "is no FCIDUMP"),
-    "complex": (lambda good: good + " (1.0,0.5) 1 1 1 1\n", "is no FCIDUMP"),
+    "an orbital beyond": (
+        lambda good: good + " 1.0 9 1 1 1\n",
+        r"has the orbitals \[9, 1, 1, 1\], and NORB=2",
+    ),
+    "complex": (lambda good: good + " (1.0,0.5) 1 1 1 1\n", "has complex integrals, as in line"),
     "not a number": (lambda good: good + " nan 1 1 1 1\n", "integrals that are not finite"),
     "UHF": (lambda good: good.replace("MS2=0", "MS2=0,IUHF=.TRUE."), "UHF integrals cannot"),
     "odd": (lambda good: good.replace("NELEC= 2", "NELEC= 3"), "3 electrons with MS2=0"),
