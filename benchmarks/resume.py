@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
@@ -13,6 +14,10 @@ import psutil
 from benchmarks.figures import MB, Figure, at_most, medians, seconds, show
 from benchmarks.idle import Idle
 from qcsc_loop import DirectoryStore, MaxIterations, Reason
+from qcsc_loop.jobs.entries import Collected, Finished, Intent, Submitted
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.records import EndRecord
@@ -43,6 +48,31 @@ def make_run(folder: str, iterations: int, epochs: int) -> None:
     (place / f"{epochs:04d}-end.json").write_bytes(written)
 
 
+def add_jobs(folder: str, jobs: int) -> None:
+    """As if each iteration had one, which is done; written as its drivers write it."""
+    journal = Journal(DirectoryStore(folder), RUN)
+    record = journal.record()
+    ledger = Ledger(run_id=RUN, run_uid=record.uid, store=_Unsynced(folder))
+    for number in range(1, jobs + 1):
+        key = JobKey(run_id=RUN, run_uid=record.uid, iteration=number, step="evaluate", name="job")
+        outcome = JobOutcome(state=JobState.COMPLETED, metrics=JobMetrics(node_hours=0.5))
+        for line in (
+            Intent(key=key, epoch=1, site={"type": "none"}, folder="/f", input_sha256="0"),
+            Submitted(key=key, epoch=1, job_id=str(number)),
+            Finished(key=key, epoch=1, outcome=outcome),
+            Collected(key=key, epoch=1),
+        ):
+            ledger.write_blocking(line)
+
+
+class _Unsynced(DirectoryStore):
+    """Syncing a million lines takes an hour."""
+
+    def append(self, name: str, lines: Iterable[bytes]) -> None:
+        with (self.root / name).open("ab") as log:
+            log.writelines(line + b"\n" for line in lines)
+
+
 def resume(folder: str, iteration: int) -> None:
     """Goes on with the run, and finds that it is at its end."""
     anyio.run(
@@ -63,6 +93,8 @@ def figures() -> list[Figure]:
         make_run(short, SHORT, FEW)
         make_run(long, LONG, FEW)
         make_run(old, SHORT, MANY)
+        add_jobs(short, SHORT)
+        add_jobs(long, LONG)
         took = medians(
             REPEATS,
             {
@@ -75,8 +107,16 @@ def figures() -> list[Figure]:
         )
         memory = [_elsewhere(short, SHORT), _elsewhere(long, LONG)]
     return [
-        _beside(f"resume at {LONG:,} iterations", took["long"], "ms", f"at {SHORT}", took["short"]),
-        _beside(f"memory at {LONG:,} iterations", memory[1], "MB", f"at {SHORT}", memory[0]),
+        _beside(
+            f"resume at {LONG:,} iterations and jobs",
+            took["long"],
+            "ms",
+            f"at {SHORT}",
+            took["short"],
+        ),
+        _beside(
+            f"memory at {LONG:,} iterations and jobs", memory[1], "MB", f"at {SHORT}", memory[0]
+        ),
         _beside(f"resume after {MANY:,} drivers", took["old"], "ms", f"after {FEW}", took["short"]),
         _beside(f"lease check after {MANY:,}", took["many"], "us", f"after {FEW}", took["few"]),
     ]

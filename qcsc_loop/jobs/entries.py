@@ -162,6 +162,24 @@ class JobRecord:
         left = tuple(one for one in self.holding if one.held != line.held)
         return (*left, line) if isinstance(line, Holding) else left
 
+    def lines(self) -> list[Line]:
+        """Lines that say this again, without what was said on the way to it."""
+        key, epoch = self.key, self.intent.epoch
+        said: list[Line] = [self.intent]
+        if self.job_id is not None:
+            said.append(Submitted(key=key, epoch=epoch, job_id=self.job_id, folder=self.elsewhere))
+        if self.cancelling:
+            said.append(Cancelling(key=key, epoch=epoch))
+        if self.outcome is not None:
+            said.append(Finished(key=key, epoch=epoch, outcome=self.outcome))
+        if self.fault is not None:
+            said.append(Collected(key=key, epoch=epoch, fault=self.fault))
+        if self.unread:
+            said.append(Collected(key=key, epoch=epoch, unread=self.unread))
+        if any(value is not None for _, value in self.metrics):
+            said.append(Measured(key=key, epoch=epoch, metrics=self.metrics))
+        return [*said, *self.holding]
+
     def after(self, line: Line) -> JobRecord:
         """With one more line."""
         match line:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
-from pydantic import ValidationError
-
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.events import Event
-from qcsc_loop.jobs.entries import LINE, Intent, JobRecord, Line
+from qcsc_loop.jobs.carried import CARRY_BYTES, add_lines, carried, read_log, records_of
+from qcsc_loop.jobs.entries import Intent, JobRecord, Line
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.site import JobSite, PlacedJob
 from qcsc_loop.store.memory import MemoryStore
@@ -26,11 +25,12 @@ from qcsc_loop.store.store import Store
 LOG = "jobs.jsonl"
 ELSEWHERE = "elsewhere"  # a run's document: drivers on other disks have worked at it
 KEPT_ITERATIONS = 4
+TIMES = 4  # its own length, after which another line that says all before it is worth while
 
 
 def job_records(store: Store, run_id: str) -> list[JobRecord]:
     """A run's jobs, in the order of their submission. Reading needs no lease."""
-    return list(_read(store, run_id).records.values())
+    return list(records_of(store.lines(f"{run_id}/{LOG}")).values())
 
 
 class JobsReader:
@@ -45,45 +45,9 @@ class JobsReader:
         lines = self._store.lines(f"{self._run_id}/{LOG}")
         if len(lines) < self._seen:  # another log by now
             self._seen, self._records = 0, {}
-        _add(self._records, lines[self._seen :])
+        add_lines(self._records, lines[self._seen :])
         self._seen = len(lines)
         return list(self._records.values())
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What a log says.
-
-    Attributes:
-        whole: every line could be read, and follows from those before it.
-    """
-
-    records: dict[JobKey, JobRecord]
-    whole: bool
-
-
-def _read(store: Store, run_id: str) -> _Read:
-    records: dict[JobKey, JobRecord] = {}
-    whole = _add(records, store.lines(f"{run_id}/{LOG}"))
-    return _Read(records, whole)
-
-
-def _add(records: dict[JobKey, JobRecord], lines: Iterable[bytes]) -> bool:
-    """Adds what lines say; whether every line could be read, and follows from those before it."""
-    whole = True
-    for text in lines:
-        try:
-            line = LINE.validate_json(text)
-        except ValidationError:
-            whole = False
-            continue
-        if isinstance(line, Intent):
-            records[line.key] = JobRecord(line)
-        elif line.key in records:
-            records[line.key] = records[line.key].after(line)
-        else:
-            whole = False
-    return whole
 
 
 @dataclass
@@ -116,14 +80,30 @@ class Ledger:
     _one_at_a_time: Lock = field(default_factory=Lock)
     complete: bool = True
     loaded: float = 0.0
+    _since: int = 0  # the first iteration of which all jobs are among the records
+    _end: int = 0  # the byte of the log at which the next line will stand, if nobody else writes
+    _uncarried: int = 0  # bytes of the log since what it says was last written into it
+    _worth: int = CARRY_BYTES  # so many of them are worth that
+    _whole: bool = True
 
-    def load(self) -> None:
-        """Reads what earlier drivers wrote. Blocks."""
-        found = _read(self.store, self.run_id)
-        self._records, self.loaded = found.records, time.monotonic()
+    def load(self, first: int = 0) -> None:
+        """Reads what earlier drivers wrote. Blocks.
+
+        Args:
+            first: the first iteration whose jobs will be asked for; what that costs does not grow
+                with the run.
+        """
+        found = read_log(self.store, self._log, first)
+        self._records, self._forgotten = found.records, found.costs
+        self._since, self._end, self._whole = found.since, found.end, found.whole
+        self._uncarried, self.loaded = found.read, time.monotonic()
         # a run that came from somewhere else may have jobs that this log does not know
         elsewhere = ELSEWHERE in self.store.names(self.run_id)
-        self.complete = found.whole and not elsewhere and (self.epoch == 1 or bool(found.records))
+        self.complete = found.whole and not elsewhere and (self.epoch == 1 or found.end > 0)
+
+    @property
+    def _log(self) -> str:
+        return f"{self.run_id}/{LOG}"
 
     @classmethod
     def standalone(cls) -> Ledger:
@@ -140,6 +120,10 @@ class Ledger:
         wanted = iteration, step, label
         known = self._records.values()
         return [r for r in known if (r.key.iteration, r.key.step, r.key.label) == wanted]
+
+    def recent(self) -> list[JobRecord]:
+        """The jobs of the last iterations, and all that may be alive."""
+        return list(self._records.values())
 
     def holding(self) -> list[JobRecord]:
         """Jobs for which something was opened that is not released yet."""
@@ -161,26 +145,39 @@ class Ledger:
     def _write(self, line: Line) -> JobRecord:
         with self._one_at_a_time:
             self.check()
-            self.store.append(f"{self.run_id}/{LOG}", [line.model_dump_json().encode()])
             if isinstance(line, Intent):
-                self._records = self._recent(line.key.iteration)
+                self._forget(line.key.iteration - KEPT_ITERATIONS)
+            self._append(line.model_dump_json().encode())
+            if isinstance(line, Intent):
                 record = JobRecord(line)
             else:
                 record = self._records[line.key].after(line)
             self._records[line.key] = record
             return record
 
-    def _recent(self, iteration: int) -> dict[JobKey, JobRecord]:
-        """Those that a hook of this iteration may ask for, that may be alive or foretell costs."""
+    def _append(self, line: bytes) -> None:
+        self.store.append(self._log, [line])
+        self._end += len(line) + 1
+        self._uncarried += len(line) + 1
+
+    def _forget(self, before: int) -> None:
+        """Leaves those that a hook may ask for, that may be alive or foretell costs.
+
+        What is left is written into the log once that has grown, so that no driver needs to read all.
+        """
         recent: dict[JobKey, JobRecord] = {}
         for key, record in self._records.items():
-            recently = key.iteration >= iteration - KEPT_ITERATIONS
             # iteration 0: what belongs to the run as a whole
-            if recently or key.iteration == 0 or not record.over or record.holding:
+            if key.iteration >= before or not key.iteration or not record.over or record.holding:
                 recent[key] = record
             else:
                 self._forgotten.update(record.metrics.costs)
-        return recent
+        self._records, self._since = recent, max(self._since, before)
+        if self._uncarried >= self._worth:
+            known, costs, since = self._records.values(), self._forgotten, self._since
+            line = carried(known, costs, at=self._end, since=since, whole=self._whole)
+            self._append(line)
+            self._uncarried, self._worth = 0, max(CARRY_BYTES, TIMES * len(line))
 
     def costs(self, iteration: int | None = None) -> Counter[str]:
         """What jobs have cost, by name: all of them, or those of one iteration."""

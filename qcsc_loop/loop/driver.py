@@ -131,7 +131,8 @@ class Run(Generic[S, M, E]):
         wanted = self._stopping.lookback
         found = await to_thread.run_sync(last_good, journal, self._types.state, wanted)
         resumed_from = None if found is None else found.commit.iteration
-        await to_thread.run_sync(self._ledger.load)
+        first = 0 if resumed_from is None else resumed_from + 1
+        await to_thread.run_sync(self._ledger.load, first)
         self._recorded_through = await to_thread.run_sync(journal.newest_step)
         record, holder = self._opened.record, lease.record
         self._tell(RunStarted(record, holder, resumed_from, lease.beat, self._tell))

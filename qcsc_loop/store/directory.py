@@ -151,6 +151,15 @@ class DirectoryStore(Store):
             raise StoreError("read", str(self.root / name), _why(error)) from error
         return [line for line in content.split(b"\n")[:-1] if line]
 
+    def size(self, name: str) -> int:
+        path = self.root / name
+        with _doing("read", path):
+            try:
+                with path.open("rb") as log:
+                    return _whole(log)
+            except FileNotFoundError:
+                return 0
+
     def lines_from_end(self, name: str) -> Iterator[bytes]:
         path = self.root / name
         try:

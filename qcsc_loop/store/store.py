@@ -83,6 +83,10 @@ class Store(ABC):
         """The same, the last one first; reads only as far as it is asked to."""
         return reversed(self.lines(name))
 
+    def size(self, name: str) -> int:
+        """Of a log's whole lines, in bytes."""
+        return sum(len(line) + 1 for line in self.lines(name))
+
     @abstractmethod
     def touch(self, name: str) -> None:
         """A sign of life under this name, as of now."""

@@ -26,7 +26,7 @@ from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.exactly_once.request import JobRequest
 from qcsc_loop.jobs.key import JobKey
-from qcsc_loop.jobs.ledger import Ledger, job_records
+from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.plain import Json
 from qcsc_loop.steps.step import JOB_SUFFIX, current_step
@@ -131,7 +131,7 @@ def _site(where: HPCProfile, pool: ExecutionProfile, warm: Warm) -> WarmSite:
 def _label_in_use(ledger: Ledger, where: HPCProfile, pool: ExecutionProfile, warm: Warm) -> str:
     """Of a living warm job that an earlier version asked for, whose settings had other fields."""
     alive = {record.key.label for record in ledger.unfinished() if record.key.step == STEP}
-    for record in job_records(ledger.store, ledger.run_id) if alive else ():
+    for record in ledger.recent() if alive else ():
         site = record.intent.site
         if site.get("type") == "warm" and Path(site["mailbox"]).name in alive:
             with suppress(ValidationError):  # of a version that this one cannot follow
