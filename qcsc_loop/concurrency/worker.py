@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, ParamSpec, TypeVar
+from typing import IO, Any, ParamSpec, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -57,19 +57,14 @@ async def in_worker(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 async def call_in_worker(work: partial[T], *, threads: int) -> T:
     """The same of a function with its arguments, in a process of so many threads."""
-    function, args, kwargs = work.func, work.args, work.keywords
     turns = of_this_loop(_turns).setdefault("workers", anyio.CapacityLimiter(available_cores()))
     async with turns:
         worker = _pool.take(threads)
         try:
             # pipes block; the process and what is imported belong to the event loop's thread:
             # qiskit's allocator crashes once the thread is gone that imported qiskit first
-            pickled = _pickled(function, args, kwargs)
-            request = pickle.dumps((loaded_from(function.__module__), pickled))
-            answer = await to_thread.run_sync(worker.call, request, abandon_on_cancel=True)
-            if answer is None:
-                raise WorkerDied(f"{function.__module__}.{_name(function)}", worker.ended())
-            ok, value = pickle.loads(answer)
+            answer = await to_thread.run_sync(worker.call, _request(work), abandon_on_cancel=True)
+            ok, value = _read(answer, work, worker)
         except BaseException:
             worker.kill()
             raise
@@ -78,6 +73,37 @@ async def call_in_worker(work: partial[T], *, threads: int) -> T:
         raise value
     result: T = value
     return result
+
+
+def call_in_process(work: partial[T]) -> T:
+    """The same in a process of this call alone, with as many threads as this one. Blocks its thread.
+
+    It is for threads that no event loop has started, or knows; whatever they wait for, a signal is
+    handled and a sign of life given meanwhile.
+    """
+    request, worker = _request(work), _Worker(0)
+    try:
+        ok, value = _read(worker.call(request), work, worker)
+    finally:
+        worker.kill()
+    if not ok:
+        raise value
+    result: T = value
+    return result
+
+
+def _request(work: partial[T]) -> bytes:
+    function = work.func
+    pickled = _pickled(function, work.args, work.keywords)
+    return pickle.dumps((loaded_from(function.__module__), pickled))
+
+
+def _read(answer: bytes | None, work: partial[T], worker: _Worker) -> tuple[bool, Any]:
+    """Whether the work returned, and what; else what it raised."""
+    if answer is None:
+        raise WorkerDied(f"{work.func.__module__}.{_name(work.func)}", worker.ended())
+    ok, value = pickle.loads(answer)
+    return ok, value
 
 
 def _pickled(function: Callable[..., object], args: object, kwargs: object) -> bytes:
@@ -110,7 +136,7 @@ class _Worker:
         self.threads = threads
         environment = {
             **os.environ,
-            **dict.fromkeys(_THREADS, str(threads)),
+            **(dict.fromkeys(_THREADS, str(threads)) if threads else {}),
             "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
         }
         # -u: what the work prints is seen at once; -P: the path is the driver's, no current folder

@@ -6,10 +6,13 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from qcsc_loop.concurrency.worker import call_in_process
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.sampling.identity import circuit_bytes
 from qcsc_loop.steps.step import Step
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.providers import BackendV2
     from qiskit.transpiler import Target
+
+LARGE_BYTES = 300_000
+"""Of a circuit, about 5,000 gates: from here on a single pass may take longer than a process needs to
+start, a second or two."""
 
 
 def compile_once(
@@ -39,13 +46,36 @@ def compile_once(
     what = f"{backend.name}\0{_calibrated(backend)}\0{level}\0{pass_manager}\0{seed}".encode()
     key = hashlib.sha256(what + fingerprint).hexdigest()
     result: QuantumCircuit = step.compiled.get(
-        key, lambda: compile_circuit(circuit, backend, seed, level, pass_manager)
+        key, lambda: _compiled(circuit, backend, seed, level, pass_manager, len(fingerprint))
     )
     return result
 
 
+def _compiled(
+    circuit: QuantumCircuit,
+    backend: BackendV2,
+    seed: int,
+    level: int,
+    pass_manager: str,
+    size: int,
+) -> QuantumCircuit:
+    """The circuit, in a process of its own if that takes long.
+
+    Single passes of the transpiler let no other thread of their process run: no signal would be
+    handled, and no line drawn. A pass manager of the user's has what it finds in this process.
+    """
+    if size < LARGE_BYTES or pass_manager:
+        return compile_circuit(circuit, backend, seed, level, pass_manager)
+    plain = PlainBackend.of(backend)
+    return call_in_process(partial(compile_circuit, circuit, plain, seed, level, ""))
+
+
 def compile_circuit(
-    circuit: QuantumCircuit, backend: BackendV2 | Target, seed: int, level: int, pass_manager: str
+    circuit: QuantumCircuit,
+    backend: BackendV2 | PlainBackend | Target,
+    seed: int,
+    level: int,
+    pass_manager: str,
 ) -> QuantumCircuit:
     """The circuit for a backend, or for a target without one. Blocks.
 
@@ -61,9 +91,41 @@ def compile_circuit(
     if pass_manager:
         own: QuantumCircuit = _found(pass_manager)(backend, seed).run(circuit)
         return own
-    where = {"target" if isinstance(backend, Target) else "backend": backend}
+    if isinstance(backend, PlainBackend):
+        where = backend.as_options()
+    else:
+        where = {"target" if isinstance(backend, Target) else "backend": backend}
     preset = generate_preset_pass_manager(level, **where, seed_transpiler=seed)
     return preset.run(circuit)
+
+
+@dataclass(frozen=True)
+class PlainBackend:
+    """What compilation asks of a backend, for another process: no client, no key, no simulator.
+
+    Attributes:
+        translation, scheduling: the plug-ins for these stages that the backend wants.
+    """
+
+    target: Target
+    translation: str | None
+    scheduling: str | None
+
+    @classmethod
+    def of(cls, backend: BackendV2) -> PlainBackend:
+        return cls(
+            backend.target,
+            getattr(backend, "get_translation_stage_plugin", lambda: None)(),
+            getattr(backend, "get_scheduling_stage_plugin", lambda: None)(),
+        )
+
+    def as_options(self) -> dict[str, Any]:
+        """Of qiskit's preset pass manager, which takes the same from a backend."""
+        return {
+            "target": self.target,
+            "translation_method": self.translation,
+            "scheduling_method": self.scheduling,
+        }
 
 
 def compiling_seed(run_seed: int, circuit: QuantumCircuit) -> int:

@@ -308,7 +308,7 @@ class TestAFlowOfYourOwn:
             return outcome.iteration
 
         async def ended(count: int) -> State[Any]:
-            state: State[Any] = await mine(count, return_state=True)  # type: ignore[call-overload]
+            state: State[Any] = await mine(count, return_state=True)
             return state
 
         with in_process():
