@@ -20,7 +20,6 @@ from qcsc_loop.reports.tables import PlainConsole
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # a terminal that knows them shows all at once
 _TO_END_OF_LINE, _TO_END_OF_SCREEN, _WHOLE_SCREEN = "\x1b[K", "\x1b[J", "\x1b[H\x1b[2J"
-FEWEST = 4  # lines, and letters in a line, of the smallest terminal that is drawn on
 
 
 class Screen:
@@ -46,7 +45,7 @@ class Screen:
     def room(self) -> tuple[int, int]:
         """What can be drawn on: the last line is the cursor's, the last column of some is no column."""
         columns, rows = self.size
-        return max(FEWEST, columns - 1), max(FEWEST, rows - 1)
+        return max(1, columns - 1), max(1, rows - 1)
 
     @property
     def ascii_only(self) -> bool:

@@ -518,7 +518,7 @@ def stacked(
         space: for as many lines.
     """
     height, count = space(0).height, len(looks)
-    each = max(LEAST_RUN, (height - count + 1) // count)
+    each = min(height, max(LEAST_RUN, (height - count + 1) // count))
     shown = min(count, max(1, (height + 1) // (each + 1)))
     if shown < count:  # a line says how many more there are
         shown = max(1, height // (each + 1))

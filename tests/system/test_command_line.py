@@ -375,7 +375,7 @@ class TestOnATerminal:
         folder = tmp_path_factory.mktemp("shown")
         return on_a_terminal(words, environment(folder, prefect_home) | server.settings)
 
-    def test_the_table_the_words_how_it_ended_and_what_to_type_are_left_and_nothing_else(
+    def test_the_words_the_view_how_it_ended_and_what_to_type_are_left_and_nothing_else(
         self, shown: Shown
     ) -> None:
         screen = shown.screen()
@@ -383,11 +383,15 @@ class TestOnATerminal:
         run_id = screen[0].removeprefix("run ").partition(":")[0]
         assert screen[0] == f"run {run_id}: Wander, seed 0"
         assert screen[1:13] == [f"sample[{k}] info: a word" for k in range(1, 13)]
-        assert screen[13].split() == ["iteration", "steps", "moved", "position", "seconds"]
-        assert [row.split()[0] for row in screen[14:22]] == [str(k) for k in range(5, 13)]
-        assert screen[22].startswith("steps ")
-        assert screen[23].startswith(f"{run_id}: stopped after 12 iterations (limit of 12)")
-        ended, _, after = "\n".join(screen[23:]).partition("\n\n")
+        assert screen[13].startswith(f"{run_id}  Wander · seed 0")
+        assert screen[14].startswith(" steps 12")
+        at = next(at for at, line in enumerate(screen) if line.startswith(" iteration  "))
+        assert screen[at].split() == ["iteration", "steps", "moved", "position", "seconds"]
+        assert [row.split()[0] for row in screen[at + 1 : at + 14]] == [
+            str(k) for k in range(12, -1, -1)
+        ]
+        assert screen[at + 14].startswith(f"{run_id}: stopped after 12 iterations (limit of 12)")
+        ended, _, after = "\n".join(screen[at + 14 :]).partition("\n\n")
         assert ended.endswith(" s)")  # it may be wider than the terminal
         kept, *following = after.splitlines()
         assert kept.startswith("kept in ")
@@ -395,9 +399,10 @@ class TestOnATerminal:
         assert shown.beyond_ansi == set()
         assert shown.cursor_is_visible
 
-    def test_while_it_runs_the_current_step_is_shown(self, shown: Shown) -> None:
-        assert re.search(r"iteration \d+ · (sample|evaluate|update|converged)  0\.", shown.written)
-        assert "elapsed 0:00:0" in shown.written
+    def test_while_it_runs_what_is_being_done_is_shown(self, shown: Shown) -> None:
+        doing = "sample|evaluate|update|converged|commit"
+        assert re.search(r"iteration .*/12", re.sub(r"\x1b\[[\d;]*m", "", shown.written))
+        assert re.search(rf"▸ (\x1b\[1m)?({doing})", shown.written)
 
 
 def test_an_error_on_a_terminal_leaves_the_table_and_one_sentence(
@@ -410,7 +415,7 @@ def test_an_error_on_a_terminal_leaves_the_table_and_one_sentence(
     assert shown.code == 1
     assert "Traceback" not in shown.written
     assert sum(line.startswith("qcsc-loop: ") for line in screen) == 1
-    assert not any("elapsed" in line for line in screen)
+    assert any(line.startswith(" iteration  ") for line in screen)
     assert shown.cursor_is_visible
 
 

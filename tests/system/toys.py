@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -105,6 +107,26 @@ class Wander(IterativeAlgorithm[Place, float, float]):
                 if not self.stubborn:
                     raise
                 (folder / f"{iteration}.cancelled").touch()
+
+
+class Talks(Wander):
+    """Its `sample` prints in every way that there is, and fails in iteration `fails_at`."""
+
+    fails_at: Annotated[int, OPERATIONAL] = 0
+
+    async def sample(self, state: Place) -> float:
+        k = current_step().iteration
+        print(f"printed {k}")
+        print(f"to stderr {k}", file=sys.stderr)
+        ctypes.CDLL(None).puts(f"by C {k}".encode())
+        os.system(f"echo by a child {k}")  # noqa: ASYNC221  # it is soon done
+        current_step().logger.info(f"logged {k}")
+        print(f"10 %\r50 %\r100 % of {k}")
+        sys.stdout.write(f"no end {k}, ")
+        print(f"and its end {k}")
+        if k == self.fails_at:
+            raise ValueError("so it goes")
+        return await super().sample(state)
 
 
 class WrongType(Wander):

@@ -10,9 +10,12 @@ from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.looking import Look
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import View
+from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import Converged, MaxIterations, Shots
-from qcsc_loop.store.live import ChartRecord, LiveJob, LiveParts, LiveRecord
-from qcsc_loop.store.records import EpochRecord, Holder, RunRecord, Settings
+from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.live import ChartRecord, LiveJob, LiveParts, LiveRecord, SideFiles
+from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, Holder, RunRecord, Settings
 
 BEGAN = datetime(2026, 3, 1, 2, 13, tzinfo=UTC)
 NOW = 1000.0  # by the monotonic clock
@@ -126,3 +129,56 @@ def view(iterations: int = 110, **changes: object) -> View:
 def look(iterations: int = 110, silent: float = math.nan, **changes: object) -> Look:
     """A look at it, at `NOW`."""
     return Look(view(iterations, **changes), NOW, silent)
+
+
+class Actor:
+    """A driver that acts: it holds the run, and leaves what one leaves."""
+
+    def __init__(
+        self, store: DirectoryStore, run_id: str = "sqd-long", iterations: int = 110
+    ) -> None:
+        self.journal, self._files = Journal(store, run_id), SideFiles(store, run_id)
+        self.journal.create(RunRecord(run_id=run_id, seed=0, settings=settings()))
+        self._lease = self.journal.claim(settings(), {}, 30.0)
+        self._columns, self._count = history(10 * iterations), 0
+        self._files.write_chart(CHART)
+        self.commit(iterations)
+        self.act()
+
+    def commit(self, count: int = 1) -> None:
+        """Commits so many iterations."""
+        first, self._count = self._count, self._count + count
+        self.journal.add_history([self._commit(k) for k in range(first, self._count)])
+
+    def _commit(self, k: int) -> Commit:
+        columns = self._columns
+        return Commit(
+            iteration=k,
+            epoch=self._lease.epoch,
+            scalars={name: values[k] for name, values in columns.scalars.items()},
+            seconds={name: values[k] for name, values in columns.seconds.items()},
+            usage={"shots": 8000.0},
+            spent={"shots": 8000.0 * (k + 1)},
+            state_sha256="0" * 64,
+            committed=BEGAN + timedelta(seconds=2 * k),
+        )
+
+    def act(self, **changes: object) -> None:
+        """Says what it is doing."""
+        at = datetime.now(UTC)
+        before = live()
+        jobs = [
+            job.model_copy(update={"since": at - (before.at - job.since)}) for job in before.jobs
+        ]
+        given = {"epoch": self._lease.epoch, "at": at, "since": at, "jobs": tuple(jobs), **changes}
+        self._files.write_live(live(iteration=self._count, **given))
+
+    def end(self, reason: Reason = Reason.CONVERGED) -> None:
+        """Gives the run back."""
+        self._lease.release(
+            EndRecord(epoch=self._lease.epoch, reason=reason, iteration=self._count - 1)
+        )
+
+    def vanish(self) -> None:
+        """Gives it back without a word."""
+        self._lease.release(None)
