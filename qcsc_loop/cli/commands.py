@@ -271,7 +271,7 @@ def show(*, run_id: str, tables: bool, store: Path | None, as_json: bool) -> Non
 @click.argument("run_ids", nargs=-1, required=True, metavar="RUN...")
 @STORE
 def watch(*, run_ids: tuple[str, ...], store: Path | None) -> None:
-    """Watch RUNs while they run, from any machine that sees the store.
+    """Watch RUNs go on, from any machine that sees the store.
 
     On a terminal a view of each, with the keys q (leave), l (log) and j (jobs); elsewhere a line for
     all that happens. It ends when no run has a driver any more: with 1 if one of them is in trouble.
@@ -531,7 +531,7 @@ def supervise(*, every: float, once: bool, store: Path | None, as_json: bool) ->
 
 @commands.group(cls=EmitGroup)
 def emit() -> None:
-    """Tell the Prefect server of an event, of new files or calibrations.
+    """Tell the Prefect server of an event, a new file or calibration.
 
     EVENT is a name with dots, such as lab.calibrated.
     """

@@ -22,7 +22,7 @@ COMMANDS = {
     "check": "Try whether an algorithm's runs have the same bits in every life.",
     "list": "List the runs of a store.",
     "show": "Show RUN: parameters, progress, drivers, and what went wrong.",
-    "watch": "Watch RUNs while they run, from any machine that sees the store.",
+    "watch": "Watch RUNs go on, from any machine that sees the store.",
     "plot": "Draw the convergence of RUNs, here or into a file.",
     "report": "Write RUN as one HTML file, to look at and to send to somebody.",
     "diff": "Say how two RUNs differ: parameters, versions, results, cost, and from where on.",
@@ -34,7 +34,7 @@ COMMANDS = {
     "deploy": "Create or update the deployments that TOML FILEs describe.",
     "serve": "Deploy FILEs and run them here, without a work pool.",
     "supervise": "Bring deployed runs back whose driver is gone.",
-    "emit": "Tell the Prefect server of an event, of new files or calibrations.",
+    "emit": "Tell the Prefect server of an event, a new file or calibration.",
     "blocks": "Saved blocks: machines, profiles, samplers.",
 }
 """The first line of each command's own help, in the order that they are listed."""
