@@ -158,7 +158,8 @@ class LiveProgress:
 
         def draw() -> None:
             while not done.wait(1 / FRAMES_A_SECOND):
-                self._draw()
+                with suppress(Exception):  # no picture is worth a run
+                    self._draw()
 
         thread = threading.Thread(target=draw, name="qcsc-loop-progress", daemon=True)
         thread.start()
@@ -169,7 +170,8 @@ class LiveProgress:
             thread.join()
             self._changed.set()
             self._over = True
-            self._draw_last()
+            with suppress(Exception):
+                self._draw_last()
 
     def say(self, text: str) -> None:
         self._say(Text(printable(text)))

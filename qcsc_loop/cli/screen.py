@@ -11,6 +11,7 @@ import io
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from rich.console import RenderableType
@@ -98,8 +99,9 @@ class Screen:
             content.write(f"{line}{_TO_END_OF_LINE}\n")
         content.write(_TO_END_OF_SCREEN + _END)
         self._drawn = lines
-        self._out.write(content.getvalue())
-        self._out.flush()
+        with suppress(OSError, ValueError):  # the terminal is gone: who draws goes on
+            self._out.write(content.getvalue())
+            self._out.flush()
 
 
 class _Terminal(io.StringIO):

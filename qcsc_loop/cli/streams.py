@@ -94,6 +94,11 @@ def end_streams() -> int:
     return UNWRITTEN
 
 
+def stdout_is_lost() -> bool:
+    """Whether nobody takes what is written any more."""
+    return _lost(sys.stdout) is not None
+
+
 def _lost(stream: TextIO) -> OSError | None:
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     return raw.lost if isinstance(raw, _Lasting) else None

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from qcsc_loop.cli.emit_group import refuse_moved
 from qcsc_loop.cli.screen import Screen
-from qcsc_loop.errors import QcscLoopError, RunNotFound
+from qcsc_loop.cli.streams import stdout_is_lost
+from qcsc_loop.errors import RunNotFound
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.reports.frame import Below, Frames, Space, gone_words, stacked
 from qcsc_loop.reports.looking import Look, Looker
@@ -68,7 +69,7 @@ def _watch_plainly(
             for each, look in zip(lines, looks, strict=True):
                 for line in each.news(look):
                     console.say(line)
-            if not _go_on(looks):
+            if not _go_on(looks) or stdout_is_lost():
                 break
             time.sleep(LOOK_EVERY)
             looks = looking.look()
@@ -140,7 +141,7 @@ class _Looking:
             self._wake.clear()
             try:
                 self.look()
-            except (QcscLoopError, OSError) as error:  # a run that was removed
+            except Exception as error:  # such as a run that was removed: told where it is drawn
                 self.error = error
                 return
 
@@ -217,9 +218,12 @@ class _Pressed:
         """What was pressed within that time; at once when something was."""
         try:
             ready, _, _ = select.select([self._terminal], [], [], seconds)
-            return os.read(self._terminal, 1024).decode(errors="ignore") if ready else ""
-        except OSError:  # the terminal is gone
-            return "q"
+            pressed = os.read(self._terminal, 1024) if ready else None
+        except OSError:
+            pressed = b""
+        if pressed is None:
+            return ""
+        return pressed.decode(errors="ignore") or "q"  # nothing: the terminal is gone
 
 
 @contextmanager

@@ -55,6 +55,9 @@ class Looker:
             lines = self._reader.log()[-LOG_LINES:] if log else ()
             self._last = Look(view, time.monotonic(), self._silent(view), lines)
         except (StoreError, OSError) as error:
+            if self._last is None and isinstance(error, OSError):
+                why = error.strerror or str(error)
+                raise StoreError("read", f"{self._store.place}/{self.run_id}", why) from error
             if self._last is None:
                 raise
             last = self._last
