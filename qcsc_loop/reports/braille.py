@@ -28,6 +28,7 @@ SAMPLED = 2000  # values that quantiles are taken from
 FAR, FAR_IN_FEW_ROWS, FEW_ROWS = 3.0, 1.5, 12
 LEAST_COLUMNS, LEAST_ROWS = 8, 2
 LABEL_EVERY = 3  # rows
+LETTERS_A_SEAM = 6  # a chain has a driver for each iteration
 EXACT_DIGITS = 15
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -273,6 +274,7 @@ class _Drawing:
         self.width, self.height = width - self._margin, rows
         self._dots = (1, 1) if ascii_only else (2, 4)
         self._positions = curves.positions or range(len(curves.values))
+        self._seams = self._find_seams()
 
     def lines(self) -> list[Line]:
         """All of them, the lower axis last."""
@@ -341,7 +343,7 @@ class _Drawing:
             return (letters[role] if self._ascii else _letter(*bits.values())), role
         if dots := self._reference_bits(row):
             return ("-" if self._ascii else _letter(dots)), "reference"
-        if column in self._seams():
+        if column in self._seams:
             return ("|" if self._ascii else "┊"), "mark"
         return " ", ""
 
@@ -352,14 +354,15 @@ class _Drawing:
                 raster.set(x, self._y(raster, value))
         return raster.bits(row, 0)
 
-    def _seams(self) -> set[int]:
-        """The columns of letters in which there are marks."""
+    def _find_seams(self) -> set[int]:
+        """The columns of letters in which there are marks; none where there is a mark all over."""
         first, last = self._positions[0], self._positions[-1]
         if first == last:
             return set()
         count = len(self._curves.values)
         places = [self._positions[mark] for mark in self._curves.marks if 0 < mark < count]
-        return {int((at - first) / (last - first) * (self.width - 1)) for at in places}
+        found = {int((at - first) / (last - first) * (self.width - 1)) for at in places}
+        return found if len(found) <= self.width // LETTERS_A_SEAM else set()
 
     def _named(self, value: float) -> str:
         return f"{10.0**value:.4g}" if self._curves.log else _as_ticks(value, self._range.ticks)

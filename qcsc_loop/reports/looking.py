@@ -52,7 +52,7 @@ class Looker:
         """
         try:
             view = self._reader.look()
-            lines = self._reader.log()[-LOG_LINES:] if log else ()
+            lines = self._reader.log(LOG_LINES) if log else ()
             self._last = Look(view, time.monotonic(), self._silent(view), lines)
         except (StoreError, OSError) as error:
             if self._last is None and isinstance(error, OSError):
@@ -102,7 +102,10 @@ def pace(view: View) -> Pace:
     """That of the last iterations of the run; NaN and nothing where none has one."""
     last = view.history.tail(PACE_FROM + 1)
     took = list(last.took)
-    rows = [row for row, seconds in enumerate(took) if math.isfinite(seconds) and row]
+    rows = [row for row, seconds in enumerate(took) if math.isfinite(seconds)]
+    if not rows:  # a chain, where each iteration has a driver of its own
+        rows = list(range(1, len(last)))
+        took = [_in_hooks(last, row) for row in range(len(last))]
     if not rows:
         return Pace(math.nan, {})
     waited = _waited(view, {last.iterations[row] for row in rows})
@@ -120,6 +123,10 @@ def pace(view: View) -> Pace:
     phases["queue"] = queue
     phases["rest"] = max(0.0, whole - sum(phases.values()))
     return Pace(sorted(took[row] for row in rows)[len(rows) // 2], phases)
+
+
+def _in_hooks(columns: Columns, row: int) -> float:
+    return sum(v[row] for v in columns.seconds.values() if math.isfinite(v[row]))
 
 
 def _waited(view: View, iterations: set[int]) -> dict[tuple[int, str], float]:

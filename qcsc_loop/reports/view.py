@@ -191,9 +191,9 @@ class RunReader:
         """The same with the last iteration alone for a history, for lists of many runs."""
         return self._look(_newest(self.journal.commits))
 
-    def log(self) -> list[LogLine]:
-        """What went wrong and what hooks logged, oldest first."""
-        return list(self._files.log())
+    def log(self, last: int | None = None) -> list[LogLine]:
+        """What went wrong and what hooks logged, oldest first; or the last so many lines of it."""
+        return list(self._files.log(last))
 
     def _look(self, history: Columns) -> View:
         journal, run_id = self.journal, self.journal.run_id

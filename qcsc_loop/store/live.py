@@ -145,12 +145,20 @@ class SideFiles:
         """How the run is looked at; None: no driver has said."""
         return self._read(ChartRecord, CHART)
 
-    def log(self) -> Iterator[LogLine]:
-        """What was logged, oldest first; what cannot be read is left out."""
-        for name in (OLDER_LOG, LOG):
-            for line in (self._store.left(f"{self._run_id}/{name}") or b"").splitlines():
-                if (found := _line(line)) is not None:
-                    yield found
+    def log(self, last: int | None = None) -> Iterator[LogLine]:
+        """What was logged, oldest first; what cannot be read is left out.
+
+        Args:
+            last: how many lines; None: all.
+        """
+        lines: list[bytes] = []
+        for name in (LOG, OLDER_LOG):
+            if last is None or len(lines) < last:
+                content = self._store.left(f"{self._run_id}/{name}") or b""
+                lines = content.splitlines() + lines
+        for line in lines if last is None else lines[max(0, len(lines) - last) :]:
+            if (found := _line(line)) is not None:
+                yield found
 
     def _read(self, kind: type[R], name: str) -> R | None:
         content = self._store.left(f"{self._run_id}/{name}")

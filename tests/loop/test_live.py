@@ -226,3 +226,14 @@ def test_the_bounds_of_a_rule_are_those_that_each_end_the_run() -> None:
 
     assert limits_of(to_plain(rule)) == {"iterations": 7, "shots": 1000}
     assert limits_of(to_plain(MaxIterations(7) & Shots(1000))) == {}
+
+
+def test_the_last_lines_of_a_log_are_read_over_its_two_files(store: DirectoryStore) -> None:
+    drive(store, iterations=2)
+    reader, folder = RunReader(store, "falling"), store.root / "falling"
+    (folder / "log.jsonl").rename(folder / "log.1.jsonl")
+    drive(store, iterations=4)
+    whole = reader.log()
+    assert len(whole) > 3
+    for count in (0, 1, 3, len(whole), len(whole) + 9):
+        assert reader.log(count) == whole[max(0, len(whole) - count) :]

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from qcsc_loop.store.directory import DirectoryStore
 from system.command_line import CommandLine
 from system.interpreter import SCRIPT
 from system.terminal import Shown, Terminal, terminal
-from waiting import until
+from waiting import DEADLINE_SECONDS, until
 
 GOLDEN = Path(__file__).with_name("golden")
 REWRITE = bool(os.environ.get("QCSC_LOOP_REWRITE_GOLDEN"))
@@ -291,3 +293,36 @@ def test_the_terminal_is_as_it_was(qcsc_loop: CommandLine, actor: Actor) -> None
         (watcher,) = psutil.Process(shown.process.pid).children()
         watcher.send_signal(signal.SIGTERM)
         assert shown.end().screen()[-1] == "the same"
+
+
+NOBODY = 65534
+_AS_NOBODY = f"""
+import os, sys
+import qcsc_loop.cli.watch
+from qcsc_loop.cli.commands import commands
+from qcsc_loop.cli.main import main
+os.setgroups([])
+os.setgid({NOBODY})
+os.setuid({NOBODY})
+sys.argv = ["qcsc-loop", "watch", "sqd-long", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to act as another user needs root")
+def test_somebody_who_may_only_read_the_store_sees_the_run() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is nobody else's to look into
+        Path(folder).chmod(0o755)
+        acting = Actor(DirectoryStore(Path(folder, "store")))
+        for path in Path(folder).rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        watcher = subprocess.Popen(
+            [sys.executable, "-c", _AS_NOBODY, "--store", f"{folder}/store"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline() == "run sqd-long: SQD, running\n"
+        acting.end()
+        out, _ = watcher.communicate(timeout=DEADLINE_SECONDS)
+        assert out.splitlines()[-1] == "sqd-long: converged after 109 iterations"

@@ -19,6 +19,9 @@ import pytest
 from rich.text import Text
 
 from loop.reports import sqd_like
+from qcsc_loop.jobs.entries import Intent, JobRecord
+from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.outcome import JobMetrics
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.frame import Frames, Space, fold, stacked
 from qcsc_loop.reports.iterations import iteration_lines
@@ -155,6 +158,32 @@ def test_time_that_is_in_no_hook_is_rest_and_queues_are_apart() -> None:
     assert found.whole == pytest.approx(2.0)
     assert found.phases["rest"] == pytest.approx(2.0 - 1.31 - 0.56 - 0.024, abs=1e-3)
     assert found.phases["queue"] == 0
+
+
+def job(iteration: int, name: str, queue_seconds: float) -> JobRecord:
+    """One of `evaluate`'s."""
+    key = JobKey(run_id="sqd-long", run_uid="u", iteration=iteration, step="evaluate", name=name)
+    intent = Intent(key=key, epoch=2, site={}, folder="/f", input_sha256="0")
+    submitted = sqd_like.BEGAN
+    started = submitted + timedelta(seconds=queue_seconds)
+    return JobRecord(intent, metrics=JobMetrics(submitted=submitted, started=started))
+
+
+def test_of_jobs_that_wait_at_once_the_longest_counts_and_no_longer_than_its_step() -> None:
+    jobs = [job(k, name, s) for k in range(110) for name, s in (("a", 0.1), ("b", 0.4))]
+    found = pace(sqd_like.view(jobs=jobs)).phases
+    assert (found["queue"], found["evaluate"]) == (pytest.approx(0.4), pytest.approx(0.16))
+    late = pace(sqd_like.view(jobs=[job(109, "a", 1000.0)])).phases
+    assert late["queue"] == pytest.approx(
+        0.56 / 20
+    )  # clocks differ: a step waits no longer than it takes
+
+
+def test_a_chain_has_a_pace_though_each_iteration_has_a_driver_of_its_own() -> None:
+    history = replace(sqd_like.history(50), epochs=list(range(1, 51)))
+    look = sqd_like.look(history=history)
+    assert pace(look.view).whole == pytest.approx(1.31 + 0.56 + 0.024, abs=1e-3)
+    assert not any("┊" in line for line in drawn(look))
 
 
 def test_what_is_pressed_is_shown_instead_of_the_table() -> None:
