@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -60,6 +60,7 @@ class Space:
         date: by the clock on the wall.
         keys: they may be pressed, and are named.
         warnings: they are shown; not where they stand above already.
+        curve_first: it is worth more than the table where there is no room for both.
     """
 
     width: int
@@ -70,6 +71,7 @@ class Space:
     below: Below = "iterations"
     keys: bool = False
     warnings: bool = True
+    curve_first: bool = False
 
     @property
     def inner(self) -> int:
@@ -173,8 +175,11 @@ def _heights(look: Look, space: Space, lines: _Lines, jobs: int) -> dict[str, in
         "time": len(lines.fixed["time"]),
         "keys": len(lines.fixed["keys"]),
     }
+    parts = list(least.items())
+    if space.curve_first:
+        parts.sort(key=lambda part: part[0] in ("jobs", "below"))
     taken: dict[str, int] = {}
-    for part, height in least.items():
+    for part, height in parts:
         if 0 < height <= room:
             taken[part] = height
             room -= height
@@ -526,7 +531,7 @@ def stacked(
     for at in range(shown):
         if at:
             yield Text("")
-        yield from frames[at].draw(looks[at], space(each))
+        yield from frames[at].draw(looks[at], replace(space(each), curve_first=count > 1))
     if shown < count:
         left = count - shown
         yield Text(f" and {left} more run{'' if left == 1 else 's'}", "dim")

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -25,7 +26,7 @@ from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from system.command_line import CommandLine
 from system.interpreter import SCRIPT
-from system.terminal import Shown, Terminal, terminal
+from system.terminal import Terminal, terminal
 from waiting import DEADLINE_SECONDS, until
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -56,8 +57,8 @@ def watching(
         yield shown
 
 
-def tail(shown: Shown) -> list[str]:
-    return shown.screen()
+def shows(words: str, picture: str) -> bool:
+    return words in picture
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (160, 50)])
@@ -115,7 +116,7 @@ def test_keys_show_the_log_and_the_jobs_and_back(qcsc_loop: CommandLine, actor: 
             ("L", "l iterations"),
         ):
             shown.press(keys)
-            shown.until(lambda picture, words=words: words in picture, f"{keys} shows {words}")
+            shown.until(partial(shows, words), f"{keys} shows {words}")
         shown.press("q")
         ended = shown.end()
     assert ended.code == 0
