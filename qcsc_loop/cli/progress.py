@@ -250,8 +250,8 @@ class LiveProgress:
         if self._look is None:
             return None
         with self._lock:
-            live = self._doing.record()
-        view = replace(self._look.view, live=live, seen=0.0)
+            live, chart = self._doing.record(), self._doing.chart
+        view = replace(self._look.view, live=live, seen=0.0, chart=chart or self._look.view.chart)
         return replace(self._look, view=view, at=time.monotonic())
 
 

@@ -30,6 +30,7 @@ LEAST_TABLE, LEAST_CHART, MOST_CHART = 4, 5, 26
 FIRST_JOBS = 2
 LEAST_RUN = 3  # lines, of one of several
 CHART_SHARE = 0.55  # of the lines that it has together with the table
+MANY, MANY_DRAWN_EVERY = 5000, 5.0  # iterations, whose curve is drawn anew after so many seconds
 LIVELY = 0.01  # of an iteration: what takes less has no bar
 WARNING_LINES = 2
 BAR_MOST = 40
@@ -83,7 +84,9 @@ class Frames:
     """Draws looks at one run; what did not change is not drawn anew."""
 
     def __init__(self) -> None:
+        self._size: object = None
         self._chart_of: object = None
+        self._drawn = -math.inf
         self._chart: list[Text] = []
 
     def draw(self, look: Look, space: Space) -> list[Text]:
@@ -108,9 +111,11 @@ class Frames:
 
     def _drawn_chart(self, view: View, space: Space, height: int) -> list[Text]:
         size = space.inner, height, space.ascii_only
-        key = size, id(view.values), len(view.history), view.chart
-        if key != self._chart_of:
-            self._chart, self._chart_of = chart_lines(view, *size), key
+        of = id(view.values), len(view.history), view.chart
+        is_late = len(view.history) < MANY or space.now - self._drawn >= MANY_DRAWN_EVERY
+        if size != self._size or (of != self._chart_of and is_late):
+            self._chart, self._drawn = chart_lines(view, *size), space.now
+            self._size, self._chart_of = size, of
         return self._chart
 
 
