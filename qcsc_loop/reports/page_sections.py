@@ -13,6 +13,7 @@ from datetime import datetime
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.plain import Json
+from qcsc_loop.reports.failure import find_failure
 from qcsc_loop.reports.figure import goal_of, places_along
 from qcsc_loop.reports.markup import (
     Column,
@@ -204,10 +205,8 @@ def _failure(run: Reported) -> list[str]:
 
 
 def _details(view: View) -> Iterator[str]:
-    if view.end is not None and view.end.error:
-        yield block(view.end.error)
-    if view.end is not None and view.end.traceback:
-        yield folded("the whole traceback", block(view.end.traceback))
+    if view.end is not None:
+        yield from _raised(view.end)
     if view.live_jobs:
         ids = ", ".join(job.job_id or str(job.key) for job in view.live_jobs[:20])
         number = len(view.live_jobs)
@@ -217,6 +216,19 @@ def _details(view: View) -> Iterator[str]:
     if failed is not None and _tail(failed):
         said = f"the end of what {failed.key} wrote ({failed.state}{_because(failed)})"
         yield folded(said, block(_tail(failed)))
+
+
+def _raised(end: EndRecord) -> Iterator[str]:
+    """What was raised, and where in the person's own code."""
+    found = find_failure(end.traceback, end.because.rpartition(" at ")[2])
+    if found is None:
+        yield block(end.error) if end.error else ""
+    else:
+        where = f"{found.file}:{found.line} in {found.function}"
+        code = f"\n    {found.code}" if found.code else ""
+        yield block(f"{where}{code}\n{found.error or end.error}")
+    if end.traceback:
+        yield folded("the whole traceback", block(end.traceback))
 
 
 def _warnings(log: Sequence[LogLine]) -> Iterator[str]:

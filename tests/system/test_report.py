@@ -26,6 +26,13 @@ COVERED = """[...document.querySelectorAll('#%s canvas')].map(canvas => {
         if (pixels[k + 3]) seen.add(pixels.slice(k, k + 3).join());
     return seen.size;
 })"""
+TRACEBACK = """Traceback (most recent call last):
+  File "/opt/site-packages/qcsc_loop/loop/hook_caller.py", line 9, in call
+    await hook()
+  File "/home/ada/ising.py", line 48, in evaluate
+    check(field)
+RuntimeError: the field is not positive
+"""
 HOSTILE = (
     "</script><script>document.title='caught'</script><img src=http://x.invalid/a onerror=alert(1)>"
 )
@@ -65,7 +72,7 @@ def failed_run(root: Path) -> None:
         iteration=109,
         because="RuntimeError ising.py:48",
         error="RuntimeError: the field is not positive",
-        traceback="Traceback (most recent call last):\n  ...\nRuntimeError: the field is not\n",
+        traceback=TRACEBACK,
     )
     run.history(energies(109), resumed=60)
     run.job(58).job(
@@ -94,7 +101,7 @@ def test_a_page_says_how_a_run_stands_what_it_cost_and_what_to_type(
             "mHa above FCI",
             "of 2,000",
             "109,000",
-            "RuntimeError: the field is not positive",
+            "/home/ada/ising.py:48 in evaluate\n    check(field)\nRuntimeError: the field is not",
             "the walltime was reached",
             "1 warning",
             "system.basis",
