@@ -228,9 +228,10 @@ def _summed(values: Iterable[float]) -> list[float]:
 
 
 def resumed_at(history: Columns, x: Numbers) -> list[float]:
-    """Where another driver went on."""
+    """Where another driver went on: between its first iteration and the one before."""
     epochs = history.epochs
-    return [x[k] for k in range(1, len(epochs)) if epochs[k] != epochs[k - 1]]
+    places = [k for k in range(1, len(epochs)) if epochs[k] != epochs[k - 1]]
+    return [(x[k - 1] + x[k]) / 2 for k in places]
 
 
 def finite_values(values: Numbers) -> list[float]:

@@ -128,6 +128,10 @@ def _axes(figure: Figure, frame: _Frame) -> Iterator[str]:
 
 def _legend(figure: Figure, frame: _Frame) -> Iterator[str]:
     x, end = float(frame.left), frame.left + frame.width
+    if _several(figure):  # the lines' names are those of runs
+        what = _short(figure.y_label, NAME_LENGTH)
+        yield f'<text x="{end}" y="20" text-anchor="end">{_text(what)}</text>'
+        end -= round(_LETTER * len(what)) + 14
     lines = [*zip(figure.lines, _colours(figure), strict=True)]
     for place, (line, colour) in enumerate(lines):
         label = _legend_label(figure, line)
@@ -140,10 +144,13 @@ def _legend(figure: Figure, frame: _Frame) -> Iterator[str]:
         x += length + 14
 
 
+def _several(figure: Figure) -> bool:
+    return sum(not line.beside for line in figure.lines) > 1
+
+
 def _legend_label(figure: Figure, line: Line) -> str:
     newest = next((v for v in reversed(line.y) if math.isfinite(v)), None)
-    several = len(figure.lines) > 1 and not figure.lines[-1].beside
-    name = line.name if several or line.beside else figure.y_label
+    name = line.name if _several(figure) or line.beside else figure.y_label
     shown = _short(name, NAME_LENGTH)
     return shown if figure.log or newest is None else f"{shown} {number(newest)}"
 
@@ -204,7 +211,7 @@ def _colours(figure: Figure) -> list[str]:
 def _drawn_lines(figure: Figure, frame: _Frame) -> Iterator[str]:
     columns = min(frame.width, max(60, POINTS // (2 * max(1, _paths(figure)))))
     drawn = [*zip(figure.lines, _colours(figure), strict=True)]
-    alone = sum(not line.beside for line in figure.lines) == 1
+    alone = not _several(figure)
     for line, colour in reversed(drawn):  # what counts is on top
         if line.error and not figure.log:
             yield from _band(line, colour, frame, columns)

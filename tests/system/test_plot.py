@@ -101,6 +101,7 @@ def test_several_runs_are_one_picture_with_a_legend(
     qcsc_loop("plot", bits, f"{bits}-2", "-o", tmp_path / "two.svg").well()
     texts = [element.text or "" for element in ElementTree.parse(tmp_path / "two.svg").iter()]
     assert [text.split()[0] for text in texts if text.startswith(bits)][-2:] == [bits, f"{bits}-2"]
+    assert "change" in texts  # of what the two are
     assert qcsc_loop("plot", bits, f"{bits}-2").well().out.count("change ") == 2
 
 
