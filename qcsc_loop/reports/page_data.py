@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, Numbers
 from qcsc_loop.reports.figure import goal_of, on_one_axis
-from qcsc_loop.reports.view import View
+from qcsc_loop.reports.view import View, when
 
 ROWS = 500  # of the table of iterations, and of what can be saved as CSV of a long run
 WHOLE = 3000  # iterations: up to here nothing is left out
@@ -61,7 +62,7 @@ def rows(history: Columns, names: Sequence[str]) -> Json:
     return {
         "iterations": list(history.iterations[-ROWS:]),
         "epochs": list(history.epochs[-ROWS:]),
-        "committed": [_rounded(t) for t in history.committed[-ROWS:]],
+        "committed": [_when(t) for t in history.committed[-ROWS:]],
         "scalars": {name: [_plain(v) for v in history.scalars[name][-ROWS:]] for name in names},
         "seconds": seconds,
     }
@@ -171,6 +172,13 @@ def _plain(value: float) -> Any:
     if value == int(value) and abs(value) < 1e15:
         return int(value)
     return float(f"{value:.12g}")
+
+
+def _when(seconds: float) -> str:
+    try:
+        return when(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):  # NaN, or what no calendar has
+        return ""
 
 
 def _rounded(seconds: float) -> float | None:

@@ -370,7 +370,7 @@
       const cells = [number(iterations[k]), ...(several ? [String(epochs[k])] : []),
         ...Object.values(columns).map((values) => number(values[k])),
         ...Object.values(steps).map((values) => values[k] === null ? "–" : values[k].toFixed(3)),
-        committed[k] === null ? "–" : local(committed[k])];
+        committed[k]];
       for (const text of cells) row.append(make("td", text));
       if (row.className) row.firstChild.textContent += " best";
       return row;
@@ -379,10 +379,6 @@
     addFrom(newest, at_once);
     table.append(body);
     if (at_once >= 0) setTimeout(() => addFrom(at_once, -1), 50);  // the page is seen before
-  }
-  function local(at) {
-    const date = new Date(at * 1000), two = (n) => String(n).padStart(2, "0");
-    return `${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   }
   function csv() {
     const cell = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? "'" : "") + String(text).replace(/"/g, '""')}"`;

@@ -1,0 +1,52 @@
+"""A run's page as a file: what is in it, and whose."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import qcsc_loop.reports.page
+from loop.reports.views import energy_view, values_view
+from qcsc_loop.reports.page import run_page
+from qcsc_loop.reports.page_sections import Reported, distance_to_goal
+
+UPLOT = Path(qcsc_loop.reports.page.__file__).with_name("page") / "uplot"
+AT = datetime(2026, 11, 30, tzinfo=UTC)
+RELEASED = {  # of uPlot 1.6.32
+    "uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+    "LICENSE": "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_library_of_its_charts_is_the_released_one(name: str) -> None:
+    assert hashlib.sha256((UPLOT / name).read_bytes()).hexdigest() == RELEASED[name]
+
+
+def test_a_page_has_the_librarys_notice_and_names_no_address_that_it_would_ask() -> None:
+    page = run_page(Reported(energy_view(5), AT)).decode()
+    assert "Permission is hereby granted, free of charge" in page
+    markup = re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.DOTALL)
+    assert set(re.findall(r"""(?:src|href|action|poster)=["']([^"']+)|url\(""", markup)) == {
+        "data:,"
+    }
+
+
+def test_the_headline_is_held_against_what_it_is_on_its_way_to() -> None:
+    references = {"HF": 5.0, "MP2": 2.1, "FCI": 1.0}
+    view = values_view([4.0, 2.0], better="lower", unit="hartree", references=references)
+    assert distance_to_goal(view) == "1.00 Ha above FCI"  # though MP2 is nearer
+    upward = values_view([4.0, 2.0], better="higher", references=references)
+    assert distance_to_goal(upward) == "3.00 below HF"
+    assert distance_to_goal(values_view([2.0], references={"exact": 2.0})) == "equal to exact"
+    assert distance_to_goal(values_view([2.0])) == ""
+
+
+def test_commands_name_the_store_where_one_was_named() -> None:
+    page = run_page(Reported(energy_view(5), AT, more=" --store '/a b'")).decode()
+    assert "qcsc-loop watch water --store &#x27;/a b&#x27;</code>" in page
