@@ -26,6 +26,7 @@
     if (value === null || value === undefined) return "–";
     if (value >= 5400) return (value / 3600).toFixed(1) + " h";
     if (value >= 100) return (value / 60).toFixed(1) + " min";
+    if (value === 0) return "0 s";
     if (value < 0.1) return (value * 1000).toFixed(value < 0.01 ? 1 : 0) + " ms";
     return (value >= 10 ? value.toFixed(1) : value.toFixed(2)) + " s";
   }
@@ -143,7 +144,9 @@
     wanted.forEach((label, k) => { if (k) label.y = Math.max(label.y, wanted[k - 1].y + least); });
     let room = bbox.top + bbox.height;
     for (const label of wanted.reverse()) { label.y = Math.min(label.y, room); room = label.y - least; }
-    for (const label of wanted) ctx.fillText(label.text, bbox.left + bbox.width + 6 * ratio, label.y, right * ratio);
+    const x = right ? bbox.left + bbox.width + 6 * ratio : bbox.left + 6 * ratio;
+    if (!right) ctx.textBaseline = "bottom";  // another axis is there: over their lines
+    for (const label of wanted) ctx.fillText(label.text, x, label.y);
     ctx.restore();
   }
   function resumes(u, named) {
@@ -187,7 +190,15 @@
     ctx.restore();
   }
 
-  const tint = (name) => colour("--line" + names.indexOf(name) % 8);
+  const tints = new Map();  // each that is shown has one of its own, as far as there are
+  function tint(name) {
+    if (!tints.has(name)) {
+      const used = new Set([...tints].filter(([each]) => shown.has(each)).map(([, place]) => place));
+      const free = [...Array(8).keys()].find((place) => !used.has(place));
+      tints.set(name, free ?? tints.size % 8);
+    }
+    return colour("--line" + tints.get(name));
+  }
   function drawCurve() {
     charts.curve?.destroy();
     const box = byId("curve");
@@ -235,7 +246,7 @@
       }))],
       hooks: {
         drawClear: [band],
-        draw: [(u) => { resumes(u, true); references(u, side - 8); }],
+        draw: [(u) => { resumes(u, true); references(u, !right); }],
         setCursor: [(u) => say(u.cursor.left >= 0 ? u.cursor.idx : null, x)],
         setScale: [(u, key) => { if (key === "x") zoomed(u); }],
       },
@@ -271,6 +282,7 @@
       chip.append(make("i"), make("span", name), make("output"));
       chip.addEventListener("click", () => {
         if (!shown.delete(name)) shown.add(name);
+        else if (!kin.has(name)) tints.delete(name);
         paintChips(); drawCurve();
       });
       chips.set(name, chip);
