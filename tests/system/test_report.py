@@ -130,6 +130,8 @@ def test_its_charts_show_scalars_distances_and_stretches(
         page.click("#log")
         page.click("#scalars .chip:nth-child(3)")  # error, on an axis of its own
         assert page.value("document.querySelectorAll('.chip[aria-pressed=true]').length") == 3
+        dots = "[...document.querySelectorAll('.chip[aria-pressed=true] i')]"
+        assert len(set(page.value(f"{dots}.map(dot => dot.style.background)"))) == 3
         page.click("#scalars .chip:nth-child(3)")
         left, top, width = page.value(BOX)
         page.drag((left + width * 0.5, top + 50), (left + width * 0.75, top + 60))

@@ -190,7 +190,7 @@
     ctx.restore();
   }
 
-  const tints = new Map();  // each that is shown has one of its own, as far as there are
+  const tints = new Map([[data.headline, 0]]);  // each that is shown has one of its own, as far as there are
   function tint(name) {
     if (!tints.has(name)) {
       const used = new Set([...tints].filter(([each]) => shown.has(each)).map(([, place]) => place));
