@@ -163,8 +163,11 @@ def _card(
     name: str, value: str, *more: str, of: tuple[str, float, float | None] | None = None
 ) -> str:
     budget = "" if of is None or of[2] is None else _budget(of[0], of[1], of[2])
+    wide = ' class="long"' if len(value) > 12 else ""
     rest = "".join(f"<span>{text(words)}</span>" for words in more if words)
-    return f'<div class="card"><span>{text(name)}</span><b>{text(value)}</b>{budget}{rest}</div>'
+    return (
+        f'<div class="card"><span>{text(name)}</span><b{wide}>{text(value)}</b>{budget}{rest}</div>'
+    )
 
 
 def _budget(what: str, used: float, limit: float) -> str:
@@ -296,7 +299,7 @@ def _job_row(job: JobRecord, *, tail: bool) -> list[str]:
         *(text("" if s is None else span(s)) for s in (metrics.queue_seconds, metrics.run_seconds)),
         text("" if metrics.nodes is None else metrics.nodes),
         text("" if metrics.qpu_seconds is None else span(metrics.qpu_seconds)),
-        text(_because(job).removeprefix(": "), 300)
+        text(_because(job).removeprefix(": "), 200)
         + (folded("the end of its log", block(end)) if end else ""),
     ]
 
@@ -367,7 +370,7 @@ def parameters(run: Reported) -> str:
     changed = [n for n, value in given.items() if default and default.get(n) != value]
     rows = []
     for name in [*changed, *(n for n in given if n not in changed)][:VALUES]:
-        shown, stands_out = text(_in_json(given[name])), name in changed
+        shown, stands_out = text(_in_json(given[name]), 800), name in changed
         known = text(_in_json(default[name])) if stands_out and name in default else ""
         value = element("span", shown, class_="changed") if stands_out else shown
         rows.append([text(name, 200), value, *([known] if default else [])])

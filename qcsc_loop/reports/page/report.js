@@ -103,8 +103,8 @@
   const whole = [first - half, last + half];
   const shown = new Set(names.filter((name) => kin.has(name)));
   if (!shown.size && names.length) shown.add(names[0]);
-  const longest = Math.max(0, ...Object.keys(data.references).map((name) => name.length + 2));
-  const SIDE = Math.min(innerWidth < 560 ? 70 : 110, 14 + 7 * longest);  // of both, so that they are in line
+  const longest = Math.max(0, ...Object.keys(data.references).map((name) => Math.min(14, name.length) + 2));
+  const SIDE = Math.min(innerWidth < 560 ? 70 : 125, 14 + 7 * longest);  // of both, so that they are in line
   let log = false;
 
   const cursor = () => ({
@@ -138,7 +138,8 @@
       const inside = value >= scale.min && value <= scale.max;
       const y = u.valToPos(Math.min(Math.max(value, scale.min), scale.max), "y", true);
       if (inside) { ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke(); }
-      return { y, text: inside ? name : (value > scale.max ? "↑ " : "↓ ") + name };
+      const short = name.length > 14 ? name.slice(0, 13) + "…" : name;
+      return { y, text: inside ? short : (value > scale.max ? "↑ " : "↓ ") + short };
     }).sort((a, b) => a.y - b.y);
     const least = 14 * ratio;
     wanted.forEach((label, k) => { if (k) label.y = Math.max(label.y, wanted[k - 1].y + least); });
