@@ -34,6 +34,7 @@ class Line:
         x, y: its points, in order; NaN in `y` is a gap.
         error: the standard error of each; empty: there is none.
         resumed: where another driver went on.
+        forked: where it began with another run's state; None: it has its own.
         best: the place of the best value; None: there is none, or it is not asked for.
         beside: it is shown beside what counts.
     """
@@ -43,6 +44,7 @@ class Line:
     y: Numbers
     error: Numbers = ()
     resumed: Numbers = ()
+    forked: float | None = None
     best: int | None = None
     beside: bool = False
 
@@ -96,7 +98,8 @@ def run_figure(
         x=x,
         y=finite_values(view.history.scalars.get(shown, ())),
         error=_errors(view) if headline else (),
-        resumed=resumed_at(view.history, x),
+        resumed=[between(x, k) for k in resumes(view)],
+        forked=None if (fork := forked_before(view)) is None else between(x, fork),
         best=_best_place(view) if headline else None,
     )
     others = [n for n in chart.beside if n in view.history.scalars and n != shown]
@@ -227,11 +230,24 @@ def _summed(values: Iterable[float]) -> list[float]:
     return found
 
 
-def resumed_at(history: Columns, x: Numbers) -> list[float]:
-    """Where another driver went on: between its first iteration and the one before."""
-    epochs = history.epochs
-    places = [k for k in range(1, len(epochs)) if epochs[k] != epochs[k - 1]]
-    return [(x[k - 1] + x[k]) / 2 for k in places]
+def resumes(view: View) -> list[int]:
+    """The places of iterations before which another driver went on."""
+    epochs, fork = view.history.epochs, forked_before(view)
+    return [k for k in range(1, len(epochs)) if epochs[k] != epochs[k - 1] and k != fork]
+
+
+def forked_before(view: View) -> int | None:
+    """The place of the first iteration of its own, where it began with another run's state."""
+    fork = view.record.forked_from if view.record is not None else None
+    if fork is None:
+        return None
+    places = (k for k, number in enumerate(view.history.iterations) if number > fork.iteration)
+    return next((k for k in places if k), None)
+
+
+def between(x: Numbers, place: int) -> float:
+    """In the middle between an iteration and the one before."""
+    return (x[place - 1] + x[place]) / 2
 
 
 def finite_values(values: Numbers) -> list[float]:

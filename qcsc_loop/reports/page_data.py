@@ -14,7 +14,7 @@ from typing import Any
 
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, Numbers
-from qcsc_loop.reports.figure import goal_of, on_one_axis
+from qcsc_loop.reports.figure import forked_before, goal_of, on_one_axis, resumes
 from qcsc_loop.reports.view import View, when
 
 ROWS = 500  # of the table of iterations, and of what can be saved as CSV of a long run
@@ -28,7 +28,7 @@ WORTH_SECONDS = 1e-3
 def page_data(view: View) -> Json:
     """All that its charts and its table of iterations need."""
     history, chart, best, goal = view.history, view.chart, view.best, goal_of(view)
-    names = [*history.scalars][:NAMES]
+    names, fork = [*history.scalars][:NAMES], forked_before(view)
     return {
         "run": view.run_id,
         "headline": chart.headline,
@@ -38,7 +38,8 @@ def page_data(view: View) -> Json:
         "references": {n: v for n, v in chart.references.items() if math.isfinite(v)},
         "goal": None if goal is None else {"name": goal[0], "value": goal[1]},
         "best": None if best is None else {"iteration": best.iteration, "value": best.value},
-        "resumed": _resumed(history),
+        "resumed": [history.iterations[k] for k in resumes(view)],
+        "forked": None if fork is None else history.iterations[fork],
         "scalars": {name: _line(history, history.scalars[name]) for name in names},
         "times": times(view),
         "rows": rows(history, names),
@@ -132,11 +133,6 @@ def _means(values: Sequence[float], every: int) -> list[float | None]:
 
 def _above(seconds: float) -> float:
     return seconds if seconds > 0 else 0.0  # NaN is not, either
-
-
-def _resumed(history: Columns) -> list[int]:
-    epochs, iterations = history.epochs, history.iterations
-    return [iterations[k] for k in range(1, len(epochs)) if epochs[k] != epochs[k - 1]]
 
 
 def _line(history: Columns, values: Numbers) -> Json:

@@ -68,6 +68,8 @@ def header(run: Reported) -> str:
     facts = [view.algorithm]
     if view.record is not None:
         facts += [f"seed {view.record.seed}", f"started {when(view.record.created)}"]
+        if (fork := view.record.forked_from) is not None:
+            facts.append(f"forked from {fork.run_id} at iteration {fork.iteration}")
     if view.driver is not None:
         facts.append(view.driver.holder.host)
     next_ = ""
@@ -391,6 +393,8 @@ def provenance(run: Reported) -> str:
         facts |= {"keep": view.settings.keep, "retry": _in_json(view.settings.retry.model_dump())}
     if view.record is not None:
         facts |= {"seed": view.record.seed, "uid": view.record.uid}
+        if (fork := view.record.forked_from) is not None:
+            facts |= flat({"forked_from": fork.model_dump()})
         facts |= flat(view.record.provenance)
     if run.state_sha256:
         facts["newest state's sha256"] = run.state_sha256

@@ -94,7 +94,8 @@ def _draw_line(axes: Axes, figure: Figure, line: Line, colour: str) -> Line2D:
         pairs = list(zip(y, line.error, strict=False))
         below, above = [v - e for v, e in pairs], [v + e for v, e in pairs]
         axes.fill_between(x[: len(pairs)], below, above, color=colour, alpha=0.15, linewidth=0)
-    for at in line.resumed if not line.beside else ():
+    marks = [*line.resumed, *([] if line.forked is None else [line.forked])]
+    for at in marks if not line.beside else ():
         if math.isfinite(at):
             axes.axvline(at, color=GREY, linestyle=":", linewidth=0.8)
     return drawn

@@ -255,21 +255,25 @@ def _band(line: Line, colour: str, frame: _Frame, columns: int) -> Iterator[str]
 
 
 def _resumes(line: Line, colour: str, frame: _Frame, *, alone: bool) -> Iterator[str]:
-    """Where another driver went on: lines for one run, small marks for several."""
-    shown = line.resumed[-MARKS:]
+    """Where another driver went on, and a fork: lines for one run, small marks for several."""
+    shown = [*line.resumed[-MARKS:], *([] if line.forked is None else [line.forked])]
     top, height = (0, frame.height) if alone else (frame.height - 7, 7)
     path = "".join(f"M{_at(frame.across(x))} {top}v{height}" for x in shown)
     if path:
         dashes = ' stroke-dasharray="2 3"' if alone else ' stroke-width="2"'
         yield f'<path d="{path}" stroke="{colour}"{dashes} fill="none"/>'
-    if alone and shown:
-        x = frame.across(shown[0])
-        anchor, aside = ("end", -4) if x > frame.width - 60 else ("start", 4)
-        more = f" {len(line.resumed)} times" if len(line.resumed) > 1 else ""
-        yield (
-            f'<text x="{_at(x + aside)}" y="10" font-size="10" text-anchor="{anchor}">'
-            f"resumed{more}</text>"
-        )
+    if alone and line.resumed:
+        times = f" {len(line.resumed)} times" if len(line.resumed) > 1 else ""
+        yield _mark_label(f"resumed{times}", shown[0], frame, 10)
+    if alone and line.forked is not None:
+        yield _mark_label("forked", line.forked, frame, 22)
+
+
+def _mark_label(words: str, x: float, frame: _Frame, y: int) -> str:
+    across = frame.across(x)
+    anchor, aside = ("end", -4) if across > frame.width - 60 else ("start", 4)
+    place = f'x="{_at(across + aside)}" y="{y}"'
+    return f'<text {place} font-size="10" text-anchor="{anchor}">{words}</text>'
 
 
 Point = tuple[float, float]

@@ -152,7 +152,8 @@
   }
   function resumes(u, named) {
     const { ctx, bbox } = u, ratio = devicePixelRatio;
-    const seen = data.resumed.filter((at) => at >= u.scales.x.min && at <= u.scales.x.max);
+    const marks = data.forked === null ? data.resumed : [...data.resumed, data.forked];
+    const seen = marks.filter((at) => at >= u.scales.x.min && at <= u.scales.x.max);
     ctx.save();
     ctx.strokeStyle = ctx.fillStyle = colour("--soft"); ctx.lineWidth = ratio;
     ctx.setLineDash([2 * ratio, 3 * ratio]); ctx.globalAlpha = seen.length > 40 ? 0.25 : 0.8;
@@ -165,7 +166,8 @@
       for (const at of seen) {
         const x = u.valToPos(at - 0.5, "x", true), end = x > bbox.left + bbox.width - 60 * ratio;
         ctx.textAlign = end ? "right" : "left";
-        ctx.fillText("resumed", x + (end ? -5 : 5) * ratio, bbox.top + 4 * ratio);
+        const fork = at === data.forked;
+        ctx.fillText(fork ? "forked" : "resumed", x + (end ? -5 : 5) * ratio, bbox.top + (fork ? 18 : 4) * ratio);
       }
     }
     ctx.restore();

@@ -17,7 +17,15 @@ from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.live import ChartRecord, SideFiles
-from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, Holder, RunRecord, Settings
+from qcsc_loop.store.records import (
+    Commit,
+    EndRecord,
+    EpochRecord,
+    ForkedFrom,
+    Holder,
+    RunRecord,
+    Settings,
+)
 
 BEGUN = datetime(2026, 11, 29, 9, 2, tzinfo=UTC)
 REFERENCES = {"MP2": -76.1117, "CCSD": -76.1184, "FCI": -76.1199}
@@ -48,6 +56,7 @@ class StoredRun:
         *,
         parameters: Json | None = None,
         stop: Json | None = None,
+        forked_from: ForkedFrom | None = None,
     ) -> None:
         self.store, self.run_id = DirectoryStore(root), run_id
         self.journal = Journal(self.store, run_id)
@@ -59,7 +68,12 @@ class StoredRun:
         )
         provenance = {"host": "node01", "python": "3.11", "versions": {"qcsc-loop": "0.1.0"}}
         record = RunRecord(
-            run_id=run_id, seed=7, settings=self.settings, created=BEGUN, provenance=provenance
+            run_id=run_id,
+            seed=7,
+            settings=self.settings,
+            created=BEGUN,
+            provenance=provenance,
+            forked_from=forked_from,
         )
         assert self.journal.create(record)
 

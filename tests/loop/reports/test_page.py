@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 import qcsc_loop.reports.page
+from loop.reports.stored_runs import StoredRun, energies
 from loop.reports.views import energy_view, values_view
 from qcsc_loop.reports.page import run_page
 from qcsc_loop.reports.page_sections import Reported, distance_to_goal
+from qcsc_loop.reports.view import RunReader
+from qcsc_loop.store.records import ForkedFrom
 
 UPLOT = Path(qcsc_loop.reports.page.__file__).with_name("page") / "uplot"
 AT = datetime(2026, 11, 30, tzinfo=UTC)
@@ -50,3 +53,10 @@ def test_the_headline_is_held_against_what_it_is_on_its_way_to() -> None:
 def test_commands_name_the_store_where_one_was_named() -> None:
     page = run_page(Reported(energy_view(5), AT, more=" --store '/a b'")).decode()
     assert "qcsc-loop watch water --store &#x27;/a b&#x27;</code>" in page
+
+
+def test_a_fork_says_of_which_run_it_is_one(tmp_path: Path) -> None:
+    parent = ForkedFrom(run_id="parent", uid="u", iteration=6, state_sha256="0")
+    run = StoredRun(tmp_path, forked_from=parent).driver().history(energies(9))
+    page = run_page(Reported(RunReader(run.store, run.run_id).look(), AT)).decode()
+    assert "forked from parent at iteration 6" in page and '"forked":7' in page

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from loop.reports.stored_runs import StoredRun, energies
 from loop.reports.views import energy_view, values_view
 from qcsc_loop.reports.figure import run_figure, runs_figure
 from qcsc_loop.reports.svg import curve_svg, figure_svg
+from qcsc_loop.reports.view import RunReader
+from qcsc_loop.store.records import ForkedFrom
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -35,6 +39,17 @@ def test_a_curve_says_its_values_references_and_resumes() -> None:
     assert f"energy (hartree) {newest:.9g}" in shown
     assert any(text.startswith("current ") for text in shown)
     assert {"MP2", "CCSD", "FCI", "resumed", "iteration", "100", "-76.11"} <= set(shown)
+
+
+def test_where_a_fork_begins_is_no_resume(tmp_path: Path) -> None:
+    parent = ForkedFrom(run_id="parent", uid="u", iteration=6, state_sha256="0")
+    run = StoredRun(tmp_path, forked_from=parent).driver(1).driver(2)
+    run.history(energies(20), resumed=7)
+    view = RunReader(run.store, run.run_id).look()
+    line = run_figure(view).lines[0]
+    assert (line.forked, line.resumed) == (6.5, [])
+    shown = texts(curve_svg(view))
+    assert "forked" in shown and "resumed" not in shown
 
 
 def test_the_first_values_do_not_crush_the_others() -> None:
