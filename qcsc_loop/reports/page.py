@@ -75,12 +75,13 @@ _CURVE = (
     '<span class="at" id="at"></span>'
     '<button type="button" id="reset" hidden>whole run</button>'
     '<button type="button" class="plain" id="log" aria-pressed="false">log distance</button>'
-    '</span></div><div class="plot" id="curve"></div><noscript>{picture}</noscript></div>'
+    '</span></div><div class="plot" id="curve" role="img" aria-label="scalars over iterations"></div>'
+    "<noscript>{picture}</noscript></div>"
 )
 _TIMES = (
     '<div class="box"><div class="chips" id="parts">'
     '<span class="end"><span class="at" id="of"></span></span></div>'
-    '<div class="plot" id="times"></div></div>'
+    '<div class="plot" id="times" role="img" aria-label="seconds of each iteration"></div></div>'
 )
 _ITERATIONS = (
     '<section><div class="bar"><h2>Iterations <small>{aside}</small></h2>'
