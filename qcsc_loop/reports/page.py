@@ -25,7 +25,7 @@ from qcsc_loop.reports.page_sections import (
 from qcsc_loop.reports.svg import curve_svg
 from qcsc_loop.reports.view import when
 
-_PARTS = Path(__file__).with_name("page")
+_FILES = Path(__file__).with_name("page_files")
 
 
 def run_page(run: Reported) -> bytes:
@@ -99,7 +99,7 @@ def _rows_shown(iterations: int) -> str:
 
 
 def _read(name: str) -> str:
-    return (_PARTS / name).read_text(encoding="utf-8")
+    return (_FILES / name).read_text(encoding="utf-8")
 
 
 def _policy(styles: list[str], scripts: list[str]) -> str:

@@ -17,7 +17,7 @@ from qcsc_loop.reports.page_sections import Reported, distance_to_goal
 from qcsc_loop.reports.view import RunReader
 from qcsc_loop.store.records import ForkedFrom
 
-UPLOT = Path(qcsc_loop.reports.page.__file__).with_name("page") / "uplot"
+UPLOT = Path(qcsc_loop.reports.page.__file__).with_name("page_files") / "uplot"
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 RELEASED = {  # of uPlot 1.6.32
     "uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
