@@ -11,10 +11,10 @@ import hashlib
 from pathlib import Path
 
 from qcsc_loop.reports.markup import section, text
+from qcsc_loop.reports.page_cards import cards
 from qcsc_loop.reports.page_data import ROWS, as_script, page_data
 from qcsc_loop.reports.page_sections import (
     Reported,
-    cards,
     drivers,
     header,
     jobs,
@@ -54,7 +54,7 @@ def _content(run: Reported) -> list[str]:
     view = run.view
     return [
         header(run),
-        cards(run),
+        cards(run.view),
         what_went_wrong(run),
         section(
             "Convergence", _CURVE.format(picture=curve_svg(view)), _how_many(len(view.history))

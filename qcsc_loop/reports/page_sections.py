@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +12,6 @@ from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.failure import find_failure
-from qcsc_loop.reports.figure import goal_of, places_along
 from qcsc_loop.reports.markup import (
     Column,
     block,
@@ -26,13 +23,12 @@ from qcsc_loop.reports.markup import (
     table,
     text,
 )
-from qcsc_loop.reports.phrases import best_since, count, difference, exact, span
+from qcsc_loop.reports.phrases import count, span
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import View, when
 from qcsc_loop.store.live import LogLine
 from qcsc_loop.store.records import EndRecord, EpochRecord
 
-NOTHING = "\N{EN DASH}"
 JOBS = 300  # rows
 TAILS, TAIL_BYTES = 20, 2048
 DRIVERS = 100
@@ -91,98 +87,6 @@ def _colour(status: RunStatus) -> str:
     if status is RunStatus.RUNNING:
         return "running"
     return "good" if status in (RunStatus.CONVERGED, RunStatus.PLATEAU) else ""
-
-
-# cards
-
-
-def cards(run: Reported) -> str:
-    """How far it is, and what it cost, each with its budget."""
-    view = run.view
-    found = [_headline_card(view), _iterations_card(view), _wall_card(run), *_cost_cards(view)]
-    return f'<div class="cards">{"".join(found)}</div>'
-
-
-def _headline_card(view: View) -> str:
-    name = view.chart.headline or "headline"
-    unit = f" ({view.chart.unit})" if view.chart.unit else ""
-    value = exact(view.headline) if math.isfinite(view.headline) else NOTHING
-    return _card(f"{name}{unit}", value, distance_to_goal(view), best_since(view))
-
-
-def distance_to_goal(view: View) -> str:
-    """'14.40 mHa above FCI'; empty where there is no reference."""
-    goal = goal_of(view)
-    if goal is None or not math.isfinite(view.headline):
-        return ""
-    far = view.headline - goal[1]
-    if not far:
-        return f"equal to {goal[0]}"
-    return f"{difference(abs(far), view.chart.unit)} {'above' if far > 0 else 'below'} {goal[0]}"
-
-
-def _iterations_card(view: View) -> str:
-    took = [t for t in view.history.took if math.isfinite(t)]
-    each = f"{span(statistics.median(took))} each" if took else ""
-    left = view.seconds_left
-    return _card(
-        "iterations",
-        count(view.iteration),
-        each,
-        f"about {span(left)} left" if left else "",
-        of=("iterations", view.iteration, view.limits.get("iterations")),
-    )
-
-
-def _wall_card(run: Reported) -> str:
-    worked = places_along(run.view, "wall")
-    limit = run.view.limits.get("seconds")
-    number = max(run.view.drivers, len(run.drivers))
-    drivers = f"{number} driver{'' if number == 1 else 's'}"
-    bound = f"at most {span(limit)} a driver" if limit is not None else ""
-    return _card("time of work", span(worked[-1]) if worked else NOTHING, drivers, bound)
-
-
-def _cost_cards(view: View) -> Iterator[str]:
-    spent, limits = view.spent, view.limits
-    shots, jobs = spent.get("shots", 0.0), len(view.jobs)
-    of_each = view.history.usage.get("shots", ())
-    each = f"{count(of_each[-1])} in the last iteration" if of_each and of_each[-1] else ""
-    yield _card("shots", count(shots), each, of=("shots", shots, limits.get("shots")))
-    qpu = spent.get("qpu_seconds", 0.0)
-    used = "" if qpu else "no QPU used"
-    yield _card("QPU", span(qpu), used, of=("qpu_seconds", qpu, limits.get("qpu_seconds")))
-    hours = spent.get("node_hours", 0.0)
-    yield _card(
-        "node hours",
-        f"{hours:.4f}" if 0 < hours < 1 else count(round(hours, 2)),
-        f"{jobs:,} job{'' if jobs == 1 else 's'}",
-        of=("node_hours", hours, limits.get("node_hours")),
-    )
-
-
-def _card(
-    name: str, value: str, *more: str, of: tuple[str, float, float | None] | None = None
-) -> str:
-    budget = "" if of is None or of[2] is None else _budget(of[0], of[1], of[2])
-    wide = ' class="long"' if len(value) > 12 else ""
-    rest = "".join(f"<span>{text(words)}</span>" for words in more if words)
-    return (
-        f'<div class="card"><span>{text(name)}</span><b{wide}>{text(value)}</b>{budget}{rest}</div>'
-    )
-
-
-def _budget(what: str, used: float, limit: float) -> str:
-    if not (math.isfinite(limit) and limit > 0):
-        return ""
-    share = min(1.0, max(0.0, used / limit))
-    shown = span(limit) if what == "qpu_seconds" else count(limit)
-    bar = f'<progress max="1" value="{share:.4f}"{_full(share)}></progress>'
-    return f"{bar}<span>of {text(shown)}</span>"
-
-
-def _full(share: float) -> str:
-    return ' class="full"' if share >= 1 else ""
 
 
 # what went wrong

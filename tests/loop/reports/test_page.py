@@ -13,7 +13,8 @@ import qcsc_loop.reports.page
 from loop.reports.stored_runs import StoredRun, energies
 from loop.reports.views import energy_view, values_view
 from qcsc_loop.reports.page import run_page
-from qcsc_loop.reports.page_sections import Reported, distance_to_goal
+from qcsc_loop.reports.page_cards import distance_to_goal
+from qcsc_loop.reports.page_sections import Reported
 from qcsc_loop.reports.view import RunReader
 from qcsc_loop.store.records import ForkedFrom
 
