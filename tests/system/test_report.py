@@ -183,7 +183,10 @@ def test_every_iteration_is_in_its_csv(
     ]
 
 
-@pytest.mark.parametrize(("iterations", "bytes_at_most"), [(1_000, 500_000), (50_000, 2_000_000)])
+@pytest.mark.parametrize(
+    ("iterations", "bytes_at_most"),
+    [(1_000, 500_000), pytest.param(50_000, 2_000_000, marks=pytest.mark.thorough)],
+)
 def test_a_long_run_is_a_small_file(
     qcsc_loop: CommandLine,
     chromium: Chromium,
