@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": "Deploy FILEs and run them here, without a work pool.",
     "supervise": "Bring deployed runs back whose driver is gone.",
     "emit": "Tell the Prefect server of an event, a new file or calibration.",
+    "server": "A Prefect server of your own that outlives the runs.",
     "blocks": "Saved blocks: machines, profiles, samplers.",
 }
 """The first line of each command's own help, in the order that they are listed."""

@@ -131,8 +131,7 @@ def look(folder: Path) -> OwnServer:
     if record is None:
         return OwnServer(folder, State.NONE)
     silent_for = _silent_for(folder)
-    place = Place(**record.place.model_dump())
-    life = life_of(record.pid, record.start_ticks, place)
+    life = _life(record)
     if life is Life.UNKNOWN and record.place.host != here().host:
         return OwnServer(folder, State.ELSEWHERE, record, silent_for)
     if life is Life.DEAD or (life is Life.UNKNOWN and silent_for > SILENT_SECONDS):
@@ -141,18 +140,25 @@ def look(folder: Path) -> OwnServer:
     return found if _answers(found) else OwnServer(folder, State.SILENT, record, silent_for)
 
 
-def start(folder: Path, port: int | None = None, tell: Tell = lambda _: None) -> OwnServer:
+def start(
+    folder: Path,
+    port: int | None = None,
+    tell: Tell = lambda _: None,
+    *,
+    seconds: float = START_SECONDS,
+) -> OwnServer:
     """The server, running: as it is, or started.
 
     Args:
         port: None: the one that it had, or a free one.
+        seconds: how long it may take to answer.
 
     Raises:
         ServerNotStarted: it cannot be; says why, and what to do.
         ServerNotOurs: others can read or write its folder.
     """
     make_folder(folder)
-    keeper, deadline, waits = None, time.monotonic() + START_SECONDS, False
+    keeper, deadline, waits = None, time.monotonic() + seconds, False
     while time.monotonic() < deadline:
         if keeper is not None and (code := keeper.poll()) is not None:
             raise _not_started(folder, code)
@@ -171,7 +177,7 @@ def start(folder: Path, port: int | None = None, tell: Tell = lambda _: None) ->
             tell("your Prefect server does not answer, and is being started again")
             waits = True
         time.sleep(0.1)
-    why = f"it gave no answer within {START_SECONDS:.0f} s"
+    why = f"it gave no answer within {seconds:.0f} s"
     raise ServerNotStarted(str(folder), why, f"its log says more: {folder / keep_server.LOG}")
 
 
@@ -224,6 +230,9 @@ def stop(folder: Path) -> bool:
     record = found.record
     ran = found.state in (State.RUNNING, State.SILENT)
     if ran and record is not None:
+        if _life(record) is Life.UNKNOWN:  # its number may be another process's here
+            why = f"process {record.pid}, which keeps it, is not to be seen from here"
+            raise ServerNotStarted(str(folder), why, "end it where it was started")
         _end(record)
     with suppress(OSError):
         (folder / keep_server.RECORD).unlink(missing_ok=True)
@@ -231,10 +240,8 @@ def stop(folder: Path) -> bool:
 
 
 def _end(record: Record) -> None:
-    place = Place(**record.place.model_dump())
-
     def lives() -> bool:
-        return life_of(record.pid, record.start_ticks, place) is not Life.DEAD
+        return _life(record) is not Life.DEAD
 
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5.0)):
         with suppress(ProcessLookupError):
@@ -309,6 +316,10 @@ def _read(folder: Path) -> Record | None:
         return Record.model_validate_json((folder / keep_server.RECORD).read_bytes())
     except (OSError, ValidationError):  # none; or not one of ours
         return None
+
+
+def _life(record: Record) -> Life:
+    return life_of(record.pid, record.start_ticks, Place(**record.place.model_dump()))
 
 
 def _silent_for(folder: Path) -> float:

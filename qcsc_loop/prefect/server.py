@@ -26,6 +26,7 @@ from qcsc_loop.prefect.temporary_server import Door, starting_server
 
 ANSWER_SECONDS = 10
 PAGES_SECONDS = 3
+OWN_SECONDS = 120.0  # for one's own server to be back: then a run goes on without
 FLUSH_SECONDS = 3
 REFUSING = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 STARTING = (
@@ -133,7 +134,7 @@ def _own(tell: Tell) -> OwnServer | None:
         return None
     if found.state is not own_server.State.RUNNING:
         try:
-            return own_server.start(folder, tell=tell)
+            return own_server.start(folder, tell=tell, seconds=OWN_SECONDS)
         except QcscLoopError as error:  # a run needs none of it
             tell(f"your own Prefect server is not used: {error}")
             return None

@@ -47,6 +47,8 @@ from qcsc_loop.errors import (
     RunLocked,
     RunNotFound,
     SamplingFailed,
+    ServerNotOurs,
+    ServerNotStarted,
     SeveralRuns,
     SiteUnreachable,
     StoreError,
@@ -339,6 +341,14 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
             "PREFECT_API_URL",
             "--no-prefect",
         ],
+    ),
+    (
+        ServerNotStarted("/home/me/server", "the disk is full", "make room"),
+        ["the Prefect server in /home/me/server: the disk is full. To go on: make room."],
+    ),
+    (
+        ServerNotOurs("/home/me/server/auth", "it belongs to somebody else"),
+        ["/home/me/server/auth of your Prefect server is not yours alone", "QCSC_LOOP_SERVER"],
     ),
 ]
 ALL = [
