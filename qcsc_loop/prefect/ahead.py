@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import types
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Generic, Unpack
 
@@ -37,6 +38,8 @@ from qcsc_loop.store.journal import Journal
 
 REMEMBERED = 100  # events for the flow run's log
 DRAIN_SECONDS = 10.0
+_LIBRARIES = {"builtins", "abc", "typing", "pydantic"}
+_ADAPTERS = "qcsc_loop.prefect."  # they import Prefect's things where they use them
 
 
 def needs_its_flow(algorithm: AnyAlgorithm) -> bool:
@@ -51,23 +54,13 @@ def needs_its_flow(algorithm: AnyAlgorithm) -> bool:
 
 
 def _knows_prefect(kind: type) -> bool:
-    return any(_is_prefects(value) for names in _globals(kind) for value in names.values())
-
-
-def _globals(kind: type) -> Iterator[dict[str, Any]]:
-    """What the modules of a class and of its bases know by name, as far as they are no library's."""
-    seen: set[int] = set()
-    for each in kind.__mro__:
-        if each.__module__.partition(".")[0] in ("builtins", "pydantic", "abc", "typing"):
-            continue
-        if each.__module__.startswith("qcsc_loop.prefect"):
-            yield {"prefect": types.ModuleType("prefect")}
-        for value in vars(each).values():
-            function = getattr(value, "__func__", value)
-            names = getattr(function, "__globals__", None)
-            if isinstance(names, dict) and id(names) not in seen:
-                seen.add(id(names))
-                yield names
+    """Whether the module of a class, or of a base of it, knows something of Prefect's by name."""
+    theirs = [each for each in kind.__mro__ if each.__module__.partition(".")[0] not in _LIBRARIES]
+    if any(each.__module__.startswith(_ADAPTERS) for each in theirs):
+        return True
+    functions = (f for each in theirs for f in vars(each).values() if inspect.isfunction(f))
+    modules = {id(f.__globals__): f.__globals__ for f in functions}
+    return any(_is_prefects(value) for names in modules.values() for value in names.values())
 
 
 def _is_prefects(value: object) -> bool:

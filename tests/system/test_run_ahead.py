@@ -13,11 +13,13 @@ import pytest
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from qcsc_algorithms.bitcount import BitCount
 from qcsc_loop import IterativeAlgorithm, State
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.prefect.ahead import RunAhead, needs_its_flow
 from qcsc_loop.prefect.ends import completed
+from qcsc_loop.prefect.qiskit_runtime import PrefectQiskitSampler
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, run_ids
@@ -56,7 +58,10 @@ class Asks(IterativeAlgorithm[Count, int, int]):
 
 def test_code_that_knows_prefect_waits_for_its_flow() -> None:
     assert needs_its_flow(Asks())
+    assert needs_its_flow(BitCount(sampler=PrefectQiskitSampler(block="mine")))
+    assert needs_its_flow(BitCount(sampler="aer-sampler/mine"))
     assert not needs_its_flow(Wander())
+    assert not needs_its_flow(BitCount())
 
 
 @pytest.fixture
