@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +34,9 @@ STARTING = (
     "starting a temporary Prefect server: it ends with this command and has no pages "
     "(qcsc-loop server start: one that stays, and has)"
 )
+
+_starting: ContextVar[Callable[[], None] | None] = ContextVar("starting", default=None)
+"""What waits for the temporary server of this process, if it has one."""
 
 Tell = Callable[[str], None]
 Kind = Literal["configured", "own", "temporary", "given"]
@@ -84,6 +88,8 @@ def opened_api(tell: Tell) -> Iterator[Api]:
     if FlowRunContext.get() is not None:  # Prefect has one already, if need be its own
         yield Api("given", str(configured or "Prefect's own server"))
     elif configured:
+        if (wait := _starting.get()) is not None:
+            wait()  # a hook that comes before our own server does
         _require_answer(str(configured))
         yield Api("configured", str(configured))
     elif (own := _own(tell)) is not None:
@@ -96,9 +102,11 @@ def opened_api(tell: Tell) -> Iterator[Api]:
     else:
         tell(STARTING)
         with starting_server() as (door, wait), temporary_settings(_settings(door)):
+            token = _starting.set(wait)
             try:
                 yield Api("temporary", door.url, wait)
             finally:
+                _starting.reset(token)
                 flush()
 
 
