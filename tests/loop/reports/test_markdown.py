@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from loop.reports.views import energy_view, values_view
-from qcsc_loop.reports.columns import Columns
+from qcsc_loop.reports.columns import Columns, Numbers
 from qcsc_loop.reports.markdown import COLUMNS, LARGEST_BYTES, markdown
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import View
@@ -43,7 +43,7 @@ def test_it_is_small_however_long_the_run_is(iterations: int) -> None:
 
 def test_a_state_of_many_scalars_is_no_wide_table() -> None:
     numbers = [float(k) for k in range(40)]
-    scalars = {f"scalar number {k} of them": numbers for k in range(50)}
+    scalars: dict[str, Numbers] = {f"scalar number {k} of them": numbers for k in range(50)}
     history = Columns(
         iterations=list(range(40)),
         epochs=[1] * 40,
