@@ -380,6 +380,8 @@ class TestOnATerminal:
     ) -> None:
         screen = shown.screen()
         assert shown.code == 0
+        if screen[0].startswith("on the Prefect API at http://127.0.0.1:"):
+            assert screen.pop(0).endswith("/api, without pages")
         run_id = screen[0].removeprefix("run ").partition(":")[0]
         assert screen[0] == f"run {run_id}: Wander, seed 0"
         assert screen[1:13] == [f"sample[{k}] info: a word" for k in range(1, 13)]
