@@ -152,8 +152,6 @@ def _own(tell: Tell) -> OwnServer | None:
 def pages_of(url: str) -> str:
     """Where the pages of an API's server are; empty: it has none, or does not say."""
     found = _pages(url)
-    if not found.get("available_uis", ["v1"]):
-        return ""
     version = found.get("default_ui", "v1")
     below = str(found.get(f"{version}_base_url") or "").rstrip("/")
     return f"{_base(url)}{below}" if found else ""
@@ -166,14 +164,15 @@ def asked_by_pages(url: str) -> str | None:
 
 
 def _pages(url: str) -> Json:
-    """What a server says of its pages; empty: nothing."""
+    """What a server says of its pages; empty: it has none."""
     try:
         with httpx.Client(timeout=PAGES_SECONDS) as client:
             answer = client.get(f"{_base(url)}/ui-settings")
             found = answer.json() if answer.is_success else {}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    there = isinstance(found, dict) and found.get("available_uis", ["v1"])  # older ones do not say
+    return found if there else {}
 
 
 def _base(url: str) -> str:
