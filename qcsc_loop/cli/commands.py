@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from qcsc_loop.cli.driving import JSON, STORE, Driving, DrivingCommand, RunCommand
+from qcsc_loop.cli.driving import JSON, NEW_RUN_ID, STORE, Driving, DrivingCommand, RunCommand
 from qcsc_loop.cli.emit_group import EVENT, EmitGroup, WatchCommand
 from qcsc_loop.cli.overview import overview
 from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
@@ -118,6 +118,7 @@ def commands() -> None:
 @click.option(
     "--run-id", metavar="ID", help="Name of the run; the one of an existing run resumes it."
 )
+@click.option(NEW_RUN_ID, hidden=True)
 @_parameters
 def run(
     *,
@@ -126,6 +127,7 @@ def run(
     params: Path | None,
     seed: int | None,
     run_id: str | None,
+    new_run_id: str | None,
     settings: tuple[str, ...],
     machine: str | None,
     driving: Driving,
@@ -142,6 +144,7 @@ def run(
         params=params,
         seed=seed,
         run_id=run_id,
+        new_run_id=new_run_id,
     )
     drive(request, driving)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from qcsc_loop.cli.driving import ATTACHED, Driving
+from qcsc_loop.cli.driving import ATTACHED, NEW_RUN_ID, Driving
 from qcsc_loop.errors import InvalidRunId, QcscLoopError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
@@ -91,8 +91,11 @@ class _Detached:
         return self.output
 
 
-def drive_detached(run_id: str, driving: Driving) -> int:
+def drive_detached(run_id: str, driving: Driving, *, is_new: bool = False) -> int:
     """Starts a driver in the background; the exit code, once it holds the run or has failed to.
+
+    Args:
+        is_new: the id was made for the run.
 
     Raises:
         InvalidRunId: no folder may have that name.
@@ -105,7 +108,7 @@ def drive_detached(run_id: str, driving: Driving) -> int:
     store = DirectoryStore(driving.store or environment().store)
     store.require_own(run_id)
     with _folder(store, run_id) as folder:
-        driver = _start(store, folder, run_id)
+        driver = _start(store, folder, run_id, _words(run_id, is_new=is_new))
         if code := driver.until_it_holds():
             _say_why_not(driver, driving.as_json)
             driver.output.unlink(missing_ok=True)
@@ -114,8 +117,8 @@ def drive_detached(run_id: str, driving: Driving) -> int:
     return 0
 
 
-def _start(store: DirectoryStore, folder: Path, run_id: str) -> _Detached:
-    journal, words = Journal(store, run_id), _words(run_id)
+def _start(store: DirectoryStore, folder: Path, run_id: str, words: list[str]) -> _Detached:
+    journal = Journal(store, run_id)
     # not the name that it has later: another driver may hold the run, and write there
     output = folder / f"driver.{secrets.token_hex(4)}.out"
     head = f"{now():%Y-%m-%d %H:%M:%S} UTC: qcsc-loop {shlex.join(words)}\n"
@@ -135,10 +138,11 @@ def _start(store: DirectoryStore, folder: Path, run_id: str) -> _Detached:
     return _Detached(process, journal, output, before)
 
 
-def _words(run_id: str) -> list[str]:
+def _words(run_id: str, *, is_new: bool) -> list[str]:
     """What was typed, for the one that stays; what comes later goes over what comes first."""
     command, *words = sys.argv[1:]
-    chosen = ["--run-id", run_id] if command == "run" else []
+    option = NEW_RUN_ID if is_new else "--run-id"
+    chosen = [option, run_id] if command == "run" else []
     return [command, ATTACHED, *chosen, *words]
 
 

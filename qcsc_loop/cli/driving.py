@@ -27,6 +27,7 @@ STORE = click.option(
 )
 ALGORITHM = f"{__name__}.algorithm"  # in a context's meta: whose parameters the help tells, too
 ATTACHED = "--attached"  # said to the driver that `--detach` starts
+NEW_RUN_ID = "--new-run-id"  # the same, of an id that nobody has named
 JSON = click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON object.")
 
 

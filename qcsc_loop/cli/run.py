@@ -34,7 +34,7 @@ def drive(request: RunRequest, driving: Driving) -> None:
     if driving.detach:
         from qcsc_loop.cli.detach import drive_detached
 
-        sys.exit(drive_detached(request.run_id, driving))
+        sys.exit(drive_detached(request.run_id, driving, is_new=request.is_new))
     console = PlainConsole(stderr=driving.as_json)
     store = DirectoryStore(driving.store or environment().store)
     journal, looker = Journal(store, request.run_id), Looker(store, request.run_id)

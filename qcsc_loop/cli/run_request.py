@@ -12,7 +12,7 @@ from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import AlgorithmType, find_algorithm, recorded_algorithm
 from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
-from qcsc_loop.loop.opening import new_run_id
+from qcsc_loop.loop.opening import new_run_id as make_run_id
 from qcsc_loop.parameters.build import build, merge, parse_settings
 from qcsc_loop.parameters.saved_blocks import named_blocks
 from qcsc_loop.plain import Json
@@ -66,14 +66,19 @@ def request_run(
     params: Path | None,
     seed: int | None,
     run_id: str | None,
+    new_run_id: str | None = None,
 ) -> RunRequest:
-    """A run of an algorithm with these parameters; an existing run id resumes that run."""
+    """A run of an algorithm with these parameters; an existing run id resumes that run.
+
+    Args:
+        new_run_id: one that was made for it.
+    """
     kind = find_algorithm(algorithm)
     given = merge(read_toml(params) if params else {}, _read_parameters(settings, machine))
     named = _read_variables(variables, parse_settings(settings))
     built = build(kind, given)
     return RunRequest(
-        run_id=new_run_id(kind) if run_id is None else run_id,
+        run_id=(new_run_id or make_run_id(kind)) if run_id is None else run_id,
         is_new=run_id is None,
         algorithm=lambda _: built,
         named=kind,

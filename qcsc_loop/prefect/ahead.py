@@ -19,13 +19,13 @@ from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
 from qcsc_loop.algorithm import AnyAlgorithm, IterativeAlgorithm
-from qcsc_loop.events import Event, Trouble
+from qcsc_loop.events import Event, Trouble, tell
 from qcsc_loop.loop.driver import run_loop
 from qcsc_loop.loop.events import IterationCommitted, RunStarted
 from qcsc_loop.loop.hooks import E, M, S
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
-from qcsc_loop.loop.warnings import warning_of
+from qcsc_loop.loop.warnings import log_warnings, warning_of
 from qcsc_loop.parameters.saved_blocks import named_blocks
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import Granularity
@@ -87,6 +87,7 @@ class RunAhead(Generic[S, M, E]):
         self._algorithm = algorithm
         self._client = get_client()
         self._artifacts = RunArtifacts(self._client, journal.run_id)
+        signs = self._artifacts.signer.signs
         self._mirror = Mirror(self._artifacts, self._client, journal, self._note)
         self._emitter = Emitter(journal, held=True)
         self._around = Around(self._mirror, tasks, joins=True)
@@ -103,8 +104,9 @@ class RunAhead(Generic[S, M, E]):
             ),
             "around": self._around,
         }
-        if not self._artifacts.signer.signs:
-            options["told_before"] = [Trouble(NOT_SIGNED)]
+        if not signs:
+            options["told_before"] = [unsigned := Trouble(NOT_SIGNED)]
+            tell((log_warnings(journal.run_id), *self._tell_all), unsigned)
         self._options = options
         self._driven: asyncio.Task[Outcome[S]] | None = None
 

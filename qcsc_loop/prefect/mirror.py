@@ -139,6 +139,11 @@ class Mirror:
         """From here on there is a server."""
         self._follows = True
 
+    def end(self) -> None:
+        """From here on nobody publishes: a run that goes on waits for nothing."""
+        self._follows = False
+        self._signal()
+
     async def follow(self) -> None:
         """Publishes for as long as it is not cancelled."""
         try:
@@ -202,5 +207,6 @@ async def followed(mirror: Mirror) -> AsyncIterator[None]:
             with anyio.CancelScope(shield=True):
                 await mirror.farewell()
         finally:
+            mirror.end()
             following.cancel()
             await asyncio.wait([following])
