@@ -181,6 +181,10 @@ class PrefectServer:
 
     def logged(self, flow_run: str) -> list[str]:
         """What stands in a flow run's log, oldest first."""
+        return [text for _, text in self.log(flow_run)]
+
+    def log(self, flow_run: str) -> list[tuple[int, str]]:
+        """The same with each line's level, as Python numbers them."""
         rows = self.post(
             "/logs/filter",
             {
@@ -190,7 +194,7 @@ class PrefectServer:
                 "offset": 0,
             },
         )
-        return [str(row["message"]) for row in rows]
+        return [(int(row["level"]), str(row["message"])) for row in rows]
 
     def task_runs(self, flow_run: str) -> list[str]:
         """The names of a flow run's task runs, sorted."""
