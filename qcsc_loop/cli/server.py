@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,8 @@ def _running(found: OwnServer) -> list[str]:
         f"  pages     {found.ui}",
         f"  password  the line in {found.password_file}: the pages ask for it once",
         f"  from afar ssh -L {port}:127.0.0.1:{port} {found.host}, then the same address",
+        f"  prefect   PREFECT_API_URL={found.ui}/api "
+        f'PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(found.password_file))})" prefect ...',
         f"  log       {found.log}",
         "qcsc-loop uses it wherever no other one is configured; to end it: qcsc-loop server stop",
     ]

@@ -29,6 +29,7 @@ from qcsc_loop.store.records import EndRecord
 
 AHEAD = 4  # commits the loop may be ahead of a server that answers
 FAREWELL_SECONDS = 2.0
+_NEWS = (RunStarted, IterationCommitted, RunStopped)
 SHOW_SECONDS = 30.0  # at the end of a run that came to one
 
 
@@ -69,7 +70,7 @@ class Mirror:
             self._backlog.add(event.commit, pack(event.state), keep)
         elif isinstance(event, RunStopped):
             self._end = event.end
-        if self._reporter.is_behind or isinstance(event, RunStarted):
+        if self._reporter.is_behind or isinstance(event, _NEWS):
             self._signal()
 
     async def keep_up(self, iteration: int) -> None:

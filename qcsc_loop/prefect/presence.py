@@ -51,7 +51,8 @@ class Presence:
         if flow_run is not None:
             with contextlib.suppress(StoreError):
                 await to_thread.run_sync(note_flow_run, self._journal, mine, flow_run)
-        await report_crashes(self._client, self._journal, mine, flow_run)
+        with contextlib.suppress(*OUTAGE):  # it is for people, and nothing waits for it
+            await report_crashes(self._client, self._journal, mine, flow_run)
 
     async def _name_flow_run(self) -> None:
         flow_run_id = self._artifacts.flow_run_id
