@@ -14,8 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm, IterativeAlgorithm
-from qcsc_loop.concurrency.loading import load_file
+from qcsc_loop.concurrency.loading import load_file, loaded_from
 from qcsc_loop.errors import (
+    AlgorithmNotImported,
     AlgorithmNotNamed,
     InputError,
     InvalidParameters,
@@ -26,6 +27,7 @@ from qcsc_loop.parameters.build import build, merge
 from qcsc_loop.parameters.operational import what_changes_results
 from qcsc_loop.plain import is_utf8
 from qcsc_loop.plugins import distribution, offered
+from qcsc_loop.reports.failure import describe_failure
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Settings
 from qcsc_loop.store.versions import this_version
@@ -50,9 +52,7 @@ def find_algorithm(name: str) -> AlgorithmType:
         return _offered_class(name, point)
     place, colon, class_name = name.rpartition(":")
     if not colon or not place:
-        raise UnknownAlgorithm(
-            name, "no installed package offers that name", installed_algorithms()
-        )
+        raise UnknownAlgorithm(name, _without_class(name), installed_algorithms())
     try:
         module = _module(name, place)
     except UnknownAlgorithm as error:
@@ -142,6 +142,21 @@ def _offered_class(name: str, point: EntryPoint) -> AlgorithmType:
         raise UnknownAlgorithm(name, why, others) from error
 
 
+def _without_class(name: str) -> str:
+    """Why a name without a colon is none; of a file, which classes can be named."""
+    if not name.endswith(".py") or not Path(name).expanduser().is_file():
+        return "no installed package offers that name"
+    offered = [n for n, value in vars(_module(name, name)).items() if _is_own(value)]
+    if not offered:
+        return "it has no IterativeAlgorithm"
+    return f"the class is missing, as in {' or '.join(f'{name}:{each}' for each in offered)}"
+
+
+def _is_own(value: object) -> bool:
+    """Whether it is an algorithm that its file defines, rather than one that it imports."""
+    return _is_algorithm(value) and bool(loaded_from(getattr(value, "__module__", "")))
+
+
 def _is_missing(place: str, error: BaseException | None) -> bool:
     """Whether nothing has this module's name, rather than that its code fails."""
     return isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}.")
@@ -174,8 +189,8 @@ def _module(name: str, place: str) -> ModuleType:
             sys.path.insert(0, os.getcwd())  # as `python -m` does
         return importlib.import_module(place)
     except (Exception, SystemExit) as error:  # whatever the user's module does when imported
-        why = f"importing {place} raised {type(error).__name__}: {error}"
-        raise UnknownAlgorithm(name, why, installed_algorithms()) from error
+        why = f"importing {place} raised {describe_failure(error)}"
+        raise AlgorithmNotImported(name, why, installed_algorithms()) from error
 
 
 def _class(name: str, module: ModuleType, class_name: str) -> AlgorithmType:

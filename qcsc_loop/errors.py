@@ -3,6 +3,7 @@
     QcscLoopError
     ├── InputError                  what was asked for cannot be done as asked; nothing was started
     │   ├── UnknownAlgorithm        no such name, file, module or class
+    │   │   └── AlgorithmNotImported    its code raises when it is imported
     │   ├── BadAlgorithm            the class does not keep the contract of IterativeAlgorithm
     │   ├── InvalidParameters       unknown, mistyped or out of range
     │   ├── BlockNotFound           a saved block's name that nothing answers to
@@ -46,6 +47,7 @@
     │   ├── SiteUnreachable         the scheduler or service does not answer
     │   └── CredentialsRefused      it answers, and does not let us in
     ├── PrefectUnreachable          no Prefect API answers
+    ├── PrefectHomeNotWritable      the folder of Prefect's settings and database
     ├── PrefectRefused              it answers, and does not let us in
     ├── ServerNotStarted            a person's own Prefect server cannot be started or ended
     └── ServerNotOurs               what it keeps is not this person's alone
@@ -77,6 +79,20 @@ class QcscLoopError(Exception):
         # one sentence: what others say, and is quoted here, may have any number of lines
         super().__init__(printable(" ".join(message.split())))
 
+    @property
+    def fact(self) -> str:
+        """What happened, in a few words for lists."""
+        words = "".join(f" {c.lower()}" if c.isupper() else c for c in type(self).__name__)
+        return words.strip()
+
+    @property
+    def happened(self) -> str:
+        """What happened, as a sentence that leaves out what to do next."""
+        return str(self)
+
+
+LONGEST_VALUE = 60  # characters of a wrong value that are quoted
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The known name that is nearest to one that there is not, for its sentence; empty: none is."""
@@ -97,10 +113,22 @@ class UnknownAlgorithm(InputError):
 
     def __init__(self, name: str, why: str, known: Iterable[str]) -> None:
         self.name, self.why, self.known = name, why, sorted(known)
-        super().__init__(
-            f"there is no algorithm {name!r}: {why}. Known by name: {', '.join(self.known) or 'none'}; "
-            "or give path/to/file.py:Class or package.module:Class."
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        hint = did_you_mean(self.name, self.known)
+        return (
+            f"there is no algorithm {self.name!r}: {self.why}{hint}. Known by name: "
+            f"{', '.join(self.known) or 'none'}; or give path/to/file.py:Class or "
+            "package.module:Class."
         )
+
+
+class AlgorithmNotImported(UnknownAlgorithm):
+    """The code that has it raises when it is imported."""
+
+    def _sentence(self) -> str:
+        return f"{self.name!r} cannot be run: {self.why}. Mend that, and type the command again."
 
 
 class BadAlgorithm(InputError):
@@ -125,9 +153,11 @@ class BlockNotFound(InputError):
     """A saved block's name that nothing answers to."""
 
     def __init__(self, name: str, why: str, known: Iterable[str]) -> None:
+        known = list(known)
         names = ", ".join(sorted(known))
         saved = f" Saved blocks: {names}." if names else ""
-        super().__init__(f"the block {name!r} cannot be used: {why}.{saved}")
+        hint = did_you_mean(name, known)
+        super().__init__(f"the block {name!r} cannot be used: {why}{hint}.{saved}")
 
 
 class UnknownSite(InputError):
@@ -185,7 +215,8 @@ class RunNotFound(InputError):
         names = sorted(known)
         shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         super().__init__(
-            f"there is no run {run_id!r} in {store}. Runs there: {shown or 'none'}. "
+            f"there is no run {run_id!r} in {store}{did_you_mean(run_id, names)}. Runs there: "
+            f"{shown or 'none'}. "
             "Name another store with --store DIR or QCSC_LOOP_STORE."
         )
 
@@ -338,18 +369,46 @@ class HookError(QcscLoopError):
 
 
 class HookFailed(HookError):
-    """A hook raised; the cause is `__cause__`."""
+    """A hook raised; the cause is `__cause__`.
+
+    Attributes:
+        where: the line of the algorithm's own code, `file.py:12`; empty: it is not in the traceback.
+    """
 
     def __init__(
-        self, algorithm: str, hook: str, iteration: int, run_id: str, where: str, cause: Exception
+        self,
+        algorithm: str,
+        hook: str,
+        iteration: int,
+        run_id: str,
+        where: str,
+        cause: Exception,
+        rule: str = "",
     ) -> None:
         self.hook, self.iteration, self.run_id = hook, iteration, run_id
-        text = _several(cause) or str(cause).strip() or "no message"
-        super().__init__(
+        self.where, self._cause = where, cause
+        text = _several(cause) or message_of(cause)
+        happened = (
             f"{algorithm}.{hook} raised {type(cause).__name__} in iteration {iteration}"
-            f"{f' at {where}' if where else ''}: {text}. Finished steps are kept; the traceback: "
+            f"{f' at {where}' if where else ''}: {text}"
+        )
+        if rule:
+            happened += f". {rule}"
+        self._happened = printable(" ".join(happened.split()))
+        super().__init__(
+            f"{happened}. Finished steps are kept; the traceback: "
             f"qcsc-loop show {run_id}; after the fix: qcsc-loop resume {run_id}"
         )
+
+    @property
+    def fact(self) -> str:
+        own = isinstance(self._cause, QcscLoopError)
+        what = self._cause.fact if own else type(self._cause).__name__
+        return f"{what} at {self.where}" if self.where else what
+
+    @property
+    def happened(self) -> str:
+        return self._happened
 
 
 class CheckFailed(QcscLoopError):
@@ -373,7 +432,7 @@ class ResultsNotMade(HookError):
     def __init__(self, algorithm: str, cause: Exception) -> None:
         super().__init__(
             f"the results cannot be shown: {algorithm}.tables raised {type(cause).__name__}: "
-            f"{_several(cause) or str(cause).strip() or 'no message'}. The states are kept; after the "
+            f"{_several(cause) or message_of(cause)}. The states are kept; after the "
             "fix: qcsc-loop show RUN --tables"
         )
 
@@ -383,6 +442,23 @@ def _several(error: BaseException) -> str:
     if not isinstance(error, BaseExceptionGroup):
         return ""
     return "; ".join(f"{type(each).__name__}: {each}" for each in leaves(error))
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says; of pydantic's, which tell a field a line, what is wrong in one."""
+    kind = type(error)
+    if kind.__name__ == "ValidationError" and kind.__module__.startswith("pydantic"):
+        title, problems = str(getattr(error, "title", "")), getattr(error, "errors", list)()
+        return "; ".join(_of_field(title, problem) for problem in problems)
+    return str(error).strip() or "no message"
+
+
+def _of_field(title: str, problem: Mapping[str, object]) -> str:
+    place = problem.get("loc")
+    path = [title, *map(str, place if isinstance(place, tuple) else ())]
+    given = repr(problem.get("input"))
+    shown = given if len(given) <= LONGEST_VALUE else f"{given[:LONGEST_VALUE]}…"
+    return f"{'.'.join(path)}: {problem.get('msg')} (given: {shown})"
 
 
 def leaves(error: BaseException) -> list[BaseException]:
@@ -395,11 +471,18 @@ def leaves(error: BaseException) -> list[BaseException]:
 class WrongHookType(HookError):
     """A hook returned something else than its class declares."""
 
-    def __init__(self, algorithm: str, hook: str, declared: str, got: str, detail: str) -> None:
+    def __init__(
+        self, algorithm: str, hook: str, declared: str, got: str, detail: str, where: str = ""
+    ) -> None:
+        self._fact = f"{hook} returned {got}"
         super().__init__(
             f"{algorithm}.{hook} must return {declared}, but returned {got}"
-            f"{f' ({detail})' if detail else ''}."
+            f"{f' ({detail})' if detail else ''}{f', at {where}' if where else ''}."
         )
+
+    @property
+    def fact(self) -> str:
+        return self._fact
 
 
 class ImpureHook(HookError):
@@ -409,13 +492,20 @@ class ImpureHook(HookError):
         changed: what, by dotted name: `state.items`.
     """
 
-    def __init__(self, algorithm: str, hook: str, iteration: int, changed: str) -> None:
-        self.changed = changed
+    def __init__(
+        self, algorithm: str, hook: str, iteration: int, changed: str, where: str = ""
+    ) -> None:
+        self.changed, self._fact = changed, f"{hook} changed {changed}"
         super().__init__(
-            f"{algorithm}.{hook} changed {changed} in iteration {iteration}, which it was given to "
+            f"{algorithm}.{hook}{f' ({where})' if where else ''} changed {changed} in iteration "
+            f"{iteration}, which it was given to "
             "read: called again, after a crash or an error, it would be given something else; let it "
             "build and return a new value (QCSC_LOOP_CHECK_HOOKS=false: nobody looks)."
         )
+
+    @property
+    def fact(self) -> str:
+        return self._fact
 
 
 class EncodingError(QcscLoopError):
@@ -586,6 +676,7 @@ class JobFailed(JobError):
         self.state, self.job_id, self.site = state, job_id, site
         self.exit_code_of_job, self.tail = exit_code, tail
         self.transient = state in ("NODE_FAIL", "PREEMPTED")  # not the program's fault
+        self._fact = f"{site} job {job_id} {state}" if job_id else f"job {state}"
         where = f" ({site} job {job_id})" if job_id else f" ({site})"
         code = f" with exit code {exit_code}" if exit_code else ""
         last = " | ".join(line for line in tail.splitlines()[-5:] if line.strip())
@@ -593,6 +684,10 @@ class JobFailed(JobError):
         super().__init__(
             f"{job}{where} ended {state}{code}{f': {reason}' if reason else ''}; {said}"
         )
+
+    @property
+    def fact(self) -> str:
+        return self._fact
 
 
 class ResultUnreadable(JobError):
@@ -703,6 +798,18 @@ class PrefectUnreachable(QcscLoopError):
         super().__init__(
             f"the Prefect API at {url} does not answer ({why}). Start it (prefect server start), "
             "correct PREFECT_API_URL or unset it for a temporary server, or run with --no-prefect."
+        )
+
+
+class PrefectHomeNotWritable(QcscLoopError):
+    """The folder in which Prefect keeps its settings and database cannot be written."""
+
+    exit_code = 2
+
+    def __init__(self, home: str, why: str) -> None:
+        super().__init__(
+            f"Prefect can keep nothing in {home}: {why}. Name a folder that you can write to with "
+            "PREFECT_HOME, or run with --no-prefect."
         )
 
 

@@ -197,6 +197,21 @@ class Machine(Resource, ABC):
             raise JobRefused(title, "ranks", why)
         return _launchable(dialect, how.model_copy(update={"mpiprocs": ranks // how.num_nodes}))
 
+    def preview(self, ranks: int | None = None) -> str:
+        """Where its jobs go and in which shape; then, of one with a queue, a job's script."""
+        how, what = self.shaped(ranks), self.what
+        shape = f"{how.num_nodes} node{'' if how.num_nodes == 1 else 's'}, {how.ranks} ranks"
+        if self.where.scheduler == "local":
+            return f"this machine, {how.ranks} ranks"
+        walltime = f", walltime {how.walltime}" if how.walltime else ""
+        placed = "a job for each call" if self.placement == "job" else "one warm job"
+        program = ["PROGRAM"]
+        if what is not None:
+            program = [str(word) for word in command_line(self.where, what, [])]
+        key = JobKey(run_id="RUN", run_uid="", iteration=1, step="evaluate", name="PROGRAM")
+        script = self.script(key, Path("/RUN/FOLDER"), how, program)
+        return f"{self.dialect().title}, {shape}{walltime}, {placed}\n{script}"
+
     def script(
         self,
         key: JobKey,

@@ -16,7 +16,7 @@ from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
 from qcsc_loop.errors import PluginFailed
 
 if TYPE_CHECKING:
-    pass
+    from qcsc_loop.reports.listing import Order
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a command takes
 
@@ -119,6 +119,9 @@ def commands() -> None:
     "--run-id", metavar="ID", help="Name of the run; the one of an existing run resumes it."
 )
 @click.option(NEW_RUN_ID, hidden=True)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would run, where and at what cost; start nothing."
+)
 @_parameters
 def run(
     *,
@@ -128,12 +131,13 @@ def run(
     seed: int | None,
     run_id: str | None,
     new_run_id: str | None,
+    dry_run: bool,
     settings: tuple[str, ...],
     machine: str | None,
     driving: Driving,
 ) -> None:
     """Run ALGORITHM: a known name, file.py:Class or module:Class."""
-    from qcsc_loop.cli.run import drive
+    from qcsc_loop.cli.run import drive, foretell
     from qcsc_loop.cli.run_request import request_run
 
     request = request_run(
@@ -146,7 +150,7 @@ def run(
         run_id=run_id,
         new_run_id=new_run_id,
     )
-    drive(request, driving)
+    (foretell if dry_run else drive)(request, driving)
 
 
 @commands.command(cls=DrivingCommand)
@@ -243,31 +247,92 @@ def check(
 
 
 @commands.command(name="list")
+@click.option("--all", "all_", is_flag=True, help="All of them; else the newest 20.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    metavar="WORD",
+    help="Those that stand so: running, failed, ..., or trouble, finished; repeatable.",
+)
+@click.option(
+    "--algorithm", "algorithms", multiple=True, metavar="NAME", help="Of this class; repeatable."
+)
+@click.option("--since", metavar="TIME", help="Those that did something since: 12h, 3d or a date.")
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(["trouble", "age", "best", "cost"]),
+    help="What comes first.  [default: trouble]",
+)
+@click.option(
+    "-l", "--long", "long_", is_flag=True, help="A second line each: seed, best, cost, times."
+)
 @STORE
 @JSON
-def list_(*, store: Path | None, as_json: bool) -> None:
-    """List the runs of a store."""
-    from qcsc_loop.cli.show import list_runs
+def list_(
+    *,
+    all_: bool,
+    statuses: tuple[str, ...],
+    algorithms: tuple[str, ...],
+    since: str | None,
+    order: Order | None,
+    long_: bool,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """List the runs of a store, those that want you first.
 
-    list_runs(store=store, as_json=as_json)
+    ! wants you, > is running, + has converged.
+    """
+    from qcsc_loop.cli.list_runs import Listing, list_runs
+
+    asked = Listing(
+        store=store,
+        all=all_,
+        statuses=statuses,
+        algorithms=algorithms,
+        since=since,
+        order=order,
+        long=long_,
+        as_json=as_json,
+    )
+    list_runs(asked)
 
 
 @commands.command()
 @_RUN
 @click.option("--tables", is_flag=True, help="The results instead: the tables of its last state.")
+@click.option("--log", is_flag=True, help="Its log instead: troubles, retries, what hooks said.")
+@click.option("--traceback", is_flag=True, help="All of the traceback; else your own line of it.")
+@click.option(
+    "--all", "all_", is_flag=True, help="All parameters, scalars, drivers and jobs there are."
+)
 @STORE
 @JSON
-def show(*, run_id: str, tables: bool, store: Path | None, as_json: bool) -> None:
-    """Show RUN: parameters, progress, drivers, and what went wrong."""
-    from qcsc_loop.cli.show import open_run, show_run
+def show(
+    *,
+    run_id: str,
+    tables: bool,
+    log: bool,
+    traceback: bool,
+    all_: bool,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Show RUN: how it stands, what went wrong, what it cost, what is next."""
+    from qcsc_loop.cli.run_page import Showing
+    from qcsc_loop.cli.show import open_run, show_log, show_run
 
-    journal = open_run(run_id, store)
+    asked = Showing(store=store, all=all_, traceback=traceback, as_json=as_json)
     if tables:
         from qcsc_loop.cli.results import show_tables
 
-        show_tables(journal, as_json=as_json)
+        show_tables(open_run(run_id, store), as_json=as_json)
+    elif log:
+        show_log(run_id, asked)
     else:
-        show_run(journal, as_json=as_json)
+        show_run(run_id, asked)
 
 
 @commands.command(cls=WatchCommand)

@@ -9,6 +9,7 @@ import time
 from contextlib import nullcontext
 from typing import Any
 
+from qcsc_loop.cli.checks import check_run
 from qcsc_loop.cli.driving import Driving
 from qcsc_loop.cli.progress import progress, show_hook_logs
 from qcsc_loop.cli.results import say_first_rows
@@ -23,22 +24,24 @@ from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.reports.looking import Looker
-from qcsc_loop.reports.run import CURVE_COMMITS, curve, headline, number
+from qcsc_loop.reports.run import curve, number
 from qcsc_loop.reports.tables import PlainConsole
+from qcsc_loop.reports.view import RunReader
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
 
 def drive(request: RunRequest, driving: Driving) -> None:
     """Drives a run to its end, and says how it went; or has another process do so."""
+    store = DirectoryStore(driving.store or environment().store)
+    journal, looker = Journal(store, request.run_id), Looker(store, request.run_id)
+    way, began = choose_way(driving, journal), time.monotonic()
+    check_run(request, driving, journal, prefect=way.prefect)
     if driving.detach:
         from qcsc_loop.cli.detach import drive_detached
 
         sys.exit(drive_detached(request.run_id, driving, is_new=request.is_new))
     console = PlainConsole(stderr=driving.as_json)
-    store = DirectoryStore(driving.store or environment().store)
-    journal, looker = Journal(store, request.run_id), Looker(store, request.run_id)
-    way, began = choose_way(driving, journal), time.monotonic()
     try:
         with (
             Signals() as signals,
@@ -68,12 +71,22 @@ def drive(request: RunRequest, driving: Driving) -> None:
         leave_within(LAST_WORDS_SECONDS if told else 1.0, 0)
 
 
+def foretell(request: RunRequest, driving: Driving) -> None:
+    """Says what `drive` would do, and refuses what that would refuse; does nothing."""
+    from qcsc_loop.cli.dry_run import say_plan
+
+    journal = Journal(DirectoryStore(driving.store or environment().store), request.run_id)
+    check_run(request, driving, journal, prefect=choose_way(driving, journal).prefect)
+    say_plan(request, driving, journal)
+
+
 def _options(
     request: RunRequest, driving: Driving, journal: Journal, signals: Signals, shown: Observer
 ) -> RunOptions:
     options = driving.options()
     options["store"], options["run_id"] = journal.store, journal.run_id
     options["observers"], options["leave_jobs"] = [shown], signals.leaves_jobs
+    options["ended_by"] = signals.words
     if request.seed is not None:
         options["seed"] = request.seed
     return options
@@ -87,17 +100,19 @@ def _say_what_came_of_it(
     console: PlainConsole,
 ) -> None:
     """The curve, the first rows of the results, where all is kept, and what to type next."""
-    name, values = headline(journal.commits.last(CURVE_COMMITS, outcome.iteration))
+    view = RunReader(DirectoryStore(journal.store.place), journal.run_id).look()
     # on a terminal it stands there already
-    if console.has_blocks and not console.is_terminal and (drawn := curve(values)):
-        console.say(f"{name}  {drawn}  {number(values[-1])}")
+    if console.has_blocks and not console.is_terminal and (drawn := curve(view.values)):
+        unit = f" {view.chart.unit}" if view.chart.unit else ""
+        console.say(f"{view.chart.headline}  {drawn}  {number(view.headline)}{unit}")
     say_first_rows(journal, request.named, outcome.state, console)
     run_id, where = journal.run_id, f" --store {shlex.quote(str(driving.store))}"
     more = where if driving.store else ""
     console.print()
     console.say(f"kept in {journal.store.place}/{run_id}", style="dim")
-    for words in (f"show {run_id} --tables", f"show {run_id}", "list"):
-        console.say(f"  qcsc-loop {words}{more}")
+    tables, show = f"qcsc-loop show {run_id} --tables", f"qcsc-loop show {run_id}"
+    for command in (*(c for c in (view.next_command, tables, show) if c), "qcsc-loop list"):
+        console.say(f"  {command}{more}")
 
 
 def _say_interrupted(interrupted: Interrupted, journal: Journal, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import AlgorithmType, find_algorithm, recorded_algorithm
 from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.errors import BlockNotFound, InvalidParameters
+from qcsc_loop.loop.hooks import hook_types
 from qcsc_loop.loop.opening import new_run_id as make_run_id
 from qcsc_loop.parameters.build import build, merge, parse_settings
 from qcsc_loop.parameters.saved_blocks import named_blocks
@@ -27,6 +28,7 @@ class RunRequest:
         algorithm: finds what to run, for which the run's record may have to be read.
         named: the algorithm's class, if a person named it; else only the run's record does.
         is_new: its id was made for it, so that no server can know of it.
+        is_resume: whether there has to be such a run.
         uid: how the uid begins of the run that is meant, where a server has several of this id.
         variables: parameter to the name of the Prefect variable that it comes from.
     """
@@ -35,6 +37,7 @@ class RunRequest:
     algorithm: Callable[[Journal], AnyAlgorithm]
     named: AlgorithmType | None = None
     is_new: bool = False
+    is_resume: bool = False
     uid: str = ""
     seed: int | None = None
     variables: dict[str, str] = field(default_factory=dict[str, str])
@@ -76,6 +79,7 @@ def request_run(
     kind = find_algorithm(algorithm)
     given = merge(read_toml(params) if params else {}, _read_parameters(settings, machine))
     named = _read_variables(variables, parse_settings(settings))
+    hook_types(kind)  # what is wrong with the class is said before anything is started
     built = build(kind, given)
     return RunRequest(
         run_id=(new_run_id or make_run_id(kind)) if run_id is None else run_id,
@@ -103,7 +107,9 @@ def request_resume(
     changed = _read_parameters(settings, machine)
     algorithm = partial(recorded_algorithm, named=named, changed=changed)
     kind = None if named is None else find_algorithm(named)
-    return RunRequest(run_id=run_id, algorithm=algorithm, named=kind, uid=uid)
+    return RunRequest(
+        run_id=run_id, algorithm=algorithm, named=kind, is_resume=named is None, uid=uid
+    )
 
 
 def _read_parameters(settings: Sequence[str], machine: str | None) -> Json:

@@ -20,6 +20,9 @@ PATIENCE_SECONDS = 4.0  # after a signal
 LAST_WORDS_SECONDS = 15.0  # at the end, for what Prefect still has to send
 
 
+_WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGHUP: "the terminal closed"}
+
+
 class Interrupted(Exception):
     """The run was ended by a signal; it is marked and can be resumed."""
 
@@ -74,6 +77,13 @@ class Signals:
         Ctrl-C is a person who wants it to stop.
         """
         return self.received in (signal.SIGTERM, signal.SIGHUP)
+
+    def words(self) -> str:
+        """What was received, as people call it; empty: nothing."""
+        if self.received is None:
+            return ""
+        number = signal.Signals(self.received)
+        return _WORDS.get(number, number.name)
 
     def hold(self) -> None:
         """Installs the handlers, again if someone else replaced them."""

@@ -89,6 +89,7 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
         async with ended_by_sigterm() as sigterm:
             # a worker that ends is no reason to lose a job; of a cancelled run a supervisor ends them
             options["leave_jobs"] = sigterm.is_set
+            options["ended_by"] = lambda: "SIGTERM" if sigterm.is_set() else ""
             outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
     except (RunLocked, LeaseLost) as error:  # two flow runs for the same iterations
         return superseded(error)

@@ -49,6 +49,19 @@ class JobsReader:
         self._seen = len(lines)
         return list(self._records.values())
 
+    def unfinished(self) -> list[JobRecord]:
+        """Those that may be alive; of the others nothing is read but that they ended."""
+        lines = self._store.lines(f"{self._run_id}/{LOG}")
+        ended = {_key_of(line) for line in lines if b'"kind":"finished"' in line}
+        records: dict[JobKey, JobRecord] = {}
+        _add(records, (line for line in lines if _key_of(line) not in ended))
+        return [record for record in records.values() if not record.over]
+
+
+def _key_of(line: bytes) -> bytes:
+    """A line's beginning, which is the same in all lines of a job."""
+    return line.partition(b'},"epoch":')[0]
+
 
 @dataclass
 class Ledger:

@@ -72,7 +72,7 @@ class Run(Generic[S, M, E]):
         options: RunOptions,
     ) -> None:
         self._algorithm, self._types, self._opened = algorithm, types, opened
-        self._around = options.get("around")
+        self._around, self._ended_by = options.get("around"), options.get("ended_by")
         self._observers = tuple(options.get("observers", ()))
         self._ledger = Ledger(
             run_id=opened.record.run_id,
@@ -187,10 +187,13 @@ class Run(Generic[S, M, E]):
 
     def _end_after(self, error: BaseException) -> EndRecord:
         if not isinstance(error, Exception):  # cancelled, Ctrl-C, exit
-            return self._end(Reason.INTERRUPTED, type(error).__name__)
+            told = self._ended_by() if self._ended_by is not None else ""
+            return self._end(Reason.INTERRUPTED, told or _words_of(error))
         # our own refusals explain themselves; a traceback is for the user's code
         own = isinstance(error, QcscLoopError) and not isinstance(error, HookError)
         trace = "" if own else "".join(traceback.format_exception(error))
+        if isinstance(error, QcscLoopError):
+            return self._end(Reason.FAILED, error.fact, error.happened, trace)
         return self._end(Reason.FAILED, type(error).__name__, str(error), trace)
 
     def _give_back(self, end: EndRecord | None) -> None:
@@ -204,6 +207,17 @@ class Run(Generic[S, M, E]):
 
     def _tell(self, event: Event) -> None:
         tell(self._observers, event)
+
+
+def _words_of(error: BaseException) -> str:
+    """What ended a driver that nobody knows more of."""
+    match error:
+        case KeyboardInterrupt():
+            return "Ctrl-C"
+        case SystemExit():
+            return "its process was told to exit"
+        case _:
+            return "cancelled"
 
 
 def _cancel_them() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import sys
 import time
@@ -27,7 +28,7 @@ from qcsc_loop.errors import (
 from qcsc_loop.events import Event
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.events import StepRetried, StepStarted
-from qcsc_loop.loop.hooks import AnyHooks
+from qcsc_loop.loop.hooks import AnyHooks, not_async, place_of
 from qcsc_loop.loop.options import Around
 from qcsc_loop.loop.provenance import source_file
 from qcsc_loop.loop.purity import Purity
@@ -41,6 +42,12 @@ from qcsc_loop.values.record import State
 
 T = TypeVar("T")
 Hook = Callable[..., Awaitable[T]]
+
+_WRITES_NOTHING = (
+    "A hook writes nothing to self, which a resumed run would not have: what lasts goes into the "
+    "state that update returns"
+)
+_BUILDS_ANEW = "A state or record is never changed: build a new one and return that"
 
 _SCALARS = TypeAdapter(dict[str, float])
 
@@ -89,6 +96,8 @@ class HookCaller:
             try:
                 given = await self.purity.given(arguments)
                 call = partial(method, *given.values())
+                if not inspect.iscoroutinefunction(method):
+                    call = partial(self._await, hook, call)
                 self.tell(StepStarted(iteration, hook, attempt))
                 began = time.perf_counter()
                 with stepping(self._step(hook, iteration, attempt, usage)):
@@ -112,6 +121,12 @@ class HookCaller:
                 self.tell(StepRetried(iteration, hook, f"{type(error).__name__}: {error}", wait))
                 await anyio.sleep(wait)
         raise AssertionError("count() has no end")
+
+    async def _await(self, hook: str, call: Callable[[], Any]) -> Any:
+        result = call()
+        if not inspect.isawaitable(result):
+            raise not_async(self.algorithm, hook)
+        return await result
 
     def scalars(self, state: State, iteration: int) -> dict[str, float]:
         """`State.scalars()`, which is the algorithm's code too.
@@ -151,13 +166,15 @@ class HookCaller:
             return codec.check(value)
         except (ValidationError, TypeError) as error:
             returned, name = type(value).__name__, self.algorithm.__name__
-            raise WrongHookType(name, hook, codec.name, returned, _detail(error)) from error
+            where = place_of(self.algorithm, hook)
+            raise WrongHookType(name, hook, codec.name, returned, _detail(error), where) from error
 
     def _failure(self, hook: str, iteration: int, error: Exception) -> Exception:
         if isinstance(error, WrongHookType | InputError):  # each says itself what to do
             return error
         where, run_id = _where(error, self.algorithm), self.journal.run_id
-        return HookFailed(self.algorithm.__name__, hook, iteration, run_id, where, error)
+        rule = _rule_for(error, self.algorithm.__name__)
+        return HookFailed(self.algorithm.__name__, hook, iteration, run_id, where, error, rule)
 
 
 def _alone(raised: Exception) -> Exception:
@@ -166,6 +183,17 @@ def _alone(raised: Exception) -> Exception:
     lost = [each for each in found if isinstance(each, LeaseLost)]
     first = (lost or found)[0]
     return first if isinstance(first, Exception) and (lost or len(found) == 1) else raised
+
+
+def _rule_for(error: Exception, algorithm: str) -> str:
+    """The rule that a hook has broken, where pydantic says no more than that it is frozen."""
+    frozen = isinstance(error, ValidationError) and any(
+        problem["type"] == "frozen_instance" for problem in error.errors(include_url=False)
+    )
+    if not frozen:
+        return ""
+    title = error.title if isinstance(error, ValidationError) else ""
+    return _WRITES_NOTHING if title == algorithm else _BUILDS_ANEW
 
 
 def _detail(error: ValidationError | TypeError) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +20,9 @@ from qcsc_loop.values.record import State
 S = TypeVar("S", bound=State)
 M = TypeVar("M")
 E = TypeVar("E")
+
+HOOKS = ("initialize", "sample", "evaluate", "update", "converged")
+_AWAITABLE = re.compile("Awaitable|Coroutine|Future|Task|Any")
 
 Table = Sequence[Mapping[str, object]]
 """Rows for people: one mapping a row, the same keys in each, in the order of the columns."""
@@ -88,6 +94,7 @@ def hook_types(algorithm: type[Hooks[S, M, E]]) -> HookTypes[S, M, E]:
         BadAlgorithm: it did not declare them, or its state is no `State`.
         EncodingError: one of them has no exact stored form.
     """
+    _require_hooks(algorithm)
     types = _bound(algorithm)
     if types is None:
         raise BadAlgorithm(
@@ -101,6 +108,42 @@ def hook_types(algorithm: type[Hooks[S, M, E]]) -> HookTypes[S, M, E]:
             algorithm.__name__, f"its state type {state!r} must be a subclass of qcsc_loop.State"
         )
     return HookTypes(*(Codec(declared) for declared in types))
+
+
+def _require_hooks(algorithm: type[BaseModel]) -> None:
+    """Refuses a class that lacks a hook, or has one that cannot be awaited."""
+    if missing := sorted(getattr(algorithm, "__abstractmethods__", ())):
+        raise BadAlgorithm(
+            algorithm.__name__,
+            f"it has no {' and no '.join(missing)}: write `async def {missing[0]}`",
+        )
+    for name in HOOKS:
+        hook = getattr(algorithm, name)
+        plain = inspect.isfunction(hook) and not hasattr(hook, "__wrapped__")
+        if plain and not inspect.iscoroutinefunction(hook) and _says_what_it_returns(hook):
+            raise not_async(algorithm, name)
+
+
+def _says_what_it_returns(hook: Callable[..., object]) -> bool:
+    """Whether by its annotation it returns a value, rather than something that gives one."""
+    returns = getattr(hook, "__annotations__", {}).get("return", inspect.Signature.empty)
+    words = returns if isinstance(returns, str) else repr(returns)
+    return returns is not inspect.Signature.empty and not _AWAITABLE.search(words)
+
+
+def not_async(algorithm: type, hook: str) -> BadAlgorithm:
+    """The refusal of a hook that is none that can be awaited."""
+    where = place_of(algorithm, hook)
+    return BadAlgorithm(
+        algorithm.__name__,
+        f"its hook {hook}{f', at {where},' if where else ''} is not async: write `async def {hook}`",
+    )
+
+
+def place_of(algorithm: type, hook: str) -> str:
+    """Where a hook is written, `file.py:12`; empty: that is not known."""
+    code = getattr(inspect.unwrap(getattr(algorithm, hook)), "__code__", None)
+    return "" if code is None else f"{PurePath(code.co_filename).name}:{code.co_firstlineno}"
 
 
 def _bound(algorithm: type[BaseModel]) -> tuple[Any, ...] | None:

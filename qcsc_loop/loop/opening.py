@@ -14,7 +14,7 @@ from qcsc_loop.errors import InvalidParameters, InvalidRunId, ParametersChanged,
 from qcsc_loop.loop.hooks import AnyHooks
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.provenance import describe_driver
-from qcsc_loop.parameters.compare import find_differences, to_plain
+from qcsc_loop.parameters.compare import find_differences, find_given, to_plain
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason
@@ -94,7 +94,7 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
     if not journal.create(record):
         record, assumed = journal.record(), journal.assumed()
         before = journal.settings()
-        _refuse_other_results(algorithm, record, options)
+        refuse_other_results(algorithm, record, options)
         settings = _settings(algorithm, given, options, before)
     rule = options["stop"] if "stop" in options else _rule(journal, settings)
     take_over = options.get("take_over", False)
@@ -119,6 +119,7 @@ def _settings(
     facts = {
         "algorithm": class_reference(type(algorithm)),
         "parameters": to_plain(given),
+        "given": find_given(given),
         "resolved": to_plain(algorithm),
     }
     return Settings.model_validate((dict(before) if before else {}) | facts | asked)
@@ -142,7 +143,12 @@ def _rule(journal: Journal, settings: Settings) -> StopRule:
         raise UnknownRule(journal.run_id, str(innermost.get("type")), whose, why) from error
 
 
-def _refuse_other_results(algorithm: AnyHooks, record: RunRecord, options: RunOptions) -> None:
+def refuse_other_results(algorithm: AnyHooks, record: RunRecord, options: RunOptions) -> None:
+    """Makes sure that a run would go on to the results that it was begun for.
+
+    Raises:
+        ParametersChanged: it would not.
+    """
     kind, first = type(algorithm), record.settings
     changed = find_differences(algorithm, first.resolved)
     class_before = first.algorithm.rpartition(":")[2]

@@ -40,6 +40,7 @@ class RunOptions(TypedDict, total=False):
         told_before: what observers were already told of this run, for its log.
         leave_jobs: asked when the driver is cancelled: True leaves running remote jobs to the
             driver that resumes the run; by default they are cancelled.
+        ended_by: asked when the driver is cancelled: what did it, in words, such as "Ctrl-C".
         lease_seconds: how long the run stays locked after this driver's last sign of life.
         check_hooks: whether it is looked at after each hook that it changed nothing it was given;
             by default QCSC_LOOP_CHECK_HOOKS, or yes.
@@ -58,6 +59,7 @@ class RunOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     told_before: Sequence[Event]
     leave_jobs: Callable[[], bool]
+    ended_by: Callable[[], str]
     lease_seconds: float
     check_hooks: bool
     take_over: bool

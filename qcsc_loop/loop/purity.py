@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from anyio import to_thread
 
 from qcsc_loop.errors import ImpureHook
-from qcsc_loop.loop.hooks import AnyHooks
+from qcsc_loop.loop.hooks import AnyHooks, place_of
 from qcsc_loop.values.kept import Kept, first_difference
 
 T = TypeVar("T")
@@ -42,11 +42,15 @@ class Purity:
         for argument, value in given.items():
             part = await _read(kept[argument], partial(kept[argument].changed_part, value))
             if part is not None:
-                raise ImpureHook(name, hook, iteration, f"{argument}.{part}".rstrip("."))
+                what = f"{argument}.{part}".rstrip(".")
+                raise ImpureHook(name, hook, iteration, what, self._where(hook))
         now = self._algorithm.model_dump_json(warnings=False)
         if now != self._parameters:
             part = first_difference(self._parameters, now)
-            raise ImpureHook(name, hook, iteration, f"the parameter {part}")
+            raise ImpureHook(name, hook, iteration, f"the parameter {part}", self._where(hook))
+
+    def _where(self, hook: str) -> str:
+        return place_of(type(self._algorithm), hook)
 
 
 async def _read(kept: Kept[Any], function: Callable[[], T]) -> T:

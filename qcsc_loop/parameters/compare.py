@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_json
 
 from qcsc_loop.parameters.operational import is_operational
 from qcsc_loop.plain import Json
@@ -26,6 +28,40 @@ def find_differences(now: BaseModel, was: Mapping[str, Any]) -> dict[str, tuple[
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name) and not is_operational(now, name.split("."))
     }
+
+
+def find_given(model: BaseModel) -> list[str]:
+    """Parameters that are not what they are by default, by dotted name."""
+    found: list[str] = []
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        default = _default(info)
+        if not isinstance(value, BaseModel):
+            found += [name] if _json(value) != _json(default) else []
+        elif isinstance(default, BaseModel) and type(default) is type(value):
+            were = _flat(to_plain(default))
+            now = _flat(to_plain(value))
+            found += [f"{name}.{n}" for n, each in now.items() if were.get(n, ...) != each]
+        else:
+            kind = [f"{name}.type"] if "type" in type(value).model_fields else []
+            found += [*kind, *(f"{name}.{n}" for n in find_given(value) if n != "type")]
+    return found
+
+
+def _default(info: FieldInfo) -> Any:
+    try:
+        return info.get_default(call_default_factory=True, validated_data={})
+    except Exception:  # a factory that needs the values of other fields
+        return PydanticUndefined
+
+
+def _json(value: object) -> bytes:
+    return to_json(value, inf_nan_mode="strings", fallback=repr)
+
+
+def flat(parameters: Mapping[str, Any]) -> Json:
+    """Nested parameters by dotted name."""
+    return _flat(parameters)
 
 
 def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Json:

@@ -48,6 +48,18 @@ class Resource(BaseModel, ABC):
 
     type: Any  # each concrete class narrows it to a literal of its own
 
+    def preview(self, ranks: int | None = None) -> str:
+        """What a person may want to know before a run: a line, and then more; nothing is started.
+
+        Args:
+            ranks: as many as the algorithm asks for; None: it does not say.
+
+        Raises:
+            InputError: it could not do what it is asked for.
+        """
+        del ranks
+        return ""
+
     @model_validator(mode="wrap")
     @classmethod
     def _dispatch(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:

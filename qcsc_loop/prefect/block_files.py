@@ -14,6 +14,8 @@ from prefect.utilities.dispatch import get_registry_for_type
 from pydantic import ValidationError
 
 from qcsc_loop.errors import InvalidParameters, did_you_mean
+from qcsc_loop.parameters.resource import Resource
+from qcsc_loop.prefect.local_database import api_is_configured, saved_blocks
 from qcsc_loop.prefect.server import prefect_api
 
 
@@ -23,11 +25,13 @@ class Change:
 
     Attributes:
         fields: those that change.
+        compared: with what is saved; no server was there to say that.
     """
 
     block: str
     action: Literal["create", "update", "keep"]
     fields: tuple[str, ...] = ()
+    compared: bool = True
 
 
 async def apply_blocks(wanted: Mapping[str, Any], file: str, *, dry_run: bool) -> list[Change]:
@@ -38,6 +42,11 @@ async def apply_blocks(wanted: Mapping[str, Any], file: str, *, dry_run: bool) -
     """
     load_prefect_collections()  # a block's class must be imported to be known
     blocks = _checked(wanted, file)
+    if dry_run and not api_is_configured() and (saved := saved_blocks()) is not None:
+        return [
+            Change(name, "update", compared=False) if name in saved else Change(name, "create")
+            for name in blocks
+        ]
     with prefect_api():
         async with get_client() as client:
             changes = [await _change(client, name, block) for name, block in blocks.items()]
@@ -76,9 +85,17 @@ def _kinds() -> dict[str, type[Block]]:
 def _block(kind: type[Block], name: str, fields: Any) -> Block:
     if not isinstance(fields, Mapping):
         raise ValueError(f"is no table; write [{kind.get_block_type_slug()}.{name}]")
+    inner = _settings_of(kind)
+    if inner and not set(fields) & set(
+        kind.model_fields
+    ):  # `method = ...` without `[....settings]`
+        fields = {"settings": dict(fields)}
     # a block takes any field, and keeps what it does not know
-    if unknown := [field for field in fields if field not in kind.model_fields]:
-        hint = did_you_mean(unknown[0], kind.model_fields)
+    settings = fields.get("settings")
+    own = [field for field in fields if field not in kind.model_fields]
+    theirs = [field for field in settings if field not in inner] if _is_table(settings) else []
+    if unknown := [*own, *(theirs if inner else [])]:
+        hint = did_you_mean(unknown[0], [*inner, *kind.model_fields])
         raise ValueError(f"there is no field {unknown[0]!r}{hint}")
     named = {"command_name": name, "profile_name": name}
     defaults = {field: value for field, value in named.items() if field in _required(kind)}
@@ -89,6 +106,19 @@ def _block(kind: type[Block], name: str, fields: Any) -> Block:
         place = ".".join(str(part) for part in problem["loc"])
         what = problem["msg"].removeprefix("Value error, ")
         raise ValueError(f"{place}: {what}" if place else what) from error
+
+
+def _settings_of(kind: type[Block]) -> list[str]:
+    """The fields of the settings that a block is nothing but a name for; none: it is more."""
+    field = kind.model_fields.get("settings")
+    inner = None if field is None else field.annotation
+    if not (isinstance(inner, type) and issubclass(inner, Resource)):
+        return []
+    return list(inner.model_fields)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _required(kind: type[Block]) -> set[str]:

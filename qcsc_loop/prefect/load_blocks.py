@@ -6,11 +6,13 @@ from typing import TypeVar, cast
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 from prefect.plugins import load_prefect_collections
 from pydantic import SecretStr
 
 from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.parameters.resource import Resource
+from qcsc_loop.prefect.local_database import api_is_configured, saved_blocks
 from qcsc_loop.prefect.server import prefect_api
 
 B = TypeVar("B", bound=Block)
@@ -22,6 +24,7 @@ async def load_settings(name: str) -> Resource:
     Raises:
         BlockNotFound: there is none, or it holds no settings; names those that exist.
     """
+    refuse_unknown(name)
     load_prefect_collections()  # the class must be imported before its documents load
     with prefect_api():
         block = await load_block(Block, name)
@@ -30,6 +33,19 @@ async def load_settings(name: str) -> Resource:
         if not isinstance(settings, Resource):
             raise BlockNotFound(name, f"a {type(block).__name__} holds no settings", await _saved())
         return settings
+
+
+def refuse_unknown(name: str) -> None:
+    """Starts no server for a block that it could not have.
+
+    Raises:
+        BlockNotFound: there is none of that name; names those that exist.
+    """
+    if FlowRunContext.get() is not None or api_is_configured():
+        return
+    saved = saved_blocks()
+    if saved is not None and name not in saved:
+        raise BlockNotFound(name, "no block of that name is saved", saved)
 
 
 async def load_secret(name: str) -> str:

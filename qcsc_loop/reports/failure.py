@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+
+from qcsc_loop.errors import message_of
+from qcsc_loop.values.arrays import USE_NDARRAY
+
+LAST_FRAMES = 3
 
 _FRAME = re.compile(r'[\s|]*File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)')
 _MARKS = re.compile(r"[\s~^]*")
@@ -53,6 +59,28 @@ def find_failure(trace: str, where: str = "") -> Failure | None:
         error=_error_after(lines, frame.at),
         others=len(frames) - 1,
     )
+
+
+def describe_failure(error: BaseException) -> str:
+    """What was raised while a person's code was imported, and by which of its lines."""
+    said = f"{type(error).__name__}: {message_of(error)}"
+    if isinstance(error, SyntaxError):
+        code = (error.text or "").strip()
+        return f"{said}{f' at {code!r}' if code else ''}"
+    if numpy_array_in(error):
+        said = f"{type(error).__name__}: {USE_NDARRAY}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
+    places = [f"{PurePath(f.filename).name}:{f.lineno} ({f.line})" for f in frames[-LAST_FRAMES:]]
+    return f"{said}, at {', called at '.join(reversed(places))}" if places else said
+
+
+def numpy_array_in(error: BaseException) -> bool:
+    """Whether pydantic says that it knows no numpy arrays, and how to hide that."""
+    return type(error).__name__ == "PydanticSchemaGenerationError" and "numpy." in str(error)
+
+
+def _is_ours(file: str) -> bool:
+    return _NOT_THEIRS.search(file) is not None
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from qcsc_loop.store.records import Commit
-
 _BARS = "▁▂▃▄▅▆▇█"
-CURVE_COMMITS = 1000  # a chain writes the report at every hop: it costs the same at each
 WORTH_SECONDS = 1e-3
 
 
@@ -35,17 +32,3 @@ def curve(values: Sequence[float], width: int = 60) -> str:
         _BARS[round((v - low) / span * (len(_BARS) - 1))] if math.isfinite(v) else " "
         for v in shown
     )
-
-
-def headline(history: Sequence[Commit]) -> tuple[str, list[float]]:
-    """Name and values of the first scalar over the history; empty if there is none."""
-    name = next((key for commit in history[-1:] for key in commit.scalars), "")
-    return name, [c.scalars[name] for c in history if name in c.scalars]
-
-
-def phases(history: Sequence[Commit]) -> list[str]:
-    """The steps worth a column: those that once took a millisecond, in the order of the loop."""
-    steps = dict.fromkeys(step for commit in history for step in commit.seconds)
-    return [
-        step for step in steps if max(c.seconds.get(step, 0.0) for c in history) >= WORTH_SECONDS
-    ]

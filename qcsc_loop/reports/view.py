@@ -10,27 +10,32 @@ import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import zip_longest
 
-from qcsc_loop.errors import DamagedDocument, NewerDocument, QcscLoopError
+from qcsc_loop.errors import DamagedDocument, NewerDocument
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import JobsReader
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, HistoryReader
 from qcsc_loop.reports.status import OF_REASON, RunStatus
-from qcsc_loop.rules.reason import stop_message
+from qcsc_loop.rules.reason import stop_message, stop_sentence
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.history import History
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.lease import Hold
 from qcsc_loop.store.live import ChartRecord, LiveRecord, LogLine, SideFiles
-from qcsc_loop.store.records import EndRecord, EpochRecord, RunRecord, Settings
+from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings
 
 FORETOLD_FROM = 20  # iterations
+_FACTS = {
+    "CancelledError": "cancelled",
+    "KeyboardInterrupt": "Ctrl-C",
+    "HookFailed": "a hook raised",
+}
 
 
 @dataclass(frozen=True)
@@ -146,12 +151,42 @@ class View:
         return max(0.0, last - self.iteration) * statistics.median(took)
 
     @property
+    def last_seen(self) -> datetime | None:
+        """When it last gave a sign of itself, by its driver's clock; None: nothing says."""
+        seen = [self.record.created] if self.record is not None else []
+        if self.driver is not None:
+            seen.append(self.driver.since)
+        seen += [datetime.fromtimestamp(t, UTC) for t in self.history.committed[-1:] if t == t]
+        if self.live is not None:
+            seen.append(self.live.at)
+        if self.end is not None:
+            seen.append(self.end.ended)
+        return max(seen, default=None)
+
+    @property
+    def fact(self) -> str:
+        """Why it stands so, in a few words; empty: its status says all."""
+        if self.end is None:
+            return ""
+        # as versions wrote it that named the class of what was raised
+        return _FACTS.get(self.end.because, self.end.because)
+
+    @property
     def message(self) -> str:
         """How it stands, in a sentence without its id."""
         if self.status in (RunStatus.DAMAGED, RunStatus.NEWER):
             return self.trouble
         if self.end is not None:
-            return stop_message(self.end.reason, self.end.iteration, self.end.because)
+            return stop_message(self.end.reason, self.end.iteration, self.fact)
+        return self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """The same without what to try, for where `next_command` stands beside it."""
+        if self.status in (RunStatus.DAMAGED, RunStatus.NEWER):
+            return self.trouble
+        if self.end is not None:
+            return stop_sentence(self.end.reason, self.end.iteration, self.fact)
         at = self.live.iteration if self.live is not None else self.iteration
         phase = f"in {self.live.phase} of iteration {at}" if self.live is not None else ""
         if self.status is RunStatus.GONE:
@@ -161,11 +196,29 @@ class View:
     @property
     def next_command(self) -> str:
         """What to type next, without `--store`; empty where nothing is left to do."""
-        if self.status.may_be_resumed:
+        if self.status.may_be_resumed or self.status is RunStatus.OUT_OF_TIME:
             return f"qcsc-loop resume {self.run_id}"
+        if self.status in (RunStatus.LIMIT, RunStatus.OUT_OF_BUDGET):
+            return f"qcsc-loop resume {self.run_id}{self._further()}"
         if self.status is RunStatus.RUNNING:
             return f"qcsc-loop watch {self.run_id}"
         return ""
+
+    def _further(self) -> str:
+        """Options that let it go on: its limits, that to which it has come doubled."""
+        if self.settings is None or not says_all(self.settings.stop):
+            return ""  # its rule is more than options can say
+        spent, limits = self.spent, self.limits
+        nearest = {what: spent.get(what, 0.0) / limits[what] for what in limits if what in spent}
+        reached = max(nearest, key=lambda what: nearest[what], default="")
+        if self.status is RunStatus.LIMIT:
+            reached = "iterations"
+        words: list[str] = []
+        for what, limit in limits.items():
+            option, unit = _OPTIONS[what]
+            more = max(2 * limit, 1.0) if what == reached else limit
+            words.append(f" {option} {more / unit:.12g}")
+        return "".join(words)
 
 
 class RunReader:
@@ -191,30 +244,45 @@ class RunReader:
         """The same with the last iteration alone for a history, for lists of many runs."""
         return self._look(_newest(self.journal.commits))
 
+    def skim(self) -> View:
+        """What a list of many runs needs: the newest iteration, the jobs that may be alive.
+
+        Of one that is being driven, as many as foretell its end. `View.spent` has not what jobs
+        cost, nor `View.best` what is not among those iterations.
+        """
+        view = self._look(_newest(self.journal.commits), self._jobs.unfinished)
+        if view.status is not RunStatus.RUNNING:
+            return view
+        return replace(view, history=_last(self.journal.commits, FORETOLD_FROM))
+
     def log(self, last: int | None = None) -> list[LogLine]:
         """What went wrong and what hooks logged, oldest first; or the last so many lines of it."""
         return list(self._files.log(last))
 
-    def _look(self, history: Columns) -> View:
+    def _look(
+        self,
+        history: Columns,
+        read_jobs: Callable[[], Sequence[JobRecord]] | None = None,
+    ) -> View:
         journal, run_id = self.journal, self.journal.run_id
         folder = f"{self._store.place}/{run_id}"
         try:
-            record = journal.record()
-            settings = journal.settings()
+            own, _ = journal.own_record()
+            record = journal.record() if own is None else own
+            epoch = journal.newest_epoch()
+            driver = _driver(journal, epoch)
+            settings = journal.settings() if driver is None else driver.settings
+            end = journal.end(epoch) if epoch else None
         except (DamagedDocument, NewerDocument) as error:
             newer = isinstance(error, NewerDocument)
             status = RunStatus.NEWER if newer else RunStatus.DAMAGED
             return View(run_id, folder, status, str(error), history=history)
-        epoch, driver, end, hold = journal.newest_epoch(), None, None, None
-        status = RunStatus.NEW
-        trouble = journal.assumed()
+        hold, status = None, RunStatus.NEW
+        trouble = "" if own and (driver or not epoch) else journal.assumed()
         if epoch:
-            end, status = journal.end(epoch), RunStatus.GONE
-            try:
-                driver = journal.epoch(epoch)
-                hold = None if end is not None else journal.hold(driver)
-            except QcscLoopError:  # damaged, or a newer version's: whoever it was
-                driver = None
+            status = RunStatus.GONE
+            if end is None and driver is not None:
+                hold = journal.hold(driver)
             if end is not None:
                 status = OF_REASON[end.reason]
             elif hold is not None and not hold.is_free:
@@ -234,7 +302,7 @@ class RunReader:
             seen=time.monotonic() - self._live_seen,
             chart=self._chart(history),
             history=history,
-            jobs=self._jobs.read(),
+            jobs=(read_jobs or self._jobs.read)(),
             drivers=epoch,
         )
 
@@ -255,18 +323,35 @@ class RunReader:
         return live
 
 
+def _driver(journal: Journal, epoch: int) -> EpochRecord | None:
+    """The newest driver's record; None: there was none, or it is damaged."""
+    try:
+        return journal.epoch(epoch) if epoch else None
+    except (DamagedDocument, KeyError):
+        return None
+
+
 def _newest(history: History) -> Columns:
     commit = history.newest()
-    if commit is None:
-        return Columns()
+    return Columns() if commit is None else _columns([commit])
+
+
+def _last(history: History, count: int) -> Columns:
+    newest = history.newest()
+    return Columns() if newest is None else _columns(history.last(count, newest.iteration))
+
+
+def _columns(commits: Sequence[Commit]) -> Columns:
+    """Of a few commits, the newest of which says which scalars there are."""
+    newest = commits[-1]
     return Columns(
-        iterations=[commit.iteration],
-        epochs=[commit.epoch],
-        committed=[commit.committed.timestamp()],
-        scalars={name: [value] for name, value in commit.scalars.items()},
-        seconds={name: [value] for name, value in commit.seconds.items()},
-        usage={name: [value] for name, value in commit.usage.items()},
-        spent=dict(commit.spent or {}),
+        iterations=[commit.iteration for commit in commits],
+        epochs=[commit.epoch for commit in commits],
+        committed=[commit.committed.timestamp() for commit in commits],
+        scalars={n: [c.scalars.get(n, math.nan) for c in commits] for n in newest.scalars},
+        seconds={n: [c.seconds.get(n, math.nan) for c in commits] for n in newest.seconds},
+        usage={n: [c.usage.get(n, 0.0) for c in commits] for n in newest.usage},
+        spent=dict(newest.spent or {}),
     )
 
 
@@ -278,6 +363,23 @@ _BOUNDS = {
     "qpu-seconds": ("limit", "qpu_seconds"),
     "node-hours": ("limit", "node_hours"),
 }
+
+
+# the option of the command line that sets each bound, and what that counts in
+_OPTIONS = {
+    "iterations": ("--max-iterations", 1.0),
+    "seconds": ("--max-hours", 3600.0),
+    "shots": ("--max-shots", 1.0),
+    "qpu_seconds": ("--max-qpu-seconds", 1.0),
+    "node_hours": ("--max-node-hours", 1.0),
+}
+
+
+def says_all(rule: Json) -> bool:
+    """Whether a stop rule is nothing but its bounds."""
+    several = rule.get("rules") if rule.get("type") == "any" else None
+    each = several if isinstance(several, list) else [rule]
+    return all(isinstance(one, dict) and one.get("type") in _BOUNDS for one in each)
 
 
 def limits_of(rule: Json) -> dict[str, float]:

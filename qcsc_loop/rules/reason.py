@@ -50,7 +50,13 @@ _ADVICE = {
 
 def stop_message(reason: Reason, iteration: int, because: str) -> str:
     """'converged after 7 iterations', with the fact behind it and what to try."""
+    advice = f"; {reason.advice}" if reason.advice else ""
+    return f"{stop_sentence(reason, iteration, because)}{advice}"
+
+
+def stop_sentence(reason: Reason, iteration: int, because: str) -> str:
+    """The same without what to try."""
     count = f"{iteration} iteration{'' if iteration == 1 else 's'}"
     words = _WORDS.get(reason, str(reason))
     fact = f" ({because})" if because else ""
-    return f"{words} after {count}{fact}{f'; {reason.advice}' if reason.advice else ''}"
+    return f"{words} after {count}{fact}"

@@ -90,11 +90,15 @@ class Journal:
             RunNotFound: the store has no such run.
             DamagedDocument: its record is lost, and no other one says what it was.
         """
-        found, why = self._own_record()
+        found, why = self.own_record()
         return rederived(self.run_id, self.epochs(), why) if found is None else found
 
-    def _own_record(self) -> tuple[RunRecord | None, str]:
-        """What is written; else None, and why."""
+    def own_record(self) -> tuple[RunRecord | None, str]:
+        """What is written of what the run is; else None, and why.
+
+        Raises:
+            RunNotFound: the store has no such run.
+        """
         try:
             content = self.store.read(f"{self.run_id}/run").body
             return self._load(RunRecord, content, self.run_id), ""
@@ -125,7 +129,7 @@ class Journal:
     def assumed(self) -> str:
         """What is taken from elsewhere since its record is damaged, in words; empty: nothing is."""
         said: list[str] = []
-        found, why = self._own_record()
+        found, why = self.own_record()
         drivers = self.epochs()
         if found is None and drivers:
             said.append(in_words(drivers, why))
@@ -263,6 +267,15 @@ class Journal:
             lease.release(None)
             raise
         return lease
+
+    def require_free(self, lease_seconds: float) -> None:
+        """Makes sure that no driver holds the run.
+
+        Raises:
+            RunLocked: one does.
+        """
+        if newest := self.newest_epoch():
+            self._refuse_if_held(newest, lease_seconds)
 
     def _refuse_if_held(self, epoch: int, lease_seconds: float) -> None:
         try:

@@ -48,6 +48,8 @@ class Settings(_Record):
     Attributes:
         algorithm: how its class is found again, `module:Class` or `/path/file.py:Class`.
         parameters: the algorithm's fields as they were given, as JSON.
+        given: the names of those that are not what they are by default, with dots where they are
+            nested; None: it is not known.
         resolved: the same with every block's name replaced by the settings it stood for.
         stop: the stop rule as JSON. Reading a record imports nothing: a rule may be the algorithm's
             own, or a plug-in's, and is made of it where it is asked.
@@ -57,6 +59,7 @@ class Settings(_Record):
 
     algorithm: str
     parameters: Json = {}
+    given: tuple[str, ...] | None = None
     resolved: Json = {}
     stop: Annotated[Json, BeforeValidator(_rule_as_json)] = to_plain(MaxIterations(100))
     keep: Annotated[int, Field(ge=2)] | None = 10

@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from qcsc_loop.errors import EncodingError
 from qcsc_loop.plain import Json
 
 Array = np.ndarray[Any, np.dtype[Any]]  # any shape, any dtype but object: both are data here
@@ -107,6 +108,32 @@ class _ArrayField:
 
 NDArray = Annotated[Array, _ArrayField()]
 """A field that holds a numpy array: copied and read-only, exact through a checkpoint."""
+
+USE_NDARRAY = "use qcsc_loop.NDArray for arrays: numpy's own do not say how they are stored"
+
+
+def refuse_plain_arrays(owner: type) -> None:
+    """Makes sure that no field of a class is annotated as an array of numpy's own.
+
+    Raises:
+        EncodingError: one is; says what to write.
+    """
+    try:
+        hints = get_type_hints(owner, include_extras=True)
+    except Exception:  # names that are not there yet: pydantic says what it makes of them
+        return
+    for name, hint in hints.items():
+        if _is_plain_array(hint):
+            raise EncodingError(f"{owner.__qualname__}.{name}", USE_NDARRAY)
+
+
+def _is_plain_array(hint: Any) -> bool:
+    origin = get_origin(hint)
+    if np.ndarray in (hint, origin):
+        return True
+    if origin in (Annotated, ClassVar):
+        return False
+    return any(_is_plain_array(part) for part in get_args(hint))
 
 
 def _array_to(array: Array, info: SerializationInfo) -> Json:

@@ -22,7 +22,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import PydanticSerializationError
 
 from qcsc_loop.errors import DamagedDocument, EncodingError
-from qcsc_loop.values.arrays import Array, NDArray
+from qcsc_loop.values.arrays import USE_NDARRAY, Array, NDArray
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.storable import find_fault, find_fault_in, has_untyped_parts
 
@@ -141,8 +141,8 @@ def _root(declared: Any) -> type[RootModel[Any]]:
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         raise EncodingError(
             str(declared),
-            "a part of it has no exact stored form; annotate arrays as qcsc_loop.NDArray "
-            "and derive your own records from qcsc_loop.Record",
+            f"a part of it has no exact stored form; {USE_NDARRAY}; and derive your own records "
+            "from qcsc_loop.Record",
         ) from error
     if fault := find_fault(root.__pydantic_core_schema__):
         name = declared.__name__ if isinstance(declared, type) else str(declared)

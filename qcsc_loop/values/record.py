@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.arrays import NDArray, refuse_plain_arrays
 from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.codec import Codec
 
@@ -31,6 +31,10 @@ class Record(BaseModel):
         # a subclass's further fields would be lost in storing: refuse it where its base is declared
         revalidate_instances="subclass-instances",
     )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_plain_arrays(cls)
 
     def _content(self) -> bytes:
         return Codec[Record](type(self)).content(self)

@@ -169,7 +169,9 @@ def _set_size(number: int, rows: int, columns: int) -> None:
     fcntl.ioctl(number, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def on_a_terminal(words: Sequence[str], environment: dict[str, str]) -> Shown:
+def on_a_terminal(
+    words: Sequence[str], environment: dict[str, str], *, columns: int = COLUMNS
+) -> Shown:
     """Runs a command on a terminal of its own, to its end."""
-    with terminal(words, environment) as started:
+    with terminal(words, environment, columns=columns) as started:
         return started.end()

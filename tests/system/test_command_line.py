@@ -230,13 +230,14 @@ class TestReading:
             line(*TOY, *setting(goal=1), "--run-id", "second").well()
             yield line
 
-    def test_list_shows_every_run_the_oldest_first(self, line: CommandLine) -> None:
-        rows = [row.split() for row in line("list").well().out.splitlines()]
-        assert rows[0] == ["run", "algorithm", "status", "iteration", "scalars", "created"]
-        assert [row[:4] for row in rows[1:]] == [
-            ["first", "Wander", "max_iterations", "2"],
-            ["second", "Wander", "converged", "1"],
+    def test_list_shows_every_run_in_a_line_and_what_to_type_next(self, line: CommandLine) -> None:
+        head, *rows, following = line("list").well().out.splitlines()
+        assert head.split() == ["run", "algorithm", "status", "iter", "headline", "last"]
+        assert [row.split()[:6] for row in rows] == [
+            ["·", "first", "Wander", "limit", "reached", "2/2"],
+            ["✓", "second", "Wander", "converged", "1/100", "steps"],
         ]
+        assert following == "next: qcsc-loop show first"
 
     def test_list_as_json_has_the_same_facts(self, line: CommandLine) -> None:
         rows = line("list", "--json").well().answer
@@ -249,8 +250,9 @@ class TestReading:
 
     def test_show_says_what_it_is_how_far_it_is_and_who_drove_it(self, line: CommandLine) -> None:
         shown = line("show", "first").well().out
-        for fact in ("Wander", "stopped after 2 iterations", "seed", '"size": 8', "process "):
+        for fact in ("Wander", "stopped after 2 iterations", "seed", "9 by default", "process "):
             assert fact in shown
+        assert "size = 8\n" in line("show", "first", "--all").well().out
         header = next(row for row in shown.splitlines() if row.startswith("iteration"))
         assert header.split()[:3] == ["iteration", "steps", "position"]
 

@@ -34,7 +34,8 @@ def test_a_run_ends_with_its_results_first_rows_and_with_what_to_type_next(
     assert "sampler-count-dict" in said and "0000000000" in said
     assert f"kept in {qcsc_loop.store}/{run_id}" in said
     following = [line.split() for line in said.splitlines() if line.startswith("  qcsc-loop ")]
-    assert len(following) == 3
+    assert [words[1] for words in following] == ["resume", "show", "show", "list"]
+    assert following[0][3:] == ["--max-iterations", "4"]
     for words in following:
         qcsc_loop(*words[1:]).well()
 

@@ -515,7 +515,11 @@ def test_the_cause_of_a_failing_hook_is_kept(store: Store) -> None:
 def test_a_failing_hook_ends_the_run_as_failed_with_the_traceback(store: Store) -> None:
     message = str(failed(store, "evaluate"))
     end = last_end(store)
-    assert (end.reason, end.iteration, end.error) == (Reason.FAILED, 2, message)
+    assert (end.reason, end.iteration) == (Reason.FAILED, 2)
+    assert message.startswith(
+        f"{end.error}. Finished steps are kept; the traceback: qcsc-loop show"
+    )
+    assert end.because.startswith("ValueError at toys.py:")
     assert "in evaluate" in end.traceback
     assert "ValueError: the toy was\ntold to fail" in end.traceback
 
