@@ -256,7 +256,7 @@ class RunPage:
         columns += [
             _Column(f"{step} (s)", [_seconds(seconds[k]) for k in rows])
             for step, seconds in history.seconds.items()
-            if any(seconds[k] >= WORTH_SECONDS for k in rows)
+            if step != "initialize" and any(seconds[k] >= WORTH_SECONDS for k in rows)
         ]
         key = _Column("iteration", [str(history.iterations[k]) for k in rows])
         blocks = list(_blocks(key, columns, console.width))

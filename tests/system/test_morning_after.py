@@ -129,7 +129,7 @@ def test_what_it_came_to_and_cost_is_said_with_its_references_and_budgets(
 ) -> None:
     converged = shown(line, "ising-s3")
     assert "best        -4.98046875 J at iteration 8\n" in converged
-    assert "exact       -5 J; the best is 0.0195 above\n" in converged
+    assert "exact       -5 J; the best is 0.0195 J above\n" in converged
     assert "spent       8,000 shots\n" in converged
     budget = shown(line, "ghz-budget")
     assert "spent       4,000 shots of 4,500\n" in budget
