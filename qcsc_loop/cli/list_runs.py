@@ -32,6 +32,7 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.records import now
 
 GAP = "  "
+ANY_WIDTH = 1_000_000  # of a pipe: nothing is cut for a program that reads us
 HEADS = Line("run", " ", "algorithm", "status", "iter", ("", "headline"), "last", "")
 NARROWEST = {"note": 10, "status": 7, "run": 12}
 STYLES = {"!": "red", "▸": "cyan", "✓": "green"}
@@ -138,7 +139,9 @@ class _Table:
 
     def __init__(self, console: PlainConsole, lines: Sequence[Line]) -> None:
         self._cut_sign = "…" if console.has_blocks else "~"
-        self._lines, self._width, self._named = lines, console.width, True
+        self._lines, self._named = lines, True
+        self._width = console.width if console.is_terminal else ANY_WIDTH
+        self._longest = max(cell_len(printable(line.headline[0])) for line in lines)
         self._widths = self._natural()
         self._fit()
 
@@ -216,8 +219,8 @@ class _Table:
         name, value = line.headline
         if line is HEADS or not value or not self._named:
             return value
-        longest = max(cell_len(printable(each.headline[0])) for each in self._lines)
-        return f"{printable(name)}{' ' * (longest - cell_len(printable(name)))} {value}"
+        plain = printable(name)
+        return f"{plain}{' ' * (self._longest - cell_len(plain))} {value}"
 
 
 def _style(sign: str) -> str:

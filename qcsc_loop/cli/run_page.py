@@ -25,7 +25,7 @@ from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.tables import PlainConsole, plain_table
 from qcsc_loop.reports.view import Best, RunReader, View, driver_ends, when
 from qcsc_loop.reports.words import amount, rule_in_words
-from qcsc_loop.store.live import LogLine
+from qcsc_loop.store.live import LiveJob, LogLine
 from qcsc_loop.store.records import EndRecord, EpochRecord
 
 LAST = 10
@@ -67,7 +67,8 @@ class RunPage:
         console = self._console
         console.say(f"{view.run_id}: {view.sentence}", style="bold")
         for what, command in _next(view):
-            console.print(Text.assemble((f"{what} ", "dim"), printable(command)), soft_wrap=True)
+            typed = printable(f"{command}{self._asked.where}")
+            console.print(Text.assemble((f"{what} ", "dim"), typed), soft_wrap=True)
         self._print_living_jobs()
         self._print_failure()
         console.print()
@@ -93,12 +94,8 @@ class RunPage:
         known = {job.key: job for job in view.live.jobs} if view.live is not None else {}
         self._console.print()
         for job in alive:
-            live = known.get(str(job.key))
-            state = live.state if live is not None else job.state
-            why = f" ({live.reason})" if live is not None and live.reason else ""
-            since = f" since {when(live.since if live is not None else job.intent.at)}"
             site = f"{_title(job)} job {job.job_id or '?'}"
-            self._console.say(f"{site}, {job.key}: {state}{why}{since}")
+            self._console.say(f"{site}, {job.key}: {self._stands(job, known.get(str(job.key)))}")
         if view.status is not RunStatus.RUNNING:
             says = (
                 "it runs on, and a resume uses it"
@@ -107,6 +104,16 @@ class RunPage:
             )
             end = "to end it" if len(alive) == 1 else "to end them"
             self._console.say(f"{says}; {end}: {self._command(f'reap {view.run_id}')}", style="dim")
+
+    def _stands(self, job: JobRecord, live: LiveJob | None) -> str:
+        """How a job that may be alive stood, when its driver could last say so."""
+        if live is None:
+            return f"{job.state} since {when(job.intent.at)}"
+        why = f" ({live.reason})" if live.reason else ""
+        stands = f"{live.state}{why} since {when(live.since)}"
+        if self._view.status is RunStatus.RUNNING:
+            return stands
+        return f"{stands}, by its driver's last word"
 
     def _print_failure(self) -> None:
         view, console = self._view, self._console

@@ -74,6 +74,8 @@ def test_what_is_next_works_as_typed(line: CommandLine) -> None:
     assert shown and all(line(*words).well() for words in shown)
     elsewhere = line("list", "--store", line.store, env={"QCSC_LOOP_STORE": "/nowhere"}).well().out
     assert f"qcsc-loop show ising-s4 --store {line.store}" in elsewhere
+    out = line("show", "ising-s4", "--store", line.store).well().out
+    assert f"qcsc-loop resume ising-s4 --store {line.store}\n" in out
 
 
 def test_the_list_is_filtered_and_sorted(line: CommandLine) -> None:
@@ -108,6 +110,7 @@ def test_a_killed_driver_left_a_job_and_what_to_do_about_it(line: CommandLine) -
         "to go on: qcsc-loop resume ghz-wall\n"
     )
     assert "Slurm job 1, ghz-wall/1/evaluate/link.0: RUNNING since " in out
+    assert ", by its driver's last word\n" in out
     assert "to end it: qcsc-loop reap ghz-wall" in out
     assert "gone without a word" in out
 
