@@ -54,7 +54,7 @@ class JobsReader:
         lines = self._store.lines(f"{self._run_id}/{LOG}")
         ended = {_key_of(line) for line in lines if b'"kind":"finished"' in line}
         records: dict[JobKey, JobRecord] = {}
-        _add(records, (line for line in lines if _key_of(line) not in ended))
+        add_lines(records, (line for line in lines if _key_of(line) not in ended))
         return [record for record in records.values() if not record.over]
 
 
