@@ -402,8 +402,8 @@ class HookFailed(HookError):
 
     @property
     def fact(self) -> str:
-        own = isinstance(self._cause, QcscLoopError)
-        what = self._cause.fact if own else type(self._cause).__name__
+        cause = self._cause
+        what = cause.fact if isinstance(cause, QcscLoopError) else type(cause).__name__
         return f"{what} at {self.where}" if self.where else what
 
     @property
@@ -448,7 +448,8 @@ def message_of(error: BaseException) -> str:
     """What an error says; of pydantic's, which tell a field a line, what is wrong in one."""
     kind = type(error)
     if kind.__name__ == "ValidationError" and kind.__module__.startswith("pydantic"):
-        title, problems = str(getattr(error, "title", "")), getattr(error, "errors", list)()
+        title = str(getattr(error, "title", ""))
+        problems: list[Mapping[str, object]] = getattr(error, "errors", list)()
         return "; ".join(_of_field(title, problem) for problem in problems)
     return str(error).strip() or "no message"
 

@@ -95,7 +95,7 @@ class HookCaller:
         for attempt in itertools.count():
             try:
                 given = await self.purity.given(arguments)
-                call = partial(method, *given.values())
+                call: Callable[[], Awaitable[T]] = partial(method, *given.values())
                 if not inspect.iscoroutinefunction(method):
                     call = partial(self._await, hook, call)
                 self.tell(StepStarted(iteration, hook, attempt))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from system.command_line import TOYS, CommandLine, files_below, setting
+from thorough import first, first_rows
 
 HEAD = """\
 import numpy as np
@@ -52,7 +53,9 @@ def line_of(folder: Path, words: str) -> int:
     return next(number for number, line in enumerate(lines, 1) if words in line)
 
 
-@pytest.mark.parametrize("array", ["np.ndarray", "npt.NDArray[np.float64]", "np.ndarray | None"])
+@pytest.mark.parametrize(
+    "array", first(1, ["npt.NDArray[np.float64]", "np.ndarray", "np.ndarray | None"])
+)
 @pytest.mark.usefixtures("nothing_left")
 def test_an_array_of_numpys_own_is_answered_with_ours(
     qcsc_loop: CommandLine, tmp_path: Path, array: str
@@ -73,7 +76,7 @@ def test_a_file_that_does_not_import_is_told_with_its_lines(
     assert f"at mine.py:{inner} (return 1 / 0), called at mine.py:{outer} (MADE = made())" in said
 
 
-@pytest.mark.parametrize("prefect", [(), ("--no-prefect",)])
+@pytest.mark.parametrize("prefect", first(1, [(), ("--no-prefect",)]))
 @pytest.mark.usefixtures("nothing_left")
 def test_a_hook_that_is_not_async_or_not_there_is_named_before_a_server_is_started(
     qcsc_loop: CommandLine, tmp_path: Path, prefect: tuple[str, ...]
@@ -97,12 +100,15 @@ def test_a_hook_without_a_word_on_its_type_is_found_when_it_is_called(
 
 @pytest.mark.parametrize(
     ("evaluate", "rule"),
-    [
-        ("self.size = 2", "A hook writes nothing to self"),
-        ("self.other = 2", "A hook writes nothing to self"),
-        ("state.at = 2", "A state or record is never changed"),
-        ("Here(at='many')", "Here.at: Input should be a valid integer"),
-    ],
+    first_rows(
+        2,
+        [
+            ("self.size = 2", "A hook writes nothing to self"),
+            ("Here(at='many')", "Here.at: Input should be a valid integer"),
+            ("self.other = 2", "A hook writes nothing to self"),
+            ("state.at = 2", "A state or record is never changed"),
+        ],
+    ),
 )
 def test_what_pydantic_raises_is_told_by_the_hooks_own_line(
     qcsc_loop: CommandLine, tmp_path: Path, evaluate: str, rule: str
@@ -141,16 +147,16 @@ def test_a_file_without_its_class_is_answered_with_those_in_it(
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(
     ("words", "said"),
-    [
-        (("resume", "nobody"), "there is no run 'nobody'"),
-        (("run", "bitcount", "--run-id", "Not An Id"), "cannot be a run id"),
-        (
-            ("run", "bitcount", "--set", "sampler=aer-sampler/none"),
-            "no block of that name is saved",
-        ),
-        (("render", "nowhere", "ls"), "no block of that name is saved"),
-        (("run", f"{TOYS}:Untyped"), "it must say its types"),
-    ],
+    first_rows(
+        3,
+        [
+            (("resume", "nobody"), "there is no run 'nobody'"),
+            (("run", "bitcount", "--run-id", "Not An Id"), "cannot be a run id"),
+            (("render", "nowhere", "ls"), "no block of that name is saved"),
+            (("run", "bitcount", "--set", "sampler=aer-sampler/none"), "no block of that name"),
+            (("run", f"{TOYS}:Untyped"), "it must say its types"),
+        ],
+    ),
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_what_needs_no_server_starts_none(

@@ -31,6 +31,11 @@ from waiting import alive, until
 
 SECOND_DRIVER_SECONDS = 10.0  # from the start of a driver to its refusal
 LIMIT = "4"
+WORDS = {
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGHUP: "the terminal closed",
+}
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 RANKS = "qcsc_hpc.mpi.bitcount"
 
@@ -88,7 +93,8 @@ def test_a_signal_ends_the_run_in_order_and_it_can_be_resumed(
     assert f"qcsc-loop resume {run_id}" in result.err
     assert "Traceback" not in result.out + result.err
     assert result.err.count("\n") == 1
-    assert qcsc_loop.status(run_id) == "interrupted"
+    facts = qcsc_loop("show", run_id, "--json").well().answer
+    assert (facts["status"], facts["fact"]) == ("interrupted", WORDS[number])
     gate.open()
     resumed = qcsc_loop("resume", run_id, "--no-prefect", "--json").well().answer
     assert (resumed["resumed_from"], resumed["state_sha256"]) == (2, whole)
