@@ -252,11 +252,14 @@ class RunPage:
         history = view.history
         if not len(history):
             return
-        first = [
-            name for name in (view.chart.headline, view.chart.error, *view.chart.beside) if name
-        ]
-        names = list(dict.fromkeys([*first, *history.scalars]))
+        told = (view.chart.headline, view.chart.error, *view.chart.beside)
+        first = [name for name in told if name in history.scalars]
         rows = range(max(0, len(history) - LAST), len(history))
+
+        def says_nothing(name: str) -> bool:
+            return all(math.isnan(history.scalars[name][k]) for k in rows)
+
+        names = sorted(dict.fromkeys([*first, *history.scalars]), key=says_nothing)
         columns = [
             _Column(name, [number(history.scalars[name][k]) for k in rows]) for name in names
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import anyio
 import pytest
 
 from loop.toys import Counting
+from qcsc_loop.cli.run_page import RunPage, Showing
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.listing import (
@@ -22,6 +24,7 @@ from qcsc_loop.reports.listing import (
     read_runs,
 )
 from qcsc_loop.reports.status import RunStatus
+from qcsc_loop.reports.tables import PlainConsole
 from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.reports.words import rule_in_words
 from qcsc_loop.rules.stop import MaxIterations
@@ -128,14 +131,9 @@ def test_json_has_the_fields_that_it_always_had(store: DirectoryStore) -> None:
 def test_whatever_is_damaged_is_a_line(
     store: DirectoryStore, tmp_path: Path, left: str, content: bytes
 ) -> None:
-    hurt = DirectoryStore(tmp_path)
-    for file in (store.root / "one").rglob("*"):
-        if file.is_file():
-            copy = tmp_path / "one" / file.relative_to(store.root / "one")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.read_bytes())
+    shutil.copytree(store.root / "one", tmp_path / "one")
     (tmp_path / "one" / left).write_bytes(content)
-    (view,) = read_runs(hurt, Wanted())
+    (view,) = read_runs(DirectoryStore(tmp_path), Wanted())
     line = line_of(view, now())
     assert line.run_id == "one" and line.status
     json.dumps(facts_of(view), allow_nan=False)
@@ -159,3 +157,23 @@ def test_what_is_next_are_the_runs_in_trouble_and_else_the_first() -> None:
     ]
     assert next_commands(views) == ["qcsc-loop resume c", "qcsc-loop show b"]
     assert next_commands(views[:1]) == ["qcsc-loop show a"]
+
+
+@pytest.mark.parametrize(
+    "left", ["history.jsonl", "epochs/0001-end.json", "chart.json", "log.jsonl"]
+)
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b'{"headline": "gone", "beside": ["nothing"], "references": {"x": "nan"}}\n', b"[]"],
+    ids=repr,
+)
+def test_whatever_is_damaged_is_a_page(
+    store: DirectoryStore, tmp_path: Path, left: str, content: bytes
+) -> None:
+    shutil.copytree(store.root / "two", tmp_path / "two")
+    (tmp_path / "two" / left).write_bytes(content)
+    console = PlainConsole(width=40)
+    asked = Showing(store=tmp_path, all=True, traceback=True)
+    with console.capture() as captured:
+        RunPage(RunReader(DirectoryStore(tmp_path), "two"), asked, console).print()
+    assert captured.get().startswith("two: ")
