@@ -130,17 +130,26 @@ class Journal:
         """What is taken from elsewhere since its record is damaged, in words; empty: nothing is."""
         said: list[str] = []
         found, why = self.own_record()
-        drivers = self.epochs()
+        newest = self.newest_epoch()
+        is_damaged = newest > 0 and self._is_damaged(newest)
+        # that of thousands of drivers is read only where it is needed
+        drivers = self.epochs() if found is None or is_damaged else []
         if found is None and drivers:
             said.append(in_words(drivers, why))
-        newest = self.newest_epoch()
-        if newest and newest not in {driver.epoch for driver in drivers}:
+        if is_damaged:
             whose = f"driver {drivers[-1].epoch}" if drivers else "the run's beginning"
             said.append(
                 f"the record of driver {newest} is damaged: settings are those of {whose}, its stop "
                 "rule included"
             )
         return "; ".join(said)
+
+    def _is_damaged(self, epoch: int) -> bool:
+        try:
+            self.epoch(epoch)
+        except DamagedDocument:
+            return True
+        return False
 
     # who drives it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import anyio
@@ -13,6 +14,8 @@ from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.rules.stop import MaxIterations, Plateau, StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.values.document import Document
+from qcsc_loop.values.encodings import to_json
 
 RUN = "long"
 
@@ -47,6 +50,28 @@ def test_a_resume_reads_no_more_of_a_history_that_is_longer(
         read.append(counted.read)
         monkeypatch.undo()
     assert 0 < read[1] <= 1.2 * read[0]
+
+
+def test_a_resume_reads_no_more_records_of_drivers_where_there_were_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[str]] = []
+    for drivers in (3, 300):
+        store = aged(tmp_path / str(drivers), 5)
+        epochs = tmp_path / str(drivers) / RUN / "epochs"
+        for number in range(2, drivers + 1):
+            body = Journal(store, RUN).epoch(1).model_copy(update={"epoch": number})
+            written = to_json(Document(body.model_dump_json().encode()), "")
+            (epochs / f"{number:04d}.json").write_bytes(written)
+        shutil.copy(epochs / "0001-end.json", epochs / f"{drivers:04d}-end.json")
+        names, known = list[str](), store.read
+        monkeypatch.setattr(
+            store, "read", lambda name, to=names, k=known: to.append(name) or k(name)
+        )
+        ran(store, MaxIterations(6))
+        read.append(names)
+    assert "/epochs/" in " ".join(read[0])
+    assert len(read[1]) == len(read[0])
 
 
 def test_a_rule_sees_as_far_back_as_it_looks(tmp_path: Path) -> None:
