@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from qcsc_hpc.mpi.walltime import EndOfWalltime
     from qcsc_hpc.mpi.world import world
     from qcsc_hpc.prefect.run_job import FinishedJob, run_job_from_blocks
+    from qcsc_hpc.prefect.slurm_job import JobExecutor, PyFunctionJob, SlurmJobBlock
     from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
     from qcsc_hpc.schedulers.scheduler import (
         Answer,
@@ -33,12 +34,15 @@ __all__ = [
     "FinishedJob",
     "HPCMachine",
     "HPCProfile",
+    "JobExecutor",
     "LocalMachine",
     "Machine",
     "NotUnderstood",
     "Placement",
     "Program",
+    "PyFunctionJob",
     "Scheduler",
+    "SlurmJobBlock",
     "Status",
     "Warm",
     "run_function",
@@ -58,12 +62,15 @@ __getattr__, __dir__ = lazy_face(
         "FinishedJob": "prefect.run_job",
         "HPCMachine": "machine",
         "HPCProfile": "profiles",
+        "JobExecutor": "prefect.slurm_job",
         "LocalMachine": "machine",
         "Machine": "machine",
         "NotUnderstood": "schedulers.scheduler",
         "Placement": "schedulers.scheduler",
         "Program": "machine",
+        "PyFunctionJob": "prefect.slurm_job",
         "Scheduler": "schedulers.scheduler",
+        "SlurmJobBlock": "prefect.slurm_job",
         "Status": "schedulers.scheduler",
         "Warm": "warm.settings",
         "run_function": "functions",

@@ -81,6 +81,15 @@ async def run_function(
     )
 
 
+def arguments_digest(function: Callable[..., object], arguments: tuple[Any, ...]) -> str:
+    """A hash over what the function is called with.
+
+    Raises:
+        BadFunction: its annotations do not say enough.
+    """
+    return _prepared(function, arguments)[0].sha256
+
+
 def _in_file(name: str) -> str:
     return checked_name("function" if name == "<lambda>" else name)
 

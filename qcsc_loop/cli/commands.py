@@ -685,7 +685,20 @@ def backend(
     emit_backend(backend, credentials, Watch(event, store, every, once, as_json))
 
 
-@commands.group()
+class _Blocks(click.Group):
+    """Our commands about blocks, and those that distributions offer as `blocks.NAME`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from qcsc_loop.plugins import offered
+
+        others = [n.partition(".")[2] for n in offered(GROUP) if n.startswith("blocks.")]
+        return sorted({*super().list_commands(ctx), *others})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or _load(f"blocks.{cmd_name}")
+
+
+@commands.group(cls=_Blocks)
 def blocks() -> None:
     """Saved blocks: machines, profiles, samplers."""
 

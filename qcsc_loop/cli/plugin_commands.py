@@ -34,10 +34,15 @@ class PluginCommand:
 
 
 def find_plugin_commands() -> list[PluginCommand]:
-    """The commands of installed distributions, by name; of two of one name, one."""
+    """The commands of installed distributions, by name; of two of one name, one.
+
+    Those of a group of ours, `group.name`, are listed by the group.
+    """
     found: dict[str, PluginCommand] = {}
     for distribution, text in _distributions():
         for name, place in _entries(text):
+            if "." in name:
+                continue
             found.setdefault(name, PluginCommand(name, place, distribution))
     return [found[name] for name in sorted(found)]
 

@@ -8,6 +8,8 @@ from prefect.blocks.core import Block
 from pydantic import BaseModel, Field
 
 from qcsc_hpc.machine import HPCMachine, LocalMachine
+from qcsc_hpc.prefect.peer_blocks import peer_settings
+from qcsc_hpc.prefect.slurm_job import PyFunctionJob, SlurmJobBlock
 from qcsc_hpc.profiles import (
     Command,
     CommandFields,
@@ -18,9 +20,14 @@ from qcsc_hpc.profiles import (
 )
 from qcsc_hpc.qrmi.sampler import QRMISampler
 from qcsc_hpc.warm.settings import Placement, Warm
+from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.prefect.load_blocks import load_block
 
 S = TypeVar("S", bound=BaseModel)
+B = TypeVar("B", bound=Block)
+
+# the module that Prefect imports to know our blocks
+TUTORIALS = (SlurmJobBlock, PyFunctionJob)
 
 
 class LocalMachineBlock(Block):
@@ -106,18 +113,28 @@ class QRMISamplerBlock(Block):
 
 
 async def command_block(name: str) -> CommandBlock:
-    """The saved command of that name. Raises BlockNotFound."""
-    return await load_block(CommandBlock, name)
+    """The saved command of that name, or qcsc-prefect's. Raises BlockNotFound."""
+    return await _ours_or_the_peers(CommandBlock, name)
 
 
 async def execution_profile(name: str) -> ExecutionProfileBlock:
-    """The saved execution profile of that name. Raises BlockNotFound."""
-    return await load_block(ExecutionProfileBlock, name)
+    """The saved execution profile of that name, or qcsc-prefect's. Raises BlockNotFound."""
+    return await _ours_or_the_peers(ExecutionProfileBlock, name)
 
 
 async def hpc_profile(name: str) -> HPCProfileBlock:
-    """The saved HPC profile of that name. Raises BlockNotFound."""
-    return await load_block(HPCProfileBlock, name)
+    """The saved HPC profile of that name, or qcsc-prefect's. Raises BlockNotFound."""
+    return await _ours_or_the_peers(HPCProfileBlock, name)
+
+
+async def _ours_or_the_peers(kind: type[B], name: str) -> B:
+    try:
+        return await load_block(kind, name)
+    except BlockNotFound:
+        theirs = None if "/" in name else await peer_settings(kind.get_block_type_slug(), name)
+        if theirs is None:
+            raise
+        return kind.model_validate(theirs.model_dump(exclude_defaults=True))
 
 
 def _settings(kind: type[S], block: Block) -> S:

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 from anyio import to_thread
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
 from pydantic import ValidationError
 
 from qcsc_hpc.machine import HPCMachine, input_digest
 from qcsc_hpc.prefect.blocks import command_block, execution_profile, hpc_profile
+from qcsc_hpc.prefect.flow_step import KEPT, own_step, publish, repeated
 from qcsc_hpc.profiles import ExecutionProfile
 from qcsc_hpc.script.job_folder import JobFolder
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.entries import JobRecord
-from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobMetrics
 from qcsc_loop.prefect.server import prefect_api
-from qcsc_loop.reports.job import metrics_rows
-from qcsc_loop.steps.step import STANDALONE, Step, current_step, stepping
-from qcsc_loop.store.directory import DirectoryStore
-
-KEPT = ".qcsc-loop"  # in the work folder: the ledger, and a folder for each job
-ARTIFACT_SECONDS = 10.0
+from qcsc_loop.steps.step import STANDALONE, current_step, stepping
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,11 @@ class FinishedJob:
     metrics: JobMetrics
     folder: Path
     output: str
+
+    @property
+    def exit_status(self) -> int:
+        """The exit code, as programs written for qcsc-prefect call it."""
+        return self.exit_code
 
 
 async def run_job_from_blocks(
@@ -112,9 +104,9 @@ async def _run(
         name = machine.command.command_name
     else:
         digest = await to_thread.run_sync(input_digest, [machine.command.command_name, *arguments])
-        step = await _own_step(folder)
+        step = await own_step(folder)
         name = f"{machine.command.command_name}-{digest[:12]}"
-        name += _repeated(name)
+        name += repeated(name)
     with stepping(step):
         # inside a loop the run's own measuring goes on beside it
         if outer.run_id != STANDALONE:
@@ -124,7 +116,7 @@ async def _run(
                 record = await _job(machine, name, arguments, folder, script_filename)
             record = step.ledger.latest(record.key) or record
     if artifact_key is not None:
-        await _publish(artifact_key, record)
+        await publish(artifact_key, record)
     assert record.outcome is not None and record.job_id is not None
     return FinishedJob(
         job_id=record.job_id,
@@ -169,51 +161,3 @@ def _changed(
     if poll_seconds is not None:
         where = where.model_copy(update={"poll_seconds": poll_seconds})
     return machine.model_copy(update={"execution_profile": how, "hpc_profile": where})
-
-
-def _flow_run() -> FlowRun | None:
-    """The flow run that this is called in, if it is."""
-    context = FlowRunContext.get()
-    return context.flow_run if context is not None else None
-
-
-async def _own_step(folder: Path) -> Step:
-    """A step for a job outside any loop; its ledger lies in the work folder."""
-    flow_run = _flow_run()
-    uid = str(flow_run.id) if flow_run is not None else secrets.token_hex(16)
-    ledger = Ledger(run_id="jobs", run_uid=uid, store=DirectoryStore(folder / KEPT))
-    await to_thread.run_sync(ledger.load)
-    place = folder / KEPT / uid[:8]
-    return Step(run_id="jobs", name="job", make_folder=lambda: place, ledger=ledger)
-
-
-_calls: Counter[tuple[str, int, str]] = Counter()
-
-
-def _repeated(name: str) -> str:
-    """Which call of the same job this is, in this attempt of the flow run."""
-    flow_run = _flow_run()
-    if flow_run is None:
-        return ""
-    call = (str(flow_run.id), flow_run.run_count, name)
-    _calls[call] += 1
-    return f"-{_calls[call]}" if _calls[call] > 1 else ""
-
-
-async def _publish(key: str, record: JobRecord) -> None:
-    """The job's metrics as a table; that it cannot be shown is no fault of the job."""
-    try:
-        with anyio.fail_after(ARTIFACT_SECONDS):
-            async with get_client() as client:
-                flow_run = _flow_run()
-                await client.create_artifact(
-                    ArtifactCreate(
-                        key=key,
-                        type="table",
-                        description=f"Job {record.job_id}: {record.key.name}",
-                        data=json.dumps(metrics_rows(record)),
-                        flow_run_id=flow_run.id if flow_run is not None else None,
-                    )
-                )
-    except Exception as error:  # reporting never fails a job
-        current_step().logger.warning("the job's metrics are not on the server: %r", error)
