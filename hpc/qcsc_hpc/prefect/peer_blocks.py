@@ -15,12 +15,16 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
-from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
+from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile, presets
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.server import prefect_api
 
 Settings = Command | ExecutionProfile | HPCProfile
+
+HPC_PROFILE = "hpc-profile"
+TARGET = "hpc_target"  # by which its HPC profiles are known
+SUFFIX = "-loop"  # of the name of ours beside one of its
 
 # its fields of an HPC profile that are called otherwise here
 _RENAMED = {
@@ -33,7 +37,8 @@ _OF_A_JOB = {
     "slurm_memory": "give it as memory in the execution profile",
     "slurm_ntasks": "give nodes and ranks per node in the execution profile",
 }
-_SCHEDULERS = ("slurm", "local")  # the other targets are sites
+_SCHEDULERS = ("slurm", "local")  # the other targets are sites, as presets are
+_GFSCACHE = "/vol0002"  # what it takes where none is given
 
 
 @dataclass(frozen=True)
@@ -63,27 +68,25 @@ def execution_profile_from(data: Mapping[str, Any]) -> tuple[Json, list[str]]:
 def hpc_profile_from(data: Mapping[str, Any]) -> tuple[Json, list[str]]:
     """Fields of an HPC profile, and what was left out."""
     given, notes = _known(data, HPCProfile), list[str]()
-    target = data.get(TARGET, "miyabi")
-    given |= {"scheduler": target} if target in _SCHEDULERS else {"preset": target}
+    target = str(data[TARGET])
+    site = {"scheduler": target} if target in _SCHEDULERS else {"preset": target}
+    scheduler = presets().get(target, site).get("scheduler")
+    given |= site
     for name, ours in _RENAMED.items():
         if data.get(name):
             given[ours] = data[name]
     for name, cure in _OF_A_JOB.items():
         if data.get(name):
             notes.append(f"{name} = {data[name]}: {cure}")
-    pjm = ("gfscache", "mpi_options_for_pjm", "resources")
-    if target == "fugaku":
-        given.setdefault("gfscache", "/vol0002")  # which it takes where none is given
-    elif "pjm_resources" in data or target in _SCHEDULERS:
-        given = {name: value for name, value in given.items() if name not in pjm[:2]}
+    if scheduler == "pjm":
+        given.setdefault("gfscache", _GFSCACHE)
+    else:  # its form has fields of all targets, which it ignores on others
+        for name in ("gfscache", "mpi_options_for_pjm"):
+            given.pop(name, None)
     if target == "local":
         given = {k: v for k, v in given.items() if not k.startswith(("queue_", "project_"))}
     return given, notes
 
-
-HPC_PROFILE = "hpc-profile"
-TARGET = "hpc_target"  # by which its HPC profiles are known
-SUFFIX = "-loop"  # of the name of ours beside one of its
 
 _Reader = Callable[[Mapping[str, Any]], tuple[Json, list[str]]]
 # its types: ours, what to read one as, and how
