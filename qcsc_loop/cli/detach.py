@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from qcsc_loop.store.records import RunId, now
 
 OUTPUT, OLDER_OUTPUT = "driver.out", "driver.1.out"
 LOOK_EVERY = 0.1  # seconds
-LAST_LINES = 20  # of what a driver said that did not come to its run
+LAST_LINES = 20  # of what a driver with --json said that did not come to its run
 _RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
 
 
@@ -61,23 +61,28 @@ class _Detached:
         except (QcscLoopError, KeyError):  # half written
             return False
 
-    def until_it_holds(self) -> int | None:
-        """None once it does; its exit code if it has ended before."""
+    def until_it_holds(self, say_news: Callable[[list[str]], None]) -> int | None:
+        """None once it does; its exit code if it has ended by then."""
+        told = 0
         try:
             while (code := self.process.poll()) is None:
                 if self.holds():
                     return None
+                said = self.said()
+                say_news(said[told:])
+                told = len(said)
                 time.sleep(LOOK_EVERY)
         except KeyboardInterrupt:
             self.process.terminate()
             raise
-        return None if self.holds() and not code else code
+        say_news(self.said()[told:])
+        return code
 
     def said(self) -> list[str]:
-        """The last lines of what it wrote, but for the head that is not its own."""
+        """The lines that it wrote, but for the head that is not its own."""
         with suppress(OSError):
-            lines = self.output.read_bytes().decode(errors="replace").splitlines()
-            return lines[1:][-LAST_LINES:]
+            whole = self.output.read_bytes().decode(errors="replace").rpartition("\n")[0]
+            return whole.splitlines()[1:]
         return []
 
     def keep_output(self) -> Path:
@@ -109,12 +114,16 @@ def drive_detached(run_id: str, driving: Driving, *, is_new: bool = False) -> in
     store.require_own(run_id)
     with _folder(store, run_id) as folder:
         driver = _start(store, folder, run_id, _words(run_id, is_new=is_new))
-        if code := driver.until_it_holds():
-            _say_why_not(driver, driving.as_json)
-            driver.output.unlink(missing_ok=True)
-            return code
-    _say_where(driver, driver.keep_output(), driving)
-    return 0
+        code = driver.until_it_holds(_say_to_stderr if not driving.as_json else _say_nothing)
+        held = driver.holds()
+        if code and driving.as_json:
+            _say_why_not(driver.said())
+        output = driver.keep_output() if held else driver.output
+        if not held:
+            output.unlink(missing_ok=True)
+    if not code:
+        _say_where(driver, output, driving, ended=code is not None)
+    return code or 0
 
 
 def _start(store: DirectoryStore, folder: Path, run_id: str, words: list[str]) -> _Detached:
@@ -169,24 +178,32 @@ def _hangups_ignored() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def _say_where(driver: _Detached, output: Path, driving: Driving) -> None:
-    run_id = driver.journal.run_id
+def _say_where(driver: _Detached, output: Path, driving: Driving, *, ended: bool) -> None:
+    run_id, pid = driver.journal.run_id, driver.process.pid
     store = f" --store {shlex.quote(str(driving.store))}" if driving.store else ""
     watch = f"qcsc-loop watch {run_id}{store}"
     if driving.as_json:
-        facts = {"run_id": run_id, "pid": driver.process.pid, "output": str(output)}
+        facts = {"run_id": run_id, "pid": pid, "output": str(output), "ended": ended}
         say_json({**facts, "watch": watch})
         return
-    say(f"{run_id}: driven by process {driver.process.pid}, which writes to {output}")
+    how = "which has ended; it wrote" if ended else "which writes"
+    say(f"{run_id}: driven by process {pid}, {how} to {output}")
     say(f"  {watch}")
 
 
-def _say_why_not(driver: _Detached, as_json: bool) -> None:
-    """What it said last; with --json its own JSON."""
-    lines = driver.said()
-    answer = _json(lines[-1]) if as_json and lines else None
-    for line in lines[:-1] if answer is not None else lines:
+def _say_to_stderr(lines: list[str]) -> None:
+    for line in lines:
         say(line, to_stderr=True)
+
+
+def _say_nothing(lines: list[str]) -> None:
+    del lines
+
+
+def _say_why_not(lines: list[str]) -> None:
+    """What a driver with --json said last: its own JSON is the answer."""
+    answer = _json(lines[-1]) if lines else None
+    _say_to_stderr((lines if answer is None else lines[:-1])[-LAST_LINES:])
     if answer is not None:
         say_json(answer)
 
