@@ -85,7 +85,7 @@ def _without_times(line: str) -> str:
     """What differs from run to run is written T."""
     line = re.sub(r"vm:\d+|[\w.-]+:\d+(?= )", "HOST:PID", line) if "seed" in line else line
     line = re.sub(r" +● running .*", " ● running T", line)
-    line = re.sub(r"evaluate [\d.]+ s of", "evaluate T of", line)
+    line = re.sub(r"evaluate [\d.:]+( s)? of", "evaluate T of", line)
     return re.sub(r"(nodes|\(Priority\)) [\d.:]+( s)?", r"\1 T", line)
 
 
@@ -254,6 +254,16 @@ def test_in_a_pipe_each_thing_that_happens_is_a_line(qcsc_loop: CommandLine, act
     assert "Slurm job 48214: PENDING (Priority)" in result.out
     assert result.out.splitlines()[-1] == "sqd-long: converged after 111 iterations"
     assert "\x1b" not in result.out
+
+
+def test_a_reader_who_wants_no_more_ends_it(qcsc_loop: CommandLine, actor: Actor) -> None:
+    words = ("bash", "-c", f"{SCRIPT} watch sqd-long | head -n 1")
+    with subprocess.Popen(
+        words, env=qcsc_loop.environment, stdout=subprocess.PIPE, text=True
+    ) as piped:
+        out, _ = piped.communicate(timeout=DEADLINE_SECONDS)
+    assert out == "run sqd-long: SQD, running\n"
+    actor.commit()  # it still runs
 
 
 def test_several_runs_are_one_below_the_other(qcsc_loop: CommandLine, actor: Actor) -> None:
