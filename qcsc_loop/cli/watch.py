@@ -42,14 +42,14 @@ def watch_runs(run_ids: Sequence[str], store: Path | None) -> int:
     found = DirectoryStore(store or environment().store)
     looking = _Looking([Looker(found, run_id) for run_id in dict.fromkeys(run_ids)])
     try:
-        looks = looking.look()
+        looking.look_first()
     except RunNotFound as error:
         refuse_moved(list(run_ids), error)
         raise
     console = PlainConsole()
     more = "" if store is None else f" --store {found.place}"
     if not console.is_terminal or console.is_dumb_terminal:
-        return _watch_plainly(looking, looks, console, more)
+        return _watch_plainly(looking, looking.look(), console, more)
     with looking.going_on():
         code = _Watching(looking, Screen(sys.stdout), more).until_left()
     _say_how_they_stand(looking.latest, console, more)
@@ -113,6 +113,17 @@ class _Looking:
         self.with_log, self.latest = False, list[Look]()
         self.error: Exception | None = None
 
+    def look_first(self) -> None:
+        """Looks for the first time; the next time is soon where that did not see all."""
+        self.latest = [each.first_look() for each in self._lookers]
+        if self.saw_not_all:
+            self.soon()
+
+    @property
+    def saw_not_all(self) -> bool:
+        """Whether the last looks were first ones."""
+        return any(look.is_first for look in self.latest)
+
     def look(self) -> list[Look]:
         """Looks now."""
         self.latest = [each.look(log=self.with_log) for each in self._lookers]
@@ -161,7 +172,8 @@ class _Watching:
             with _keys_at_once() if keys else _no_keys() as pressed:
                 while True:
                     self._draw(keys=keys)
-                    if not _go_on(self._looking.latest) or self._looking.error is not None:
+                    goes_on = _go_on(self._looking.latest) or self._looking.saw_not_all
+                    if not goes_on or self._looking.error is not None:
                         break
                     if not self._obey(pressed(1 / FRAMES_A_SECOND)):
                         break

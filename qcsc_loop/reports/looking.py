@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from qcsc_loop.errors import StoreError
 from qcsc_loop.reports.columns import Columns
@@ -16,6 +17,7 @@ from qcsc_loop.store.live import LogLine
 
 PACE_FROM = 20  # iterations
 LOG_LINES = 200
+LONG_BYTES = 4_000_000  # of a history, which take a tenth of a second
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Look:
         silent: seconds from its driver's last sign of life to this look; NaN: nobody knows.
         log: the last lines of its log, where they were asked for.
         trouble: why this is an older look than it should be; empty: it is none.
+        is_first: of its history only the last iteration was read; the next look has all.
     """
 
     view: View
@@ -34,6 +37,7 @@ class Look:
     silent: float = math.nan
     log: Sequence[LogLine] = ()
     trouble: str = ""
+    is_first: bool = False
 
 
 class Looker:
@@ -42,6 +46,24 @@ class Looker:
     def __init__(self, store: DirectoryStore, run_id: str) -> None:
         self._reader, self._store, self.run_id = RunReader(store, run_id), store, run_id
         self._last: Look | None = None
+
+    def first_look(self) -> Look:
+        """The first one, which is soon there: the whole history of a long run comes with the next.
+
+        Raises:
+            RunNotFound: the store has no such run.
+            StoreError: it cannot be read.
+        """
+        with suppress(OSError):
+            history = self._store.root / self.run_id / "history.jsonl"
+            if history.stat().st_size > LONG_BYTES:
+                view = self._reader.glance()
+                chart = view.chart.model_copy(
+                    update={"better": ""}
+                )  # what is best is not known yet
+                view = replace(view, chart=chart)
+                return Look(view, time.monotonic(), self._silent(view), is_first=True)
+        return self.look()
 
     def look(self, *, log: bool = False) -> Look:
         """The run as it stands; as it stood, where the store cannot be read just now.
