@@ -200,6 +200,8 @@ class SampleBased(BaseModel):
             raise BadSystem(str(error)) from error
         except ModuleNotFoundError as error:
             raise MissingExtra(str(error.name)) from error
+        for remark in found.remarks:
+            current_step().logger.warning("%s", remark)
         folder = current_step().work_dir
         await to_thread.run_sync(found.hamiltonian.write_fcidump, folder / FCIDUMP)
         return found

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
 
+ALIKE = 1e-6  # hartree
+
+
 class Pool(Record):
     """All configurations sampled so far.
 
@@ -227,22 +230,19 @@ def evolution_circuit(
 
 
 def default_time_step(hamiltonian: Hamiltonian) -> float:
-    """Pi over the range of energies between the lowest and the highest orbitals' determinants."""
+    """Pi over the range of energies between the lowest and the highest orbitals' determinants.
+
+    Where these are alike, as of a ring of sites, over the range that hopping alone gives.
+    """
     norb, electrons = hamiltonian.norb, hamiltonian.electrons
     filled = np.arange(norb)
-    low = _determinant_energy(hamiltonian, [filled < n for n in electrons])
-    high = _determinant_energy(hamiltonian, [filled >= norb - n for n in electrons])
-    return math.pi / abs(high - low)
-
-
-def _determinant_energy(hamiltonian: Hamiltonian, occupied: list[np.ndarray]) -> float:
-    """<D|H|D> without the constant, by the Slater-Condon rules."""
-    two_body = hamiltonian.full_two_body()
-    coulomb, exchange = np.einsum("ppqq->pq", two_body), np.einsum("pqqp->pq", two_body)
-    alpha, beta = (spin.astype(float) for spin in occupied)
-    total = alpha + beta
-    energy = np.diagonal(hamiltonian.one_body) @ total + total @ coulomb @ total / 2
-    return float(energy - (alpha @ exchange @ alpha + beta @ exchange @ beta) / 2)
+    alpha, beta = electrons
+    low = hamiltonian.determinant_energy(filled < alpha, filled < beta)
+    high = hamiltonian.determinant_energy(filled >= norb - alpha, filled >= norb - beta)
+    levels = np.linalg.eigvalsh(np.array(hamiltonian.one_body))
+    hopping = sum(levels[norb - n :].sum() - levels[:n].sum() for n in electrons)
+    width = abs(high - low)
+    return math.pi / float(width if width > ALIKE else max(hopping, 1.0))
 
 
 def _with(pool: Pool, samples: Samples) -> Pool:

@@ -201,8 +201,9 @@ def _one_body(values: Floats, indices: npt.NDArray[np.int64], norb: int) -> Floa
     p, q = (indices[chosen, :2] - 1).T
     matrix = np.full((norb, norb), np.nan)
     _set_once(matrix, (np.maximum(p, q), np.minimum(p, q)), values[chosen], "one-electron")
-    lower = np.nan_to_num(matrix)
-    return lower + np.tril(lower, -1).T
+    lower: Floats = np.nan_to_num(matrix)
+    whole: Floats = lower + np.tril(lower, -1).T
+    return whole
 
 
 def _require_whole(indices: npt.NDArray[np.int64], norb: int, whole_line: bool) -> None:
@@ -244,12 +245,14 @@ def _two_body(values: Floats, indices: npt.NDArray[np.int64], norb: int) -> Floa
     count = norb * (norb + 1) // 2
     packed = np.full(count * (count + 1) // 2, np.nan)
     _set_once(packed, (_pair(bra, ket),), values[chosen], "two-electron")
-    return np.nan_to_num(packed)
+    whole: Floats = np.nan_to_num(packed)
+    return whole
 
 
 def _pair(p: npt.NDArray[np.int64], q: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     high, low = np.maximum(p, q), np.minimum(p, q)
-    return high * (high + 1) // 2 + low
+    pair: npt.NDArray[np.int64] = high * (high + 1) // 2 + low
+    return pair
 
 
 def _set_once(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ffsim import MolecularHamiltonian
 
 Floats = npt.NDArray[np.float64]
+Bits = npt.NDArray[np.bool_]
+
+LOWER = 1e-6  # hartree: another determinant is taken for Hartree-Fock's only if it is
+FOCK_CYCLES = 30
 
 
 class Hamiltonian(Record):
@@ -60,6 +64,66 @@ class Hamiltonian(Record):
         from pyscf import ao2mo
 
         return np.asarray(ao2mo.restore(1, np.array(self.two_body), self.norb))
+
+    def determinant_energy(self, alpha: Bits, beta: Bits) -> float:
+        """<D|H|D> of a determinant with these orbitals occupied, without the constant."""
+        coulomb, exchange = self._repulsion()
+        one, other = alpha.astype(float), beta.astype(float)
+        total = one + other
+        energy = np.diagonal(self.one_body) @ total + total @ coulomb @ total / 2
+        return float(energy - (one @ exchange @ one + other @ exchange @ other) / 2)
+
+    def with_lowest_determinant_first(self) -> Self:
+        """The orbitals in another order, if the lowest ones by number are not those to fill.
+
+        Which ones are is found by the Fock matrix's diagonal: orbitals are filled by it, and it is
+        made anew of those, until it fills the same ones.
+        """
+        first = np.arange(self.norb)
+        best, energy = first, self._filled_energy(first) - LOWER
+        for order in (first, np.argsort(np.diagonal(self.one_body), kind="stable")):
+            for _ in range(FOCK_CYCLES):
+                order = np.argsort(self._fock_diagonal(order), kind="stable")
+                if self._filled_energy(order) < energy:
+                    best, energy = order, self._filled_energy(order)
+        return self if best is first else self._reordered(best)
+
+    def _filled(self, order: npt.NDArray[np.int64]) -> tuple[Bits, Bits]:
+        place = np.argsort(order)
+        return place < self.num_alpha, place < self.num_beta
+
+    def _filled_energy(self, order: npt.NDArray[np.int64]) -> float:
+        return self.determinant_energy(*self._filled(order))
+
+    def _fock_diagonal(self, order: npt.NDArray[np.int64]) -> Floats:
+        """Of both spins' mean, where the first orbitals of the order are filled."""
+        coulomb, exchange = self._repulsion()
+        alpha, beta = self._filled(order)
+        total = alpha.astype(float) + beta
+        diagonal: Floats = np.diagonal(self.one_body) + (coulomb - exchange / 2) @ total
+        return diagonal
+
+    def _repulsion(self) -> tuple[Floats, Floats]:
+        """(pp|qq) and (pq|qp)."""
+        p, q = np.indices((self.norb, self.norb))
+        high, low = np.maximum(p, q), np.minimum(p, q)
+        pair, own = high * (high + 1) // 2 + low, np.arange(self.norb)
+        bra, ket = (own * (own + 1) // 2 + own)[high], (own * (own + 1) // 2 + own)[low]
+        two_body = np.asarray(self.two_body)
+        return two_body[bra * (bra + 1) // 2 + ket], two_body[pair * (pair + 1) // 2 + pair]
+
+    def _reordered(self, order: npt.NDArray[np.int64]) -> Self:
+        from pyscf import ao2mo
+
+        every = np.ix_(order, order, order, order)
+        symmetry = np.asarray(self.orbital_symmetry)
+        return self.model_copy(
+            update={
+                "one_body": np.asarray(self.one_body)[np.ix_(order, order)],
+                "two_body": np.asarray(ao2mo.restore(8, self.full_two_body()[every], self.norb)),
+                "orbital_symmetry": symmetry[order] if symmetry.size else symmetry,
+            }
+        )
 
     def as_ffsim(self) -> MolecularHamiltonian:
         """The same for ffsim."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
 
+BELOW = 1e-6  # hartree
+GAP = 1.0  # hartree
 FCI_DETERMINANTS = 1_000_000  # up to here it takes seconds
 
 
@@ -43,11 +46,13 @@ class Start(Record):
         hamiltonian: the integrals.
         energies: of reference methods.
         parameters: of the circuit, float64 (parameters,), from the CCSD amplitudes.
+        remarks: what is to be known of them.
     """
 
     hamiltonian: Hamiltonian
     energies: Energies
     parameters: NDArray
+    remarks: tuple[str, ...] = ()
 
 
 def compute_start(system: Molecule | FCIDump, ansatz: LUCJ) -> Start:
@@ -65,13 +70,29 @@ def compute_start(system: Molecule | FCIDump, ansatz: LUCJ) -> Start:
 
         lib.num_threads(1)
         hamiltonian = system.hamiltonian()
-        energies, t1, t2 = _coupled_cluster(hamiltonian)
-        fci = _full_ci(hamiltonian)
+        known, t1, t2 = _coupled_cluster(hamiltonian)
+        energies = Energies(**known, fci=_full_ci(hamiltonian))
     return Start(
         hamiltonian=hamiltonian,
-        energies=Energies(**energies, fci=fci),
+        energies=energies,
         parameters=ansatz.parameters(t1, t2, hamiltonian.electrons),
+        remarks=tuple(_remarks(energies, determinants(hamiltonian))),
     )
+
+
+def _remarks(energies: Energies, size: int) -> Iterator[str]:
+    if math.isnan(energies.ccsd):
+        yield (
+            "CCSD did not converge in these orbitals: the circuit starts from amplitudes of first "
+            "order"
+        )
+    if energies.ccsd < energies.fci - BELOW:
+        yield (
+            f"CCSD, {energies.ccsd:.6f} hartree, is below the exact {energies.fci:.6f}: it does not "
+            "describe this state, and the circuit that starts from it may not"
+        )
+    if math.isnan(energies.fci) and size <= FCI_DETERMINANTS:
+        yield "full CI did not converge: energies are compared with no exact one"
 
 
 def determinants(hamiltonian: Hamiltonian) -> int:
@@ -94,12 +115,39 @@ def _coupled_cluster(hamiltonian: Hamiltonian) -> tuple[dict[str, float], Any, A
     method: Any = (cc.rccsd.RCCSD if closed else cc.uccsd.UCCSD)(field)
     method.verbose = 0
     method.max_cycle = 200
-    method.kernel()
+    try:
+        with np.errstate(all="ignore"):
+            method.kernel()
+    except Exception:  # where it diverges, its extrapolation raises what its numbers make it raise
+        method.converged = False
     ccsd = hf + float(method.e_corr) if method.converged else math.nan
     t1, t2 = method.t1, method.t2
-    if not method.converged:  # amplitudes of first order are still a sensible start
-        _, t1, t2 = method.init_amps(method.ao2mo())
-    return {"hf": hf, "mp2": hf + float(method.emp2), "ccsd": ccsd}, t1, t2
+    if not math.isfinite(ccsd):
+        _, t1, t2 = _first_order(method)
+    mp2 = _first_order(method)[0] if not method.converged else float(method.emp2)
+    return {"hf": hf, "mp2": hf + mp2, "ccsd": ccsd}, t1, t2
+
+
+def _first_order(method: Any) -> tuple[float, Any, Any]:
+    """Energy, NaN if it is none, and amplitudes of perturbation theory: a sensible start."""
+    integrals = method.ao2mo()
+    with np.errstate(all="ignore"):
+        energy, t1, t2 = method.init_amps(integrals)
+    if _finite(t1) and _finite(t2) and math.isfinite(energy):
+        return float(energy), t1, t2
+    # orbitals without a gap: one that is made up
+    filled, one = np.atleast_1d(method.nocc), np.ndim(integrals.mo_energy) == 1
+    levels = [np.array(each) for each in np.atleast_2d(integrals.mo_energy)]
+    for energies, count in zip(levels, filled, strict=True):
+        energies[count:] += GAP
+    integrals.mo_energy = levels[0] if one else tuple(levels)
+    _, t1, t2 = method.init_amps(integrals)
+    return math.nan, t1, t2
+
+
+def _finite(amplitudes: Any) -> bool:
+    parts = amplitudes if isinstance(amplitudes, tuple) else (amplitudes,)
+    return all(bool(np.all(np.isfinite(part))) for part in parts)
 
 
 def _mean_field(hamiltonian: Hamiltonian) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,7 @@ class Molecule(_System):
         geometry: atoms and coordinates, as pyscf reads them.
         frozen_core: the lowest orbitals that are left doubly occupied; not with `active_space`.
         spin: unpaired electrons; more than 0 takes restricted open-shell orbitals.
+        ecp: effective core potentials, for all atoms; empty: those that belong to the basis, if any.
         symmetry: whether orbitals are made for the molecule's point group.
     """
 
@@ -45,6 +47,7 @@ class Molecule(_System):
     geometry: str = Field(default=WATER, description="atoms, as 'H 0 0 0; H 0 0 0.74'")
     unit: Literal["angstrom", "bohr"] = "angstrom"
     basis: str = "6-31g"
+    ecp: str | None = Field(default=None, description="core potentials; empty: the basis's own")
     charge: int = 0
     spin: int = Field(default=0, ge=0, description="unpaired electrons")
     frozen_core: int = Field(default=0, ge=0, description="doubly occupied orbitals left out")
@@ -84,11 +87,26 @@ class Molecule(_System):
                 atom=self.geometry,
                 unit=self.unit,
                 basis=self.basis,
+                ecp=self._core_potentials(),
                 charge=self.charge,
                 spin=self.spin,
                 symmetry=symmetry,
                 verbose=0,
             )
+
+    def _core_potentials(self) -> Any:
+        """By element: a basis made for them is wrong without, and nothing says so."""
+        from pyscf import gto
+
+        if self.ecp is not None:
+            return self.ecp
+        atoms: Any = gto.format_atom(self.geometry, unit=self.unit)
+        found: dict[str, str] = {}
+        for element in sorted({gto.mole._std_symbol(name) for name, _ in atoms}):
+            with suppress(Exception):  # it raises many kinds where there is none
+                if gto.basis.load_ecp(self.basis, element):
+                    found[element] = self.basis
+        return found
 
     def _active(self, molecule: Any) -> Hamiltonian:
         from pyscf import ao2mo, mcscf, scf, symm
@@ -98,6 +116,10 @@ class Molecule(_System):
         field: Any = scf.RHF(molecule) if self.spin == 0 else scf.ROHF(molecule)
         field.conv_tol = 1e-12
         field.kernel()
+        if not field.converged:  # by second order, which is slower and surer
+            field = field.newton()
+            field.conv_tol = 1e-12
+            field.kernel()
         if not field.converged:
             raise ValueError(
                 "Hartree-Fock did not converge for this geometry; check it, or compute the "
@@ -145,7 +167,11 @@ class Molecule(_System):
 
 
 class FCIDump(_System):
-    """A file with the integrals. Read once, when the run starts; what was read stays in the run."""
+    """A file with the integrals. Read once, when the run starts; what was read stays in the run.
+
+    Orbitals that are not in the order in which they are filled, as where a program groups them by
+    symmetry, are put in it.
+    """
 
     type: Literal["fcidump"] = "fcidump"
     path: Path
@@ -156,7 +182,7 @@ class FCIDump(_System):
         Raises:
             ValueError: it is missing or no FCIDUMP.
         """
-        return Hamiltonian.read_fcidump(self.path)
+        return Hamiltonian.read_fcidump(self.path).with_lowest_determinant_first()
 
 
 def _file_or_settings(value: object) -> object:

@@ -19,8 +19,7 @@ from qcsc_algorithms.sqd.solvers.string_tables import Counts, Floats, Moves, Row
 WIDTH = 8  # numbers that are multiplied at a time: what fits the registers of any processor
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _sum_rows(
+def _generate_sum_of_rows(
     _: Any, values: Any, moves: Any, columns: Any, rows: Any, sums: Any, start: Any, stop: Any
 ) -> Any:
     """sums = sum of values[moves[t]] * rows[columns[t]] over t in start..stop, WIDTH at a time.
@@ -89,6 +88,9 @@ def _loop(builder: Any, terms: _Terms, start: Any, stop: Any, sums: list[Any]) -
     builder.branch(head)
     builder.position_at_end(after)
     return at, running
+
+
+_sum_rows: Any = intrinsic(_generate_sum_of_rows)
 
 
 @compiled

@@ -86,7 +86,8 @@ def tabulate(strings: Strings, one_body: Floats, two_body: Floats) -> StringTabl
     singles = _rows(first_single, moves=True)
     doubles = _rows(first_double, moves=False)
     _fill(words, occupied, below, one_body, two_body, singles, doubles)
-    pairs, number = np.unique(singles.move // 2, return_inverse=True)
+    used, number = np.unique(singles.move // 2, return_inverse=True)
+    pairs = used.astype(np.int64)
     singles.move[:] = 2 * number.reshape(-1) + singles.move % 2
     return StringTables(
         occupied=occupied,
@@ -94,7 +95,7 @@ def tabulate(strings: Strings, one_body: Floats, two_body: Floats) -> StringTabl
         singles=singles,
         doubles=doubles,
         moves=_by_pair(singles, occupied, pairs),
-        pairs=pairs.astype(np.int64),
+        pairs=pairs,
     )
 
 
@@ -135,7 +136,7 @@ def _by_pair(singles: Rows, occupied: Bytes, pairs: Counts) -> Moves:
         first=np.searchsorted(pair, np.arange(len(pairs) + 1)).astype(np.int64),
         to=to.astype(np.int32),
         source=source,
-        sign=1.0 - 2.0 * (singles.move[order] % 2),
+        sign=np.where(singles.move[order] % 2, -1.0, 1.0),
         upward=occupied[to, upper[pair]],
     )
 
