@@ -68,7 +68,7 @@ class Page:
             f"(e => e ? (e.click(), true) : false)(document.querySelector({json.dumps(selector)}))"
         ), f"there is no {selector}"
 
-    def mouse(self, kind: str, x: float, y: float, **more: object) -> None:
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         """What a person's mouse does: Pressed, Moved or Released."""
         self._ask("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **more)
 

@@ -25,7 +25,7 @@ def scheduler(config: Any, log: Any) -> object:
     """xdist's `loadfile`, but for these files: the last of them would end long after the others."""
     from xdist.scheduler import LoadFileScheduling
 
-    class Parts(LoadFileScheduling):
+    class Parts(LoadFileScheduling):  # type: ignore[misc]  # it has no types
         def _split_scope(self, nodeid: str) -> str:
             return part_of(nodeid)
 

@@ -132,7 +132,7 @@ def main() -> None:
     faults = FileFaults(Path(sys.argv[1]))
     # a third of a life's seconds, for a process whose first beat would come long after it: a thread
     # beats, as wherever there can be no such process
-    Heartbeat._start_pulse = _no_pulse  # type: ignore[method-assign]
+    Heartbeat._start_pulse = _no_pulse  # type: ignore[method-assign, assignment]
     with open(os.dup(0)) as lives, open(os.dup(1), "w") as answers:
         while line := lives.readline():
             life = Life.read(line)

@@ -166,7 +166,7 @@ class _Check:
         self._same(live, "parts are begun in another order", replace(life, reverse=True))
         self._same(live, "it was run before in the same process", replace(life, twice=True))
         if names := sorted({a.name for a in self._asked if a.what == "the environment"}):
-            changed = {name: _other(os.environ.get(name)) for name in names}
+            changed: dict[str, str | None] = {n: _other(os.environ.get(n)) for n in names}
             what = f"the environment has another {', '.join(names)}"
             self._same(live, what, replace(life, variables=changed))
 

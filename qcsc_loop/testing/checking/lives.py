@@ -27,7 +27,7 @@ from qcsc_loop.parameters.build import build
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps import parts
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.testing.checking.orders import Life, Lived, When
+from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
 from qcsc_loop.testing.checking.watching import watching
 from qcsc_loop.values.document import Document
 
@@ -76,7 +76,7 @@ def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
     folder = life.folder or tempfile.mkdtemp(prefix="qcsc-loop-check-")
     os.chdir(folder)
     if life.reverse:
-        parts.in_turn = _reversed
+        parts.in_turn = _reversed  # type: ignore[assignment]  # of a function that is generic
     if life.twice:
         before = Path(folder) / "before"
         _drive(algorithm, DirectoryStore(before), life)
@@ -84,7 +84,8 @@ def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
     np.random.seed(life.start)  # the global one is what hooks must not draw from
     store = MortalStore(life.store, life.die_at, life.when)
     try:
-        with watching(type(algorithm)) if life.watch else nullcontext([]) as asked:
+        nobody = nullcontext(list[Asked]())
+        with watching(type(algorithm)) if life.watch else nobody as asked:
             error, hook = _drive(algorithm, store, life)
         return Lived(store.writes, error, hook, tuple(asked))
     finally:
@@ -94,7 +95,7 @@ def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
 
 
 def _reversed(calls: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    return reversed(list(calls.items()))
+    return list(calls.items())[::-1]
 
 
 def _drive(algorithm: AnyAlgorithm, store: DirectoryStore, life: Life) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def watching(algorithm: type) -> Iterator[list[Asked]]:
         yield watcher.asked
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # the stubs do not know that this ends it
+        threading.setprofile(None)
 
 
 class _Watcher:

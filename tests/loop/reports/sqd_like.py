@@ -64,7 +64,7 @@ def history(iterations: int = 110) -> Columns:
 
 def settings() -> Settings:
     rule = Converged() | MaxIterations(2000) | Shots(20_000_000)
-    return Settings(algorithm="qcsc_algorithms.sqd:SQD", stop=rule)  # type: ignore[arg-type]
+    return Settings(algorithm="qcsc_algorithms.sqd:SQD", stop=rule)
 
 
 def live(**changes: object) -> LiveRecord:

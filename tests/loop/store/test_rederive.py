@@ -6,13 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from loop.toys import Counting
 from qcsc_loop.catalog import recorded_algorithm
-from qcsc_loop.cli.show import list_runs
+from qcsc_loop.cli.list_runs import Listing, list_runs
 from qcsc_loop.errors import DamagedDocument, ParametersChanged, RunLocked, RunNotFound
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.reports.view import RunReader
@@ -146,12 +147,17 @@ def test_without_any_driver_s_record_the_next_one_has_a_number_of_its_own(
     assert Journal(store, RUN).checkpoints()[0] == "00000006.e0003"
 
 
+def listing(store: DirectoryStore) -> Listing:
+    nothing: dict[str, Any] = {"statuses": (), "algorithms": (), "since": None, "order": None}
+    return Listing(store=store.root, all=True, long=False, as_json=True, **nothing)
+
+
 def test_a_run_without_its_record_is_listed_as_damaged_and_resumable(
     store: DirectoryStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (store.root / RUN / "run.json").unlink()
     assert run_ids(store) == [RUN]
-    list_runs(store=store.root, as_json=True)
+    list_runs(listing(store))
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["run_id"], row["iteration"]) == (RUN, 4)
     assert row["status"] == "max_iterations (damaged, resumable)"
@@ -172,7 +178,7 @@ def test_a_run_that_cannot_be_looked_at_hides_no_other(
 ) -> None:
     (store.root / "loop").symlink_to(store.root / "loop")
     assert run_ids(store) == ["loop", RUN]
-    list_runs(store=store.root, as_json=True)
+    list_runs(listing(store))
     rows = {row["run_id"]: row["status"] for row in json.loads(capsys.readouterr().out)}
     assert rows[RUN] == "max_iterations"
     assert "Too many levels of symbolic links" in rows["loop"]
