@@ -409,7 +409,7 @@ def report(*, run_id: str, output: Path | None, store: Path | None) -> None:
 @STORE
 @JSON
 def diff(*, one: str, other: str, store: Path | None, as_json: bool) -> None:
-    """Say how two RUNs differ: parameters, versions, results, cost, and from where on."""
+    """Say how two RUNs differ: parameters, results, cost, and from where on."""
     from qcsc_loop.cli.diff import diff_runs
 
     diff_runs(one, other, store=store, as_json=as_json)

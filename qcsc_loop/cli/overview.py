@@ -25,7 +25,7 @@ COMMANDS = {
     "watch": "Watch RUNs go on, from any machine that sees the store.",
     "plot": "Draw the convergence of RUNs, here or into a file.",
     "report": "Write RUN as one HTML file, to look at and to send to somebody.",
-    "diff": "Say how two RUNs differ: parameters, versions, results, cost, and from where on.",
+    "diff": "Say how two RUNs differ: parameters, results, cost, and from where on.",
     "fork": "Make a run that begins with a state of RUN, and may have other parameters.",
     "export": "Write RUN into one file, to be kept or taken elsewhere.",
     "import": "Put a run into the store that `export` has written into FILE.",
