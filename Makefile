@@ -13,6 +13,9 @@ run: $(INSTALLED)
 # more at a time than there are cores: half of it waits for schedulers and servers
 PYTEST := $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
+# where it is set, as in many images, thousands of interpreters would compile the packages anew
+test test-all nightly: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(INSTALLED)
 	$(PYTEST)
 

@@ -88,25 +88,33 @@ class Interpreter:
         assert self._process.stdin is not None and self._process.stdout is not None
         command = [*words], {**environment}, str(folder), str(out), str(err)
         with self._one_at_a_time:
-            too_long = Timer(seconds, self.end)
+            too_long = Timer(seconds, self._kill)
             too_long.start()
             try:
                 self._process.stdin.write(f"{json.dumps(command)}\n")
                 self._process.stdin.flush()
                 said = self._process.stdout.readline()
+            except BrokenPipeError:
+                said = ""
             finally:
                 too_long.cancel()
-        assert said, f"{words} did not end in {seconds:g} s"
+        if not said:
+            self.end()
+        assert said, f"{words} did not end in {seconds:g} s, or its interpreter has died"
         return int(said)
 
     def end(self) -> None:
         """With the command that it is at; the next one has another interpreter."""
         for settings in [settings for settings, one in _running.items() if one is self]:
             del _running[settings]
-        for child in psutil.Process(self._process.pid).children(recursive=True):
-            child.kill()
-        self._process.kill()
-        self._process.communicate(timeout=30)
+        self._kill()
+        self._process.communicate(timeout=30)  # closes its pipes, too
+
+    def _kill(self) -> None:
+        if self._process.poll() is None:
+            for child in psutil.Process(self._process.pid).children(recursive=True):
+                child.kill()
+            self._process.kill()
 
 
 _running: dict[Settings, Interpreter] = {}
