@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 
 from benchmarks.figures import Figure, Target, at_most, show
-from qcsc_algorithms.sqd import SQD
+from qcsc_algorithms.sqd import SQD, PyscfSolver
 from qcsc_algorithms.sqd.chemistry import ffsim_sampler
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
@@ -166,8 +166,9 @@ def processes() -> Iterator[Executor]:
 
 
 def settings() -> SQD:
-    """Never converged."""
-    return SQD(max_strings=MAX_STRINGS, walkers=WALKERS, shots=SHOTS, tolerance=0)
+    """Never converged; by pyscf, so that figures go on from those of earlier versions."""
+    solver = PyscfSolver()
+    return SQD(max_strings=MAX_STRINGS, walkers=WALKERS, shots=SHOTS, tolerance=0, solver=solver)
 
 
 class Reading(NamedTuple):

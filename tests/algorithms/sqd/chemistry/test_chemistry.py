@@ -685,7 +685,7 @@ def test_more_orbitals_than_pyscfs_integers_hold_are_refused() -> None:
         string: Strings = pack(np.arange(norb)[None, :] < 1)
         return hamiltonian, Subspace(alpha=string, beta=string)
 
-    with pytest.raises(JobRefused, match="at most 63 orbitals, not 64; take sbd"):
+    with pytest.raises(JobRefused, match="at most 63 orbitals, not 64; take native"):
         solved(*big(64))
 
 
