@@ -14,6 +14,7 @@
     │   ├── RunNotFound             no such run in this store
     │   ├── AlgorithmNotNamed       whose code a run's records name, nobody here can vouch for
     │   ├── SeveralRuns             an API has more than one run of that id
+    │   ├── RunRenamed              a run's folder has another name than the run
     │   ├── KeyNotPrivate           the key that artifacts are signed with is not this person's alone
     │   ├── StoreNotPrivate         others can write to the store, or it is somebody else's
     │   ├── JobRefused              a job that its machine cannot run as asked for
@@ -218,6 +219,19 @@ class RunNotFound(InputError):
             f"there is no run {run_id!r} in {store}{did_you_mean(run_id, names)}. Runs there: "
             f"{shown or 'none'}. "
             "Name another store with --store DIR or QCSC_LOOP_STORE."
+        )
+
+
+class RunRenamed(InputError):
+    """A run's folder has another name than the run: it was renamed, or is a copy."""
+
+    def __init__(self, run_id: str, folder: str, place: str) -> None:
+        self.run_id, self.folder = run_id, folder
+        super().__init__(
+            f"the folder {place}/{folder} holds run {run_id!r}: it was renamed, or copied. It can be "
+            f"shown, and not driven: its jobs are known by the name of {run_id!r}, and two copies "
+            f"would pay for the same ones. To go on with it, give it its name back, where no other "
+            f"folder has it: mv {place}/{folder} {place}/{run_id}"
         )
 
 

@@ -36,6 +36,7 @@ from qcsc_loop.errors import (
     NewerDocument,
     RunLocked,
     RunNotFound,
+    RunRenamed,
     StoreError,
 )
 from qcsc_loop.plain import Json
@@ -115,6 +116,8 @@ class Journal:
             record = self.record()
         except (RunNotFound, DamagedDocument):
             return {}
+        if record.run_id != self.run_id:
+            raise RunRenamed(record.run_id, self.run_id, self.store.place)
         return {"seed": record.seed, "created": record.created, "uid": record.uid}
 
     def create(self, record: RunRecord) -> bool:
@@ -235,7 +238,9 @@ class Journal:
 
         Raises:
             RunLocked: another one is alive, or was until less than its lease ago.
+            RunRenamed: its folder has another name.
         """
+        identity = self._identity()
         # where records of drivers are gone, checkpoints have their numbers
         worked = max(map(_epoch_of, self.store.names(self._checkpoints)), default=0)
         last = max(self.newest_epoch(), worked)
@@ -247,7 +252,7 @@ class Journal:
             lease_seconds=lease_seconds,
             settings=settings,
             provenance=provenance,
-            **self._identity(),
+            **identity,
         )
         beat = Heartbeat(self.store, f"{self._epochs}/{record.epoch:04d}.beat", lease_seconds / 5)
         self.store.touch(f"{self._epochs}/{record.epoch:04d}.beat")  # alive before it is seen

@@ -46,6 +46,7 @@ from qcsc_loop.errors import (
     ResultUnreadable,
     RunLocked,
     RunNotFound,
+    RunRenamed,
     SamplingFailed,
     ServerNotOurs,
     ServerNotStarted,
@@ -143,6 +144,14 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         [
             "several runs 'h2o' on the Prefect server, and none on this disk.",
             "Name one: --uid 12, begun today; --uid 34, begun yesterday.",
+        ],
+    ),
+    (
+        RunRenamed("h2o", "copy", "/runs"),
+        [
+            "the folder /runs/copy holds run 'h2o': it was renamed, or copied.",
+            "To go on with it, give it its name back, where no other folder has it: "
+            "mv /runs/copy /runs/h2o",
         ],
     ),
     (

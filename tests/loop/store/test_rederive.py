@@ -14,7 +14,7 @@ import pytest
 from loop.toys import Counting
 from qcsc_loop.catalog import recorded_algorithm
 from qcsc_loop.cli.list_runs import Listing, list_runs
-from qcsc_loop.errors import DamagedDocument, ParametersChanged, RunLocked, RunNotFound
+from qcsc_loop.errors import DamagedDocument, ParametersChanged, RunLocked, RunNotFound, RunRenamed
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.reports.view import RunReader
 from qcsc_loop.rules.stop import MaxIterations
@@ -164,6 +164,25 @@ def test_a_run_without_its_record_is_listed_as_damaged_and_resumable(
     with pytest.raises(RunNotFound, match=RUN):
         Journal(store, "another").record()
     assert RunReader(store, RUN).glance().trouble.startswith("the run's record is lost")
+
+
+@pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
+def test_a_run_whose_folder_was_renamed_or_copied_is_shown_and_not_driven(
+    store: DirectoryStore, how: Callable[[Path, Path], object]
+) -> None:
+    """Its jobs are looked for by the run's name: two copies would pay for the same ones."""
+    how(store.root / RUN, store.root / "copy")
+    before = sorted(store.root.rglob("*"))
+    stop = MaxIterations(9)
+    with pytest.raises(RunRenamed, match=r"holds run 'toy-1': it was renamed, or copied.*: mv "):
+        anyio.run(lambda: TOY.run(store=store, run_id="copy", stop=stop))
+    with pytest.raises(RunRenamed):
+        Journal(store, "copy").claim(Journal(store, "copy").settings(), {}, 30)
+    assert sorted(store.root.rglob("*")) == before
+    assert RunReader(store, "copy").look().iteration == 4
+    if how is shutil.move:
+        (store.root / "copy").rename(store.root / RUN)
+    assert run_to(store.root, 5) == []
 
 
 def test_a_folder_that_is_no_run_is_not_listed(store: DirectoryStore) -> None:
