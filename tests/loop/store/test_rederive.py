@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 
 from loop.toys import Counting
 from qcsc_loop.catalog import recorded_algorithm
-from qcsc_loop.cli.list_runs import Listing, list_runs
 from qcsc_loop.errors import DamagedDocument, ParametersChanged, RunLocked, RunNotFound, RunRenamed
 from qcsc_loop.events import Event, Trouble
+from qcsc_loop.reports.listing import Wanted, facts_of, read_runs
 from qcsc_loop.reports.view import RunReader
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
@@ -147,19 +146,18 @@ def test_without_any_driver_s_record_the_next_one_has_a_number_of_its_own(
     assert Journal(store, RUN).checkpoints()[0] == "00000006.e0003"
 
 
-def listing(store: DirectoryStore) -> Listing:
-    nothing: dict[str, Any] = {"statuses": (), "algorithms": (), "since": None, "order": None}
-    return Listing(store=store.root, all=True, long=False, as_json=True, **nothing)
+def listed(store: DirectoryStore) -> dict[str, Any]:
+    """The lines of the list, by the run's id."""
+    return {view.run_id: facts_of(view) for view in read_runs(store, Wanted())}
 
 
 def test_a_run_without_its_record_is_listed_as_damaged_and_resumable(
-    store: DirectoryStore, capsys: pytest.CaptureFixture[str]
+    store: DirectoryStore,
 ) -> None:
     (store.root / RUN / "run.json").unlink()
     assert run_ids(store) == [RUN]
-    list_runs(listing(store))
-    (row,) = json.loads(capsys.readouterr().out)
-    assert (row["run_id"], row["iteration"]) == (RUN, 4)
+    row = listed(store)[RUN]
+    assert row["iteration"] == 4
     assert row["status"] == "max_iterations (damaged, resumable)"
     with pytest.raises(RunNotFound, match=RUN):
         Journal(store, "another").record()
@@ -192,12 +190,9 @@ def test_a_folder_that_is_no_run_is_not_listed(store: DirectoryStore) -> None:
     assert run_ids(store) == [RUN]
 
 
-def test_a_run_that_cannot_be_looked_at_hides_no_other(
-    store: DirectoryStore, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_cannot_be_looked_at_hides_no_other(store: DirectoryStore) -> None:
     (store.root / "loop").symlink_to(store.root / "loop")
     assert run_ids(store) == ["loop", RUN]
-    list_runs(listing(store))
-    rows = {row["run_id"]: row["status"] for row in json.loads(capsys.readouterr().out)}
-    assert rows[RUN] == "max_iterations"
-    assert "Too many levels of symbolic links" in rows["loop"]
+    rows = listed(store)
+    assert rows[RUN]["status"] == "max_iterations"
+    assert "Too many levels of symbolic links" in rows["loop"]["status"]
