@@ -107,9 +107,7 @@ def request_resume(
     changed = _read_parameters(settings, machine)
     algorithm = partial(recorded_algorithm, named=named, changed=changed)
     kind = None if named is None else find_algorithm(named)
-    return RunRequest(
-        run_id=run_id, algorithm=algorithm, named=kind, is_resume=named is None, uid=uid
-    )
+    return RunRequest(run_id=run_id, algorithm=algorithm, named=kind, is_resume=True, uid=uid)
 
 
 def _read_parameters(settings: Sequence[str], machine: str | None) -> Json:
