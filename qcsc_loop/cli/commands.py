@@ -320,7 +320,7 @@ def show(
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Show RUN: how it stands, what went wrong, what it cost, what is next."""
+    """Show RUN: how it stands, why, what it cost, and what is next."""
     from qcsc_loop.cli.run_page import Showing
     from qcsc_loop.cli.show import open_run, show_log, show_run
 

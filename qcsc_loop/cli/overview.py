@@ -21,7 +21,7 @@ COMMANDS = {
     "describe": "Say what ALGORITHM takes, or a sampler, a machine, a stop rule.",
     "check": "Try whether an algorithm's runs have the same bits in every life.",
     "list": "List the runs of a store, those that want you first.",
-    "show": "Show RUN: how it stands, what went wrong, what it cost, what is next.",
+    "show": "Show RUN: how it stands, why, what it cost, and what is next.",
     "watch": "Watch RUNs go on, from any machine that sees the store.",
     "plot": "Draw the convergence of RUNs, here or into a file.",
     "report": "Write RUN as one HTML file, to look at and to send to somebody.",

@@ -15,7 +15,6 @@ from qcsc_loop.errors import (
     RunNotFound,
     did_you_mean,
 )
-from qcsc_loop.loop.outcome import json_scalars
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.phrases import span
 from qcsc_loop.reports.run import number
@@ -298,7 +297,7 @@ def facts_of(view: View) -> Json:
         "algorithm": view.algorithm,
         "status": old_status(view),
         "iteration": view.iteration,
-        "scalars": json_scalars(scalars),
+        "scalars": {name: plain_number(value) for name, value in scalars.items()},
         "created": view.record.created.isoformat() if view.record is not None else "",
         "state": str(view.status),
         "message": view.message,

@@ -11,6 +11,7 @@ import pytest
 
 from qcsc_loop import errors
 from qcsc_loop.errors import (
+    AlgorithmNotImported,
     AlgorithmNotNamed,
     BadAlgorithm,
     BadFunction,
@@ -39,6 +40,7 @@ from qcsc_loop.errors import (
     NothingMeasured,
     ParametersChanged,
     PluginFailed,
+    PrefectHomeNotWritable,
     PrefectRefused,
     PrefectUnreachable,
     QcscLoopError,
@@ -103,10 +105,19 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     (
         UnknownAlgorithm("bitcont", "no installed package offers that name", ["bitcount", "afqmc"]),
         [
-            "there is no algorithm 'bitcont': no installed package offers that name.",
+            "there is no algorithm 'bitcont': no installed package offers that name",
+            "(did you mean 'bitcount'?). ",
             "Known by name: afqmc, bitcount",
             "path/to/file.py:Class",
         ],
+    ),
+    (
+        AlgorithmNotImported("mine.py:Mine", "importing mine.py raised KeyError: 'x'", []),
+        ["'mine.py:Mine' cannot be run: importing mine.py raised KeyError: 'x'. Mend that"],
+    ),
+    (
+        PrefectHomeNotWritable("/home/me/.prefect", "Read-only file system"),
+        ["nothing in /home/me/.prefect: Read-only file system", "PREFECT_HOME", "--no-prefect"],
     ),
     (
         BadAlgorithm("Descent", "its state type <class 'int'> must be a subclass of State"),
