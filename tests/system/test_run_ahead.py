@@ -141,6 +141,7 @@ def test_a_signal_ends_it_in_order_whether_its_server_is_there_or_not(
     assert qcsc_loop("resume", run_id, "--no-prefect", "--json").well().answer["resumed_from"] == 1
 
 
+@pytest.mark.thorough  # it waits for a server's start
 def test_a_hook_that_fails_before_the_server_is_there_is_told_as_ever(
     qcsc_loop: CommandLine, tmp_path: Path
 ) -> None:
