@@ -174,6 +174,18 @@ class _Worker:
         self._process.kill()
         threading.Thread(target=self._process.communicate, daemon=True).start()  # reaps it
 
+    def end(self) -> None:
+        """Kills and reaps it: no thread can be started while the interpreter ends.
+
+        Its pipes are not read to their end: what the work has started may hold them open.
+        """
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
 
 class _Pool:
     """Idle workers of this process."""
@@ -203,8 +215,9 @@ class _Pool:
     def close(self) -> None:
         """Ends the idle ones; busy ones end with their driver."""
         with self._lock:
-            for worker in self._idle if os.getpid() == self._pid else ():
-                worker.kill()
+            if os.getpid() == self._pid:
+                for worker in self._idle:
+                    worker.end()
             self._idle.clear()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from other_process import printed_by
@@ -21,11 +23,12 @@ assert first.state_sha256 == second.state_sha256
 print("twice")
 """
 HYDROGEN = "system={'geometry': 'H 0 0 0; H 0 0 0.735', 'basis': 'sto-3g'}, shots=100"
+NEEDS_SQD = pytest.mark.skipif(find_spec("pyscf") is None, reason="the extra sqd is not installed")
 SHIPPED = [
     ("bitcount", "BitCount", "num_qubits=3, shots=100"),
     ("vqe", "VQE", ""),
-    ("sqd", "SQD", HYDROGEN),
-    ("sqd", "SKQD", HYDROGEN),
+    pytest.param("sqd", "SQD", HYDROGEN, marks=NEEDS_SQD),
+    pytest.param("sqd", "SKQD", HYDROGEN, marks=NEEDS_SQD),
 ]
 
 
