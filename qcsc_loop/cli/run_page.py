@@ -54,6 +54,7 @@ class Showing:
         return f" --store {shlex.quote(str(self.store))}" if self.store else ""
 
 
+# Many short methods: one for each paragraph.
 class RunPage:
     """One run on a terminal."""
 

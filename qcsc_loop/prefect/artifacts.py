@@ -113,6 +113,7 @@ def pack(document: Document) -> Packed | None:
     return Packed.of(document)
 
 
+# Many short methods: one for each kind of artifact, whose keys only it knows.
 class RunArtifacts:
     """The artifacts of one run, on one API."""
 

@@ -213,6 +213,7 @@ def _share(taken: dict[str, int], room: int, rows: int) -> None:
 # what the parts say
 
 
+# Many short methods: one for each part, and all look at the same view.
 class _Lines:
     """The parts of one look, as lines.
 

@@ -46,6 +46,7 @@ class Best:
     value: float
 
 
+# Many short properties: one for each thing that every view shows.
 @dataclass(frozen=True)
 class View:
     """A run as it stood when it was looked at.

@@ -22,9 +22,14 @@ REASONS = {
     "Journal": "a method for each record of a run, whose names only it knows",
     "PBS": "two functions for each question that a scheduler is asked",
     "PJM": "two functions for each question that a scheduler is asked",
+    "Run": "a face: a property for each thing that a person asks of a run",
+    "RunArtifacts": "a method for each kind of a run's artifacts, whose keys only it knows",
+    "RunPage": "a method for each paragraph of a page",
     "Scheduler": "two functions for each question that a scheduler is asked",
     "Slurm": "two functions for each question that a scheduler is asked",
     "Store": "a method for each thing that a run asks of its disk",
+    "View": "a property for each thing that every view of a run shows",
+    "_Lines": "a method for each part of a picture, which all look at the same view",
     "State": "a method for each thing that a fake scheduler's command asks of its one file",
 }
 
