@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qcsc_hpc.testing import FakeSlurm
-from qcsc_loop.jobs.ledger import job_records
+from qcsc_loop.store.live import SideFiles
 from system.command_line import WANDER, CommandLine, command_line, setting
 from waiting import until
 
@@ -98,6 +98,11 @@ def _kill_a_driver(line: CommandLine) -> None:
     words = setting(trace=str(started), gate=str(gate), machine=machine)
     driver = line.start("run", CHAIN, "--no-prefect", "--run-id", "ghz-wall", *words)
     driver.until_there_is(started)
-    store = line.journal("ghz-wall").store
-    until(lambda: any(job.job_id for job in job_records(store, "ghz-wall")), "its id is known")
+    files = SideFiles(line.journal("ghz-wall").store, "ghz-wall")
+
+    def is_said_to_run() -> bool:
+        live = files.live()
+        return live is not None and [job.state for job in live.jobs] == ["RUNNING"]
+
+    until(is_said_to_run, "its driver says that the job runs")
     driver.kill()
