@@ -229,7 +229,7 @@ def check(
     machine: str | None,
     as_json: bool,
 ) -> None:
-    """Try whether an algorithm's runs have the same bits in every life.
+    """Try whether an algorithm has the same bits in every life.
 
     Drives a short run again and again: in other surroundings, resumed, killed at every write.
     """
@@ -409,7 +409,7 @@ def report(*, run_id: str, output: Path | None, store: Path | None) -> None:
 @STORE
 @JSON
 def diff(*, one: str, other: str, store: Path | None, as_json: bool) -> None:
-    """Say how two RUNs differ: parameters, results, cost, and from where on."""
+    """Say how two RUNs differ: parameters, results, cost, from where."""
     from qcsc_loop.cli.diff import diff_runs
 
     diff_runs(one, other, store=store, as_json=as_json)
@@ -487,7 +487,7 @@ def fork(
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a run that begins with a state of RUN, and may have other parameters.
+    """Make a run that begins with a state of RUN, to go another way.
 
     RUN itself is only read. Unchanged, it is the same run again.
     """
