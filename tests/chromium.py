@@ -74,7 +74,7 @@ class Page:
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Presses the button, moves, and lets go."""
-        held = {"button": "left", "buttons": 1, "clickCount": 1}
+        held: dict[str, Any] = {"button": "left", "buttons": 1, "clickCount": 1}
         self.mouse("Moved", *start)
         self.mouse("Pressed", *start, **held)
         self.mouse("Moved", *end, **held)

@@ -14,7 +14,7 @@ program imports `prefect_slurm`; nothing else differs.
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import anyio
 import numpy as np
@@ -105,10 +105,11 @@ def sampling_task(shots: int) -> str:
 @flow(name="bit_count")
 async def bit_count(name: str = "bit-count", shots: int = 1000) -> dict[str, int]:
     """Samples, counts, and shows the counts as an artifact."""
-    runner, counter = await TaskRunner.aload(name), await BitCounter.aload(name)
+    runner: TaskRunner = await TaskRunner.aload(name)
+    counter: BitCounter = await BitCounter.aload(name)
     answer = json.loads(await runner.run(sampling_task(shots)), cls=RuntimeDecoder)
     counts = await counter.get(answer[0].data.meas.get_bitstrings())
-    table = [list(counts.keys()), list(counts.values())]
+    table: list[list[Any]] = [list(counts.keys()), list(counts.values())]
     await acreate_table_artifact(table=table, key=COUNTS)
     return counts
 

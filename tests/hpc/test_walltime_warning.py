@@ -41,7 +41,9 @@ with EndOfWalltime() as end:
 
 # a job gets the site's environment, and these packages need not be installed there
 HERE = {
-    "PYTHONPATH": os.pathsep.join(str(Path(p.__file__).parents[1]) for p in (qcsc_hpc, qcsc_loop))
+    "PYTHONPATH": os.pathsep.join(
+        str(Path(str(p.__file__)).parents[1]) for p in (qcsc_hpc, qcsc_loop)
+    )
 }
 
 
@@ -72,7 +74,7 @@ async def test_what_a_warned_program_left_undone_is_done_by_the_next_attempt(
         # what Slurm does at that time
         place.queue.run("scancel", "--batch", "--signal=USR1", job_id)
         done = await asked.result()
-    assert done.value == "2"
+    assert str(done.value) == "2"
     ends = [record.outcome for record in hook.records]
     assert [end.state for end in ends if end] == [JobState.TIMEOUT, JobState.COMPLETED]
     assert ends[0] is not None
@@ -98,6 +100,6 @@ async def test_slurm_itself_warns_of_the_end(
         **how,
     )
     done = await hook.run(machine, counting(programs), outputs=["out"], collect=counted)
-    assert done.value == "2"
+    assert str(done.value) == "2"
     assert [record.key.attempt for record in hook.records] == [0, 1]
     assert list(disk.iterdir()) == []

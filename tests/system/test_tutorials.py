@@ -47,7 +47,7 @@ QPU = "ibm_manila"
 # a job gets the site's environment, and these packages need not be installed there
 HERE = os.pathsep.join(
     [
-        *(str(Path(p.__file__).parents[1]) for p in (qcsc_hpc, qcsc_loop)),
+        *(str(Path(str(p.__file__)).parents[1]) for p in (qcsc_hpc, qcsc_loop)),
         str(Path(__file__).parents[1]),
     ]
 )
@@ -343,7 +343,7 @@ HOW = {
     "launcher": "mpiexec.hydra",
     "mpi_options": ["-launcher", "fork"],
 }
-WHERE = {
+WHERE: dict[str, Any] = {
     "hpc_target": "miyabi",
     "queue_cpu": "regular-c",
     "project_cpu": "gz00",
