@@ -13,6 +13,9 @@
     │   ├── InvalidRunId            not usable as a folder's name and an artifact's key
     │   ├── RunNotFound             no such run in this store
     │   ├── AlgorithmNotNamed       whose code a run's records name, nobody here can vouch for
+    │   ├── RunIsDriven             a driver holds the run, which is to be left alone
+    │   ├── RunExists               a store has a run of that id
+    │   ├── BadArchive              a file is no archive of a run, or is damaged
     │   ├── SeveralRuns             an API has more than one run of that id
     │   ├── RunRenamed              a run's folder has another name than the run
     │   ├── KeyNotPrivate           the key that artifacts are signed with is not this person's alone
@@ -29,6 +32,7 @@
     │   ├── ResultsNotMade          its tables cannot be made
     │   ├── WrongHookType           a hook returned something else than it declares
     │   └── ImpureHook              a hook changed what it was given
+    ├── CheckFailed                 an algorithm whose runs have other bits in another life
     ├── EncodingError               a value that cannot be stored exactly
     ├── StoreError                  the disk said no
     │   ├── DamagedDocument         a stored file that does not verify

@@ -14,8 +14,10 @@ from qcsc_loop.errors import (
     AlgorithmNotImported,
     AlgorithmNotNamed,
     BadAlgorithm,
+    BadArchive,
     BadFunction,
     BlockNotFound,
+    CheckFailed,
     CredentialsRefused,
     DamagedDocument,
     EncodingError,
@@ -46,6 +48,8 @@ from qcsc_loop.errors import (
     QcscLoopError,
     ResultsNotMade,
     ResultUnreadable,
+    RunExists,
+    RunIsDriven,
     RunLocked,
     RunNotFound,
     RunRenamed,
@@ -155,6 +159,31 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         [
             "several runs 'h2o' on the Prefect server, and none on this disk.",
             "Name one: --uid 12, begun today; --uid 34, begun yesterday.",
+        ],
+    ),
+    (
+        RunIsDriven("h2o", "node7", 12, "export it with --snapshot"),
+        [
+            "run 'h2o' is being driven by process 12 on node7;",
+            "end that one first, or export it with --snapshot",
+        ],
+    ),
+    (
+        RunExists("h2o", "/runs"),
+        ["there is a run 'h2o' in /runs already, and it stays.", "--run-id NEW"],
+    ),
+    (
+        BadArchive("h2o.tar.gz", "'run.json' is missing"),
+        [
+            "h2o.tar.gz cannot be imported: 'run.json' is missing.",
+            "qcsc-loop export RUN -o FILE.tar.gz",
+        ],
+    ),
+    (
+        CheckFailed("Mine", ["when it is run again, Mine.sample returns something else"]),
+        [
+            "Mine does not give the same bits in every life of its run:",
+            "Mine.sample returns something else",
         ],
     ),
     (
