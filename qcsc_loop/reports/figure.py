@@ -153,25 +153,13 @@ def _merged(figures: Sequence[Figure], run_ids: Sequence[str]) -> dict[str, floa
     }
 
 
-def goal_of(view: View) -> tuple[str, float] | None:
-    """What the headline is on its way to: the reference that is furthest in the better way.
-
-    Where no way is better, the nearest one; None where there is no reference.
-    """
-    known = _finite(view.chart.references)
-    if not known or not view.chart.better:
-        return view.reference
-    sign = 1.0 if view.chart.better == "lower" else -1.0
-    return min(known.items(), key=lambda pair: sign * pair[1])
-
-
 def distances(figure: Figure, view: View, *, headline: bool) -> Figure:
     """The same on a logarithmic axis.
 
     The headline and what is beside it by their distance to the reference or, without one, to the
     best value; any other scalar by its size.
     """
-    goal, best = (goal_of(view), view.best) if headline else (None, None)
+    goal, best = (view.reference, view.best) if headline else (None, None)
     name = figure.lines[0].name
     if goal is not None:
         end, label = goal[1], _with_unit(f"|{name} - {goal[0]}|", view.chart.unit)

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from qcsc_loop.reports.figure import goal_of, places_along
+from qcsc_loop.reports.figure import places_along
 from qcsc_loop.reports.markup import text
 from qcsc_loop.reports.phrases import best_since, count, difference, exact, span
 from qcsc_loop.reports.view import View
@@ -29,7 +29,7 @@ def _headline_card(view: View) -> str:
 
 def distance_to_goal(view: View) -> str:
     """'14.40 mHa above FCI'; empty where there is no reference."""
-    goal = goal_of(view)
+    goal = view.reference
     if goal is None or not math.isfinite(view.headline):
         return ""
     far = view.headline - goal[1]

@@ -14,7 +14,7 @@ from typing import Any
 
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, Numbers
-from qcsc_loop.reports.figure import forked_before, goal_of, on_one_axis, resumes
+from qcsc_loop.reports.figure import forked_before, on_one_axis, resumes
 from qcsc_loop.reports.view import View, when
 
 ROWS = 500  # of the table of iterations, and of what can be saved as CSV of a long run
@@ -27,7 +27,7 @@ WORTH_SECONDS = 1e-3
 
 def page_data(view: View) -> Json:
     """All that its charts and its table of iterations need."""
-    history, chart, best, goal = view.history, view.chart, view.best, goal_of(view)
+    history, chart, best, goal = view.history, view.chart, view.best, view.reference
     names, fork = [*history.scalars][:NAMES], forked_before(view)
     return {
         "run": view.run_id,

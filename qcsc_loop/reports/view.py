@@ -114,10 +114,17 @@ class View:
 
     @property
     def reference(self) -> tuple[str, float] | None:
-        """The reference that the headline is nearest to, by name and value."""
-        known = [(n, v) for n, v in self.chart.references.items() if math.isfinite(v)]
+        """What the headline is on its way to, by name and value; None where there is no reference.
+
+        The one that lies furthest in the better way, such as FCI and not MP2; where no way is better,
+        the nearest.
+        """
+        known = [(name, v) for name, v in self.chart.references.items() if math.isfinite(v)]
         if not known:
             return None
+        sign = {"lower": 1.0, "higher": -1.0}.get(self.chart.better)
+        if sign is not None:
+            return min(known, key=lambda pair: sign * pair[1])
         value = self.headline if math.isfinite(self.headline) else 0.0
         return min(known, key=lambda pair: abs(pair[1] - value))
 
