@@ -146,6 +146,7 @@ class Live:
 
     def __init__(self, journal: Journal, epoch: int) -> None:
         self._files, self._doing = SideFiles(journal.store, journal.run_id), Doing(epoch)
+        self._journal, self._epoch = journal, epoch
         self._chart_written: ChartRecord | None = None
         self._lines: deque[LogLine] = deque(maxlen=LINES_AHEAD)
         self._changed, self._wake, self._done = True, threading.Event(), threading.Event()
@@ -198,15 +199,21 @@ class Live:
         lines: list[LogLine] = []
         while self._lines:
             lines.append(self._lines.popleft())
-        if lines:
-            with suppress(StoreError):
+        with suppress(StoreError):
+            if lines and not self._is_superseded():
                 self._files.add_to_log(lines)
+
+    def _is_superseded(self) -> bool:
+        """Whether the run is another driver's, who says what is being done."""
+        return self._journal.is_superseded(self._epoch)
 
     def _write_record(self) -> None:
         with self._lock:
             self._changed = False
             live, chart = self._doing.record(), self._doing.chart
         with suppress(StoreError):
+            if self._is_superseded():
+                return
             if chart is not None and chart != self._chart_written:
                 self._files.write_chart(chart)
                 self._chart_written = chart

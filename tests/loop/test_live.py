@@ -12,6 +12,7 @@ import pytest
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.loop.events import PhaseStarted
+from qcsc_loop.loop.live import shown_live
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import RunReader, limits_of
@@ -20,6 +21,7 @@ from qcsc_loop.rules.stop import Converged, MaxIterations, Shots
 from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.live import SideFiles
 from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import State
@@ -237,3 +239,16 @@ def test_the_last_lines_of_a_log_are_read_over_its_two_files(store: DirectorySto
     assert len(whole) > 3
     for count in (0, 1, 3, len(whole), len(whole) + 9):
         assert reader.log(count) == whole[max(0, len(whole) - count) :]
+
+
+def test_a_driver_that_was_superseded_says_no_more(store: DirectoryStore) -> None:
+    drive(store, iterations=1)
+    files, journal = SideFiles(store, "falling"), Journal(store, "falling")
+    newer = journal.claim(journal.settings(), {}, 30.0)
+    before = files.live(), list(files.log())
+    try:
+        with shown_live(journal, 1) as live:
+            live(Trouble("too late"))
+        assert (files.live(), list(files.log())) == before
+    finally:
+        newer.release(None)

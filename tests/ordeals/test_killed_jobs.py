@@ -383,10 +383,11 @@ def stands_still(pid: int) -> bool:
 
 
 def written(ordeal: JobsOrdeal) -> dict[str, bytes]:
-    """All that is kept of a run; without signs of life and the jobs' own files."""
+    """All that is kept of a run; without signs of life, the jobs' own files, and a driver's word that
+    it knows that it was superseded."""
     folder = ordeal.store / ordeal.run_id
     return {
         name: (folder / name).read_bytes()
         for name in files_below(folder)
-        if not name.startswith("work/")
+        if not name.startswith("work/") and not name.endswith("-superseded.json")
     }
