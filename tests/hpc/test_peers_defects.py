@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 from hpc.places import Hook, Place, Programs  # noqa: TID251  # the folder of these tests
+from hpc.schedulers.test_refusals import EXAMPLES  # noqa: TID251  # the same
 from ordeals.mortal_driver import Orders
 from qcsc_algorithms.bitcount.bitcount import COUNTS, PROGRAM
 from qcsc_hpc.machine import HPCMachine, LocalMachine
@@ -493,7 +494,8 @@ async def test_defect_09_a_walltime_holds_where_no_scheduler_minds_it(
 
 def test_defect_09_no_setting_is_forgotten_here() -> None:
     fields = {*ExecutionProfile.model_fields, *HPCProfile.model_fields}
-    assert fields == {*HOW, *WHERE} | OF_THE_DRIVER | BY_OTHERS
+    # those that came later are tried beside each other in schedulers/test_refusals.py
+    assert fields == {*HOW, *WHERE} | OF_THE_DRIVER | BY_OTHERS | EXAMPLES.keys()
 
 
 @pytest.mark.parametrize("scheduler", ["slurm", "pbs", "pjm"])
@@ -696,5 +698,7 @@ async def test_defect_20_a_first_job_needs_no_setting_no_server_and_no_account(
 def test_defect_20_a_machine_is_said_in_one_place_and_checked_there() -> None:
     machine = HPCMachine.model_validate({"hpc_profile": {"preset": "miyabi"}, "type": "hpc"})
     assert machine.where.scheduler == "pbs"
-    with pytest.raises(ValueError, match="known: fugaku, miyabi"):
+    with pytest.raises(
+        ValueError, match=r"did you mean 'miyabi'\?\); known: abci-3, frontier, fugaku"
+    ):
         HPCProfile.model_validate({"preset": "miyabbi"})

@@ -80,7 +80,8 @@ def test_what_a_hook_depends_on_is_named(impurity: Impurity, when: str, cause: s
 def test_what_a_hook_changes_is_named(impurity: Impurity, changed: str) -> None:
     (finding,) = tried(impurity, iterations=1).findings
 
-    assert f"Impure.evaluate changed {changed}" in finding.words
+    assert finding.words.startswith("Impure.evaluate (impure.py:")
+    assert f") changed {changed} in iteration 1" in finding.words
 
 
 def test_what_changes_no_bit_is_a_note() -> None:
