@@ -16,7 +16,7 @@ from qcsc_loop.errors import (
     did_you_mean,
 )
 from qcsc_loop.plain import Json
-from qcsc_loop.reports.phrases import span
+from qcsc_loop.reports.phrases import ago, span
 from qcsc_loop.reports.run import number
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import RunReader, View
@@ -201,7 +201,7 @@ def line_of(view: View, at: datetime) -> Line:
         status=str(view.status),
         iterations="" if unreadable else f"{view.iteration}{of}",
         headline=(view.chart.headline, number(view.headline)) if known else ("", ""),
-        last="" if seen is None else span(max(0.0, (at - seen).total_seconds())),
+        last="" if seen is None else ago(max(0.0, (at - seen).total_seconds())),
         note=note_of(view),
     )
 

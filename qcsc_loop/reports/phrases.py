@@ -33,6 +33,11 @@ def span(seconds: float) -> str:
     return f"{_two_digits(seconds / length)} {unit}"
 
 
+def ago(seconds: float) -> str:
+    """How long something is over: '2 s', '64 min', '3.4 h'."""
+    return f"{seconds:.0f} s" if seconds < 99.5 else span(seconds)
+
+
 def _two_digits(value: float) -> str:
     decimals = max(0, 1 - math.floor(math.log10(value)))
     return f"{value:.{min(decimals, 3)}f}"

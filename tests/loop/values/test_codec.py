@@ -373,7 +373,7 @@ def test_a_type_without_an_exact_form_is_refused_before_anything_runs() -> None:
 
 
 def test_a_plain_array_annotation_inside_a_container_is_answered_with_the_right_one() -> None:
-    with pytest.raises(EncodingError, match=r"annotate arrays as qcsc_loop\.NDArray"):
+    with pytest.raises(EncodingError, match=r"use qcsc_loop\.NDArray for arrays"):
         Codec(dict[str, np.ndarray])
 
 
