@@ -95,8 +95,17 @@ def end_streams() -> int:
 
 
 def stdout_is_lost() -> bool:
-    """Whether nobody takes what is written any more."""
-    return _lost(sys.stdout) is not None
+    """Whether nobody takes what is written any more, as of a pipe whose reader has gone."""
+    return _lost(sys.stdout) is not None or _has_no_reader(1)
+
+
+def _has_no_reader(number: int) -> bool:
+    """Of a pipe that is told before anything is written to it."""
+    import select
+
+    looking = select.poll()
+    looking.register(number, 0)
+    return any(state & select.POLLERR for _, state in looking.poll(0))
 
 
 def _lost(stream: TextIO) -> OSError | None:
