@@ -55,7 +55,7 @@ def add_jobs(folder: str, jobs: int) -> None:
     ledger = Ledger(run_id=RUN, run_uid=record.uid, store=_Unsynced(folder))
     for number in range(1, jobs + 1):
         key = JobKey(run_id=RUN, run_uid=record.uid, iteration=number, step="evaluate", name="job")
-        outcome = JobOutcome(state=JobState.COMPLETED, metrics=JobMetrics(node_hours=0.5))
+        outcome = JobOutcome(state=JobState.COMPLETED, metrics=JobMetrics(qpu_seconds=0.5))
         for line in (
             Intent(key=key, epoch=1, site={"type": "none"}, folder="/f", input_sha256="0"),
             Submitted(key=key, epoch=1, job_id=str(number)),

@@ -146,7 +146,7 @@ class Live:
 
     def __init__(self, journal: Journal, epoch: int) -> None:
         self._files, self._doing = SideFiles(journal.store, journal.run_id), Doing(epoch)
-        self._journal, self._epoch = journal, epoch
+        self._epoch = epoch
         self._chart_written: ChartRecord | None = None
         self._lines: deque[LogLine] = deque(maxlen=LINES_AHEAD)
         self._changed, self._wake, self._done = True, threading.Event(), threading.Event()
@@ -204,8 +204,9 @@ class Live:
                 self._files.add_to_log(lines)
 
     def _is_superseded(self) -> bool:
-        """Whether the run is another driver's, who says what is being done."""
-        return self._journal.is_superseded(self._epoch)
+        """Whether the run is another driver's, who says here what is being done."""
+        live = self._files.live()
+        return live is not None and live.epoch > self._epoch
 
     def _write_record(self) -> None:
         with self._lock:

@@ -93,7 +93,8 @@ def _block(kind: type[Block], name: str, fields: Any) -> Block:
     # a block takes any field, and keeps what it does not know
     settings = fields.get("settings")
     own = [field for field in fields if field not in kind.model_fields]
-    theirs = [field for field in settings if field not in inner] if _is_table(settings) else []
+    table = settings if isinstance(settings, Mapping) else {}
+    theirs = [field for field in table if field not in inner]
     if unknown := [*own, *(theirs if inner else [])]:
         hint = did_you_mean(unknown[0], [*inner, *kind.model_fields])
         raise ValueError(f"there is no field {unknown[0]!r}{hint}")
@@ -115,10 +116,6 @@ def _settings_of(kind: type[Block]) -> list[str]:
     if not (isinstance(inner, type) and issubclass(inner, Resource)):
         return []
     return list(inner.model_fields)
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _required(kind: type[Block]) -> set[str]:

@@ -142,7 +142,8 @@ class Around:
     """
 
     def __init__(self, mirror: Mirror, tasks: Granularity, *, joins: bool = False) -> None:
-        self._mirror, self._granularity = mirror, tasks
+        self._mirror = mirror
+        self._granularity: Granularity = tasks
         self._joined: contextvars.Context | None = None
         self._tasks: dict[str, _StepTask] = {}
         if not joins:

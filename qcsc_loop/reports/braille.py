@@ -336,8 +336,8 @@ class _Drawing:
     # letters
 
     def _cell(self, layers: Mapping[Role, _Raster], row: int, column: int) -> tuple[str, Role]:
-        bits = {role: raster.bits(row, column) for role, raster in layers.items()}
-        role = next((role for role, set_ in bits.items() if set_), None)
+        bits: dict[Role, int] = {r: layer.bits(row, column) for r, layer in layers.items()}
+        role: Role | None = next((role for role, set_ in bits.items() if set_), None)
         if role is not None:
             letters: dict[Role, str] = {"curve": "*", "beside": "."}
             return (letters[role] if self._ascii else _letter(*bits.values())), role

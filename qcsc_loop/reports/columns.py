@@ -147,7 +147,8 @@ class _Part:
     def columns(self, places: Sequence[int], newest: Json) -> dict[str, Numbers]:
         """By name, in the order of the newest commit's; the names that it lacks come after."""
         count = max(places, default=-1) + 1
-        order = dict.fromkeys([*(newest.get(self._name) or {}), *self._columns])
+        named: Json = newest.get(self._name) or {}
+        order: dict[str, None] = dict.fromkeys([*named, *self._columns])
         in_order = list(places) == list(range(count))
         found: dict[str, Numbers] = {}
         for name in order:

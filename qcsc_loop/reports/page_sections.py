@@ -171,8 +171,7 @@ def jobs(run: Reported) -> str:
     newest = list(reversed(every))
     unwell = [job for job in newest if job.state != JobState.COMPLETED]
     ordered = [*unwell, *(job for job in newest if job.state == JobState.COMPLETED)][:JOBS]
-    with_tail = {job.key for job in ordered[:TAILS]}
-    rows = [_job_row(job, tail=job.key in with_tail) for job in ordered]
+    rows = [_job_row(job, tail=place < TAILS) for place, job in enumerate(ordered)]
     columns = [
         Column("job", "words"), Column("site", "words"), Column("id", "words"),
         Column("state", "words"), Column("queue"), Column("run"), Column("nodes"), Column("QPU"),

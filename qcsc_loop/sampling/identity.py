@@ -16,7 +16,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.circuit import CircuitInstruction, Operation, Parameter
+    from qiskit.circuit import Operation
 
 _NUMBERED = re.compile(r"[a-z]+(\d+)")  # what qiskit calls registers that nobody named
 _PLACED = re.compile(r"[a-z]:(\d+)")  # what we call them
@@ -118,7 +118,7 @@ def _with_registers(circuit: QuantumCircuit, names: Mapping[str, str]) -> Quantu
     return fresh
 
 
-def _with_named_expressions(circuit: QuantumCircuit, known: dict[str, Parameter]) -> QuantumCircuit:
+def _with_named_expressions(circuit: QuantumCircuit, known: dict[str, Any]) -> QuantumCircuit:
     """The circuit with parameters for its expressions of several.
 
     Args:
@@ -142,7 +142,7 @@ def _with_named_expressions(circuit: QuantumCircuit, known: dict[str, Parameter]
     return named
 
 
-def _has_expressions(part: CircuitInstruction) -> bool:
+def _has_expressions(part: Any) -> bool:
     if any(map(_is_of_several, part.params)):
         return True
     blocks = getattr(part.operation, "blocks", ())
@@ -152,13 +152,14 @@ def _has_expressions(part: CircuitInstruction) -> bool:
     )
 
 
-def _is_of_several(value: object) -> bool:
+def _is_of_several(value: Any) -> bool:
     from qiskit.circuit import ParameterExpression
 
-    return isinstance(value, ParameterExpression) and len(value.parameters) > 1
+    is_expression: bool = isinstance(value, ParameterExpression)
+    return is_expression and len(value.parameters) > 1
 
 
-def _named(value: Any, known: dict[str, Parameter]) -> Any:
+def _named(value: Any, known: dict[str, Any]) -> Any:
     from qiskit.circuit import Parameter
 
     if not _is_of_several(value):

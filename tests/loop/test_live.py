@@ -22,7 +22,7 @@ from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
-from qcsc_loop.store.live import SideFiles
+from qcsc_loop.store.live import LiveRecord, SideFiles
 from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import State
 from waiting import until
@@ -243,12 +243,11 @@ def test_the_last_lines_of_a_log_are_read_over_its_two_files(store: DirectorySto
 
 def test_a_driver_that_was_superseded_says_no_more(store: DirectoryStore) -> None:
     drive(store, iterations=1)
-    files, journal = SideFiles(store, "falling"), Journal(store, "falling")
-    newer = journal.claim(journal.settings(), {}, 30.0)
+    files = SideFiles(store, "falling")
+    files.write_live(LiveRecord(epoch=2))  # the first thing that the other one does
     before = files.live(), list(files.log())
-    try:
-        with shown_live(journal, 1) as live:
-            live(Trouble("too late"))
-        assert (files.live(), list(files.log())) == before
-    finally:
-        newer.release(None)
+
+    with shown_live(Journal(store, "falling"), 1) as live:
+        live(Trouble("too late"))
+
+    assert (files.live(), list(files.log())) == before

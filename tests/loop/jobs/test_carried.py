@@ -55,7 +55,7 @@ def life(chance: random.Random, iteration: int, epoch: int, name: str = "job") -
     key = JobKey(run_id=RUN, run_uid=UID, iteration=iteration, step="evaluate", name=name)
     ended = JobOutcome(
         state=chance.choice([JobState.COMPLETED, JobState.FAILED]),
-        metrics=JobMetrics(node_hours=chance.random()),
+        metrics=JobMetrics(qpu_seconds=chance.random()),
     )
     lines: list[Line] = [
         Intent(key=key, epoch=epoch, site={"type": "none"}, folder="/f", input_sha256="0"),
@@ -65,7 +65,7 @@ def life(chance: random.Random, iteration: int, epoch: int, name: str = "job") -
         *chance.choice([[Released(key=key, epoch=epoch, held="session")], [], []][:2]),
         Finished(key=key, epoch=epoch, outcome=ended),
         Collected(key=key, epoch=epoch, unread=chance.choice(["", "it is gone"])),
-        Measured(key=key, epoch=epoch, metrics=JobMetrics(node_hours=1.5, queue_seconds=0.25)),
+        Measured(key=key, epoch=epoch, metrics=JobMetrics(qpu_seconds=1.5, cpus=4)),
     ]
     return lines if chance.random() < 0.8 else lines[: chance.randint(1, len(lines))]
 
@@ -192,7 +192,7 @@ def test_damage_loses_no_job_that_all_would_not_lose(
         for key, record in needed(left, start).items():
             # as all that is left says; or as it was, where that was read before the damage
             assert mine.get(key, truth.get(key)) in (record, truth.get(key))
-            assert key in mine or not needed({key: truth[key]}, start)
+            assert key in mine or not needed(dict([(key, truth[key])]), start)
         lost = needed(truth, start).keys() - mine.keys()
         assert not lost or not found.whole or damage is not flipped
 

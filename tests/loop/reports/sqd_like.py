@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.looking import Look
@@ -63,7 +64,7 @@ def history(iterations: int = 110) -> Columns:
 
 
 def settings() -> Settings:
-    rule = Converged() | MaxIterations(2000) | Shots(20_000_000)
+    rule: Any = Converged() | MaxIterations(2000) | Shots(20_000_000)
     return Settings(algorithm="qcsc_algorithms.sqd:SQD", stop=rule)
 
 

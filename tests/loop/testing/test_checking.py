@@ -20,7 +20,8 @@ from system.command_line import command_line, setting
 
 
 def tried(impurity: Impurity, **options: Any) -> Checked:
-    return find_impurities(Impure(impurity=impurity), **{"iterations": 2, "kills": 0} | options)
+    few: dict[str, Any] = {"iterations": 2, "kills": 0} | options
+    return find_impurities(Impure(impurity=impurity), **few)
 
 
 def test_a_pure_algorithm_is_resumed_and_killed_everywhere_with_the_same_bits() -> None:

@@ -62,7 +62,9 @@ def find_lowest(
     for start in starts:
         basis.append(start.copy())
     roots = min(roots, basis.size)
-    for cycle in range(max_cycles):
+    cycle = 0
+    while True:
+        cycle += 1
         values, mixing = basis.solve()
         followed = min(basis.size, roots + GUARDS)
         found = [basis.residual(values[i], mixing[i]) for i in range(followed)]
@@ -73,7 +75,7 @@ def find_lowest(
             for i, norm in enumerate(norms)
             if norm > tolerance and (i < roots or values[i] - norm < worst)
         ]
-        if not open_ or cycle == max_cycles - 1:
+        if not open_ or cycle >= max_cycles:
             break
         if basis.size + len(open_) > MAX_VECTORS:
             basis.restart(mixing[: followed + 1])

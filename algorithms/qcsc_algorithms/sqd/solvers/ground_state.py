@@ -61,16 +61,22 @@ def find_state(problem: Arrays) -> tuple[ProductSpace, Floats, Lowest]:
     """The space, the state in it, float64 (beta strings, alpha strings), and how it was found."""
     target = float(problem["spin_square"])
     space = _space(problem, target)
-    for penalty in PENALTIES:
+    penalty, *larger = PENALTIES
+    found = _find(space, problem, target, penalty)
+    while larger and not _is_of_spin(space, found, target):
+        penalty, *larger = larger
         found = _find(space, problem, target, penalty)
-        if math.isnan(target) or abs(space.spin_square(found.vectors[0]) - target) < _half_gap(
-            space, target
-        ):
-            break
     state = found.vectors[0]
     if penalty:
         found = _of_the_hamiltonian(space, found)
     return space, state, found
+
+
+def _is_of_spin(space: ProductSpace, found: Lowest, target: float) -> bool:
+    """Whether the lowest state is of the spin that is asked for; of any, where none is."""
+    if math.isnan(target):
+        return True
+    return abs(space.spin_square(found.vectors[0]) - target) < _half_gap(space, target)
 
 
 def _space(problem: Arrays, target: float) -> ProductSpace:

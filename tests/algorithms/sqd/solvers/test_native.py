@@ -417,7 +417,7 @@ def test_a_run_s_state_table_and_warning_say_its_spin(
     energies = {}
     for solver in ("native", "pyscf"):
         caplog.clear()
-        sqd = SQD(**settings, solver={"type": solver}, walkers=1)
+        sqd = SQD(**settings | {"solver": {"type": solver}}, walkers=1)
         outcome = anyio.run(partial(_run, sqd, MemoryStore()))
         state = outcome.state
         energies[solver] = state.energy
@@ -432,8 +432,9 @@ def test_a_run_s_state_table_and_warning_say_its_spin(
 
 def test_a_run_begun_with_another_solver_keeps_it(tmp_path: Path) -> None:
     system: Any = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
+    pyscf: Any = {"type": "pyscf"}
     store = DirectoryStore(tmp_path)
-    begun = SQD(system=system, shots=50, solver={"type": "pyscf"})
+    begun = SQD(system=system, shots=50, solver=pyscf)
     anyio.run(partial(_run, begun, store, run_id="old"))
     with pytest.raises(ParametersChanged, match=r"solver\.type"):
         anyio.run(partial(_run, SQD(system=system, shots=50), store, run_id="old"))
