@@ -148,7 +148,8 @@ def test_a_hook_that_fails_before_the_server_is_there_is_told_as_ever(
     (tmp_path / "trace.bad").touch()
     words = (WANDER.replace("Wander", "Raises"), *setting(trace=str(tmp_path / "trace")))
     result = qcsc_loop("run", *words)
-    assert (result.code, qcsc_loop.status(new_run(qcsc_loop))) == (1, "failed")
+    (row,) = qcsc_loop("list", "--json").well().answer
+    assert (result.code, row["run_id"], row["status"]) == (1, new_run(qcsc_loop), "failed")
     assert result.refusal
     assert "never retrieved" not in result.err
 
