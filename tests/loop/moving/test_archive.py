@@ -152,7 +152,9 @@ def test_what_is_not_whole_changes_nothing(
     assert not (there.root.parent / "evil").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"no tar")])
+@pytest.mark.parametrize(
+    "content", [b"", b"text", gzip.compress(b"no tar", mtime=0)], ids=["empty", "text", "gzip"]
+)
 def test_another_programs_file_is_refused(
     there: DirectoryStore, tmp_path: Path, content: bytes
 ) -> None:
