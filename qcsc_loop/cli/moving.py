@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from qcsc_loop.cli.plot import write_file
 from qcsc_loop.cli.show import open_run
-from qcsc_loop.concurrency.whole_file import write_whole
-from qcsc_loop.errors import InputError, StoreError
+from qcsc_loop.errors import InputError
 from qcsc_loop.moving.archive import export_run, import_run
 from qcsc_loop.moving.forking import BEST, Fork, fork_run
 from qcsc_loop.parameters.build import merge, parse_settings
@@ -36,7 +36,7 @@ def export_to_file(
     if as_csv:
         target = output or Path(f"{run_id}.csv")
         view = RunReader(found, run_id).look()
-        _write(target, csv_of(view).encode())
+        write_file(target, csv_of(view).encode())
         facts = {"run_id": run_id, "file": str(target), "iterations": len(view.history)}
         words = f"{target}: {len(view.history)} iterations"
     else:
@@ -139,11 +139,3 @@ def csv_of(view: View) -> str:
     for row in zip(*columns.values(), strict=True):
         writer.writerow("" if math.isnan(value) else repr(value) for value in row)
     return text.getvalue()
-
-
-def _write(target: Path, content: bytes) -> None:
-    try:
-        with write_whole(target) as file:
-            file.write(content)
-    except OSError as error:
-        raise StoreError("write", str(target), error.strerror or str(error)) from error

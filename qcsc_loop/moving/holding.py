@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qcsc_loop.errors import QcscLoopError, RunIsDriven
+from qcsc_loop.errors import RunIsDriven, RunLocked
+from qcsc_loop.parameters.environment import environment
 from qcsc_loop.store.journal import Journal
 
 
@@ -12,12 +13,7 @@ def refuse_if_driven(journal: Journal, way: str) -> None:
     Args:
         way: what can be done instead, as the end of a sentence.
     """
-    newest = journal.newest_epoch()
-    if not newest or journal.end(newest) is not None:
-        return
     try:
-        driver = journal.epoch(newest)
-    except QcscLoopError:  # damaged: whoever it was
-        return
-    if not journal.hold(driver).is_free:
-        raise RunIsDriven(journal.run_id, driver.holder.host, driver.holder.pid, way)
+        journal.require_free(environment().lease_seconds)
+    except RunLocked as locked:
+        raise RunIsDriven(journal.run_id, locked.host, locked.pid, way) from locked

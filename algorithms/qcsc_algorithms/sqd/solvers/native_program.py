@@ -5,17 +5,11 @@ As a program: `python -m qcsc_algorithms.sqd.solvers.native_program PROBLEM.npz 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from qcsc_loop.concurrency.whole_file import write_whole
-
-Arrays = Mapping[str, npt.NDArray[Any]]
+from qcsc_algorithms.sqd.solvers.problem_files import Arrays, run_as_program
 
 
 class CompilerMissing(ValueError):
@@ -46,14 +40,5 @@ def lowest_state(problem: Arrays) -> dict[str, npt.NDArray[Any]]:
     return describe_lowest(problem)
 
 
-def main() -> None:
-    """Reads a problem, writes its solution."""
-    source, target = sys.argv[1:]
-    with np.load(source, allow_pickle=False) as problem:
-        solution = lowest_state(dict(problem))
-    with write_whole(Path(target)) as file:
-        np.savez(file, **solution)  # type: ignore[arg-type]
-
-
 if __name__ == "__main__":
-    main()
+    run_as_program(lowest_state)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
-from qcsc_algorithms.sqd.solvers.solver import Solution, Solver, by_weight
+from qcsc_algorithms.sqd.solvers.solver import Solution, Solver, solution_of
 from qcsc_hpc.machine import Machine, Program
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.errors import JobRefused
@@ -126,15 +126,4 @@ def _read(norb: int, subspace: Subspace, folder: Path) -> Solution:
     shapes = [found[name].shape for name in ("occupancies", "alpha_weights", "beta_weights")]
     if shapes != [(2, norb), (len(subspace.alpha),), (len(subspace.beta),)]:
         raise ValueError(f"{SOLUTION} has arrays of the shapes {shapes}: of another subspace")
-    alpha, alpha_weights = by_weight(subspace.alpha, found["alpha_weights"])
-    beta, beta_weights = by_weight(subspace.beta, found["beta_weights"])
-    return Solution(
-        energy=float(found["energy"]),
-        occupancies=found["occupancies"],
-        alpha=alpha,
-        beta=beta,
-        alpha_weights=alpha_weights,
-        beta_weights=beta_weights,
-        residual=float(found["residual"]),
-        converged=bool(found["converged"]),
-    )
+    return solution_of(subspace, found, float(found["energy"]))

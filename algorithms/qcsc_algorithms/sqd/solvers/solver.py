@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
@@ -74,3 +77,26 @@ def by_weight(strings: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
     """Strings and weights, the heaviest first; equal ones in ascending order of the strings."""
     order = np.lexsort((*(strings[:, i] for i in range(strings.shape[1] - 1, -1, -1)), -weights))
     return strings[order], weights[order]
+
+
+def solution_of(
+    subspace: Subspace, found: Mapping[str, npt.NDArray[Any]], energy: float
+) -> Solution:
+    """What a program has found, as arrays by name; its weights are in the order of the subspace.
+
+    Args:
+        energy: with the Hamiltonian's constant.
+    """
+    alpha, alpha_weights = by_weight(subspace.alpha, found["alpha_weights"])
+    beta, beta_weights = by_weight(subspace.beta, found["beta_weights"])
+    return Solution(
+        energy=energy,
+        occupancies=found["occupancies"],
+        alpha=alpha,
+        beta=beta,
+        alpha_weights=alpha_weights,
+        beta_weights=beta_weights,
+        residual=float(found["residual"]),
+        converged=bool(found["converged"]),
+        spin_square=float(found.get("spin_square", np.nan)),
+    )

@@ -1,0 +1,75 @@
+"""A diagonalisation by one process: a worker of the driver, or a job that exchanges files with it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from anyio import to_thread
+
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_algorithms.sqd.solvers.problem_files import (
+    PROBLEM,
+    SOLUTION,
+    Arrays,
+    LowestState,
+    load_arrays,
+    save_arrays,
+)
+from qcsc_algorithms.sqd.solvers.solver import Solution, solution_of
+from qcsc_hpc.machine import LocalMachine, Machine, Program
+from qcsc_loop.concurrency.worker import in_worker
+from qcsc_loop.steps.step import current_step
+
+
+async def solve_in_one_process(
+    lowest_state: LowestState,
+    program: Program,
+    problem: Arrays,
+    hamiltonian: Hamiltonian,
+    subspace: Subspace,
+    machine: Machine,
+    *,
+    as_job: bool | None,
+) -> Solution:
+    """The solution of a problem in this subspace.
+
+    Args:
+        lowest_state: does the work; the program calls it, too.
+        as_job: None: if the machine is another one than this.
+    """
+    here = isinstance(machine, LocalMachine) if as_job is None else not as_job
+    if here:
+        return _solution(hamiltonian, subspace, await in_worker(lowest_state, problem))
+    source = current_step().work_dir / PROBLEM
+    await to_thread.run_sync(save_arrays, source, problem)
+    return await machine.run(
+        program,
+        [source, SOLUTION],
+        ranks=1,
+        outputs=[SOLUTION],
+        collect=partial(_read, hamiltonian, subspace),
+    )
+
+
+def problem_of(hamiltonian: Hamiltonian, **more: object) -> dict[str, npt.NDArray[Any]]:
+    """The integrals and electrons, and what more a solver wants to be told."""
+    arrays = {
+        "one_body": hamiltonian.one_body,
+        "two_body": hamiltonian.two_body,
+        "electrons": hamiltonian.electrons,
+        **more,
+    }
+    return {name: np.array(value) for name, value in arrays.items()}
+
+
+def _read(hamiltonian: Hamiltonian, subspace: Subspace, folder: Path) -> Solution:
+    return _solution(hamiltonian, subspace, load_arrays(folder / SOLUTION))
+
+
+def _solution(hamiltonian: Hamiltonian, subspace: Subspace, found: Arrays) -> Solution:
+    return solution_of(subspace, found, float(found["energy"]) + hamiltonian.constant)
