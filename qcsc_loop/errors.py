@@ -504,22 +504,31 @@ class WrongHookType(HookError):
         return self._fact
 
 
+_READ_ONLY = (
+    "which it was given to read: called again, after a crash or an error, it would be given "
+    "something else; let it build and return a new value"
+)
+_NOT_RESUMED = (
+    "which a resumed run would not have: what lasts goes into the state that update returns, what "
+    "follows from the parameters alone is a functools.cached_property"
+)
+
+
 class ImpureHook(HookError):
-    """A hook changed an argument or a parameter, which a resumed run would not have changed.
+    """A hook changed an argument, a parameter or itself, which a resumed run would not have changed.
 
     Attributes:
-        changed: what, by dotted name: `state.items`.
+        changed: what, by dotted name: `state.items`, `self._calls`.
     """
 
     def __init__(
         self, algorithm: str, hook: str, iteration: int, changed: str, where: str = ""
     ) -> None:
         self.changed, self._fact = changed, f"{hook} changed {changed}"
+        why = _NOT_RESUMED if changed.startswith("self.") else _READ_ONLY
         super().__init__(
             f"{algorithm}.{hook}{f' ({where})' if where else ''} changed {changed} in iteration "
-            f"{iteration}, which it was given to "
-            "read: called again, after a crash or an error, it would be given something else; let it "
-            "build and return a new value (QCSC_LOOP_CHECK_HOOKS=false: nobody looks)."
+            f"{iteration}, {why} (QCSC_LOOP_CHECK_HOOKS=false: nobody looks)."
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from anyio import to_thread
@@ -14,6 +14,7 @@ from qcsc_loop.values.kept import Kept, first_difference
 
 T = TypeVar("T")
 
+_NOTHING = object()
 LARGE_BYTES = 1 << 16  # of a document: reading it takes longer than going to a thread
 
 
@@ -27,6 +28,7 @@ class Purity:
     def __init__(self, algorithm: AnyHooks, *, check: bool) -> None:
         self._algorithm, self._check = algorithm, check
         self._parameters = algorithm.model_dump_json() if check else ""
+        self._own = _own_attributes(algorithm) if check else {}
 
     async def given(self, arguments: Mapping[str, Kept[Any]]) -> Mapping[str, Any]:
         """The arguments for one call."""
@@ -35,7 +37,7 @@ class Purity:
     async def refuse_changes(
         self, hook: str, iteration: int, kept: Mapping[str, Kept[Any]], given: Mapping[str, Any]
     ) -> None:
-        """Raises ImpureHook if a call has changed an argument or a parameter."""
+        """Raises ImpureHook if a call has changed an argument, a parameter, or self otherwise."""
         if not self._check:
             return
         name = type(self._algorithm).__name__
@@ -48,9 +50,28 @@ class Purity:
         if now != self._parameters:
             part = first_difference(self._parameters, now)
             raise ImpureHook(name, hook, iteration, f"the parameter {part}", self._where(hook))
+        own = _own_attributes(self._algorithm)
+        for attribute in sorted(own.keys() | self._own.keys()):
+            if own.get(attribute, _NOTHING) is not self._own.get(attribute, _NOTHING):
+                raise ImpureHook(name, hook, iteration, f"self.{attribute}", self._where(hook))
 
     def _where(self, hook: str) -> str:
         return place_of(type(self._algorithm), hook)
+
+
+def _own_attributes(algorithm: AnyHooks) -> dict[str, object]:
+    """What an algorithm has besides parameters: pydantic takes any name that begins with "_".
+
+    Without what was found once and for all of the parameters (`cached_property`).
+    """
+    kind = type(algorithm)
+    every = vars(algorithm) | (algorithm.__pydantic_private__ or {})
+    return {
+        name: value
+        for name, value in every.items()
+        if name not in kind.model_fields
+        and not isinstance(getattr(kind, name, None), cached_property)
+    }
 
 
 async def _read(kept: Kept[Any], function: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any, Unpack
 
 import anyio
@@ -126,6 +127,41 @@ def test_so_is_one_that_changes_a_parameter() -> None:
 
     with pytest.raises(ImpureHook, match=r"Impure\.sample \(.*\) changed the parameter weights in"):
         drive(Impure(weights=[1]))
+
+
+class Remembers(Bags):
+    """Writes to itself, in a way that pydantic lets through."""
+
+    way: str
+    _declared: int = 0
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.weights)
+
+    async def sample(self, state: Bag) -> Draw:
+        if self.way == "private":
+            self._calls = 1
+        elif self.way == "declared":
+            self._declared += 1
+        elif self.way == "forced":
+            object.__setattr__(self, "calls", 1)
+        assert self.total == 1
+        return await super().sample(state)
+
+
+@pytest.mark.parametrize(
+    ("way", "attribute"),
+    [("private", "_calls"), ("declared", "_declared"), ("forced", "calls")],
+)
+def test_so_is_one_that_writes_to_self_by_whatever_name(way: str, attribute: str) -> None:
+    said = rf"Remembers\.sample \(.*\) changed self\.{attribute} in iteration 1, which a resumed"
+    with pytest.raises(ImpureHook, match=said):
+        drive(Remembers(way=way))
+
+
+def test_what_follows_from_the_parameters_may_be_found_once() -> None:
+    assert drive(Remembers(way="none")).iteration
 
 
 def impure(hook: str, argument: str, change: Callable[[Any], None]) -> Bags:
