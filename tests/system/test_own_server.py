@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import psutil
 import pytest
 
 from qcsc_loop.concurrency.process_life import start_ticks
-from qcsc_loop.prefect.own_server import Record, State, look
+from qcsc_loop.prefect.own_server import Record, State, look, make_folder
 from small_disk import small_disk
 from system.command_line import WANDER, CommandLine, command_line
 from waiting import alive, until
@@ -179,6 +181,28 @@ def test_one_that_is_stopped_is_gone_and_so_is_its_port(idle: Own) -> None:
         pass
     assert idle.line("server", "status", "--json").answer["state"] == "none"
     assert idle("stop")["ran"] is False
+
+
+IMPATIENT = """
+import sys
+from qcsc_loop.prefect import keep_server
+keep_server.LOOK_SECONDS, keep_server.ANSWER_SECONDS = 0.2, 8.0
+sys.exit(keep_server.main())
+"""
+
+
+@pytest.mark.thorough
+def test_one_that_answers_nobody_is_started_again(idle: Own) -> None:
+    make_folder(idle.folder)
+    words = [sys.executable, "-c", IMPATIENT, str(idle.folder), "0"]
+    with subprocess.Popen(words, env=idle.line.environment, start_new_session=True) as keeper:
+        until(lambda: (idle.folder / "server.json").exists() and idle.answers, "it answers")
+        (stuck,) = [c for c in idle.keeper.children(recursive=True) if not c.children()]
+        stuck.suspend()
+        until(lambda: idle.record.restarts and idle.answers, "another one answers")
+        assert "gave no answer 3 times" in idle.record.why
+        assert not alive(stuck.pid)
+        keeper.terminate()
 
 
 def test_a_port_that_is_taken_is_said(idle: Own) -> None:
