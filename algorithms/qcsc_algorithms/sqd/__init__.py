@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from qcsc_algorithms.sqd.determinants.recovery import recover
     from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+    from qcsc_algorithms.sqd.plain import PlainSQD, Recovered
     from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
     from qcsc_algorithms.sqd.skqd import SKQD, Krylov
     from qcsc_algorithms.sqd.solvers.native import NativeSolver
@@ -41,7 +42,9 @@ __all__ = [
     "Krylov",
     "Molecule",
     "NativeSolver",
+    "PlainSQD",
     "PyscfSolver",
+    "Recovered",
     "SbdFilesSolver",
     "SbdSolver",
     "Solution",
@@ -70,7 +73,9 @@ __getattr__, __dir__ = lazy_face(
         "LUCJ": "chemistry.ansatz",
         "Molecule": "chemistry.system",
         "NativeSolver": "solvers.native",
+        "PlainSQD": "plain",
         "PyscfSolver": "solvers.pyscf",
+        "Recovered": "plain",
         "SKQD": "skqd",
         "SQD": "sqd",
         "SbdFilesSolver": "solvers.sbd_files",

@@ -1,9 +1,10 @@
-"""Closed-loop SQD and SKQD as Prefect flows, the form that is deployed."""
+"""Closed-loop SQD, plain SQD and SKQD as Prefect flows, the form that is deployed."""
 
 from __future__ import annotations
 
 from prefect import flow
 
+from qcsc_algorithms.sqd.plain import PlainSQD
 from qcsc_algorithms.sqd.skqd import SKQD
 from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.deployments.flow_body import Driven, drive
@@ -13,6 +14,12 @@ from qcsc_loop.deployments.run_settings import RunSettings
 @flow(persist_result=False)
 async def sqd(algorithm: SQD = SQD(), run: RunSettings = RunSettings()) -> Driven:
     """Samples a population of circuits, diagonalises in the space of their samples, moves on."""
+    return await drive(algorithm, run)
+
+
+@flow(persist_result=False)
+async def plain_sqd(algorithm: PlainSQD = PlainSQD(), run: RunSettings = RunSettings()) -> Driven:
+    """Samples one circuit once, recovers its shots until they agree with themselves."""
     return await drive(algorithm, run)
 
 

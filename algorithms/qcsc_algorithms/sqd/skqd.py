@@ -16,6 +16,7 @@ from pydantic import Field
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
     MAX_PATIENCE,
@@ -27,12 +28,10 @@ from qcsc_algorithms.sqd.sample_based import (
     has_settled,
     require_variational,
 )
-from qcsc_hpc.mpi.bitcount import merge
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.sampling.packing import num_bytes
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.values.arrays import NDArray
@@ -44,18 +43,6 @@ if TYPE_CHECKING:
 
 
 ALIKE = 1e-6  # hartree
-
-
-class Pool(Record):
-    """All configurations sampled so far.
-
-    Attributes:
-        rows: distinct shots, uint8 (distinct, ceil(2 norb / 8)), as a sampler packs them.
-        counts: int64 (distinct,).
-    """
-
-    rows: NDArray
-    counts: NDArray
 
 
 class Pooled(Record):
@@ -133,9 +120,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
             energy=energy,
             hamiltonian=found.hamiltonian,
             references=found.energies,
-            pool=Pool(
-                rows=np.empty((0, num_bytes(2 * norb)), np.uint8), counts=np.empty(0, np.int64)
-            ),
+            pool=Pool.nothing(norb),
             guess=Guess.nothing(norb),
             recent=np.array([energy]),
         )
@@ -154,7 +139,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
         return await self.sampler.sample(circuit, shots=self.shots)
 
     async def evaluate(self, state: Krylov, samples: Samples) -> Pooled:
-        pool = await to_thread.run_sync(_with, state.pool, samples)
+        pool = await to_thread.run_sync(state.pool.with_samples, samples)
         seen = Seen(np.asarray(pool.rows), np.asarray(pool.counts))
         return Pooled(
             pool=pool, found=await self._diagonalised(state.hamiltonian, seen, state.guess)
@@ -244,11 +229,3 @@ def default_time_step(hamiltonian: Hamiltonian) -> float:
     width = abs(high - low)
     return math.pi / float(width if width > ALIKE else max(hopping, 1.0))
 
-
-def _with(pool: Pool, samples: Samples) -> Pool:
-    (shots,) = samples.bits.values()
-    rows, counts = merge(
-        np.concatenate([pool.rows, shots]),
-        np.concatenate([pool.counts, np.ones(len(shots), np.int64)]),
-    )
-    return Pool(rows=rows, counts=counts)
