@@ -228,4 +228,3 @@ def default_time_step(hamiltonian: Hamiltonian) -> float:
     hopping = sum(levels[norb - n :].sum() - levels[:n].sum() for n in electrons)
     width = abs(high - low)
     return math.pi / float(width if width > ALIKE else max(hopping, 1.0))
-

@@ -69,14 +69,14 @@ def compute_start(system: Molecule | FCIDump, ansatz: LUCJ) -> Start:
         from pyscf import lib
 
         lib.num_threads(1)
-        hamiltonian = system.hamiltonian()
+        hamiltonian, remarks = system.set_up()
         known, t1, t2 = _coupled_cluster(hamiltonian)
         energies = Energies(**known, fci=_full_ci(hamiltonian))
     return Start(
         hamiltonian=hamiltonian,
         energies=energies,
         parameters=ansatz.parameters(t1, t2, hamiltonian.electrons),
-        remarks=tuple(_remarks(energies, determinants(hamiltonian))),
+        remarks=(*remarks, *_remarks(energies, determinants(hamiltonian))),
     )
 
 

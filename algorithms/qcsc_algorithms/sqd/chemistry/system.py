@@ -5,15 +5,29 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.orbitals import (
+    Window,
+    hartree_fock_field,
+    natural_orbitals,
+    valence_window,
+)
 
 ABELIAN = {"Dooh": "D2h", "SO3": "D2h", "Coov": "C2v"}  # what an FCIDUMP can label
 WATER = "O 0 0 0.117790; H 0 0.755453 -0.471161; H 0 -0.755453 -0.471161"
+
+
+class SetUp(NamedTuple):
+    """The integrals, and what is to be known of the orbitals that they are over."""
+
+    hamiltonian: Hamiltonian
+    remarks: tuple[str, ...] = ()
 
 
 class _System(BaseModel):
@@ -26,10 +40,25 @@ class ActiveSpace(_System):
     Attributes:
         electrons: how many are in them.
         orbitals: how many there are.
+        choice: what is next to the Fermi level. "fermi": by orbital energy; "natural": what
+            correlation changes most, by natural orbitals of second-order perturbation theory.
     """
 
     electrons: int = Field(ge=1)
     orbitals: int = Field(ge=1)
+    choice: Literal["fermi", "natural"] = Field(default="fermi", description="by which orbitals")
+
+
+class AVAS(_System):
+    """An active space that is found by the atoms' valence orbitals.
+
+    Attributes:
+        labels: atomic orbitals, as "Fe 3d" or "N 2p".
+        threshold: the least overlap with them that an active orbital has.
+    """
+
+    labels: tuple[str, ...] = Field(min_length=1, description="atomic orbitals, as 'N 2p'")
+    threshold: float = Field(default=0.2, gt=0, lt=1, description="least overlap")
 
 
 class Molecule(_System):
@@ -37,10 +66,12 @@ class Molecule(_System):
 
     Attributes:
         geometry: atoms and coordinates, as pyscf reads them.
-        frozen_core: the lowest orbitals that are left doubly occupied; not with `active_space`.
+        frozen_core: the lowest orbitals that are left doubly occupied.
+        active_space, avas: the orbitals that are treated exactly; at most one of the three.
         spin: unpaired electrons; more than 0 takes restricted open-shell orbitals.
         ecp: effective core potentials, for all atoms; empty: those that belong to the basis, if any.
-        symmetry: whether orbitals are made for the molecule's point group.
+        symmetry: whether orbitals are made for the molecule's point group. Without, an unstable
+            Hartree-Fock determinant is left for a lower one.
     """
 
     type: Literal["molecule"] = "molecule"
@@ -52,17 +83,21 @@ class Molecule(_System):
     spin: int = Field(default=0, ge=0, description="unpaired electrons")
     frozen_core: int = Field(default=0, ge=0, description="doubly occupied orbitals left out")
     active_space: ActiveSpace | None = None
+    avas: AVAS | None = None
     symmetry: bool = True
 
     @model_validator(mode="after")
     def _one_choice(self) -> Molecule:
-        if self.frozen_core and self.active_space is not None:
-            raise ValueError(
-                "frozen_core and active_space both choose the orbitals: give one of them"
-            )
+        chosen = [name for name in ("frozen_core", "active_space", "avas") if getattr(self, name)]
+        if len(chosen) > 1:
+            raise ValueError(f"{' and '.join(chosen)} both choose the orbitals: give one of them")
         return self
 
     def hamiltonian(self) -> Hamiltonian:
+        """Computes the integrals; as `set_up`."""
+        return self.set_up().hamiltonian
+
+    def set_up(self) -> SetUp:
         """Computes the integrals. Not the same bits with other thread counts: keep what it returns.
 
         Raises:
@@ -108,50 +143,48 @@ class Molecule(_System):
                     found[element] = self.basis
         return found
 
-    def _active(self, molecule: Any) -> Hamiltonian:
-        from pyscf import ao2mo, mcscf, scf, symm
+    def _active(self, molecule: Any) -> SetUp:
+        from pyscf import ao2mo, mcscf
 
         if not molecule.nelectron:
             raise ValueError("a molecule of this charge has no electrons")
-        field: Any = scf.RHF(molecule) if self.spin == 0 else scf.ROHF(molecule)
-        field.conv_tol = 1e-12
-        field.kernel()
-        if not field.converged:  # by second order, which is slower and surer
-            field = field.newton()
-            field.conv_tol = 1e-12
-            field.kernel()
-        if not field.converged:
-            raise ValueError(
-                "Hartree-Fock did not converge for this geometry; check it, or compute the "
-                "integrals yourself and give an FCIDUMP file"
-            )
-        electrons, orbitals = self._window(molecule.nelectron, field.mo_coeff.shape[1])
+        field, remarks = hartree_fock_field(molecule)
+        every, electrons, orbitals = self._window(field)
         space: Any = mcscf.CASCI(field, orbitals, electrons)
+        space.mo_coeff = every
         one_body, constant = space.get_h1eff()
-        coefficients = field.mo_coeff[:, space.ncore : space.ncore + orbitals]
-        labels = np.empty(0, np.int64)
-        if self.symmetry:
-            found = symm.label_orb_symm(
-                molecule, molecule.irrep_id, molecule.symm_orb, coefficients, check=False
-            )
-            labels = np.array([_molpro(molecule.groupname, label) for label in found], np.int64)
-        return Hamiltonian(
+        active = every[:, space.ncore : space.ncore + orbitals]
+        found = Hamiltonian(
             norb=orbitals,
             num_alpha=int(space.nelecas[0]),
             num_beta=int(space.nelecas[1]),
             constant=float(constant),
             one_body=(one_body + one_body.T) / 2,
             two_body=ao2mo.restore(8, space.get_h2eff(), orbitals),
-            orbital_symmetry=labels,
+            orbital_symmetry=_labels(field.mol, active),
         )
+        # AVAS sorts filled and empty orbitals by their overlap, which need not be their energy
+        return SetUp(found.with_lowest_determinant_first() if self.avas else found, remarks)
 
-    def _window(self, electrons: int, orbitals: int) -> tuple[int, int]:
-        """Active electrons and orbitals."""
+    def _window(self, field: Any) -> Window:
+        """Which orbitals are active."""
+        total, count = field.mol.nelectron, field.mo_coeff.shape[1]
+        if self.avas is not None:
+            window = valence_window(field, self.avas.labels, self.avas.threshold)
+            self._counted(total, count, window.electrons, window.orbitals)
+            return window
         chosen = self.active_space
         if chosen is None:
-            active, window = electrons - 2 * self.frozen_core, orbitals - self.frozen_core
+            active, orbitals = total - 2 * self.frozen_core, count - self.frozen_core
         else:
-            active, window = chosen.electrons, chosen.orbitals
+            active, orbitals = chosen.electrons, chosen.orbitals
+        self._counted(total, count, active, orbitals)
+        natural = chosen is not None and chosen.choice == "natural"
+        every = natural_orbitals(field) if natural else np.asarray(field.mo_coeff)
+        return Window(every, active, orbitals)
+
+    def _counted(self, electrons: int, orbitals: int, active: int, window: int) -> None:
+        """Refuses a window that the molecule does not have."""
         core = (electrons - active) // 2
         beta, alpha = (active - self.spin) // 2, (active + self.spin) // 2
         if (electrons - active) % 2 or core < 0 or beta < 0 or alpha > window:
@@ -163,7 +196,6 @@ class Molecule(_System):
             raise ValueError(
                 f"{core} core and {window} active orbitals are more than the basis has: {orbitals}"
             )
-        return active, window
 
 
 class FCIDump(_System):
@@ -177,12 +209,16 @@ class FCIDump(_System):
     path: Path
 
     def hamiltonian(self) -> Hamiltonian:
+        """Reads the file; as `set_up`."""
+        return self.set_up().hamiltonian
+
+    def set_up(self) -> SetUp:
         """Reads the file.
 
         Raises:
             ValueError: it is missing or no FCIDUMP.
         """
-        return Hamiltonian.read_fcidump(self.path).with_lowest_determinant_first()
+        return SetUp(Hamiltonian.read_fcidump(self.path).with_lowest_determinant_first())
 
 
 def _file_or_settings(value: object) -> object:
@@ -197,6 +233,18 @@ System = Annotated[
     Annotated[Molecule | FCIDump, Field(discriminator="type")], BeforeValidator(_file_or_settings)
 ]
 """A molecule, or an FCIDUMP file; a plain text is such a file's path."""
+
+
+def _labels(molecule: Any, orbitals: Any) -> npt.NDArray[np.int64]:
+    """Of each orbital's symmetry; empty where they have none."""
+    from pyscf import symm
+
+    if not molecule.symmetry:
+        return np.empty(0, np.int64)
+    found = symm.label_orb_symm(
+        molecule, molecule.irrep_id, molecule.symm_orb, orbitals, check=False
+    )
+    return np.array([_molpro(molecule.groupname, label) for label in found], np.int64)
 
 
 def _molpro(group: str, label: int) -> int:
