@@ -7,7 +7,9 @@ sampled one after the other; all samples together span the subspace. Nothing is 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from anyio import to_thread
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
 
 ALIKE = 1e-6  # hartree
 
+Start = Literal["hartree-fock", "lucj", "spread"]
+
+_NONE = np.empty(0)
+
 
 class Pooled(Record):
     """The pool with an iteration's samples, and what it came to."""
@@ -63,6 +69,7 @@ class Krylov(State):
         configurations: distinct ones in the pool.
         strings, dimension, carried, valid, residual, unconverged: as in `Walkers`.
         spin_square: S^2 of the state of `energy`; NaN where a solver does not tell.
+        parameters: of the circuit that the evolution starts with, float64 (parameters,); if any.
         recent: `energy` of the last iterations, the newest last.
     """
 
@@ -82,6 +89,7 @@ class Krylov(State):
     spin_square: float = math.nan
     hamiltonian: Hamiltonian
     references: Energies
+    parameters: NDArray = _NONE
     pool: Pool
     guess: Guess
     recent: NDArray
@@ -99,6 +107,11 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
     -1.137306
 
     Attributes:
+        start: the state that evolves. "hartree-fock": one determinant; "lucj": the circuit of
+            coupled cluster's amplitudes on it; "spread": electrons half in the highest filled and
+            half in the lowest empty orbitals, `spread` pairs of them for each spin. Where one
+            determinant says little of the ground state, as of an impurity, the others see more.
+        first_power: the first iteration samples the start after so many time steps; 0: itself.
         time_step: in atomic units (hbar/hartree); empty: pi over the range of the determinants'
             energies, which tells all eigenvalues in it apart.
         trotter_steps: of the double-factorised product formula, in each time step.
@@ -107,6 +120,10 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
         tolerance, patience: as in `SQD`.
     """
 
+    start: Start = Field(default="hartree-fock", description="the state that evolves")
+    spread: int = Field(default=1, ge=1, description='pairs of orbitals of start "spread"')
+    ansatz: LUCJ = Field(default=LUCJ(), description='of start "lucj"')
+    first_power: int = Field(default=1, ge=0, le=1, description="time steps of the first state")
     time_step: float | None = Field(default=None, gt=0, description="hbar/hartree")
     trotter_steps: int = Field(default=1, ge=1, description="per time step")
     max_terms: int | None = Field(default=None, ge=1, description="of the factorisation")
@@ -114,12 +131,13 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
     patience: Annotated[int, OPERATIONAL] = Field(default=3, ge=1, le=MAX_PATIENCE)
 
     async def initialize(self) -> Krylov:
-        found = await self._start(LUCJ())
+        found = await self._start(self.ansatz)
         norb, energy = found.hamiltonian.norb, found.energies.hf
         return Krylov(
             energy=energy,
             hamiltonian=found.hamiltonian,
             references=found.energies,
+            parameters=found.parameters if self.start == "lucj" else _NONE,
             pool=Pool.nothing(norb),
             guess=Guess.nothing(norb),
             recent=np.array([energy]),
@@ -129,8 +147,9 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
         step = self.time_step or default_time_step(state.hamiltonian)
         circuit = await in_worker(
             evolution_circuit,
+            partial(first_state, self.start, self.spread, self.ansatz, state.parameters),
             state.hamiltonian,
-            state.states + 1,
+            state.states + self.first_power,
             step,
             self.trotter_steps,
             self.max_terms,
@@ -165,6 +184,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
             spin_square=found.spin_square if better else state.spin_square,
             hamiltonian=state.hamiltonian,
             references=state.references,
+            parameters=state.parameters,
             pool=evaluation.pool,
             guess=found.guess if better else state.guess,
             recent=np.append(state.recent, energy)[-(MAX_PATIENCE + 1) :],
@@ -180,36 +200,68 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
         }
 
 
+def first_state(
+    start: Start, pairs: int, ansatz: LUCJ, parameters: NDArray, hamiltonian: Hamiltonian
+) -> QuantumCircuit:
+    """The circuit of the state that evolves, not measured; see `SKQD.start`."""
+    if start == "lucj":
+        return ansatz.state(np.asarray(parameters), hamiltonian)
+    return spread_state(hamiltonian, pairs if start == "spread" else 0)
+
+
+def spread_state(hamiltonian: Hamiltonian, pairs: int) -> QuantumCircuit:
+    """The Hartree-Fock state, with electrons next to the Fermi level spread over pairs of orbitals.
+
+    The i-th orbital below the level and the i-th above share one electron of each spin, as equals.
+
+    Args:
+        pairs: at most so many; there may be fewer filled or empty orbitals.
+    """
+    import ffsim
+    from qiskit import QuantumCircuit
+    from qiskit.circuit.library import XXPlusYYGate
+
+    norb, electrons = hamiltonian.norb, hamiltonian.electrons
+    qubits = 2 * norb
+    circuit = QuantumCircuit(qubits)
+    circuit.append(ffsim.qiskit.PrepareHartreeFockJW(norb, electrons), range(qubits))
+    for spin, filled in enumerate(electrons):
+        for i in range(min(pairs, filled, norb - filled)):
+            orbitals = spin * norb + filled - 1 - i, spin * norb + filled + i
+            # between the two lie the inner pairs, of one electron each: a hop's sign is the same
+            circuit.append(XXPlusYYGate(math.pi / 2, -math.pi / 2), orbitals)
+    return circuit
+
+
 def evolution_circuit(
+    start: Callable[[Hamiltonian], QuantumCircuit],
     hamiltonian: Hamiltonian,
     steps: int,
     time_step: float,
     trotter_steps: int,
     max_terms: int | None = None,
 ) -> QuantumCircuit:
-    """The measured circuit of the Hartree-Fock state after so many time steps.
+    """The measured circuit of a state after so many time steps.
 
     The Hamiltonian is double-factorised (Motta et al., npj Quantum Inf. 7, 83, 2021); the product
     formula is symmetric, of second order, with `trotter_steps` in each time step.
 
     Args:
+        start: makes the circuit of the state, on 2 norb qubits and not measured.
+        steps: 0: the state itself.
         time_step: in hbar/hartree.
     """
     import ffsim
-    from qiskit import QuantumCircuit
 
-    factorised = ffsim.DoubleFactorizedHamiltonian.from_molecular_hamiltonian(
-        hamiltonian.as_ffsim(), max_vecs=max_terms
-    )
-    evolution = ffsim.qiskit.SimulateTrotterDoubleFactorizedJW(
-        factorised, time=steps * time_step, n_steps=steps * trotter_steps, order=1
-    )
-    qubits = 2 * hamiltonian.norb
-    circuit = QuantumCircuit(qubits)
-    circuit.append(
-        ffsim.qiskit.PrepareHartreeFockJW(hamiltonian.norb, hamiltonian.electrons), range(qubits)
-    )
-    circuit.append(evolution, range(qubits))
+    circuit = start(hamiltonian)
+    if steps:
+        factorised = ffsim.DoubleFactorizedHamiltonian.from_molecular_hamiltonian(
+            hamiltonian.as_ffsim(), max_vecs=max_terms
+        )
+        evolution = ffsim.qiskit.SimulateTrotterDoubleFactorizedJW(
+            factorised, time=steps * time_step, n_steps=steps * trotter_steps, order=1
+        )
+        circuit.append(evolution, range(2 * hamiltonian.norb))
     circuit.measure_all()
     return circuit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,16 @@ import numpy as np
 import pytest
 
 from qcsc_algorithms.sqd import SKQD, Krylov
+from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.reference import compute_start
 from qcsc_algorithms.sqd.chemistry.system import Molecule
-from qcsc_algorithms.sqd.skqd import default_time_step, evolution_circuit
+from qcsc_algorithms.sqd.skqd import (
+    default_time_step,
+    evolution_circuit,
+    first_state,
+    spread_state,
+)
 from qcsc_loop import DirectoryStore, MaxIterations, MemoryStore, Outcome
 from qcsc_loop.values.codec import Codec
 
@@ -38,7 +46,9 @@ def state_of(hamiltonian: Hamiltonian, steps: int, time_step: float, trotter: in
     """The circuit's state, in ffsim's order."""
     import ffsim
 
-    circuit = evolution_circuit(hamiltonian, steps, time_step, trotter)
+    circuit = evolution_circuit(
+        partial(spread_state, pairs=0), hamiltonian, steps, time_step, trotter
+    )
     circuit.remove_final_measurements()
     return ffsim.qiskit.final_state_vector(circuit).vec
 
@@ -101,3 +111,66 @@ def test_it_goes_on_with_the_same_bits(tmp_path: Path) -> None:
 
 def test_it_converges_by_itself() -> None:
     assert run(20, system=H2, shots=200).reason == "converged"
+
+
+def impurity(sites: int = 8, repulsion: float = 10.0, hybridisation: float = 1.0) -> Hamiltonian:
+    """Anderson's impurity in a chain of baths, half filled, over orbitals of one energy each."""
+    from pyscf import ao2mo
+
+    hopping = np.zeros((sites, sites))
+    for i in range(sites - 1):
+        hopping[i, i + 1] = hopping[i + 1, i] = -(hybridisation if i == 0 else 1.0)
+    hopping[0, 0] = -repulsion / 2
+    two_body = np.zeros((sites,) * 4)
+    two_body[0, 0, 0, 0] = repulsion
+    _, orbitals = np.linalg.eigh(hopping + np.diag([repulsion / 2] + [0.0] * (sites - 1)))
+    return Hamiltonian(
+        norb=sites,
+        num_alpha=sites // 2,
+        num_beta=sites // 2,
+        constant=0.0,
+        one_body=orbitals.T @ hopping @ orbitals,
+        two_body=ao2mo.restore(
+            8, np.einsum("pqrs,pi,qj,rk,sl->ijkl", two_body, *[orbitals] * 4), sites
+        ),
+    )
+
+
+def populations(start: Any, hamiltonian: Hamiltonian) -> Any:
+    """Of each spin orbital, in a state that has not evolved."""
+    from qiskit.quantum_info import Statevector
+
+    circuit = evolution_circuit(start, hamiltonian, 0, 0.1, 1)
+    circuit.remove_final_measurements()
+    state = Statevector(circuit.decompose(reps=3))
+    return [state.probabilities([qubit])[1] for qubit in range(2 * hamiltonian.norb)]
+
+
+def test_a_spread_start_shares_electrons_around_the_fermi_level(chain: Hamiltonian) -> None:
+    found = populations(partial(spread_state, pairs=1), chain)
+    assert found == pytest.approx([1, 0.5, 0.5, 0] * 2)
+    assert populations(partial(spread_state, pairs=9), chain) == pytest.approx([0.5] * 8)
+
+
+def test_a_start_by_coupled_cluster_is_its_circuit(chain: Hamiltonian) -> None:
+    import ffsim
+
+    found = compute_start(Molecule.model_validate(H4), LUCJ())
+    start = partial(first_state, "lucj", 0, LUCJ(), found.parameters)
+    circuit = evolution_circuit(start, found.hamiltonian, 0, 0.1, 1)
+    circuit.remove_final_measurements()
+    wanted = LUCJ().state(np.asarray(found.parameters), found.hamiltonian)
+    one, other = (ffsim.qiskit.final_state_vector(each).vec for each in (circuit, wanted))
+    assert abs(np.vdot(one, other)) == pytest.approx(1)
+
+
+def test_an_impurity_needs_another_start_than_one_determinant(tmp_path: Path) -> None:
+    file = tmp_path / "impurity.fcidump"
+    impurity().write_fcidump(file)
+    few: Any = {"system": str(file), "shots": 3000, "max_strings": 70, "time_step": 0.3}
+    gaps = {}
+    for start in ("hartree-fock", "spread"):
+        state = run(3, **few, start=start, first_power=0, tolerance=0).state
+        gaps[start] = state.energy - state.references.fci
+        assert state.states == 3
+    assert gaps["spread"] < gaps["hartree-fock"] / 2

@@ -56,6 +56,15 @@ class LUCJ(BaseModel):
     def circuit(self, parameters: Floats, hamiltonian: Hamiltonian) -> QuantumCircuit:
         """The measured circuit on 2 norb qubits, of gates that any backend can compile."""
         import ffsim
+
+        circuit = self.state(parameters, hamiltonian)
+        circuit.measure_all()
+        # merges the first rotation with the state preparation: fewer gates
+        return ffsim.qiskit.PRE_INIT.run(circuit)
+
+    def state(self, parameters: Floats, hamiltonian: Hamiltonian) -> QuantumCircuit:
+        """The circuit on 2 norb qubits, not measured."""
+        import ffsim
         from qiskit import QuantumCircuit
 
         norb, electrons = hamiltonian.norb, hamiltonian.electrons
@@ -74,9 +83,7 @@ class LUCJ(BaseModel):
         circuit = QuantumCircuit(2 * norb)
         circuit.append(ffsim.qiskit.PrepareHartreeFockJW(norb, electrons), range(2 * norb))
         circuit.append(gate(operator), range(2 * norb))
-        circuit.measure_all()
-        # merges the first rotation with the state preparation: fewer gates
-        return ffsim.qiskit.PRE_INIT.run(circuit)
+        return circuit
 
     def _pairs(self, norb: int, closed: bool) -> Any:
         from ffsim.variational.util import interaction_pairs_spin_balanced
