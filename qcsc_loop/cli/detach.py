@@ -22,6 +22,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from qcsc_loop.cli.driving import ATTACHED, NEW_RUN_ID, Driving
+from qcsc_loop.concurrency.whole_file import is_there
 from qcsc_loop.errors import InvalidRunId, QcscLoopError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
@@ -89,7 +90,7 @@ class _Detached:
         """Gives the output the name that it is looked for under; the one before is kept, too."""
         kept = self.output.with_name(OUTPUT)
         with suppress(OSError):
-            if kept.exists():
+            if is_there(kept):
                 kept.replace(kept.with_name(OLDER_OUTPUT))
             self.output.replace(kept)
             return kept
@@ -158,7 +159,7 @@ def _words(run_id: str, *, is_new: bool) -> list[str]:
 @contextmanager
 def _folder(store: DirectoryStore, run_id: str) -> Iterator[Path]:
     """The run's folder; where no run came of it, it is as it was before."""
-    there = (store.root / run_id).exists()
+    there = is_there(store.root / run_id)
     folder = store.folder(run_id)
     try:
         yield folder

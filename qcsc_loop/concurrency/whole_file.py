@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -76,6 +77,31 @@ def link_once(source: Path, target: Path) -> bool:
         return False
     sync_folder(target.parent)
     return True
+
+
+def is_there(path: Path) -> bool:
+    """Whether a name is taken. `Path.exists` takes a disk that fails for one without it (Python 3.14).
+
+    Raises:
+        OSError: the disk does not say.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a name is a folder's.
+
+    Raises:
+        OSError: the disk does not say.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def sync_folder(folder: Path) -> None:

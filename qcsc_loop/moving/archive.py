@@ -21,7 +21,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.concurrency.whole_file import is_there, write_whole
 from qcsc_loop.errors import BadArchive, InputError, RunExists, StoreError
 from qcsc_loop.jobs.ledger import ELSEWHERE, job_records
 from qcsc_loop.moving.holding import refuse_if_driven
@@ -127,7 +127,7 @@ def import_run(store: DirectoryStore, source: Path, *, run_id: str | None = None
                 raise BadArchive(str(source), f"{chosen!r} is no id of a run")
             if chosen != manifest.run_id:
                 _rename(store, place.name, manifest.run_id, chosen)
-            if Journal(store, chosen).exists() or (store.root / chosen).exists():
+            if Journal(store, chosen).exists() or is_there(store.root / chosen):
                 raise RunExists(chosen, store.place)
             place.chmod(0o755)
             os.rename(place, store.root / chosen)

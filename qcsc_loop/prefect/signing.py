@@ -13,7 +13,7 @@ import os
 import secrets
 from pathlib import Path
 
-from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
+from qcsc_loop.concurrency.whole_file import NameTaken, is_there, write_whole
 from qcsc_loop.errors import KeyNotPrivate
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
@@ -100,7 +100,7 @@ def one_key_for_both() -> str:
 
 def _key(path: Path) -> bytes | None:
     try:
-        if not path.exists():
+        if not is_there(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 with write_whole(path, once=True, mode=0o600) as file:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from qcsc_loop.concurrency.whole_file import NameTaken, write_whole
+from qcsc_loop.concurrency.whole_file import NameTaken, is_folder, is_there, write_whole
 from qcsc_loop.errors import InputError, StoreError
 from qcsc_loop.plain import is_utf8
 from qcsc_loop.store.ownership import DOCUMENTS, Access, other_writer, refuse_foreign
@@ -67,7 +67,7 @@ class DirectoryStore(Store):
     def write(self, name: str, document: Document) -> None:
         target = self.root / (name + _SUFFIX)
         with _doing("write", target):
-            before = _arrays_files(target) if target.exists() else []
+            before = _arrays_files(target) if is_there(target) else []
             self._access.make_folder(target.parent)
             _put(target, document, once=False)
             for file in before:  # nothing names them any more
@@ -98,7 +98,7 @@ class DirectoryStore(Store):
     def sweep(self, folder: str) -> None:
         place = self.root / folder
         with _doing("clean up", place):
-            if not place.is_dir():
+            if not is_folder(place):
                 return
             for path in sorted(place.iterdir()):  # in one order, as all that a driver does
                 stem = path.name.removesuffix(".npz")
@@ -119,7 +119,7 @@ class DirectoryStore(Store):
     def has(self, name: str) -> bool:
         target = self.root / (name + _SUFFIX)
         with _doing("look for", target):
-            return target.exists()
+            return is_there(target)
 
     def remove(self, name: str) -> None:
         target = self.root / (name + _SUFFIX)
@@ -271,7 +271,7 @@ def _put(target: Path, document: Document, *, once: bool) -> None:
 
 def _has_document(arrays: Path) -> bool:
     """Whether the document is there whose arrays these are: their name less the last part."""
-    return arrays.with_suffix(_SUFFIX).exists()
+    return is_there(arrays.with_suffix(_SUFFIX))
 
 
 def _write(target: Path, document: Document, arrays: str, *, once: bool) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from qcsc_loop.concurrency.whole_file import is_folder
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.document import Document
 
@@ -50,8 +51,8 @@ class MemoryStore(Store):
         prefix = f"{folder}/" if folder else ""
         inside = (n.removeprefix(prefix) for n in self._documents if n.startswith(prefix))
         found = {n.split("/")[0] for n in inside}
-        if self._root is not None and (self._root / folder).is_dir():
-            found |= {path.name for path in (self._root / folder).iterdir() if path.is_dir()}
+        if self._root is not None and is_folder(self._root / folder):
+            found |= {path.name for path in (self._root / folder).iterdir() if is_folder(path)}
         return sorted(found)
 
     def remove(self, name: str) -> None:

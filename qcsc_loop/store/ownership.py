@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from io import FileIO
 from pathlib import Path
 
+from qcsc_loop.concurrency.whole_file import is_folder
 from qcsc_loop.errors import StoreNotPrivate
 from qcsc_loop.parameters.environment import environment
 
@@ -67,13 +68,13 @@ class Access:
 
     def make_folder(self, path: Path) -> None:
         """A folder with all above it; nothing if it is there."""
-        if path.is_dir():
+        if is_folder(path):
             return
         self.make_folder(path.parent)
         try:
             path.mkdir(0o777 if self.shared else 0o755)
         except FileExistsError:  # somebody else came first
-            if not path.is_dir():
+            if not is_folder(path):
                 raise
 
     def open_log(self, path: Path) -> FileIO:

@@ -25,6 +25,7 @@ from qcsc_hpc.functions import arguments_digest, run_function
 from qcsc_hpc.machine import HPCMachine, input_digest
 from qcsc_hpc.prefect.flow_step import own_step, publish, repeated
 from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile, clock
+from qcsc_loop.concurrency.whole_file import is_there
 from qcsc_loop.errors import BadFunction, InvalidParameters, JobFailed
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.entries import JobRecord
@@ -325,7 +326,7 @@ def _bring(source: Path, names: Sequence[str], folder: Path, _earlier: Path | No
 
 def _bring_back(target: Path, inputs: Sequence[str], folder: Path) -> None:
     """What the job has left, and what it has changed of its input."""
-    begun = (folder / "started").stat().st_mtime_ns if (folder / "started").exists() else 0
+    begun = (folder / "started").stat().st_mtime_ns if is_there(folder / "started") else 0
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
         if not path.is_file() or name in OURS or name.startswith(".exit."):

@@ -15,7 +15,7 @@ from qcsc_hpc.machine import HPCMachine, Machine, Program
 from qcsc_hpc.profiles import Command
 from qcsc_hpc.qrmi.runner import TASK, sampler_parameters
 from qcsc_hpc.script.job_folder import JobFolder
-from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.concurrency.whole_file import is_there, write_whole
 from qcsc_loop.errors import InvalidParameters, JobRefused
 from qcsc_loop.jobs.payload import SUBMISSION, read_facts
 from qcsc_loop.parameters.operational import OPERATIONAL
@@ -158,7 +158,7 @@ class QRMISampler(Sampler):
 
 def _take_over(folder: Path, earlier: Path | None) -> None:
     """The QPU task that an earlier attempt began: its job died, the task may not have."""
-    if earlier is None or JobFolder(earlier).is_cancelled or not (earlier / TASK).exists():
+    if earlier is None or JobFolder(earlier).is_cancelled or not is_there(earlier / TASK):
         return
     for name in (SUBMISSION, TASK):  # the task last: where it is, its circuit's facts are
         shutil.copy(earlier / name, folder / name)

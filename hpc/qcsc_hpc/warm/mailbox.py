@@ -24,7 +24,13 @@ from typing import Any
 
 from qcsc_hpc.warm import small_records as records
 from qcsc_loop.concurrency.listed import is_listed
-from qcsc_loop.concurrency.whole_file import fill_room, link_once, make_room, sync_folder
+from qcsc_loop.concurrency.whole_file import (
+    fill_room,
+    is_there,
+    link_once,
+    make_room,
+    sync_folder,
+)
 from qcsc_loop.errors import DamagedDocument, JobInputChanged
 from qcsc_loop.plain import Json
 
@@ -197,7 +203,7 @@ class Mailbox:
             shutil.rmtree(own.path, ignore_errors=True)
             raise
         except OSError as error:
-            if not own.path.exists():  # a newer one has made it void meanwhile
+            if not is_there(own.path):  # a newer one has made it void meanwhile
                 raise Superseded from error
             shutil.rmtree(own.path, ignore_errors=True)
             raise

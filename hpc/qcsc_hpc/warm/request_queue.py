@@ -9,6 +9,7 @@ from pathlib import Path
 from qcsc_hpc.warm.mailbox import OUTCOME, Ended, Mailbox, Request, request_in
 from qcsc_hpc.warm.orders import Walltime
 from qcsc_loop.concurrency.listed import is_listed
+from qcsc_loop.concurrency.whole_file import is_there
 from qcsc_loop.errors import DamagedDocument
 
 
@@ -41,7 +42,7 @@ class RequestQueue:
         for name, folder in self._mailbox.waiting():
             if name in running:
                 continue
-            if is_listed(folder / OUTCOME) or not folder.exists():
+            if is_listed(folder / OUTCOME) or not is_there(folder):
                 self._mailbox.unmark(name)
                 continue
             if (request := self._read(name, folder)) is None:

@@ -12,6 +12,7 @@ from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from qcsc_loop.concurrency.per_event_loop import of_this_loop
+from qcsc_loop.concurrency.whole_file import is_there
 from qcsc_loop.errors import CredentialsRefused, SiteUnreachable
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
@@ -142,7 +143,7 @@ class IBMSite(JobSite):
         self, job: PlacedJob, trouble: Callable[[str], None], *, anew: bool = False
     ) -> None:
         """Its results, on disk: asked for until they come, for they are paid."""
-        if (job.folder / RESULT).exists() and not anew:
+        if is_there(job.folder / RESULT) and not anew:
             return
         pause, end = RETRY_SECONDS, time.monotonic() + self.patience
         while True:

@@ -403,7 +403,7 @@ def test_a_submission_can_fail_or_be_accepted_all_the_same(pbs: FakePBS) -> None
 
 
 def test_a_submission_can_be_accepted_late_or_vanish(pbs: FakePBS) -> None:
-    pbs.inject(Fault.SUBMIT_ACCEPTED_LATE, seconds=0.4)
+    pbs.inject(Fault.SUBMIT_ACCEPTED_LATE, seconds=5)  # a question takes a second on a busy machine
     assert pbs.run("qsub", write(pbs, "late", "true")).returncode != 0
     assert pbs.run("qselect", "-x", "-N", "late").stdout == ""
     until(lambda: pbs.run("qselect", "-x", "-N", "late").stdout, "the job has come")

@@ -231,7 +231,7 @@ def test_its_commands_fail_as_those_of_the_others_do(pjm: FakePJM) -> None:
 
 
 def test_a_submission_can_be_accepted_late(pjm: FakePJM) -> None:
-    pjm.inject(Fault.SUBMIT_ACCEPTED_LATE, seconds=0.4)
+    pjm.inject(Fault.SUBMIT_ACCEPTED_LATE, seconds=5)
     assert pjm.run("pjsub", write(pjm, "true")).returncode == 1
     assert pjm.jobs() == [] and table(pjm, "-v") == []
     until(pjm.jobs, "the job has come")

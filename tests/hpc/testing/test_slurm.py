@@ -205,7 +205,7 @@ def test_squeue_forgets_what_sacct_remembers(tmp_path: Path) -> None:
 
 
 def test_accounting_is_late(tmp_path: Path) -> None:
-    with FakeSlurm(tmp_path, accounting_lag=LAG) as slurm:
+    with FakeSlurm(tmp_path, accounting_lag=5) as slurm:  # longer than a question takes
         id = submit(slurm, "true", "--job-name=known")
         assert sacct(slurm, "-X", f"--jobs={id}") == []
         asked = ("-X", f"--jobs={id}")
@@ -407,7 +407,7 @@ def test_a_submission_can_time_out_and_be_accepted(slurm: FakeSlurm) -> None:
 
 
 def test_a_submission_can_be_accepted_late(slurm: FakeSlurm) -> None:
-    slurm.inject(Fault.SUBMIT_ACCEPTED_LATE, seconds=0.5)
+    slurm.inject(Fault.SUBMIT_ACCEPTED_LATE, seconds=5)
     done = slurm.run("sbatch", "--parsable", write(slurm, "touch ran", "--job-name=late"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "Socket timed out on send/recv operation" in done.stderr

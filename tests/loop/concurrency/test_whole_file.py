@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from qcsc_loop.concurrency.whole_file import (
     NameTaken,
     Sync,
     fill_room,
+    is_folder,
+    is_there,
     link_once,
     make_room,
     write_whole,
@@ -213,3 +216,14 @@ def test_what_is_larger_than_its_room_is_refused_before_anything_is_written(targ
     with pytest.raises(ValueError, match="6 bytes have only 5 of room"):
         fill_room(target, b"record")
     assert target.read_bytes() == b"\n" * 5
+
+
+@pytest.mark.parametrize("asks", [is_there, is_folder])
+def test_a_disk_that_does_not_say_is_no_disk_without_the_name(
+    tmp_path: Path, asks: Callable[[Path], bool]
+) -> None:
+    (tmp_path / "file").touch()
+    assert asks(tmp_path) and not asks(tmp_path / "nothing") and not asks(tmp_path / "file/below")
+    with pytest.raises(OSError, match="too long"):
+        asks(tmp_path / ("x" * 300))
+    assert (is_there(tmp_path / "file"), is_folder(tmp_path / "file")) == (True, False)

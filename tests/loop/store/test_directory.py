@@ -420,8 +420,8 @@ def test_arrays_that_the_disk_does_not_give_are_not_called_damaged(
 
     opened = Path.open
 
-    def opening(path: Path, mode: str) -> IO[Any]:
-        return Failing(FileIO(path)) if path.suffix == ".npz" else opened(path, mode)
+    def opening(path: Path, mode: str, **more: Any) -> IO[Any]:
+        return Failing(FileIO(path)) if path.suffix == ".npz" else opened(path, mode, **more)
 
     monkeypatch.setattr(Path, "open", opening)
     with pytest.raises(StoreError, match="Input/output error") as raised:

@@ -151,6 +151,7 @@ def test_a_request_is_not_repeated_while_the_driver_makes_it_itself(
 
 def test_they_end_with_their_driver(tmp_path: Path) -> None:
     with stuck_driver(tmp_path) as driver:
+        until(lambda: pulses(driver.pid), "one beats")
         (pulse,) = pulses(driver.pid)
         driver.kill()
         driver.wait()
@@ -172,6 +173,7 @@ def test_a_driver_that_stands_still_gives_none(tmp_path: Path) -> None:
 def test_a_process_that_beats_and_dies_is_replaced(tmp_path: Path, api: Api) -> None:
     with started(DirectoryStore(tmp_path)) as beat:
         beat.repeat(Request("PATCH", api.url, {"Authorization": "again"}, "{}", EVERY))
+        until(lambda: pulses(os.getpid()), "one beats")
         (first,) = pulses(os.getpid())
         first.kill()
         until(lambda: [p for p in pulses(os.getpid()) if p.pid != first.pid], "there is another")
