@@ -21,13 +21,15 @@ test: $(INSTALLED)
 
 # what CI runs: nothing is left out, and ten times as many drivers are killed
 test-all: export QCSC_LOOP_KILLS ?= 60
+test-all: export QCSC_LOOP_MODELS ?= long
 test-all: $(INSTALLED)
 	$(PYTEST) -m '' --durations=25
 
-# hours: the ordeals alone
+# hours: the ordeals and the models alone
 nightly: export QCSC_LOOP_KILLS ?= 500
+nightly: export QCSC_LOOP_MODELS ?= search
 nightly: $(INSTALLED)
-	$(PYTEST) -m '' --durations=25 tests/ordeals
+	$(PYTEST) -m '' --durations=25 tests/ordeals tests/models
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check

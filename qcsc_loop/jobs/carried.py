@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qcsc_loop.jobs.entries import LINE, Intent, JobRecord, Line, Measured
 from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.store.checksum import is_intact
 from qcsc_loop.store.store import Store
 
 CARRY_BYTES = 1 << 17  # of the log, after which it is worth a line
@@ -130,7 +131,7 @@ def _parsed(texts: Iterable[bytes]) -> Iterator[Line | None]:
     for text in texts:
         if not is_carried(text):
             try:
-                yield LINE.validate_json(text)
+                yield LINE.validate_json(text) if is_intact(text) else None
             except ValidationError:
                 yield None
 

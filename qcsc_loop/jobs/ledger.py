@@ -19,6 +19,7 @@ from qcsc_loop.jobs.carried import CARRY_BYTES, add_lines, carried, read_log, re
 from qcsc_loop.jobs.entries import Intent, JobRecord, Line
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.site import JobSite, PlacedJob
+from qcsc_loop.store.checksum import add_checksum
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
 
@@ -160,7 +161,7 @@ class Ledger:
             self.check()
             if isinstance(line, Intent):
                 self._forget(line.key.iteration - KEPT_ITERATIONS)
-            self._append(line.model_dump_json().encode())
+            self._append(add_checksum(line.model_dump_json().encode()))
             if isinstance(line, Intent):
                 record = JobRecord(line)
             else:

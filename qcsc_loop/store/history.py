@@ -14,6 +14,7 @@ from itertools import islice
 
 from pydantic import ValidationError
 
+from qcsc_loop.store.checksum import add_checksum, is_intact
 from qcsc_loop.store.records import Commit
 from qcsc_loop.store.store import Store
 
@@ -28,7 +29,7 @@ class History:
 
     def add(self, commits: Iterable[Commit]) -> None:
         """Adds lines, durably."""
-        if lines := [commit.model_dump_json().encode() for commit in commits]:
+        if lines := [add_checksum(commit.model_dump_json().encode()) for commit in commits]:
             self._store.append(self._name, lines)
 
     def whole(self) -> list[Commit]:
@@ -83,7 +84,7 @@ class History:
 
 
 def _commits(lines: Iterable[bytes]) -> Iterator[Commit]:
-    for line in lines:
+    for line in filter(is_intact, lines):
         try:
             yield Commit.model_validate_json(line)
         except ValidationError:  # a line that a crash cut off; its checkpoint still has it

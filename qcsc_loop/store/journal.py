@@ -168,7 +168,10 @@ class Journal:
     def epoch(self, number: int) -> EpochRecord:
         """One driver."""
         name = f"{self._epochs}/{number:04d}"
-        return self._load(EpochRecord, self.store.read(name).body, name)
+        record = self._load(EpochRecord, self.store.read(name).body, name)
+        if record.epoch != number:
+            raise DamagedDocument(name, f"it is the record of driver {record.epoch}")
+        return record
 
     def newest_epoch(self) -> int:
         """The epoch that may write; 0 if there was none.
@@ -330,7 +333,12 @@ class Journal:
             return None
         newest = max(names, key=_epoch_of)
         document = self.store.read(f"{self._steps}/{newest}")
-        return self._load(StepNote, document.meta, newest), document
+        note = self._load(StepNote, document.meta, newest)
+        if (note.iteration, note.step) != (iteration, step):
+            raise DamagedDocument(
+                newest, f"it is that of {note.step} in iteration {note.iteration}"
+            )
+        return note, document
 
     def newest_step(self) -> int:
         """The newest iteration that has a step's record; 0 if none has."""
@@ -352,6 +360,8 @@ class Journal:
         commit = self._load(Commit, document.meta, name)
         if document.sha256 != commit.state_sha256:
             raise DamagedDocument(name, "its state is not the one that was committed")
+        if commit.rank != (iteration_of(name), _epoch_of(name)):
+            raise DamagedDocument(name, f"it is that of iteration {commit.iteration}")
         return commit, document
 
     def history(self) -> list[Commit]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from qcsc_loop.errors import DamagedDocument, NoGoodCheckpoint
-from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.journal import Journal, iteration_of
 from qcsc_loop.store.records import Commit
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.record import State
@@ -49,19 +50,46 @@ def last_good(journal: Journal, codec: Codec[S], recent: int = 1) -> Recovered[S
         try:
             commit, document = journal.checkpoint(name)
             state = codec.decode(document)
+            last = journal.commits.last(recent, commit.iteration)
+            _refuse_another(commit, last, name)
         except (DamagedDocument, KeyError) as error:
             passed.append(f"checkpoint {name}: {getattr(error, 'why', 'gone')}")
             continue
-        last = journal.commits.last(recent, commit.iteration)
         _complete(journal, commit, last)
-        before = [known for known in last if known.iteration < commit.iteration]
+        before, unknown = _before(journal, commit, last, recent)
         commit = _with_spent(journal, commit)
-        return Recovered(
-            state, commit, [*before, commit][-recent:], _loss(commit, newest or 0, passed)
-        )
+        losses = [_loss(commit, newest or 0, passed), unknown]
+        return Recovered(state, commit, [*before, commit], ". ".join(filter(None, losses)))
     if passed or newest is not None:
         raise NoGoodCheckpoint(journal.run_id, passed)
     return None
+
+
+def _refuse_another(commit: Commit, last: Sequence[Commit], name: str) -> None:
+    """A state that verifies may be that of another run, or one that a newer driver has replaced."""
+    for known in last:
+        newer = known.iteration == commit.iteration and known.epoch >= commit.epoch
+        if newer and known.state_sha256 != commit.state_sha256:
+            raise DamagedDocument(name, "its state is not the one that the history has")
+
+
+def _before(
+    journal: Journal, commit: Commit, last: Sequence[Commit], recent: int
+) -> tuple[list[Commit], str]:
+    """The commits before one, oldest first, and which of them nothing tells any more, in words.
+
+    A line of the history that is damaged is taken from its checkpoint, if that is kept.
+    """
+    wanted = range(max(0, commit.iteration - recent + 1), commit.iteration)
+    known = {line.iteration: line for line in last if line.iteration in wanted}
+    if len(known) < len(wanted):
+        for name in journal.checkpoints():
+            if (iteration := iteration_of(name)) in wanted and iteration not in known:
+                with suppress(DamagedDocument, KeyError):
+                    known[iteration] = journal.checkpoint(name)[0]
+    gone = ", ".join(str(iteration) for iteration in wanted if iteration not in known)
+    unknown = f"what iterations said is lost from the history ({gone}): a stop rule cannot see it"
+    return [known[iteration] for iteration in sorted(known)], unknown if gone else ""
 
 
 def _complete(journal: Journal, commit: Commit, last: Sequence[Commit]) -> None:
