@@ -29,7 +29,7 @@ test-all: $(INSTALLED)
 nightly: export QCSC_LOOP_KILLS ?= 500
 nightly: export QCSC_LOOP_MODELS ?= search
 nightly: $(INSTALLED)
-	$(PYTEST) -m '' --durations=25 tests/ordeals tests/models
+	$(PYTEST) -m '' --durations=25 --hypothesis-seed=$(shell date +%s) tests/ordeals tests/models
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check

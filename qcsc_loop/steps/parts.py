@@ -150,6 +150,10 @@ class _Kept(Generic[T]):
     def __init__(self, step: Step, codec: Codec[T]) -> None:
         self._step, self._codec = step, codec
 
+    @property
+    def _name(self) -> str:
+        return f"{self._step.iteration} {self._step.name} {self._step.label}"
+
     def read(self) -> tuple[T, Counter[str]] | None:
         """The result, and what it has cost that this driver has not counted yet."""
         if self._step.run_id == STANDALONE:
@@ -158,6 +162,10 @@ class _Kept(Generic[T]):
             document = DirectoryStore(self._step.work_dir).read(RESULT)
             document.verify()
             value, note = self._codec.decode(document), json.loads(document.meta)
+            if (
+                note.get("part", self._name) != self._name
+            ):  # of another folder; older ones are silent
+                return None
             if note["epoch"] == self._step.ledger.epoch:
                 return value, Counter()
             self.write(document, note["usage"])  # counted by this driver from now on
@@ -168,6 +176,7 @@ class _Kept(Generic[T]):
         """Keeps a result."""
         if self._step.run_id == STANDALONE:
             return
-        note = {"epoch": self._step.ledger.epoch, "usage": dict(usage)}
+        epoch = self._step.ledger.epoch
+        note = {"epoch": epoch, "usage": dict(usage), "part": self._name}
         kept = replace(document, meta=json.dumps(note).encode())
         DirectoryStore(self._step.work_dir).write(RESULT, kept)

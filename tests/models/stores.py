@@ -24,11 +24,17 @@ class MortalStore(QuietStore):
     """One driver's view of a store: it dies before, in the middle of or after its nth write.
 
     The dead stay dead: what is asked of the store on the way out is not done either.
+
+    Args:
+        dies_at: before, in and after each write there is an instant; 0: at none of them.
+        is_dead: whether the driver has died elsewhere.
     """
 
-    def __init__(self, root: Path, dies_at: int) -> None:
+    def __init__(
+        self, root: Path, dies_at: int, is_dead: Callable[[], bool] = lambda: False
+    ) -> None:
         super().__init__(root)
-        self._left, self._dead = dies_at, False
+        self._left, self._dead, self._is_dead = dies_at, False, is_dead
 
     def write(self, name: str, document: Document) -> None:
         self._mortally(lambda: super(MortalStore, self).write(name, document))
@@ -82,5 +88,5 @@ class MortalStore(QuietStore):
         raise Killed
 
     def _live(self) -> None:
-        if self._dead:
+        if self._dead or self._is_dead():
             raise Killed

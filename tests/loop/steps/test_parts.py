@@ -301,7 +301,15 @@ def swap(folder: Path) -> None:
     arrays.write_bytes(others.read_bytes())
 
 
-@pytest.mark.parametrize("damage", [cut, empty, other_json, flip, lose, swap])
+def take_anothers(folder: Path) -> None:
+    """The whole record of another part, which verifies."""
+    for file in folder.iterdir():
+        file.unlink()
+    for file in (folder.parent / "walker-2").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+
+
+@pytest.mark.parametrize("damage", [cut, empty, other_json, flip, lose, swap, take_anothers])
 def test_a_part_whose_record_is_damaged_is_done_again(
     damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
@@ -759,7 +767,8 @@ def test_a_parts_record_is_readable_by_people(tmp_path: Path) -> None:
 
     document = json.loads(record.read_text())
     assert document["value"]["label"] == "walker-1"
-    assert document["meta"] == {"epoch": 1, "usage": {"shots": 10}}
+    part = "2 evaluate walker-1"
+    assert document["meta"] == {"epoch": 1, "usage": {"shots": 10}, "part": part}
 
 
 if __name__ == "__main__":
