@@ -143,6 +143,7 @@ class Run(Generic[S, M, E]):
             return None, await self._iteration(0).initialize()
         if found.loss:
             self._tell(Trouble(found.loss))
+        await to_thread.run_sync(lease.settle, found.commit)
         self._stopping.add(found.recent)
         await prune(lease, found.commit.iteration)
         kept = await to_thread.run_sync(Kept[S].of, self._types.state, found.state)

@@ -211,6 +211,21 @@ class Journal:
         """How an epoch's driver, which has not ended, holds the run."""
         return look_at_hold(self.store, self._epochs, record)
 
+    def may_write(self, epoch: int) -> bool:
+        """Whether an epoch's driver, though it is not the newest, may stand still before a write.
+
+        It has looked for a newer one before that was there.
+        """
+        try:
+            record = self.epoch(epoch)
+        except KeyError:
+            return False
+        except DamagedDocument:
+            return True
+        if self.end(epoch) is not None or self.superseded_by(epoch) is not None:
+            return False
+        return self.hold(record).life is not Life.DEAD
+
     def settings(self) -> Settings:
         """What the newest driver ran the run with, of those whose record can be read."""
         newest = self.newest_epoch()
@@ -497,6 +512,16 @@ class Lease:
         self.check()
         self.journal.add_checkpoint(commit, state)
         self.journal.add_history([commit])
+
+    def settle(self, commit: Commit) -> None:
+        """Says in the history which of an iteration's commits this driver goes on from.
+
+        A driver between that commit's and this one may stand still before its own of the same
+        iteration: late as it comes, and newer, it must not count for what was gone on from.
+        """
+        if any(map(self.journal.may_write, range(commit.epoch + 1, self.epoch))):
+            self.check()
+            self.journal.add_history([commit.model_copy(update={"epoch": self.epoch})])
 
     def prune(self, through: int) -> None:
         """Removes states, steps and work folders up to an iteration; their history lines stay."""

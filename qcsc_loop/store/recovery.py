@@ -68,8 +68,7 @@ def last_good(journal: Journal, codec: Codec[S], recent: int = 1) -> Recovered[S
 def _refuse_another(commit: Commit, last: Sequence[Commit], name: str) -> None:
     """A state that verifies may be that of another run, or one that a newer driver has replaced."""
     for known in last:
-        newer = known.iteration == commit.iteration and known.epoch >= commit.epoch
-        if newer and known.state_sha256 != commit.state_sha256:
+        if _replaces(known, commit) and known.state_sha256 != commit.state_sha256:
             raise DamagedDocument(name, "its state is not the one that the history has")
 
 
@@ -94,8 +93,13 @@ def _before(
 
 def _complete(journal: Journal, commit: Commit, last: Sequence[Commit]) -> None:
     """Adds the line of a checkpoint whose driver was killed between the two."""
-    if all(known.iteration != commit.iteration for known in last):
+    if not any(_replaces(known, commit) for known in last):
         journal.add_history([commit])
+
+
+def _replaces(known: Commit, commit: Commit) -> bool:
+    """Whether a line of the history counts for a commit's iteration, and not the commit's own."""
+    return known.iteration == commit.iteration and known.epoch >= commit.epoch
 
 
 def _with_spent(journal: Journal, commit: Commit) -> Commit:
