@@ -24,7 +24,13 @@ from pydantic_core import PydanticSerializationError
 from qcsc_loop.errors import DamagedDocument, EncodingError
 from qcsc_loop.values.arrays import USE_NDARRAY, Array, NDArray
 from qcsc_loop.values.document import Document
-from qcsc_loop.values.storable import find_fault, find_fault_in, has_untyped_parts
+from qcsc_loop.values.storable import (
+    find_fault,
+    find_fault_in,
+    find_other_type,
+    has_untyped_parts,
+    is_ambiguous,
+)
 
 T = TypeVar("T")
 
@@ -36,7 +42,8 @@ class Codec(Generic[T]):
         self.declared = declared
         # of a class it is made once; int | str and str | int are equal and not the same
         self._root = _root_of_class(declared) if isinstance(declared, type) else _root(declared)
-        self._untyped = has_untyped_parts(self._root.__pydantic_core_schema__)
+        schema = self._root.__pydantic_core_schema__
+        self._untyped, self._ambiguous = has_untyped_parts(schema), is_ambiguous(schema)
 
     @property
     def name(self) -> str:
@@ -86,6 +93,8 @@ class Codec(Generic[T]):
             raise EncodingError(self.name, f"it would not be read back: {error.why}") from error
         if self.dump(read, hashes).body != document.body:
             raise EncodingError(self.name, "it would be read back as something else")
+        if self._ambiguous and (fault := find_other_type(value, read)):
+            raise EncodingError(self.name, fault)
         return document, read
 
     def dump(self, value: T, hashes: dict[int, str]) -> Document:

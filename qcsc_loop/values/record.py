@@ -20,8 +20,9 @@ class Record(BaseModel):
     Frozen, with arrays copied and read-only; two records are equal when their contents are, NaN
     included. Build a changed one with the constructor, which validates, not with `model_copy`.
     Sets, secrets, what can be read once only, private attributes and excluded fields are refused:
-    a store would lose them, or give them back in another order. A complex number (not an array of
-    them) loses the sign of a zero real part.
+    a store would lose them, or give them back in another order; so is a value that a union would
+    give back as another of its types. What is in `Any` is read back as JSON has it, a tuple as a
+    list. A complex number (not an array of them) loses the sign of a zero real part.
     """
 
     model_config = ConfigDict(

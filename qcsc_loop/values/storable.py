@@ -34,6 +34,38 @@ def has_untyped_parts(schema: Any) -> bool:
     )
 
 
+def is_ambiguous(schema: Any) -> bool:
+    """Whether what is stored of a value of the type may be read as one of another of its types.
+
+    What has untyped parts is read back as JSON has it, and hooks see that from the beginning.
+    """
+    is_union = any(node.get("type") == "union" for node, _ in _nodes(schema, ()))
+    return is_union and not has_untyped_parts(schema)
+
+
+def find_other_type(value: object, read: object) -> str:
+    """The first part of a value that was read as another type, and what to do; empty if none was."""
+    return next((f"{_named(path)} {fault}" for path, fault in _other_types(value, read, ())), "")
+
+
+def _other_types(
+    value: object, read: object, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    if not isinstance(value, type(read)):  # a subclass of the declared one is no other
+        yield (
+            path,
+            f"is of type {type(value).__name__}, and would be read back as {type(read).__name__}; "
+            "declare the one type that it has, or a field that tells the types of a union apart, "
+            "such as kind: Literal['a']",
+        )
+        return
+    if isinstance(value, Mapping) and isinstance(read, Mapping):
+        for key, other in zip(value, read, strict=True):
+            yield from _other_types(key, other, (*path, str(key)))
+    for (name, each), (_, other) in zip(_parts(value), _parts(read), strict=True):
+        yield from _other_types(each, other, (*path, name))
+
+
 def find_fault_in(value: object) -> str:
     """The same of a value, for types that have untyped parts."""
     return next((f"{_named(path)} {fault}" for path, fault in _value_faults(value, ())), "")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.exact import same
-from models.typed_values import Typed, states, typed
+from models.typed_values import Typed, states, typed, unions
 from qcsc_loop.errors import EncodingError
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.values.codec import Codec
@@ -20,7 +20,7 @@ from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import Packed, read_in_one, write_in_one
 
 
-@given(st.data(), typed() | states())
+@given(st.data(), typed() | states() | unions())
 def test_what_is_kept_is_kept_to_the_bit_and_what_is_not_is_refused_in_a_sentence(
     data: st.DataObject, kind: Typed
 ) -> None:

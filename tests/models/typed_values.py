@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any, Literal, NamedTuple, Union
 from uuid import UUID
 
@@ -30,11 +30,6 @@ class Typed:
 class Colour(Enum):
     RED = "red"
     BLUE = 2
-
-
-class Level(IntEnum):
-    LOW = 0
-    HIGH = 1
 
 
 class Pair(NamedTuple):
@@ -67,7 +62,6 @@ LEAVES = [
     Typed(Decimal, st.decimals()),
     Typed(UUID, st.uuids()),
     Typed(Colour, st.sampled_from(Colour)),
-    Typed(Level, st.sampled_from(Level)),
     Typed(Literal["a", 1, None], st.sampled_from(["a", 1, None])),
     Typed(Pair, st.builds(Pair, st.integers(), NUMBERS)),
     Typed(Plain, st.builds(Plain, NUMBERS, st.lists(TEXT).map(tuple))),
@@ -155,6 +149,13 @@ def _record(parts: list[Typed], base: type[Record]) -> Typed:
     made: Any = create_model("Made", __base__=base, **fields)
     values = {f"f{number}": part.values for number, part in enumerate(parts)}
     return Typed(made, st.builds(made, array=arrays(), **values))
+
+
+def unions() -> SearchStrategy[Typed]:
+    """Two kinds of values that may be stored in the same words."""
+    records = [_record([leaf], Record) for leaf in LEAVES[:5]]
+    kinds = st.sampled_from([*LEAVES, *records, *map(_list, LEAVES), *map(_tuple, LEAVES)])
+    return st.lists(kinds, min_size=2, max_size=2).map(_union)
 
 
 def states() -> SearchStrategy[Typed]:

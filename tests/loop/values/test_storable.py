@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import AsyncIterable, Generator, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -190,3 +192,65 @@ def test_arrays_without_padding_are_not_copied_again() -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_a_numpy_bool_is_a_bool(value: bool) -> None:
     assert Codec(bool).check(np.bool_(value)) is value
+
+
+# what would be read back as another type
+
+
+class Warm(Record):
+    steps: int = 0
+
+
+class Main(Record):
+    steps: int = 0
+
+
+class Told(Record):
+    kind: Literal["told"] = "told"
+    steps: int = 0
+
+
+class Stages(State):
+    stage: Warm | Main = Warm()
+    told: Warm | Told = Warm()
+    energy: float | str = 0.0
+    at: str | datetime = ""
+    by: dict[int | str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (Stages(stage=Main()), "its part stage is of type Main, and would be read back as Warm"),
+        (
+            Stages(energy=float("nan")),
+            "its part energy is of type float, and would be read back as str",
+        ),
+        (
+            Stages(at=datetime(2031, 1, 1)),
+            "its part at is of type datetime, and would be read back as str",
+        ),
+        (Stages(by={1: "a"}), "its part by.1 is of type int, and would be read back as str"),
+    ],
+    ids=["records", "a number or text", "a time or text", "a key"],
+)
+def test_what_would_be_read_back_as_another_type_is_refused(value: Stages, words: str) -> None:
+    with pytest.raises(
+        EncodingError, match=f"Stages cannot be stored: {re.escape(words)}; declare"
+    ):
+        Codec[Stages](Stages).encode(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Stages(),
+        Stages(stage=Warm(steps=2), told=Told(steps=1), energy="NaN"),
+        Stages(energy=np.float64(1.5), by={"a": "b"}),
+    ],
+)
+def test_what_is_read_back_as_it_was_is_kept(value: Stages) -> None:
+    codec = Codec[Stages](Stages)
+    read = codec.keep(value)[1]
+    assert (type(read.stage), type(read.told)) == (type(value.stage), type(value.told))
+    assert read == value
