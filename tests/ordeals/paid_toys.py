@@ -26,10 +26,15 @@ INPUT, RESULT = "input", "result"
 
 
 class PaidSite(JobSite):
-    """The service."""
+    """The service.
+
+    Attributes:
+        forgetful: it finds no job again, so that one may be paid twice.
+    """
 
     type: Literal["paid-toy"] = "paid-toy"
     bill: str
+    forgetful: bool = False
 
     @property
     def title(self) -> str:
@@ -42,6 +47,8 @@ class PaidSite(JobSite):
         return str(len([*self.paid()]))
 
     async def find(self, key: JobKey, folder: Path) -> str | None:
+        if self.forgetful:
+            return None
         known = [number for number, (whose, _) in enumerate(self.paid(), 1) if whose == str(key)]
         return str(known[0]) if known else None
 
@@ -76,6 +83,7 @@ class Paying(IterativeAlgorithm[Total, int, int]):
     """Adds the square of a random number, which a job takes."""
 
     bill: Annotated[str, OPERATIONAL]
+    forgetful: Annotated[bool, OPERATIONAL] = False
 
     async def initialize(self) -> Total:
         return Total()
@@ -84,7 +92,7 @@ class Paying(IterativeAlgorithm[Total, int, int]):
         return int(current_step().rng.integers(1 << 20))
 
     async def evaluate(self, state: Total, samples: int) -> int:
-        site = PaidSite(bill=self.bill)
+        site = PaidSite(bill=self.bill, forgetful=self.forgetful)
         request = JobRequest(
             name="square",
             site=site,

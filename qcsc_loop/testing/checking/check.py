@@ -7,27 +7,19 @@ with the same bits. What differs is named by hook, iteration and field, with wha
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.concurrency.loading import class_reference
 from qcsc_loop.errors import CheckFailed, InputError
-from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.testing.checking.comparing import Difference, first_difference_of, submissions
 from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
-
-THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"]
+from qcsc_loop.testing.checking.process import LivingProcess, living_process
 
 Say = Callable[[str], None]
 
@@ -132,8 +124,7 @@ class _Check:
     def __init__(
         self, algorithm: AnyAlgorithm, folder: Path, iterations: int, seed: int, say: Say
     ) -> None:
-        self._reference = _reference(algorithm)
-        self._parameters = json.dumps(to_plain(algorithm))
+        self._algorithm = algorithm
         self._folder, self._say = folder, say
         self._life = Life(store="", iterations=iterations, seed=seed)
         self._first = folder / "first"
@@ -142,7 +133,7 @@ class _Check:
         self.checked = Checked(type(algorithm).__name__, iterations)
 
     def make(self, kills: int | None) -> None:
-        with self._process(hash_seed=1, threads=1) as live:
+        with living_process(self._algorithm, hash_seed=1, threads=1) as live:
             first = live(replace(self._life, store=str(self._first), watch=True))
             if first.error:
                 self._refuse(first)
@@ -153,13 +144,13 @@ class _Check:
             self._change_the_world(live)
             self._resume(live)
             self._kill(live, first.writes, kills)
-        with self._process(hash_seed=2, threads=1) as live:
+        with living_process(self._algorithm, hash_seed=2, threads=1) as live:
             self._same(live, "Python's hash seed is another one (the order of sets)", self._life)
-        with self._process(hash_seed=1, threads=2) as live:
+        with living_process(self._algorithm, hash_seed=1, threads=2) as live:
             self._same(live, "it has more threads (the order of sums)", self._life)
         self._note_what_is_left()
 
-    def _change_the_world(self, live: _Live) -> None:
+    def _change_the_world(self, live: LivingProcess) -> None:
         life = self._life
         self._same(live, "global random generators have another state", replace(life, start=2))
         self._same(live, "it is started in another folder", replace(life, folder=self._new("cwd")))
@@ -170,7 +161,7 @@ class _Check:
             what = f"the environment has another {', '.join(names)}"
             self._same(live, what, replace(life, variables=changed))
 
-    def _resume(self, live: _Live) -> None:
+    def _resume(self, live: LivingProcess) -> None:
         """Run n is run k and its resume, for every k."""
         for k in range(self._life.iterations):
             store = self._new("store")
@@ -179,7 +170,7 @@ class _Check:
                 return
         self._done(f"resumed after each of {self._life.iterations} iterations")
 
-    def _kill(self, live: _Live, writes: int, kills: int | None) -> None:
+    def _kill(self, live: LivingProcess, writes: int, kills: int | None) -> None:
         whens: tuple[When, ...] = ("before", "after")
         points = [(number, when) for number in range(1, writes + 1) for when in whens]
         if kills is not None and kills < len(points):
@@ -193,7 +184,7 @@ class _Check:
         if points:
             self._done(f"killed at {len(points)} of its {2 * writes} write boundaries, and resumed")
 
-    def _same(self, live: _Live, what: str, life: Life, store: str = "") -> bool:
+    def _same(self, live: LivingProcess, what: str, life: Life, store: str = "") -> bool:
         """Whether a life has the first one's bits, and no more jobs; else it is a finding."""
         resumed = bool(store)
         store = store or self._new("store")
@@ -253,65 +244,6 @@ class _Check:
         path = self._folder / f"{kind}-{self._number}"
         path.mkdir()
         return str(path)
-
-    @contextmanager
-    def _process(self, *, hash_seed: int, threads: int) -> Iterator[_Live]:
-        """A process that lives lives, with the algorithm imported."""
-        words = [self._reference, self._parameters]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qcsc_loop.testing.checking.lives", *words],
-            env={
-                **os.environ,
-                "PYTHONHASHSEED": str(hash_seed),
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                **dict.fromkeys(THREADS, str(threads)),
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            try:
-                yield _Live(process)
-            finally:
-                process.kill()
-
-
-class _Live:
-    """Has a process live a life."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self._answer()  # it has imported everything
-
-    def __call__(self, life: Life) -> Lived:
-        stdin: IO[Any] = self._pipe(self._process.stdin)
-        stdin.write(life.to_json() + "\n")
-        stdin.flush()
-        return Lived.from_json(self._answer())
-
-    def _answer(self) -> str:
-        line = self._pipe(self._process.stdout).readline()
-        if line:
-            return str(line)
-        said = str(self._pipe(self._process.stderr).read()).strip().splitlines()
-        raise InputError(f"the algorithm cannot be tried: {said[-1] if said else 'no word of why'}")
-
-    @staticmethod
-    def _pipe(pipe: IO[str] | None) -> IO[str]:
-        assert pipe is not None
-        return pipe
-
-
-def _reference(algorithm: AnyAlgorithm) -> str:
-    reference = class_reference(type(algorithm))
-    if "<locals>" in reference or reference.startswith("__main__:"):
-        raise InputError(
-            f"{type(algorithm).__qualname__} cannot be tried where it is: its class has to stand in a "
-            "file or a module, outside of any function, so that other processes can import it"
-        )
-    return reference
 
 
 def _other(value: str | None) -> str:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from qcsc_loop.steps import parts
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
 from qcsc_loop.testing.checking.watching import watching
+from qcsc_loop.testing.instants import Instants
+from qcsc_loop.testing.submissions import Submission, submissions_told
 from qcsc_loop.values.document import Document
 
 RUN_ID = "checked"
@@ -85,13 +88,33 @@ def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
     store = MortalStore(life.store, life.die_at, life.when)
     try:
         nobody = nullcontext(list[Asked]())
-        with watching(type(algorithm)) if life.watch else nobody as asked:
+        instants = Instants(store.root / RUN_ID, life.boundary)
+        with (
+            watching(type(algorithm)) if life.watch else nobody as asked,
+            instants.watching(),
+            _noting_submissions(life.submissions),
+        ):
             error, hook = _drive(algorithm, store, life)
-        return Lived(store.writes, error, hook, tuple(asked))
+        return Lived(store.writes, error, hook, tuple(asked), tuple(instants.passed))
     finally:
         if not life.folder:
             os.chdir("/")
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _noting_submissions(file: str) -> Iterator[None]:
+    """The innermost: a submission is noted before anything else can happen to this process."""
+    if not file:
+        yield
+        return
+
+    def note(accepted: Submission) -> None:
+        with open(file, "a") as notes:
+            notes.write(json.dumps(asdict(accepted)) + "\n")
+
+    with submissions_told(lambda _asked: None, note):
+        yield
 
 
 def _reversed(calls: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
@@ -105,7 +128,7 @@ def _drive(algorithm: AnyAlgorithm, store: DirectoryStore, life: Life) -> tuple[
         "run_id": RUN_ID,
         "seed": life.seed,
         "stop": MaxIterations(life.iterations),
-        "keep": None,
+        "keep": life.keep,
         "check_hooks": True,
     }
     try:

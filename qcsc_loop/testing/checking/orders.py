@@ -24,6 +24,9 @@ class Life:
         watch: notes what the algorithm's own files ask of clock, environment and chance.
         die_at: dies at this write of its store; 0: it lives.
         when: it dies there.
+        boundary: dies at this write boundary, by its name; empty: it lives.
+        keep: as of a run; None: everything.
+        submissions: a file that gets a line for each submission that was accepted; empty: none does.
     """
 
     store: str
@@ -37,6 +40,9 @@ class Life:
     watch: bool = False
     die_at: int = 0
     when: When = "before"
+    boundary: str = ""
+    keep: int | None = None
+    submissions: str = ""
 
     def to_json(self) -> str:
         """As a line."""
@@ -77,12 +83,14 @@ class Lived:
         writes: how many writes its store saw.
         error: what ended it, as a sentence; empty: nothing.
         hook: of a hook's error.
+        boundaries: the write boundaries that it came by, by name, in their order.
     """
 
     writes: int = 0
     error: str = ""
     hook: str = ""
     asked: tuple[Asked, ...] = ()
+    boundaries: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """As a line."""
@@ -93,4 +101,5 @@ class Lived:
         """From a line."""
         facts: dict[str, Any] = json.loads(line)
         facts["asked"] = tuple(Asked(**each) for each in facts["asked"])
+        facts["boundaries"] = tuple(facts["boundaries"])
         return cls(**facts)
