@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from abc import ABC
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -186,6 +188,23 @@ class FakeBatchSystem(ABC):
             raise ValueError(f"{type(self).__name__} has no command {command!r}")
         with self._state() as state:
             state.inject(fault.value, times, seconds, reason, command)
+
+    def heal(self) -> None:
+        """Nothing that was injected strikes any more."""
+        with self._state() as state:
+            state.forget_faults()
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """No command reaches the server while the block lasts; jobs that run go on."""
+        with self._state() as state:
+            state.set("away", True)
+        try:
+            yield
+        finally:
+            with self._state() as state:
+                state.set("away", False)
+            self._control("schedule")
 
     def run(
         self, *argv: str, folder: str | os.PathLike[str] | None = None, timeout: float = 60.0

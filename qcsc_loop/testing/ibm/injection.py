@@ -43,10 +43,15 @@ class Injection:
 
 
 class Injections:
-    """The faults that are due, in the order in which they were injected."""
+    """The faults that are due, in the order in which they were injected.
+
+    Attributes:
+        away: every connection is lost, whatever is due.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self.away = False
         self._due: list[Injection] = []
 
     def add(self, injection: Injection) -> None:
@@ -66,6 +71,8 @@ class Injections:
 
     def of_request(self, kind: RequestKind) -> Injection | None:
         """What strikes this request: one fault at most."""
+        if self.away:
+            return injection(IBMFault.CONNECTION_LOST, request=kind)
         with self._lock:
             return self._strike([due for due in self._due if due.request == kind])
 

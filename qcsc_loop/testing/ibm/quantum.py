@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -203,6 +204,15 @@ class FakeIBMQuantum:
     def heal(self) -> None:
         """Nothing that was injected strikes any more."""
         self._injections.clear()
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Every connection is lost while the block lasts; jobs that were accepted go on."""
+        self._injections.away = True
+        try:
+            yield
+        finally:
+            self._injections.away = False
 
     def hold(self) -> None:
         """No queued job runs until `release`."""

@@ -514,3 +514,22 @@ def test_a_command_starts_without_heavy_imports() -> None:
         check=True,
     )
     assert not {"prefect", "dataclasses", "typing", "pathlib"} & set(done.stdout.split())
+
+
+def test_in_an_outage_no_command_reaches_it_and_what_runs_goes_on(slurm: FakeSlurm) -> None:
+    job = submit(slurm, f"until [ -e {slurm.folder}/go ]; do sleep 0.02; done")
+    until(lambda: slurm.jobs()[0].started is not None, "it runs")
+    with slurm.outage():
+        (slurm.folder / "go").touch()
+        until(lambda: slurm.jobs()[0].ended is not None, "it has ended")
+        for command in ("sbatch", "squeue", "sacct", "scancel"):
+            done = slurm.run(command, job)
+            assert done.returncode != 0 and done.stderr, command
+    assert sacct(slurm, f"--jobs={job}", "-X") == [[job, "COMPLETED", "0:0"]]
+
+
+def test_healed_it_strikes_no_more(slurm: FakeSlurm) -> None:
+    slurm.inject(Fault.STATUS_FAILS, times=100)
+    assert slurm.run("squeue").returncode != 0
+    slurm.heal()
+    assert slurm.run("squeue").returncode == 0

@@ -857,3 +857,16 @@ def test_it_ends_though_a_request_hangs_and_a_job_waits(ibm: FakeIBMQuantum, res
     with pytest.raises(httpx.TransportError):
         rest.client.get("/jobs")
     assert state(ibm) == "Queued"
+
+
+def test_in_an_outage_every_connection_is_lost_and_jobs_go_on(
+    ibm: FakeIBMQuantum, manila: BackendV2
+) -> None:
+    ibm.hold()
+    job = SamplerV2(manila).run([ghz(manila)], shots=SHOTS)
+    with ibm.outage():
+        ibm.release()
+        until(lambda: ibm.jobs()[0].state in FINAL)
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"{ibm.runtime_url}/jobs/{job.job_id()}")
+    assert job.status() == "DONE"

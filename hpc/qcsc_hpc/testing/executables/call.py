@@ -49,7 +49,7 @@ def _write(answer: Answer) -> None:
 
 def _answer(state: State, command: str, arguments: list[str]) -> tuple[Answer, float | None]:
     """The answer, and when a job will be accepted later."""
-    if state.setting("stopped"):
+    if state.setting("stopped") or state.setting("away"):
         return system_of(state).unreachable(command), None
     try:
         match COMMANDS[command][1]:

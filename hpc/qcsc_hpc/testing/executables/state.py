@@ -136,6 +136,10 @@ class State:
         values = (fault, times, seconds, reason, command)
         self._rows.execute("INSERT INTO faults VALUES (?, ?, ?, ?, ?)", values)
 
+    def forget_faults(self) -> None:
+        """None is due any more."""
+        self._rows.execute("DELETE FROM faults")
+
     def take(self, fault: Fault, command: str = "") -> sqlite3.Row | None:
         """Uses up one strike of a fault; None if none is due for this command."""
         found: sqlite3.Row | None = self._rows.execute(
