@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 SBD := $(VENV)/.sbd
 
-.PHONY: run test test-all nightly check bench format sbd clean
+.PHONY: run test test-all nightly torture check bench format sbd clean
 
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
@@ -30,6 +30,15 @@ nightly: export QCSC_LOOP_KILLS ?= 500
 nightly: export QCSC_LOOP_MODELS ?= search
 nightly: $(INSTALLED)
 	$(PYTEST) -m '' --durations=25 --hypothesis-seed=$(shell date +%s) tests/ordeals tests/models
+
+# runs meet faults at their write boundaries, by chance, for as long as one wants:
+#   make torture SECONDS=3600; POINTS=1000; SEED=7; STACKS=service,ibm; OUT=FILE, to go on another day
+#   make torture POINT='local/directory/job/disk full/1/checkpoint/named'
+torture: $(INSTALLED)
+	PYTHONPATH=tests $(VENV)/bin/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(POINTS),--points $(POINTS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(STACKS),--stacks $(STACKS)) $(if $(POINT),--point '$(POINT)') \
+		$(if $(OUT),--out $(OUT)) $(if $(TABLE),--table $(TABLE))
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check

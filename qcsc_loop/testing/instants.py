@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.directory import DirectoryStore, _doing
 from qcsc_loop.testing.boundary import document_called, line_called
 from qcsc_loop.testing.submissions import Submission, submissions_told
 from qcsc_loop.values.document import Document
@@ -33,11 +33,19 @@ class Instants:
     Args:
         folder: the run's.
         at: the boundary at which something happens; empty: at none.
-        act: what does, each time the process comes there from then on.
+        act: what does; an OSError that it raises is as one of the operation there.
+        tell: called with the name of each that it comes by.
     """
 
-    def __init__(self, folder: Path, at: str = "", act: Act = kill_this_process) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        at: str = "",
+        act: Act = kill_this_process,
+        tell: Act = lambda _boundary: None,
+    ) -> None:
         self.passed: list[str] = []
+        self._tell = tell
         self._folder, self._at, self._act = folder, at, act
         self._counts = Counter[str]()
         self._lock = threading.Lock()
@@ -69,6 +77,7 @@ class Instants:
             if self._counts[name] > 1:
                 name = f"{name}#{self._counts[name]}"
             self.passed.append(name)
+        self._tell(name)
         if name == self._at:
             if torn is not None:
                 torn()
@@ -81,8 +90,10 @@ class Instants:
 
         @wraps(real)
         def around(store: DirectoryStore, document: str, content: Document) -> Any:
-            if (what := self._called(store.root / document)) is not None:
-                self.reach(what, "before")
+            path = store.root / document
+            if (what := self._called(path)) is not None:
+                with _doing("write", path):
+                    self.reach(what, "before")
             return real(store, document, content)
 
         patches.enter_context(patch.object(DirectoryStore, name, around))
@@ -137,13 +148,15 @@ class Instants:
             if not whats:
                 real(store, name, added)
                 return
-            self.reach(whats[0], "before")
+            with _doing("append to", path):
+                self.reach(whats[0], "before")
             self._here.line = whats[0], sum(len(line) + 1 for line in added)
             try:
                 real(store, name, added)
             finally:
                 self._here.line = None
-            self.reach(whats[0], "durable")
+            with _doing("append to", path):
+                self.reach(whats[0], "durable")
 
         patches.enter_context(patch.object(DirectoryStore, "append", around))
 
@@ -166,11 +179,14 @@ class Instants:
 
         @wraps(real)
         def around(store: DirectoryStore, name: str) -> None:
-            what = self._called(store.root / name)
-            if what is not None:
+            path = store.root / name
+            what = self._called(path)
+            if what is None:
+                real(store, name)
+                return
+            with _doing("remove", path):
                 self.reach(f"{what}.remove", "before")
-            real(store, name)
-            if what is not None:
+                real(store, name)
                 self.reach(f"{what}.remove", "after")
 
         patches.enter_context(patch.object(DirectoryStore, "remove", around))

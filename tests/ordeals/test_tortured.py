@@ -1,0 +1,98 @@
+"""Every write boundary of a run on this machine, with every fault that a disk or a kill can be.
+
+`make torture` goes on where this ends: other stacks, servers, two disks, clocks, by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ordeals.kills import KILLS, choose, kills
+from qcsc_loop.testing.boundary import LOG
+from torture.faults import FAULTS
+from torture.matrix import GROUNDS, drawn, every_point
+from torture.point import Ground, Point
+from torture.torturer import Torturer
+from torture.trial import Result
+
+EVERY_POINT = 60  # kills from which on none is left out
+JOBS = Ground("local", "directory", "job")
+SERVICE = Ground("service", "directory", "job")
+
+
+@pytest.fixture(scope="module")
+def torturer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Torturer]:
+    with Torturer(tmp_path_factory.mktemp("torture")) as torturer:
+        yield torturer
+
+
+def tried(torturer: Torturer, points: list[Point], most: int) -> list[Result]:
+    """Of so many points, spread over all."""
+    chosen = choose(points, min(len(points), most))
+    print(f"{len(chosen)} of {len(points)} points")
+    return [torturer.result(point) for point in chosen]
+
+
+def assert_nothing_went_wrong(results: list[Result]) -> None:
+    wrong = [f"{result.point}: {result.wrong}" for result in results if result.wrong]
+    assert wrong == [], "\n".join(wrong)
+    assert all(result.same_bits and result.went_on and not result.extra for result in results)
+
+
+@pytest.mark.parametrize("ground", [JOBS, SERVICE], ids=str)
+def test_killed_at_every_boundary_it_goes_on(torturer: Torturer, ground: Ground) -> None:
+    boundaries = torturer.boundaries(ground)
+    assert len(boundaries) > 100
+    points = [Point(ground, "driver killed", boundary) for boundary in boundaries]
+    most = len(points) if KILLS >= EVERY_POINT else KILLS
+    assert_nothing_went_wrong(tried(torturer, points, most))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fault.name
+        for fault in FAULTS.values()
+        if any(
+            fault.fits(SERVICE, Point(SERVICE, fault.name, f"1/checkpoint/{stage}"))
+            for stage in LOG
+        )
+    ],
+)
+def test_whatever_happens_at_a_boundary_a_paid_job_is_paid_once(
+    torturer: Torturer, fault: str
+) -> None:
+    all_of_them = every_point(SERVICE, torturer.boundaries(SERVICE))
+    points = [point for point in all_of_them if point.fault == fault]
+    assert_nothing_went_wrong(tried(torturer, points, kills(1 / 3)))
+
+
+def test_the_same_seed_draws_the_same_points() -> None:
+    def boundaries(_ground: Ground) -> list[str]:
+        return ["1/sample/written", "1/checkpoint/durable", "2/checkpoint/durable"]
+
+    def some(seed: int) -> list[str]:
+        points = drawn(seed, [*GROUNDS], boundaries)
+        return [str(next(points)) for _ in range(20)]
+
+    assert some(3) == some(3) != some(4)
+    assert [str(Point.read(name)) for name in some(3)] == some(3)
+
+
+def test_a_point_that_there_is_not_is_named() -> None:
+    with pytest.raises(ValueError, match=r"begins with service\|local"):
+        Point.read("cloud/directory/job/driver killed/1/x/y")
+
+
+def test_what_goes_wrong_is_seen(torturer: Torturer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that forgets its jobs has one paid twice."""
+    place = torturer.place(SERVICE)
+    assert place.unhurt.states()
+    parameters = place.site.parameters(SERVICE, Path())
+    monkeypatch.setattr(place.site, "parameters", lambda *_: {**parameters, "forgetful": True})
+    result = torturer.result(Point(SERVICE, "driver killed", "1/submit/after"))
+    assert (result.extra, result.same_bits, result.kills) == (1, True, 1)
+    assert result.wrong == "1 jobs more were accepted than there is work"
