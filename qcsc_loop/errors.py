@@ -27,6 +27,8 @@
     │   └── ParametersChanged       the run exists, with parameters that give other results
     ├── RunLocked                   another driver holds the run
     ├── LeaseLost                   another driver has taken the run over from this one
+    ├── RunCancelled                somebody does not want this driver to go on
+    ├── DriverSilent                a driver that is to end does not do so
     ├── HookError                   the algorithm's own code
     │   ├── HookFailed              a hook raised
     │   ├── ResultsNotMade          its tables cannot be made
@@ -379,6 +381,40 @@ class LeaseLost(QcscLoopError):
         super().__init__(
             f"superseded: this driver (epoch {epoch}) lost run {run_id!r} to a newer one (epoch "
             f"{newest}), which goes on with all that was finished here."
+        )
+
+
+class RunCancelled(QcscLoopError):
+    """Somebody wanted the driver to end: it has done so in order.
+
+    Attributes:
+        by: who that was, `user on host`.
+    """
+
+    exit_code = 130  # as shells report Ctrl-C
+
+    def __init__(self, run_id: str, by: str) -> None:
+        self.run_id, self.by = run_id, by
+        super().__init__(
+            f"run {run_id!r} was cancelled by {by}; what was finished is kept. To go on: qcsc-loop "
+            f"resume {run_id}"
+        )
+
+    @property
+    def fact(self) -> str:
+        return f"by {self.by}"
+
+
+class DriverSilent(QcscLoopError):
+    """A driver that was asked to end has not done so for as long as it was waited for."""
+
+    def __init__(self, run_id: str, host: str, pid: int, seconds: float, *, lives: bool) -> None:
+        self.run_id, self.host, self.pid = run_id, host, pid
+        here = f"It is on this machine: kill {pid} ends it, too. " if lives else ""
+        super().__init__(
+            f"process {pid} on {host} drives run {run_id!r}, and has not ended {seconds:.0f} s after "
+            f"it was asked to; it still may. {here}To take the run from it, and end its jobs: "
+            f"qcsc-loop cancel {run_id} --force"
         )
 
 

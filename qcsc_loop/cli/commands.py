@@ -507,6 +507,46 @@ def fork(
 
 
 @commands.command()
+@click.argument("run_ids", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=60,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a driver has to answer.",
+)
+@click.option(
+    "--force", is_flag=True, help="Take a run from a driver that has not answered by then."
+)
+@click.option(
+    "--leave-jobs", is_flag=True, help="End the driver alone: a resume goes on with its jobs."
+)
+@STORE
+@JSON
+def cancel(
+    *,
+    run_ids: tuple[str, ...],
+    wait: float,
+    force: bool,
+    leave_jobs: bool,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """End RUNs in order, wherever they are driven, with their jobs.
+
+    What was finished is kept; resume goes on with it.
+    """
+    from qcsc_loop.cli.cancel import cancel_runs
+
+    sys.exit(
+        cancel_runs(
+            run_ids, store=store, wait=wait, force=force, leave_jobs=leave_jobs, as_json=as_json
+        )
+    )
+
+
+@commands.command()
 @_RUN
 @click.option(
     "--unread",

@@ -17,7 +17,7 @@ from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.cli.run_request import RunRequest
 from qcsc_loop.cli.signals import Signals
 from qcsc_loop.cli.way import choose_way
-from qcsc_loop.errors import LeaseLost, QcscLoopError, RunLocked
+from qcsc_loop.errors import LeaseLost, QcscLoopError, RunCancelled, RunLocked
 from qcsc_loop.events import Trouble, tell
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
@@ -162,7 +162,7 @@ class _Flow:
         """A flow run with what the run does in it."""
         from prefect import flow
 
-        from qcsc_loop.prefect.ends import completed, superseded
+        from qcsc_loop.prefect.ends import completed, kept_away
         from qcsc_loop.prefect.server_limits import shown_parameters
 
         async def body(algorithm: dict[str, Any], run_id: str) -> State[Any]:
@@ -171,9 +171,9 @@ class _Flow:
             await self._say_where()
             try:
                 outcome = await driven()
-            except (RunLocked, LeaseLost) as error:
+            except (RunLocked, LeaseLost, RunCancelled) as error:
                 self._ended.set_exception(error)
-                return superseded(error)
+                return kept_away(error)
             self._ended.set_result(outcome)
             return completed(outcome)
 

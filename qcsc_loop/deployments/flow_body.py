@@ -30,12 +30,12 @@ from qcsc_loop.deployments.lateness import WORTH_A_WORD, is_skipped, late_by, wo
 from qcsc_loop.deployments.pausing import Changes, answer, wait_for_a_person
 from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.deployments.sigterm import ended_by_sigterm
-from qcsc_loop.errors import InputError, LeaseLost, RunLocked
+from qcsc_loop.errors import InputError, LeaseLost, RunCancelled, RunLocked
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, DEPLOYMENT_NAME, FLOW_RUN, SETTINGS
-from qcsc_loop.prefect.ends import completed, superseded
+from qcsc_loop.prefect.ends import completed, kept_away
 from qcsc_loop.prefect.flow import current_flow_run, run_in_flow
 from qcsc_loop.prefect.restore import Wanted, restore
 from qcsc_loop.prefect.run_ids import run_id_of
@@ -68,8 +68,8 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
             'the flow (qcsc-loop deploy), or take drive = "loop"'
         )
     journal = Journal(run.place(), str(run.run_id))
-    if (skipped := await _too_late(flow_run, run, journal)) is not None:
-        return skipped
+    if (unwanted := await _is_unwanted(flow_run, run, journal)) is not None:
+        return unwanted
     try:
         async with get_client() as client:
             await restore(
@@ -91,8 +91,8 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
             options["leave_jobs"] = sigterm.is_set
             options["ended_by"] = lambda: "SIGTERM" if sigterm.is_set() else ""
             outcome = await run_in_flow(chosen, tasks=run.tasks, **options)
-    except (RunLocked, LeaseLost) as error:  # two flow runs for the same iterations
-        return superseded(error)
+    except (RunLocked, LeaseLost, RunCancelled) as error:  # two flow runs for the same iterations
+        return kept_away(error)
     except TerminationSignal:
         if await _is_being_cancelled(flow_run):
             # a supervisor would take a crash for one
@@ -109,6 +109,13 @@ async def drive(algorithm: AnyAlgorithm, run: RunSettings) -> Driven:
     return completed(outcome, outcome.summary())
 
 
+async def _is_unwanted(flow_run: FlowRun, run: RunSettings, journal: Journal) -> State[Any] | None:
+    """The end of a flow run that nobody wants any more; None if its run is to be driven."""
+    if run.after is not None and (by := await to_thread.run_sync(_cancelled_by, journal)):
+        return kept_away(RunCancelled(journal.run_id, by))
+    return await _too_late(flow_run, run, journal)
+
+
 async def _too_late(flow_run: FlowRun, run: RunSettings, journal: Journal) -> State[Any] | None:
     """The end of a run that its schedule missed by too much; None if it is to be done."""
     late = late_by(flow_run)
@@ -122,6 +129,15 @@ async def _too_late(flow_run: FlowRun, run: RunSettings, journal: Journal) -> St
         return Completed(name="Skipped", message=said)
     get_run_logger().warning(said)
     return None
+
+
+def _cancelled_by(journal: Journal) -> str:
+    """Who does not want the run to go on since this flow run was scheduled; empty: nobody."""
+    newest = journal.newest_epoch()
+    end = journal.end(newest) if newest else None
+    if end is None or end.reason is not Reason.CANCELLED:
+        return ""
+    return end.because.removeprefix("by ")
 
 
 def _to_drive(

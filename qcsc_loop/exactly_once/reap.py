@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import to_thread
 
@@ -36,14 +38,50 @@ async def reap(
         StoreNotPrivate: others may have written which jobs it has.
     """
     await to_thread.run_sync(journal.store.require_own, journal.run_id)
-    record = await to_thread.run_sync(journal.record)
-    known = await to_thread.run_sync(job_records, journal.store, record.run_id)
+    known = await to_thread.run_sync(job_records, journal.store, journal.run_id)
     if all(job.over and not job.holding and not (unread and job.unread) for job in known):
         return []
-    before = await to_thread.run_sync(_last_end, journal)
+    # the run ended as it did before, whoever cleaned up after it
+    async with _held(journal, await to_thread.run_sync(_last_end, journal)) as ledger:
+        for job in [job for job in known if unread and job.unread]:
+            why = f"given up: {job.unread}"
+            tell(await ledger.write(Collected(key=job.key, epoch=ledger.epoch, fault=why)), "")
+        return await _end_all(ledger, tell)
+
+
+async def mark_cancelled(
+    journal: Journal,
+    tell: Callable[[JobRecord, str], None],
+    by: str,
+    *,
+    take_over: bool = False,
+    leave_jobs: bool = False,
+) -> list[JobRecord]:
+    """Ends the jobs of a run, too, and records that somebody does not want it to go on.
+
+    Args:
+        by: who that is.
+        take_over: from a driver that holds it and does not answer.
+        leave_jobs: they are left to whoever resumes it.
+
+    Returns, Raises: as `reap`.
+    """
+    await to_thread.run_sync(journal.store.require_own, journal.run_id)
+    last = await to_thread.run_sync(journal.last_iteration)
+    end = EndRecord(epoch=1, reason=Reason.CANCELLED, because=f"by {by}", iteration=last or 0)
+    async with _held(journal, end, take_over=take_over) as ledger:
+        return [] if leave_jobs else await _end_all(ledger, tell)
+
+
+@asynccontextmanager
+async def _held(
+    journal: Journal, end: EndRecord, *, take_over: bool = False
+) -> AsyncIterator[Ledger]:
+    """The run's jobs, while this process holds the run; it has ended so after that."""
+    record = await to_thread.run_sync(journal.record)
     settings = await to_thread.run_sync(journal.settings)
-    lease = await to_thread.run_sync(journal.claim, settings, {}, environment().lease_seconds)
-    left: list[JobRecord] = []
+    claim = partial(journal.claim, settings, {}, environment().lease_seconds, take_over=take_over)
+    lease = await to_thread.run_sync(claim)
     try:
         ledger = Ledger(
             run_id=record.run_id,
@@ -53,23 +91,24 @@ async def reap(
             check=lease.check,
         )
         await to_thread.run_sync(ledger.load)
-        for job in [job for job in known if unread and job.unread]:
-            why = f"given up: {job.unread}"
-            tell(await ledger.write(Collected(key=job.key, epoch=lease.epoch, fault=why)), "")
-        for job in ledger.unfinished():
-            try:
-                tell(await end_job(ledger, job, site_from(job.intent.site)), "")
-            except QcscLoopError as error:
-                left.append(job)
-                tell(job, str(error))
-        for job in ledger.holding():
-            tell(job, f"closing {', '.join(one.held for one in job.holding)}")
-        for job, refusal in await release_all(ledger):
-            left.append(job)
-            tell(job, str(refusal))
+        yield ledger
     finally:
-        # the run ended as it did before, whoever cleaned up after it
-        lease.release(before.model_copy(update={"epoch": lease.epoch}))
+        lease.release(end.model_copy(update={"epoch": lease.epoch}))
+
+
+async def _end_all(ledger: Ledger, tell: Callable[[JobRecord, str], None]) -> list[JobRecord]:
+    left: list[JobRecord] = []
+    for job in ledger.unfinished():
+        try:
+            tell(await end_job(ledger, job, site_from(job.intent.site)), "")
+        except QcscLoopError as error:
+            left.append(job)
+            tell(job, str(error))
+    for job in ledger.holding():
+        tell(job, f"closing {', '.join(one.held for one in job.holding)}")
+    for job, refusal in await release_all(ledger):
+        left.append(job)
+        tell(job, str(refusal))
     return left
 
 

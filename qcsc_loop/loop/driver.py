@@ -10,10 +10,11 @@ from anyio import to_thread
 
 from qcsc_loop.concurrency.lasting_import import import_libraries_of
 from qcsc_loop.concurrency.uncancelled import require_asyncio, run_uncancelled
-from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, StoreError
+from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, RunCancelled, StoreError
 from qcsc_loop.events import Event, Trouble, tell
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.ledger import Ledger
+from qcsc_loop.loop.cancelling import ends_when_ordered
 from qcsc_loop.loop.charts import Charts
 from qcsc_loop.loop.events import RunStarted, RunStopped
 from qcsc_loop.loop.hook_caller import HookCaller
@@ -31,7 +32,7 @@ from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import Stop
 from qcsc_loop.steps.run_cache import CompiledCircuits
 from qcsc_loop.steps.step import loop_running
-from qcsc_loop.store.records import EndRecord
+from qcsc_loop.store.records import CancelOrder, EndRecord
 from qcsc_loop.store.recovery import last_good
 from qcsc_loop.values.kept import Kept
 
@@ -43,6 +44,7 @@ async def run_loop(algorithm: Hooks[S, M, E], **options: Unpack[RunOptions]) -> 
         InputError: the run cannot be as asked for; nothing was started.
         RunLocked: another driver holds the run.
         LeaseLost: another driver took the run over meanwhile.
+        RunCancelled: somebody wanted the run to end, from wherever.
         HookError: a hook raised or returned a wrong type. Finished steps are kept.
         StoreError: the store failed; what was committed before is safe.
     """
@@ -102,7 +104,7 @@ class Run(Generic[S, M, E]):
         """Goes on until a rule says stop; whatever else happens is recorded and raised."""
         end: EndRecord | None = None
         try:
-            async with measuring(self._ledger):
+            async with ends_when_ordered(self._opened.lease, self._obey), measuring(self._ledger):
                 resumed_from, at = await self._begin()
                 while (stop := self._stopping.check()) is None:
                     k = at.commit.iteration + 1
@@ -149,6 +151,10 @@ class Run(Generic[S, M, E]):
         kept = await to_thread.run_sync(Kept[S].of, self._types.state, found.state)
         return resumed_from, Point(kept, found.commit)
 
+    def _obey(self, order: CancelOrder) -> None:
+        """What is to become of jobs, whatever else may cancel this driver."""
+        self._ledger.leave_jobs = _leave_them if order.leave_jobs else _cancel_them
+
     def _iteration(self, number: int) -> Iteration[S, M, E]:
         return Iteration(
             number=number,
@@ -190,6 +196,8 @@ class Run(Generic[S, M, E]):
         if not isinstance(error, Exception):  # cancelled, Ctrl-C, exit
             told = self._ended_by() if self._ended_by is not None else ""
             return self._end(Reason.INTERRUPTED, told or _words_of(error))
+        if isinstance(error, RunCancelled):
+            return self._end(Reason.CANCELLED, error.fact)
         # our own refusals explain themselves; a traceback is for the user's code
         own = isinstance(error, QcscLoopError) and not isinstance(error, HookError)
         trace = "" if own else "".join(traceback.format_exception(error))

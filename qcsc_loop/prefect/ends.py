@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from prefect.client.schemas import State
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
-from qcsc_loop.errors import InputError, LeaseLost, RunLocked
+from qcsc_loop.errors import InputError, LeaseLost, RunCancelled, RunLocked
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.rules.reason import Reason
 
@@ -38,15 +38,21 @@ def completed(outcome: Outcome[Any], data: Any = None) -> State[Any]:
     return Completed(name=name, message=outcome.message, data=data)
 
 
-def superseded(error: RunLocked | LeaseLost) -> State[Any]:
-    """How a flow run ends that another driver has the run of: it is no failure of the run's."""
+def kept_away(error: RunLocked | LeaseLost | RunCancelled) -> State[Any]:
+    """How a flow run ends that another driver, or a person, has kept from its run: it has not failed.
+
+    Of a run that was cancelled nobody is to try again.
+    """
+    if isinstance(error, RunCancelled):
+        return Cancelled(message=str(error))
     return Completed(name="Superseded", message=f"another driver has the run: {error}")
 
 
 def ends_superseded(
     body: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T | State[Any]]]:
-    """A flow's body whose flow run ends as Superseded, not Failed, where another driver has the run.
+    """A flow's body whose flow run ends as Superseded, not Failed, where another driver has the run;
+    and as Cancelled where the run was.
 
         @flow
         @ends_superseded
@@ -66,7 +72,7 @@ def ends_superseded(
     async def ending(*args: P.args, **kwargs: P.kwargs) -> T | State[Any]:
         try:
             return await body(*args, **kwargs)
-        except (RunLocked, LeaseLost) as error:
-            return superseded(error)
+        except (RunLocked, LeaseLost, RunCancelled) as error:
+            return kept_away(error)
 
     return ending

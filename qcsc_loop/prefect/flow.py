@@ -75,7 +75,7 @@ async def run_in_flow(
     Raises:
         InputError: not called inside a flow; and all that `run_loop` raises.
         RunLocked, LeaseLost: another driver has the run. `ends_superseded` makes of it a flow run's
-            end that is no failure.
+            end that is no failure; and so of RunCancelled.
     """
     flow_run, name = current_flow_run()
     flow_run_id = flow_run.id

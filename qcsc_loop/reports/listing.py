@@ -46,7 +46,13 @@ _OLD_WORDS = {
     "handed_over": RunStatus.HANDED_OVER,
     "newer": RunStatus.NEWER,
 }
-_TOLD = (RunStatus.FAILED, RunStatus.INTERRUPTED, RunStatus.OUT_OF_BUDGET, RunStatus.STOPPED)
+_TOLD = (
+    RunStatus.FAILED,
+    RunStatus.INTERRUPTED,
+    RunStatus.CANCELLED,
+    RunStatus.OUT_OF_BUDGET,
+    RunStatus.STOPPED,
+)
 
 
 @dataclass(frozen=True)

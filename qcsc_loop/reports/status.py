@@ -18,6 +18,7 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     NEW = "new"  # no driver has come to it yet
     HANDED_OVER = "handed over"
+    CANCELLED = "cancelled"
     OUT_OF_BUDGET = "out of budget"
     OUT_OF_TIME = "out of time"
     LIMIT = "limit reached"
@@ -49,6 +50,7 @@ class RunStatus(StrEnum):
             RunStatus.INTERRUPTED,
             RunStatus.NEW,
             RunStatus.HANDED_OVER,
+            RunStatus.CANCELLED,
         )
 
     @property
@@ -70,5 +72,6 @@ OF_REASON = {
     Reason.CUSTOM: RunStatus.STOPPED,
     Reason.HANDED_OVER: RunStatus.HANDED_OVER,
     Reason.INTERRUPTED: RunStatus.INTERRUPTED,
+    Reason.CANCELLED: RunStatus.CANCELLED,
     Reason.FAILED: RunStatus.FAILED,
 }

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     CUSTOM = "custom"
     HANDED_OVER = "handed_over"
     INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"  # by a person, who does not want it to go on by itself
     FAILED = "failed"
 
     @property
@@ -26,9 +27,10 @@ class Reason(StrEnum):
     @property
     def finished(self) -> bool:
         """Whether a stop rule ended the run, not an interruption or a fault."""
-        return self not in (Reason.INTERRUPTED, Reason.FAILED, Reason.HANDED_OVER)
+        return self not in _UNFINISHED
 
 
+_UNFINISHED = (Reason.INTERRUPTED, Reason.CANCELLED, Reason.FAILED, Reason.HANDED_OVER)
 _WORDS = {
     Reason.MAX_ITERATIONS: "stopped",
     Reason.PLATEAU: "on a plateau",
@@ -44,6 +46,7 @@ _ADVICE = {
     Reason.BUDGET: "to go on: resume with a larger budget",
     Reason.HANDED_OVER: "the next flow run goes on, or: resume",
     Reason.INTERRUPTED: "to go on: resume",
+    Reason.CANCELLED: "to go on: resume",
     Reason.FAILED: "after the fix: resume",
 }
 

@@ -4,6 +4,7 @@
     epochs/0002.json                 EpochRecord: the second driver
     epochs/0002.beat                 its signs of life
     epochs/0002-end.json             EndRecord: how it ended
+    epochs/0002-cancel.json          CancelOrder: it is to end
     epochs/0002-next.json            a newer driver is there, and its number is not the next one
     epochs/0002-superseded.json      it lived when a newer one took the run, and saw it
     steps/00000007.sample.e0002      what `sample` returned in iteration 7
@@ -45,6 +46,7 @@ from qcsc_loop.store.history import History
 from qcsc_loop.store.lease import Hold, held, look_at_hold, new_holder
 from qcsc_loop.store.records import (
     RUN_ID,
+    CancelOrder,
     Commit,
     EndRecord,
     EpochRecord,
@@ -206,6 +208,21 @@ class Journal:
         except (KeyError, StoreError, DamagedDocument):
             return None
         return by if isinstance(by := said.get("by"), int) else None
+
+    def order_end(self, epoch: int, order: CancelOrder) -> None:
+        """Asks a driver to end, wherever it is; it looks for that every second."""
+        self.store.write(f"{self._epochs}/{epoch:04d}-cancel", _document(order))
+
+    def end_ordered(self, epoch: int) -> CancelOrder | None:
+        """That an epoch's driver is to end; None: nobody has asked it to.
+
+        Raises:
+            StoreError: it cannot be read, or not yet.
+        """
+        name = f"{self._epochs}/{epoch:04d}-cancel"
+        if not self.store.has(name):
+            return None
+        return self._load(CancelOrder, self.store.read(name).body, name)
 
     def hold(self, record: EpochRecord) -> Hold:
         """How an epoch's driver, which has not ended, holds the run."""

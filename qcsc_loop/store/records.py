@@ -155,6 +155,19 @@ class EndRecord(_Record):
     traceback: str = ""
 
 
+class CancelOrder(_Record):
+    """That a driver is to end; written by whoever wants that, and may not see its process.
+
+    Attributes:
+        by: who that is, `user on host`.
+        leave_jobs: its remote jobs are left to the driver that resumes the run.
+    """
+
+    by: str
+    leave_jobs: bool = False
+    at: datetime = Field(default_factory=now)
+
+
 class Commit(_Record):
     """One committed iteration, without its state: a line of the history, kept for ever.
 

@@ -20,6 +20,7 @@ from qcsc_loop.errors import (
     CheckFailed,
     CredentialsRefused,
     DamagedDocument,
+    DriverSilent,
     EncodingError,
     HookError,
     HookFailed,
@@ -48,6 +49,7 @@ from qcsc_loop.errors import (
     QcscLoopError,
     ResultsNotMade,
     ResultUnreadable,
+    RunCancelled,
     RunExists,
     RunIsDriven,
     RunLocked,
@@ -166,6 +168,17 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         [
             "run 'h2o' is being driven by process 12 on node7;",
             "end that one first, or export it with --snapshot",
+        ],
+    ),
+    (
+        RunCancelled("h2o", "ann on login1"),
+        ["run 'h2o' was cancelled by ann on login1;", "qcsc-loop resume h2o"],
+    ),
+    (
+        DriverSilent("h2o", "node7", 12, 60.0, lives=False),
+        [
+            "process 12 on node7 drives run 'h2o', and has not ended 60 s after it was asked to",
+            "qcsc-loop cancel h2o --force",
         ],
     ),
     (
