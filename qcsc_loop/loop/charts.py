@@ -16,6 +16,17 @@ from qcsc_loop.values.record import State
 _VALUES = TypeAdapter(dict[str, float])
 
 
+def best_so_far(
+    chart: Chart, iteration: int, scalars: Mapping[str, float], before: tuple[int, float] | None
+) -> tuple[int, float] | None:
+    """The iteration whose headline is the best by now, and its value; of equal ones the first."""
+    value = scalars.get(chart.headline or next(iter(scalars), ""), math.nan)
+    sign = {"lower": 1.0, "higher": -1.0}.get(chart.better)
+    if sign is None or not math.isfinite(value):
+        return before
+    return (iteration, value) if before is None or sign * value < sign * before[1] else before
+
+
 class Charts:
     """The charts of one run's states; what is wrong with them is told once, and fails nothing."""
 

@@ -147,8 +147,8 @@ class Run(Generic[S, M, E]):
             self._tell(Trouble(found.loss))
         await to_thread.run_sync(lease.settle, found.commit)
         self._stopping.add(found.recent)
-        await prune(lease, found.commit.iteration)
         kept = await to_thread.run_sync(Kept[S].of, self._types.state, found.state)
+        await prune(lease, found.commit, kept.document)
         return resumed_from, Point(kept, found.commit)
 
     def _obey(self, order: CancelOrder) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -13,11 +13,12 @@ from anyio import to_thread
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.events import Observer, Trouble
-from qcsc_loop.loop.charts import Charts
+from qcsc_loop.loop.charts import Charts, best_so_far
 from qcsc_loop.loop.events import COMMITTING, IterationCommitted, PhaseStarted, StepReused
 from qcsc_loop.loop.hook_caller import Hook, HookCaller, Returned
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S
 from qcsc_loop.store.journal import Lease
+from qcsc_loop.store.landmarks import Landmarks, is_large
 from qcsc_loop.store.records import Commit, StepNote
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document
@@ -63,7 +64,7 @@ class Iteration(Generic[S, M, E]):
         types, initialize = self.types.state, self.algorithm.initialize
         returned = await self.hooks.call("initialize", self.number, types, initialize)
         state = await to_thread.run_sync(Kept[S].of, types, self._noted("initialize", returned))
-        return await self._commit(state, {}, converged=False)
+        return await self._commit(state, None, converged=False)
 
     async def go_on(self, before: Point[S]) -> Point[S]:
         """The next state, committed.
@@ -90,8 +91,8 @@ class Iteration(Generic[S, M, E]):
         converged = await self.hooks.call(
             "converged", self.number, _BOOL, algorithm.converged, previous=state, current=after
         )
-        spent, said = before.commit.spent or {}, self._noted("converged", converged)
-        return await self._commit(after, spent, converged=said)
+        said = self._noted("converged", converged)
+        return await self._commit(after, before.commit, converged=said)
 
     async def _step(
         self, step: str, codec: Codec[T], origin: str, method: Hook[T], **arguments: Kept[Any]
@@ -134,11 +135,9 @@ class Iteration(Generic[S, M, E]):
         self._usage.update(returned.usage)
         return returned.value
 
-    async def _commit(
-        self, state: Kept[S], spent: Mapping[str, float], *, converged: bool
-    ) -> Point[S]:
+    async def _commit(self, state: Kept[S], before: Commit | None, *, converged: bool) -> Point[S]:
         document = state.document
-        total = Counter(spent)
+        total = Counter(before.spent if before is not None else None)
         total.update(self._usage)
         self.tell(PhaseStarted(self.number, COMMITTING))
         fresh = state.fresh()
@@ -151,11 +150,12 @@ class Iteration(Generic[S, M, E]):
             seconds=self._seconds,
             usage=dict(self._usage),
             spent=dict(total),
+            best=best_so_far(fresh.chart, self.number, scalars, before.best if before else None),
             state_sha256=document.sha256,
         )
         await run_uncancelled(self._write, commit, document)
         self.tell(IterationCommitted(commit, document, self.charts.read(fresh, scalars)))
-        await prune(self.lease, self.number)
+        await prune(self.lease, commit, document)
         return Point(state, commit)
 
     def _write(self, commit: Commit, state: Document) -> None:
@@ -163,11 +163,13 @@ class Iteration(Generic[S, M, E]):
         self.count([commit])  # here: a cancellation may come right after it
 
 
-async def prune(lease: Lease, newest: int) -> None:
+async def prune(lease: Lease, newest: Commit, state: Document) -> None:
     """Removes what the run's settings do not keep, once an iteration is committed."""
     keep = lease.record.settings.keep
-    if keep is not None and newest >= keep:
-        await to_thread.run_sync(lease.prune, newest - keep)
+    if keep is not None and newest.iteration >= keep:
+        best = None if newest.best is None else newest.best[0]
+        landmarks = Landmarks(best, large=is_large(state))
+        await to_thread.run_sync(lease.prune, newest.iteration - keep, landmarks)
 
 
 def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> Kept[T]:

@@ -145,5 +145,6 @@ def _checkpoint(journal: Journal, at: int | None) -> tuple[Commit, Document]:
     what = "a state" if at is None else f"the state of iteration {at}"
     raise InputError(
         f"{what} that could be forked from is not there in run {journal.run_id!r}, or is damaged. Kept "
-        f"are those of the iterations: {kept}. A run keeps its last 10; more with --keep N"
+        f"are those of the iterations: {kept}. A run keeps its last 10, its best, and 0, 1, 2, 4, 8, "
+        "...; more with --keep N"
     )

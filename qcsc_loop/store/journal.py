@@ -8,7 +8,7 @@
     epochs/0002-next.json            a newer driver is there, and its number is not the next one
     epochs/0002-superseded.json      it lived when a newer one took the run, and saw it
     steps/00000007.sample.e0002      what `sample` returned in iteration 7
-    checkpoints/00000007.e0002       Commit and state after iteration 7
+    checkpoints/00000007.e0002       Commit and state after iteration 7; those of old landmarks stay
     history.jsonl                    every Commit, kept for ever
     live.json, chart.json, log.jsonl   for people who look on; see live.py
     work/00000007-evaluate/          the step's own files
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -540,12 +540,18 @@ class Lease:
             self.check()
             self.journal.add_history([commit.model_copy(update={"epoch": self.epoch})])
 
-    def prune(self, through: int) -> None:
-        """Removes states, steps and work folders up to an iteration; their history lines stay."""
+    def prune(self, through: int, landmarks: Container[int] = ()) -> None:
+        """Removes states, steps and work folders up to an iteration; their history lines stay.
+
+        Args:
+            landmarks: iterations whose states stay as well.
+        """
         self.check()
         for folder in ("steps", "checkpoints", "work"):
+            spared = landmarks if folder == "checkpoints" else ()
             for name in self._store.names(f"{self.journal.run_id}/{folder}"):
-                if 0 <= iteration_of(name) <= through:
+                iteration = iteration_of(name)
+                if 0 <= iteration <= through and iteration not in spared:
                     self._store.remove(f"{self.journal.run_id}/{folder}/{name}")
 
     def release(self, end: EndRecord | None) -> None:

@@ -176,6 +176,8 @@ class Commit(_Record):
         usage: what its steps reported that they cost; jobs' costs are in the ledger.
         spent: the same of all iterations up to this one, so that no resume has to add them up;
             None in what version 0.1.0 wrote.
+        best: the iteration of the best headline up to this one, and its value, so that no resume has
+            to look for it; None where no value is better, or a version before it wrote this.
         state_sha256: hash of the state that was committed with it.
     """
 
@@ -186,6 +188,7 @@ class Commit(_Record):
     seconds: dict[str, float] = {}
     usage: dict[str, float] = {}
     spent: dict[str, float] | None = None
+    best: tuple[int, float] | None = None
     state_sha256: str
     committed: datetime = Field(default_factory=now)
 

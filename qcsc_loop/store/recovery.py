@@ -15,6 +15,8 @@ from qcsc_loop.values.record import State
 
 S = TypeVar("S", bound=State)
 
+USUALLY_KEPT = 10  # states in a row; an earlier driver may have kept more than the newest does
+
 
 @dataclass(frozen=True)
 class Recovered(Generic[S]):
@@ -44,9 +46,12 @@ def last_good(journal: Journal, codec: Codec[S], recent: int = 1) -> Recovered[S
         NoGoodCheckpoint: it has, and none verifies. Starting anew would pay for everything twice.
         NewerDocument: a newer version wrote it. It is no damage: an older one is no substitute.
     """
-    newest = journal.last_iteration()
+    newest, keep = journal.last_iteration(), journal.settings().keep
+    oldest = -1 if keep is None else (newest or 0) - 2 * max(keep, USUALLY_KEPT)
     passed: list[str] = []
     for name in journal.checkpoints():
+        if passed and iteration_of(name) <= oldest:
+            break  # a landmark of long ago: all that came after it would be paid for again
         try:
             commit, document = journal.checkpoint(name)
             state = codec.decode(document)

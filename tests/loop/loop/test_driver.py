@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, Unpack
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, Unpack
 
 import anyio
 import numpy as np
@@ -58,6 +58,7 @@ from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.records import EndRecord
 from qcsc_loop.store.store import Store
+from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.record import State
 from waiting import line_count, until_async
@@ -845,9 +846,12 @@ def test_a_lease_of_no_length_is_refused(store: Store) -> None:
 # what is kept
 
 
-def test_only_the_last_iterations_keep_their_state(store: Store) -> None:
-    drive(Counting(), 6, store=store, keep=2)
-    assert [k for k in kept_iterations(store) if k > 0] == [5, 6]
+LANDMARKS = [0, 1, 2, 4, 8]
+
+
+def test_the_last_iterations_and_a_few_early_ones_keep_their_state(store: Store) -> None:
+    drive(Counting(), 12, store=store, keep=2)
+    assert sorted(kept_iterations(store)) == [*LANDMARKS, 11, 12]
 
 
 def test_only_the_last_iterations_keep_their_steps(store: Store) -> None:
@@ -882,7 +886,61 @@ def test_a_pruned_run_resumes_to_the_same_bits(store: Store) -> None:
 def test_a_resume_with_fewer_kept_iterations_prunes_those_of_earlier_drivers(store: Store) -> None:
     drive(Counting(), 6, store=store, keep=None)
     drive(Counting(), 7, store=store, keep=2)
-    assert [k for k in kept_iterations(store) if k > 0] == [6, 7]
+    assert sorted(kept_iterations(store)) == [0, 1, 2, 4, 6, 7]
+
+
+class Best(Tally):
+    """Its headline is best in iteration 3, where it is the third of five."""
+
+    chart: ClassVar[Chart] = Chart(headline="distance", better="lower")
+
+    def scalars(self) -> dict[str, float]:
+        return {"distance": abs(self.count - 3.0)}
+
+
+class Approaching(IterativeAlgorithm[Best, Draw, Draw]):
+    """Counts; every state has as many numbers as it is told."""
+
+    width: int = 2
+
+    async def initialize(self) -> Best:
+        return Best(numbers=np.zeros(self.width))
+
+    async def sample(self, state: Best) -> Draw:
+        return Draw(numbers=state.numbers)
+
+    async def evaluate(self, state: Best, samples: Draw) -> Draw:
+        return samples
+
+    async def update(self, state: Best, evaluation: Draw) -> Best:
+        return Best(count=state.count + 1, numbers=evaluation.numbers)
+
+
+def test_the_best_state_is_kept_over_drivers(store: Store) -> None:
+    drive(Approaching(), 8, store=store, keep=2)
+    drive(Approaching(), 12, store=store, keep=2)
+    assert sorted(kept_iterations(store)) == [0, 1, 2, 3, 4, 8, 11, 12]
+    newest = Journal(store, RUN).commits.newest()
+    assert newest is not None
+    assert newest.best == (3, 0.0)
+
+
+def test_of_large_states_the_best_one_alone_is_kept_beside_the_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qcsc_loop.store.landmarks.LARGE_BYTES", 7999)
+    drive(Approaching(width=1000), 8, store=store, keep=2)
+    assert sorted(kept_iterations(store)) == [3, 7, 8]
+
+
+def test_a_landmark_of_long_ago_is_no_place_to_go_on_from(disk: DirectoryStore) -> None:
+    drive(Counting(), 30, store=disk, keep=2)
+    for last in (29, 30):
+        (disk.root / RUN / "checkpoints" / f"{last:08d}.e0001.json").write_text("{}")
+    assert sorted(kept_iterations(disk)) == [*LANDMARKS, 16, 29, 30]
+    (disk.root / RUN / "checkpoints" / "00000016.e0001.json").unlink()
+    with pytest.raises(NoGoodCheckpoint, match=r"checkpoint 00000030.*00000029"):
+        drive(Counting(), 31, store=disk, keep=2)
 
 
 # what is put around
