@@ -547,6 +547,43 @@ def cancel(
 
 
 @commands.command()
+@click.argument("run_ids", nargs=-1, metavar="[RUN]...")
+@click.option("--yes", is_flag=True, help="Remove it; else it is only said.")
+@click.option(
+    "--older",
+    metavar="SPAN",
+    help="Of runs alone that did nothing for so long: 12h, 30d.  [default: 30d; of named RUNs 0s]",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Of runs that a rule has ended: fewer states than they were to keep.",
+)
+@STORE
+@JSON
+def gc(
+    *,
+    run_ids: tuple[str, ...],
+    yes: bool,
+    older: str | None,
+    keep: int | None,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what nobody needs any more, and remove it with --yes.
+
+    Records, histories and the states to go on or fork from stay; so does all of runs that are
+    driven or whose jobs may be alive.
+    """
+    from qcsc_loop.cli.gc import Collecting, collect
+
+    collect(
+        Collecting(run_ids=run_ids, yes=yes, older=older, keep=keep, store=store, as_json=as_json)
+    )
+
+
+@commands.command()
 @_RUN
 @click.option(
     "--unread",

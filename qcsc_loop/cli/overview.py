@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "Write RUN into one file, to be kept or taken elsewhere.",
     "import": "Put a run into the store that `export` has written into FILE.",
     "cancel": "End RUNs in order, wherever they are driven, with their jobs.",
+    "gc": "Say what nobody needs any more, and remove it with --yes.",
     "reap": "End every job of RUN that may still be queued or running.",
     "doctor": "Check versions, the Prefect API, MPI and the store's disk.",
     "deploy": "Create or update the deployments that TOML FILEs describe.",

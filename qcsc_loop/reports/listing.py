@@ -125,6 +125,22 @@ def _status_test(word: str) -> Callable[[RunStatus], bool]:
     return by_word[plain].__eq__
 
 
+def parse_age(text: str) -> timedelta:
+    """`12h`, `3d`, `90min`.
+
+    Raises:
+        InvalidParameters: it is no such span.
+    """
+    found = _AGE.fullmatch(text.strip().lower())
+    try:
+        if found is not None:
+            return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+    except OverflowError:
+        pass
+    problem = f"--older: {text!r} is no span of time"
+    raise InvalidParameters("gc", [problem], ["12h", "30d", "90min"])
+
+
 def parse_since(text: str) -> datetime:
     """`12h`, `3d`, `90min`, or a day or time as ISO 8601 has them, local without an offset.
 

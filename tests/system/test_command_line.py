@@ -162,7 +162,8 @@ class TestRun:
         words = ("--keep", "2", "--max-iterations", "5", "--run-id", run_id)
         qcsc_loop(*TOY, *words).well()
         journal = qcsc_loop.journal(run_id)
-        assert len(journal.checkpoints()) == 2
+        kept = [int(name.split(".")[0]) for name in journal.checkpoints()]
+        assert kept == [5, 4, 2, 1, 0]
         assert [commit.iteration for commit in journal.history()] == [0, 1, 2, 3, 4, 5]
 
 
