@@ -201,6 +201,26 @@ def describe(*, words: tuple[str, ...], as_json: bool) -> None:
 
 
 @commands.command()
+@click.argument("name")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    metavar="DIR",
+    help="Where.  [default: here]",
+)
+@JSON
+def new(*, name: str, folder: Path, as_json: bool) -> None:
+    """Write a first algorithm of your own, with its test and parameters.
+
+    NAME.py, test_NAME.py and NAME.toml run as they are; nothing is overwritten.
+    """
+    from qcsc_loop.cli.new import write_new
+
+    write_new(name, folder=folder, as_json=as_json)
+
+
+@commands.command()
 @click.argument("algorithm")
 @click.option(
     "--iterations",
@@ -672,6 +692,18 @@ def supervise(*, every: float, once: bool, store: Path | None, as_json: bool) ->
     from qcsc_loop.cli.deploy import supervise
 
     supervise(store=store, every=every, once=once, as_json=as_json)
+
+
+@commands.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(*, shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Say what bash, zsh or fish is to read, to offer runs and names at Tab.
+
+    eval "$(qcsc-loop completion bash)" in ~/.bashrc; qcsc-loop completion fish | source.
+    """
+    from qcsc_loop.cli.completion import say_script
+
+    say_script(shell)
 
 
 @commands.group(cls=EmitGroup)

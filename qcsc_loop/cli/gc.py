@@ -82,7 +82,8 @@ def _show(console: PlainConsole, found: Sequence[Found]) -> None:
 
 
 def _counted(count: int, kind: Kind) -> str:
-    return f"{count} {kind.removesuffix('es' if kind is Kind.MAILBOXES else 's') if count == 1 else kind}"
+    plural = "es" if kind is Kind.MAILBOXES else "s"
+    return f"{count} {kind.removesuffix(plural) if count == 1 else kind}"
 
 
 def _say_kept(console: PlainConsole, found: Sequence[Found]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from qcsc_loop.cli.streams import end_streams, keep_streams
@@ -11,6 +12,7 @@ TYPE_CHECKING = False  # of typing, which takes longer to import than all that h
 if TYPE_CHECKING:
     from click import ClickException
 
+ASKED = "_QCSC_LOOP_COMPLETE"  # a shell wants to know what the last word may be
 INTERRUPTED = 130  # as shells report Ctrl-C
 
 
@@ -18,7 +20,11 @@ def main() -> None:
     """Does what the command line says: errors are one sentence, the exit code tells what happened."""
     keep_streams()
     try:
-        if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        if shell := os.environ.get(ASKED):
+            from qcsc_loop.cli.completing import main as complete
+
+            complete(shell)
+        elif sys.argv[1:] in ([], ["-h"], ["--help"]):
             from qcsc_loop.cli.overview import overview
 
             say(overview())

@@ -40,11 +40,17 @@ def find_plugin_commands() -> list[PluginCommand]:
     """
     found: dict[str, PluginCommand] = {}
     for distribution, text in _distributions():
-        for name, place in _entries(text):
+        for name, place in _entries(text, GROUP):
             if "." in name:
                 continue
             found.setdefault(name, PluginCommand(name, place, distribution))
     return [found[name] for name in sorted(found)]
+
+
+def find_plugins(group: str) -> Iterator[tuple[str, str]]:
+    """Names and places of all that installed distributions offer in a group."""
+    for _, text in _distributions():
+        yield from _entries(text, group)
 
 
 def read_summary(command: PluginCommand) -> str:
@@ -82,9 +88,9 @@ def _text(file: str) -> str:
         return ""
 
 
-def _entries(text: str) -> Iterator[tuple[str, str]]:
-    """Names and places in the section of commands."""
-    _, section, rest = text.partition(f"[{GROUP}]")
+def _entries(text: str, group: str) -> Iterator[tuple[str, str]]:
+    """Names and places in a group's section."""
+    _, section, rest = text.partition(f"[{group}]")
     for line in rest.partition("\n[")[0].splitlines() if section else ():
         name, equals, place = line.partition("=")
         if equals and not line.lstrip().startswith("#"):
