@@ -211,7 +211,7 @@ def describe(*, words: tuple[str, ...], as_json: bool) -> None:
 )
 @JSON
 def new(*, name: str, folder: Path, as_json: bool) -> None:
-    """Write a first algorithm of your own, with its test and parameters.
+    """Write an algorithm to begin with, its test and parameters.
 
     NAME.py, test_NAME.py and NAME.toml run as they are; nothing is overwritten.
     """
@@ -697,7 +697,7 @@ def supervise(*, every: float, once: bool, store: Path | None, as_json: bool) ->
 @commands.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(*, shell: Literal["bash", "zsh", "fish"]) -> None:
-    """Say what bash, zsh or fish is to read, to offer runs and names at Tab.
+    """Say what a shell is to read, to offer runs and names at Tab.
 
     eval "$(qcsc-loop completion bash)" in ~/.bashrc; qcsc-loop completion fish | source.
     """
