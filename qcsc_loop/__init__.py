@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     )
     from qcsc_loop.sampling.aer.estimator import AerEstimator
     from qcsc_loop.sampling.aer.sampler import AerSampler
+    from qcsc_loop.sampling.counts import Counts
     from qcsc_loop.sampling.estimator import Estimates, Estimator
     from qcsc_loop.sampling.fake_backend_sampler import FakeBackendSampler
     from qcsc_loop.sampling.ibm.estimator import IBMRuntimeEstimator
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from qcsc_loop.sampling.random_bits import RandomSampler
     from qcsc_loop.sampling.replay import ReplaySampler
     from qcsc_loop.sampling.sampler import Sampler
-    from qcsc_loop.sampling.samples import Samples
+    from qcsc_loop.sampling.samples import Samples, merge_samples
     from qcsc_loop.steps.parts import run_parts
     from qcsc_loop.steps.step import Step, current_step, labelled
     from qcsc_loop.store.directory import DirectoryStore
@@ -77,6 +78,7 @@ __all__ = [
     "BlockName",
     "Chart",
     "Converged",
+    "Counts",
     "DirectoryStore",
     "Estimates",
     "Estimator",
@@ -129,6 +131,7 @@ __all__ = [
     "current_step",
     "in_worker",
     "labelled",
+    "merge_samples",
     "run_loop",
     "run_parts",
     "runs",
@@ -144,6 +147,7 @@ __getattr__, __dir__ = lazy_face(
         "AnyOf": "rules.stop",
         "BlockName": "parameters.resource",
         "Converged": "rules.stop",
+        "Counts": "sampling.counts",
         "DirectoryStore": "store.directory",
         "Estimates": "sampling.estimator",
         "Estimator": "sampling.estimator",
@@ -199,6 +203,7 @@ __getattr__, __dir__ = lazy_face(
         "current_step": "steps.step",
         "in_worker": "concurrency.worker",
         "labelled": "steps.step",
+        "merge_samples": "sampling.samples",
         "run_loop": "loop.driver",
         "run_parts": "steps.parts",
         "write_whole": "concurrency.whole_file",

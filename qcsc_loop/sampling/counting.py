@@ -1,0 +1,162 @@
+"""How often each bitstring was seen: packed shots, counted as numbers and never as strings.
+
+Numpy alone is imported: ranks of a job start with this.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qcsc_loop.sampling.packing import Packed, num_bytes
+
+Times = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+
+DENSE_BITS = 20  # up to here a table of all values (8 MB) is faster than sorting
+WORD_BITS = 64  # up to here a shot is one number
+CHUNK_SHOTS = 1 << 18  # np.bincount widens its input to 8 bytes a value; this stays in cache
+ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: multiplying by it spreads all bits upwards
+HALF = np.uint64(32)
+
+
+def count(shots: Packed, num_bits: int) -> tuple[Packed, Times]:
+    """Distinct packed shots in ascending order, and how often each occurs.
+
+    Args:
+        shots: uint8 of shape (shots, ceil(num_bits / 8)), big-endian, high bits zero.
+
+    Raises:
+        ValueError: the shape does not fit, or a bit above `num_bits` is set.
+    """
+    if shots.ndim != 2 or shots.shape[1] != num_bytes(num_bits) or shots.dtype != np.uint8:
+        raise ValueError(
+            f"shots of {num_bits} bits must be uint8 of shape (shots, {num_bytes(num_bits)}), "
+            f"not {shots.dtype} of shape {shots.shape}"
+        )
+    if num_bits % 8 and shots.size and int(shots[:, 0].max()) >> (num_bits % 8):
+        raise ValueError(f"a shot has a bit set above the {num_bits} declared")
+    if num_bits <= DENSE_BITS:
+        return _dense_to_rows(_dense(shots, num_bits), num_bits)
+    return merge(shots)
+
+
+def merge(rows: Packed, times: Times | None = None) -> tuple[Packed, Times]:
+    """Equal rows made one, with their counts added up; rows in ascending order.
+
+    Args:
+        times: int64 (rows,), how often each was seen; None: once.
+    """
+    if len(rows) == 0:
+        return rows, np.zeros(0, np.int64)
+    words = _words(rows)
+    if len(words) == 1 and times is None:
+        values, found = np.unique(words[0], return_counts=True)
+        return _rows([values], rows.shape[1]), found.astype(np.int64)
+    order, words = _sorted(words)
+    first = np.flatnonzero(_starts(words))
+    seen = np.ones(len(rows), np.int64) if times is None else times[order]
+    return _rows([word[first] for word in words], rows.shape[1]), np.add.reduceat(seen, first)
+
+
+def _sorted(words: list[Words]) -> tuple[npt.NDArray[np.intp], list[Words]]:
+    """What sorts rows, those that are equal in any order; and their words, sorted."""
+    order = np.argsort(words[0])  # vectorised, as sorting by several keys is not
+    found = [word[order] for word in words]
+    differs = _starts(found[1:])[1:] & (found[0][1:] == found[0][:-1]) if words[1:] else None
+    if differs is None or not differs.any():
+        return order, found
+    # some have the same first word, and other ones after it; they stand together already
+    tied = _in_groups_with(differs, found[0])
+    places = order[tied]
+    order[tied] = places[_sorted_by_all([word[places] for word in words])]
+    return order, [word[order] for word in words]
+
+
+def _in_groups_with(differs: npt.NDArray[np.bool_], word: Words) -> npt.NDArray[np.bool_]:
+    """Rows, sorted by their first word, that share it with one which differs from the one before."""
+    group = np.concatenate([[0], np.cumsum(word[1:] != word[:-1])])
+    mixed = np.zeros(group[-1] + 1, bool)
+    mixed[group[1:][differs]] = True
+    return np.asarray(mixed[group])
+
+
+def _sorted_by_all(words: list[Words]) -> npt.NDArray[np.intp]:
+    """What sorts rows of several words, however often each is there.
+
+    Equal rows are brought together by a hash first, so that only distinct ones are sorted by all
+    their words. Where two distinct rows have the same hash, all are.
+    """
+    hashes = _hashes(words)
+    together = np.argsort(hashes)
+    words, hashes = [word[together] for word in words], hashes[together]
+    starts = _starts(words)
+    first = np.flatnonzero(starts)
+    if len(first) > 1 and (hashes[first[1:]] == hashes[first[:-1]]).any():
+        return np.asarray(together[np.lexsort(words[::-1])])
+    rank = np.empty(len(first), np.intp)
+    rank[np.lexsort([word[first] for word in words[::-1]])] = np.arange(len(first))
+    return np.asarray(together[np.argsort(rank[np.cumsum(starts) - 1])])
+
+
+def _hashes(words: list[Words]) -> Words:
+    mixed = words[0] * np.uint64(ODD)
+    for word in words[1:]:
+        mixed ^= mixed >> HALF
+        mixed += word
+        mixed *= np.uint64(ODD)
+    return mixed ^ (mixed >> HALF)
+
+
+def _starts(words: list[Words]) -> npt.NDArray[np.bool_]:
+    """Where a row differs from the one before it; the first one does."""
+    starts = np.ones(len(words[0]), bool)
+    starts[1:] = words[0][1:] != words[0][:-1]
+    for word in words[1:]:
+        starts[1:] |= word[1:] != word[:-1]
+    return starts
+
+
+def _words(rows: Packed) -> list[Words]:
+    """The rows as numbers of 64 bits, most significant first: in the same order as the rows.
+
+    The bytes are padded at their end, so that the first word tells as many rows apart as it can.
+    """
+    size = -(-rows.shape[1] // 8) * 8
+    padded = np.zeros((len(rows), size), np.uint8)
+    padded[:, : rows.shape[1]] = rows
+    words = padded.view(">u8")
+    return [words[:, i].astype(np.uint64) for i in range(words.shape[1])]
+
+
+def _rows(words: list[Words], width: int) -> Packed:
+    """What `_words` was made of."""
+    wide = np.empty((len(words[0]), len(words)), ">u8")
+    for column, word in enumerate(words):
+        wide[:, column] = word
+    return np.ascontiguousarray(wide.view(np.uint8)[:, :width])
+
+
+def _dense(shots: Packed, num_bits: int) -> Times:
+    table = np.zeros(1 << num_bits, np.int64)
+    for start in range(0, len(shots), CHUNK_SHOTS):
+        table += np.bincount(_values(shots[start : start + CHUNK_SHOTS]), minlength=len(table))
+    return table
+
+
+def _values(shots: Packed) -> npt.NDArray[Any]:
+    if shots.shape[1] == 0:
+        return np.zeros(len(shots), np.int64)
+    if shots.shape[1] == 1:
+        return shots[:, 0]
+    if shots.shape[1] == 2:
+        return np.ascontiguousarray(shots).view(">u2")[:, 0]
+    return (shots[:, 0].astype(np.int64) << 16) | (shots[:, 1].astype(np.int64) << 8) | shots[:, 2]
+
+
+def _dense_to_rows(table: Times, num_bits: int) -> tuple[Packed, Times]:
+    seen = np.flatnonzero(table)
+    packed = seen.astype(">u4").view(np.uint8).reshape(-1, 4)
+    return np.ascontiguousarray(packed[:, 4 - num_bytes(num_bits) :]), table[seen]
