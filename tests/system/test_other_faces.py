@@ -14,12 +14,18 @@ import pytest
 
 LAZY = (
     "qcsc_loop.deployments",
+    "qcsc_loop.optimizers",
     "qcsc_loop.testing",
     "qcsc_hpc",
     "qcsc_hpc.testing",
     "qcsc_algorithms.sqd",
 )
-FACES = (*LAZY, "qcsc_algorithms.bitcount", "qcsc_algorithms.vqe")
+FACES = (
+    *LAZY,
+    "qcsc_algorithms.bitcount",
+    "qcsc_algorithms.minimization",
+    "qcsc_algorithms.vqe",
+)
 HEAVY = {"numpy", "pydantic", "qiskit", "prefect", "mpi4py", "scipy", "anyio", "pyscf", "ffsim"}
 EXTRA = {"pyscf", "ffsim"}  # of the extra `sqd`: what needs them says so when it is used
 
