@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from qcsc_loop.store.directory import DirectoryStore
     from qcsc_loop.store.memory import MemoryStore
     from qcsc_loop.store.store import Store
+    from qcsc_loop.sweeping.plan import Halving
+    from qcsc_loop.sweeping.sweep import Sweep, sweep, sweeps
     from qcsc_loop.values.arrays import NDArray
     from qcsc_loop.values.chart import Chart
     from qcsc_loop.values.record import Record, State
@@ -84,6 +86,7 @@ __all__ = [
     "Estimator",
     "Event",
     "FakeBackendSampler",
+    "Halving",
     "IBMRuntimeEstimator",
     "IBMRuntimeSampler",
     "IterationCommitted",
@@ -124,6 +127,7 @@ __all__ = [
     "Stop",
     "StopRule",
     "Store",
+    "Sweep",
     "Table",
     "Trouble",
     "WallTime",
@@ -135,6 +139,8 @@ __all__ = [
     "run_loop",
     "run_parts",
     "runs",
+    "sweep",
+    "sweeps",
     "write_whole",
 ]
 
@@ -153,6 +159,7 @@ __getattr__, __dir__ = lazy_face(
         "Estimator": "sampling.estimator",
         "Event": "events",
         "FakeBackendSampler": "sampling.fake_backend_sampler",
+        "Halving": "sweeping.plan",
         "IBMRuntimeEstimator": "sampling.ibm.estimator",
         "IBMRuntimeSampler": "sampling.ibm.sampler",
         "IterationCommitted": "loop.events",
@@ -197,6 +204,7 @@ __getattr__, __dir__ = lazy_face(
         "Stop": "rules.stop",
         "StopRule": "rules.stop",
         "Store": "store.store",
+        "Sweep": "sweeping.sweep",
         "Table": "loop.hooks",
         "Trouble": "events",
         "WallTime": "rules.stop",
@@ -206,6 +214,8 @@ __getattr__, __dir__ = lazy_face(
         "merge_samples": "sampling.samples",
         "run_loop": "loop.driver",
         "run_parts": "steps.parts",
+        "sweep": "sweeping.sweep",
+        "sweeps": "sweeping.sweep",
         "write_whole": "concurrency.whole_file",
     },
 )

@@ -16,6 +16,8 @@
     │   ├── RunIsDriven             a driver holds the run, which is to be left alone
     │   ├── RunExists               a store has a run of that id
     │   ├── BadArchive              a file is no archive of a run, or is damaged
+    │   ├── SweepNotFound           no such sweep in this store
+    │   ├── SweepChanged            a sweep of that name has other members
     │   ├── SeveralRuns             an API has more than one run of that id
     │   ├── RunRenamed              a run's folder has another name than the run
     │   ├── KeyNotPrivate           the key that artifacts are signed with is not this person's alone
@@ -29,6 +31,8 @@
     ├── LeaseLost                   another driver has taken the run over from this one
     ├── RunCancelled                somebody does not want this driver to go on
     ├── DriverSilent                a driver that is to end does not do so
+    ├── SweepLocked                 another process drives the sweep
+    ├── SweepLost                   another process has taken the sweep over from this one
     ├── HookError                   the algorithm's own code
     │   ├── HookFailed              a hook raised
     │   ├── ResultsNotMade          its tables cannot be made
@@ -415,6 +419,65 @@ class DriverSilent(QcscLoopError):
             f"process {pid} on {host} drives run {run_id!r}, and has not ended {seconds:.0f} s after "
             f"it was asked to; it still may. {here}To take the run from it, and end its jobs: "
             f"qcsc-loop cancel {run_id} --force"
+        )
+
+
+class SweepNotFound(InputError):
+    """No such sweep in this store."""
+
+    def __init__(self, name: str, store: str, known: Iterable[str]) -> None:
+        self.name = name
+        names = sorted(known)
+        super().__init__(
+            f"there is no sweep {name!r} in {store}{did_you_mean(name, names)}. Sweeps there: "
+            f"{', '.join(names[:10]) or 'none'}. Begin one with: qcsc-loop sweep FILE.toml"
+        )
+
+
+class SweepChanged(InputError):
+    """There is a sweep of that name, and what it runs is not what is asked for now.
+
+    Attributes:
+        changes: what is otherwise, a phrase each.
+    """
+
+    def __init__(self, name: str, changes: Sequence[str]) -> None:
+        self.name, self.changes = name, tuple(changes)
+        more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
+        super().__init__(
+            f"the sweep {name!r} has begun as another one ({'; '.join(self.changes[:5])}{more}). To go "
+            f"on with it as it was: qcsc-loop sweep {name}; to begin anew: --name NEW"
+        )
+
+
+class SweepLocked(QcscLoopError):
+    """Another process drives the sweep."""
+
+    exit_code = 3
+
+    def __init__(self, name: str, held: RunLocked) -> None:
+        self.name, self.host, self.pid = name, held.host, held.pid
+        free = (
+            f"It lives: end it, or take the sweep over from it: qcsc-loop sweep {name} --take-over"
+            if held.lives
+            else f"If it is dead, the sweep is free in {max(held.free_in, 0):.0f} s"
+        )
+        super().__init__(
+            f"the sweep {name!r} is being driven by process {held.pid} on {held.host} since "
+            f"{held.since.astimezone():%Y-%m-%d %H:%M:%S}. {free}. To look on: "
+            f"qcsc-loop sweep show {name}"
+        )
+
+
+class SweepLost(QcscLoopError):
+    """Another process has taken the sweep over; this one decides nothing any more."""
+
+    exit_code = 3
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"superseded: another process has taken over the sweep {name!r}, and goes on with all "
+            f"that was finished here. To look on: qcsc-loop sweep show {name}"
         )
 
 

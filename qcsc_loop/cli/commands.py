@@ -13,6 +13,7 @@ from qcsc_loop.cli.driving import JSON, NEW_RUN_ID, STORE, Driving, DrivingComma
 from qcsc_loop.cli.emit_group import EVENT, EmitGroup, WatchCommand
 from qcsc_loop.cli.overview import overview
 from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
+from qcsc_loop.cli.sweep_commands import sweep
 from qcsc_loop.errors import PluginFailed
 
 if TYPE_CHECKING:
@@ -862,3 +863,6 @@ def stop(*, as_json: bool) -> None:
     from qcsc_loop.cli.server import stop_server
 
     sys.exit(stop_server(as_json=as_json))
+
+
+commands.add_command(sweep)

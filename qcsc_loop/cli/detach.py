@@ -39,7 +39,7 @@ _RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
 
 
 @dataclass(frozen=True)
-class _Detached:
+class Detached:
     """A driver on its way to its run.
 
     Attributes:
@@ -113,21 +113,37 @@ def drive_detached(run_id: str, driving: Driving, *, is_new: bool = False) -> in
         raise InvalidRunId(run_id) from error
     store = DirectoryStore(driving.store or environment().store)
     store.require_own(run_id)
-    with _folder(store, run_id) as folder:
-        driver = _start(store, folder, run_id, _words(run_id, is_new=is_new))
-        code = driver.until_it_holds(_say_to_stderr if not driving.as_json else _say_nothing)
-        held = driver.holds()
-        if code and driving.as_json:
-            _say_why_not(driver.said())
-        output = driver.keep_output() if held else driver.output
-        if not held:
-            output.unlink(missing_ok=True)
+    words = _words(run_id, is_new=is_new)
+    driver, output, code = start_detached(store, run_id, words, as_json=driving.as_json)
     if not code:
         _say_where(driver, output, driving, ended=code is not None)
     return code or 0
 
 
-def _start(store: DirectoryStore, folder: Path, run_id: str, words: list[str]) -> _Detached:
+def start_detached(
+    store: DirectoryStore, folder_name: str, words: list[str], *, as_json: bool
+) -> tuple[Detached, Path, int | None]:
+    """Starts a command in the background; returns once it holds its folder, or has ended.
+
+    Args:
+        folder_name: that of a run, or whatever else one driver holds.
+
+    Returns:
+        The driver, where it writes, and its exit code if it has ended.
+    """
+    with _folder(store, folder_name) as folder:
+        driver = _start(store, folder, folder_name, words)
+        code = driver.until_it_holds(_say_to_stderr if not as_json else _say_nothing)
+        held = driver.holds()
+        if code and as_json:
+            _say_why_not(driver.said())
+        output = driver.keep_output() if held else driver.output
+        if not held:
+            output.unlink(missing_ok=True)
+    return driver, output, code
+
+
+def _start(store: DirectoryStore, folder: Path, run_id: str, words: list[str]) -> Detached:
     journal = Journal(store, run_id)
     # not the name that it has later: another driver may hold the run, and write there
     output = folder / f"driver.{secrets.token_hex(4)}.out"
@@ -145,7 +161,7 @@ def _start(store: DirectoryStore, folder: Path, run_id: str, words: list[str]) -
             # what hooks print is in the file when they have printed it, and in its order
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-    return _Detached(process, journal, output, before)
+    return Detached(process, journal, output, before)
 
 
 def _words(run_id: str, *, is_new: bool) -> list[str]:
@@ -179,7 +195,7 @@ def _hangups_ignored() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def _say_where(driver: _Detached, output: Path, driving: Driving, *, ended: bool) -> None:
+def _say_where(driver: Detached, output: Path, driving: Driving, *, ended: bool) -> None:
     run_id, pid = driver.journal.run_id, driver.process.pid
     store = f" --store {shlex.quote(str(driving.store))}" if driving.store else ""
     watch = f"qcsc-loop watch {run_id}{store}"

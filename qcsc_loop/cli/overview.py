@@ -27,6 +27,7 @@ COMMANDS = {
     "plot": "Draw the convergence of RUNs, here or into a file.",
     "report": "Write RUN as one HTML file, to look at and to send to somebody.",
     "diff": "Say how two RUNs differ: parameters, results, cost, from where.",
+    "sweep": "Run a grid, a list or seeds of settings, each as an ordinary run.",
     "fork": "Make a run that begins with a state of RUN, to go another way.",
     "export": "Write RUN into one file, to be kept or taken elsewhere.",
     "import": "Put a run into the store that `export` has written into FILE.",

@@ -10,6 +10,8 @@ from pathlib import Path
 from qcsc_loop.catalog import find_algorithm, installed_algorithms
 from qcsc_loop.parameters.describe import Description, Parameter, describe, kinds, types_of
 from qcsc_loop.plugins import OURS, distribution
+from qcsc_loop.sweeping.plan import Halving
+from qcsc_loop.sweeping.toml_plan import SweepTable
 
 _HEAD = """\
 # Parameters
@@ -34,6 +36,7 @@ method = "stabilizer"
 
 Those marked with * may be changed when a run goes on; the others decide its results.
 """
+_SWEEP = {"sweep file": SweepTable, "halving": Halving}
 JOB_SITE = "job-site"
 _COLUMNS = ("name", "default", "takes", "what it is")
 
@@ -62,6 +65,9 @@ def _sections() -> Iterator[str]:
             yield f"## {kind.replace('-', ' ').capitalize()}\n"
         for name, each in theirs.items():
             yield from _section(describe(each, f"{kind} {name}"))
+    yield "## Sweep\n"
+    for name, table in _SWEEP.items():
+        yield from _section(describe(table, name))
 
 
 def _is_ours(point: EntryPoint) -> bool:

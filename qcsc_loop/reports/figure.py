@@ -37,6 +37,9 @@ class Line:
         forked: where it began with another run's state; None: it has its own.
         best: the place of the best value; None: there is none, or it is not asked for.
         beside: it is shown beside what counts.
+        between: the lowest and the highest of what it is the middle of, at each place; None: nothing.
+        family: lines of one family have one colour; empty: it has one of its own.
+        thin: it is one of many behind its family's own line, and has no name in the picture.
     """
 
     name: str
@@ -47,6 +50,9 @@ class Line:
     forked: float | None = None
     best: int | None = None
     beside: bool = False
+    between: tuple[Numbers, Numbers] | None = None
+    family: str = ""
+    thin: bool = False
 
 
 @dataclass(frozen=True)

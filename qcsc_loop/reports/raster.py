@@ -37,7 +37,9 @@ def draw(figure: Figure, form: Literal["png", "pdf"]) -> bytes:
         ) from error
     page = Page(figsize=INCHES, layout="constrained")
     axes = page.add_subplot()
-    handles = [_draw_line(axes, figure, line, colour) for line, colour in _coloured(figure)]
+    drawn = [(line, _draw_line(axes, figure, line, colour)) for line, colour in _coloured(figure)]
+    named = [(line, handle) for line, handle in drawn if not line.thin]
+    handles = [handle for _, handle in named]
     low, high = figure.window
     axes.set_yscale("log" if figure.log else "linear")
     axes.set_ylim(low, high)
@@ -52,9 +54,7 @@ def draw(figure: Figure, form: Literal["png", "pdf"]) -> bytes:
     _draw_references(axes, figure)
     if len(handles) > 1:
         # a name with a leading underscore would be left out
-        legend = axes.legend(
-            handles, [f" {_plain(line.name)}" for line in figure.lines], fontsize=8
-        )
+        legend = axes.legend(handles, [f" {_plain(line.name)}" for line, _ in named], fontsize=8)
         for text in legend.get_texts():
             text.set_parse_math(False)
     file = io.BytesIO()
@@ -78,18 +78,25 @@ def _draw_references(axes: Axes, figure: Figure) -> None:
 def _coloured(figure: Figure) -> list[tuple[Line, str]]:
     plain = [line for line in figure.lines if not line.beside]
     beside = [line for line in figure.lines if line.beside]
+    families = list(dict.fromkeys(line.family or str(k) for k, line in enumerate(plain)))
+    of = {family: COLOURS[k % len(COLOURS)] for k, family in enumerate(families)}
     return [
-        *((line, COLOURS[k % len(COLOURS)]) for k, line in enumerate(plain)),
+        *((line, of[line.family or str(k)]) for k, line in enumerate(plain)),
         *((line, BESIDE[k % len(BESIDE)]) for k, line in enumerate(beside)),
     ]
 
 
 def _draw_line(axes: Axes, figure: Figure, line: Line, colour: str) -> Line2D:
     x, y = list(line.x), list(line.y)
-    width, order = (0.9, 2) if line.beside else (1.6, 3)
+    width, order = (0.5, 1) if line.thin else (0.9, 2) if line.beside else (1.6, 3)
     points = max(len(each.y) for each in figure.lines)
-    marker = "." if points <= FEW and not line.beside else ""  # of one point there is no line
+    marker = (
+        "." if points <= FEW and not (line.beside or line.thin) else ""
+    )  # of one point there is no line
     (drawn,) = axes.plot(x, y, color=colour, linewidth=width, zorder=order, marker=marker)
+    drawn.set_alpha(0.35 if line.thin else None)
+    if line.between is not None:
+        axes.fill_between(x, *map(list, line.between), color=colour, alpha=0.1, linewidth=0)
     if line.error and not figure.log:
         pairs = list(zip(y, line.error, strict=False))
         below, above = [v - e for v, e in pairs], [v + e for v, e in pairs]

@@ -132,7 +132,8 @@ def _legend(figure: Figure, frame: _Frame) -> Iterator[str]:
         what = _short(figure.y_label, NAME_LENGTH)
         yield f'<text x="{end}" y="20" text-anchor="end">{_text(what)}</text>'
         end -= round(_LETTER * len(what)) + 14
-    lines = [*zip(figure.lines, _colours(figure), strict=True)]
+    coloured = zip(figure.lines, _colours(figure), strict=True)
+    lines = [(line, colour) for line, colour in coloured if not line.thin]
     for place, (line, colour) in enumerate(lines):
         label = _legend_label(figure, line)
         length = 18 + _LETTER * len(label)
@@ -145,7 +146,9 @@ def _legend(figure: Figure, frame: _Frame) -> Iterator[str]:
 
 
 def _several(figure: Figure) -> bool:
-    return sum(not line.beside for line in figure.lines) > 1
+    return sum(not line.beside for line in figure.lines) > 1 or any(
+        line.family for line in figure.lines
+    )
 
 
 def _legend_label(figure: Figure, line: Line) -> str:
@@ -202,26 +205,37 @@ def apart(wanted: Sequence[float], least: float, most: float) -> list[float]:
 
 def _colours(figure: Figure) -> list[str]:
     plain, beside = iter(range(len(figure.lines))), iter(range(len(figure.lines)))
-    return [
-        BESIDE[next(beside) % len(BESIDE)] if line.beside else COLOURS[next(plain) % len(COLOURS)]
-        for line in figure.lines
-    ]
+    families: dict[str, str] = {}
+    found: list[str] = []
+    for line in figure.lines:
+        if line.family in families:
+            found.append(families[line.family])
+            continue
+        several = (BESIDE, beside) if line.beside else (COLOURS, plain)
+        found.append(several[0][next(several[1]) % len(several[0])])
+        if line.family:
+            families[line.family] = found[-1]
+    return found
 
 
 def _drawn_lines(figure: Figure, frame: _Frame) -> Iterator[str]:
     columns = min(frame.width, max(60, POINTS // (2 * max(1, _paths(figure)))))
-    drawn = [*zip(figure.lines, _colours(figure), strict=True)]
+    # those behind others come last, and are drawn first
+    drawn = sorted(zip(figure.lines, _colours(figure), strict=True), key=lambda pair: pair[0].thin)
     alone = not _several(figure)
     for line, colour in reversed(drawn):  # what counts is on top
         if line.error and not figure.log:
             yield from _band(line, colour, frame, columns)
-        if not line.beside:
+        if line.between is not None:
+            yield from _between(line, colour, frame, columns)
+        if not (line.beside or line.thin):
             yield from _resumes(line, GREY if alone else colour, frame, alone=alone)
         path = "".join(_path(piece) for piece in _pieces(line.x, line.y, frame, columns))
-        width = "1.2" if line.beside else "2"
+        width = "0.8" if line.thin else "1.2" if line.beside else "2"
+        pale = ' stroke-opacity="0.35"' if line.thin else ""
         if path:
             yield (
-                f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}" '
+                f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"{pale} '
                 'stroke-linejoin="round" stroke-linecap="round"/>'
             )
         if line.best is not None and alone:
@@ -233,7 +247,7 @@ def _drawn_lines(figure: Figure, frame: _Frame) -> Iterator[str]:
 
 
 def _paths(figure: Figure) -> int:
-    return sum(1 + 2 * bool(line.error) for line in figure.lines)
+    return sum(1 + 2 * bool(line.error or line.between) for line in figure.lines)
 
 
 def _band(line: Line, colour: str, frame: _Frame, columns: int) -> Iterator[str]:
@@ -251,6 +265,16 @@ def _band(line: Line, colour: str, frame: _Frame, columns: int) -> Iterator[str]
     for above, below in zip(upper, lower, strict=True):
         yield (
             f'<path d="{_path([*above, *reversed(below)])}z" fill="{colour}" fill-opacity="0.15"/>'
+        )
+
+
+def _between(line: Line, colour: str, frame: _Frame, columns: int) -> Iterator[str]:
+    """From the lowest to the highest of what a line is the middle of."""
+    assert line.between is not None
+    lower, upper = (_pieces(line.x, values, frame, columns) for values in line.between)
+    for above, below in zip(upper, lower, strict=False):
+        yield (
+            f'<path d="{_path([*above, *reversed(below)])}z" fill="{colour}" fill-opacity="0.1"/>'
         )
 
 

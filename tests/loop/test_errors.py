@@ -63,6 +63,10 @@ from qcsc_loop.errors import (
     StoreError,
     StoreNotPrivate,
     SubmissionUnclear,
+    SweepChanged,
+    SweepLocked,
+    SweepLost,
+    SweepNotFound,
     UnknownAlgorithm,
     UnknownRule,
     UnknownSite,
@@ -184,6 +188,29 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     (
         RunExists("h2o", "/runs"),
         ["there is a run 'h2o' in /runs already, and it stays.", "--run-id NEW"],
+    ),
+    (
+        SweepNotFound("gzh", "/runs", ["ghz", "h2o"]),
+        [
+            "no sweep 'gzh' in /runs (did you mean 'ghz'?). Sweeps there: ghz, h2o",
+            "sweep FILE.toml",
+        ],
+    ),
+    (
+        SweepChanged("ghz", ["shots: 10 -> 20"]),
+        ["'ghz' has begun as another one (shots: 10 -> 20)", "qcsc-loop sweep ghz", "--name NEW"],
+    ),
+    (
+        SweepLocked("ghz", RunLocked("ghz", "login1", 4711, SINCE, 12.6)),
+        [
+            "the sweep 'ghz' is being driven by process 4711 on login1",
+            "the sweep is free in 13 s",
+            "qcsc-loop sweep show ghz",
+        ],
+    ),
+    (
+        SweepLost("ghz"),
+        ["superseded: another process has taken over the sweep 'ghz'", "qcsc-loop sweep show ghz"],
     ),
     (
         BadArchive("h2o.tar.gz", "'run.json' is missing"),
