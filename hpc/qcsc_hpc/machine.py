@@ -155,7 +155,7 @@ class Machine(Resource, ABC):
                 outputs,
                 before,
             ),
-            submit=site.submit,
+            submit=partial(_submit, site, how),
             collect=partial(_collected, collect, outputs),
             resubmit=how.resubmit,
             queue_seconds=how.queue_timeout,
@@ -303,6 +303,14 @@ class LocalMachine(Machine):
     @property
     def how(self) -> ExecutionProfile:
         return ExecutionProfile(mpiprocs=self.ranks, ompthreads=self.threads, launcher="mpiexec")
+
+
+async def _submit(
+    site: BatchSite | LocalSite, how: ExecutionProfile, key: JobKey, folder: Path
+) -> str:
+    if isinstance(site, BatchSite):
+        return await site.submit(key, folder, how)
+    return await site.submit(key, folder)
 
 
 def command_line(

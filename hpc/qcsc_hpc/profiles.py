@@ -355,6 +355,9 @@ class HPCProfileFields(BaseModel):
         select: PBS: all of `select`, in the place of what the settings would make of it; `{num_nodes}`,
             `{mpiprocs}`, `{ompthreads}` and `{ranks}` can be filled in.
         place: PBS: how chunks are spread over nodes; empty: the job does not say.
+        array: jobs of one shape that parts of a step ask for at the same time go as one array, which
+            takes one place in the queue; some sites have none, or count each element.
+        array_size: elements of one array at most; more are dealt into several.
         gfscache: PJM: volumes for PJM_LLIO_GFSCACHE.
         spack_setup: the script to source before `spack load`.
         mpi_options_for_pjm: further parts of PJM's `--mpi`, such as `max-proc-per-node=4`.
@@ -421,6 +424,10 @@ class HPCProfileFields(BaseModel):
         default="", title="All of PBS's select", description="such as {num_nodes}"
     )
     place: Word = Field(default="scatter", description="PBS only; empty: the job does not say")
+    array: bool = Field(
+        default=False, title="Job arrays", description="parts' jobs of one shape go as one array"
+    )
+    array_size: int = Field(default=1000, ge=2, title="Elements of an array at most")
     gfscache: Word = Field(default="", title="LLIO cache volumes", description="PJM only")
     spack_setup: str = ""
     spack_modules: list[str] = []

@@ -65,7 +65,8 @@ class Measuring:
                 for d in together
                 if d.job.job_id not in known and d.tries < TRIES
             ]
-            self._due = [due for due in self._due if due not in together] + again
+            asked = {id(due) for due in together}
+            self._due = [due for due in self._due if id(due) not in asked] + again
 
     async def _measure(self, site: JobSite, jobs: list[PlacedJob]) -> set[str]:
         found = await site.measure(jobs)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+import anyio
 from anyio import to_thread
 
 from qcsc_loop.errors import QcscLoopError
@@ -97,13 +98,24 @@ async def _held(
 
 
 async def _end_all(ledger: Ledger, tell: Callable[[JobRecord, str], None]) -> list[JobRecord]:
+    """Ends all jobs at the same time, as a site may take many with one command; then what they hold."""
     left: list[JobRecord] = []
-    for job in ledger.unfinished():
+    strange: list[Exception] = []
+
+    async def end(job: JobRecord) -> None:
         try:
             tell(await end_job(ledger, job, site_from(job.intent.site)), "")
         except QcscLoopError as error:
             left.append(job)
             tell(job, str(error))
+        except Exception as error:  # when all are ended
+            strange.append(error)
+
+    async with anyio.create_task_group() as group:
+        for job in ledger.unfinished():
+            group.start_soon(end, job)
+    if strange:
+        raise strange[0]
     for job in ledger.holding():
         tell(job, f"closing {', '.join(one.held for one in job.holding)}")
     for job, refusal in await release_all(ledger):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 NAME_LENGTH = 60  # PJM takes 63 characters, all others more
 DIGEST_LENGTH = 20
+Work = tuple[str, int, str, str, str]
 
 
 def checked_name(name: str) -> str:
@@ -60,6 +61,6 @@ class JobKey(BaseModel):
         return name if name[0].isalpha() else f"q{name}"
 
     @property
-    def work(self) -> tuple[str, int, str, str, str]:
+    def work(self) -> Work:
         """What all attempts of one run at the same thing have in common."""
         return self.run_uid, self.iteration, self.step, self.label, self.name

@@ -17,7 +17,7 @@ from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.events import Event
 from qcsc_loop.jobs.carried import CARRY_BYTES, add_lines, carried, read_log, records_of
 from qcsc_loop.jobs.entries import Intent, JobRecord, Line
-from qcsc_loop.jobs.key import JobKey
+from qcsc_loop.jobs.key import JobKey, Work
 from qcsc_loop.jobs.site import JobSite, PlacedJob
 from qcsc_loop.store.checksum import add_checksum
 from qcsc_loop.store.memory import MemoryStore
@@ -90,6 +90,7 @@ class Ledger:
         default_factory=dict[str, Callable[[], Awaitable[None]]]
     )
     _records: dict[JobKey, JobRecord] = field(default_factory=dict[JobKey, JobRecord])
+    _newest: dict[Work, JobKey] = field(default_factory=dict[Work, JobKey])
     _forgotten: Counter[str] = field(default_factory=Counter[str])
     _one_at_a_time: Lock = field(default_factory=Lock)
     complete: bool = True
@@ -108,7 +109,8 @@ class Ledger:
                 with the run.
         """
         found = read_log(self.store, self._log, first)
-        self._records, self._forgotten = found.records, found.costs
+        self._keep(found.records)
+        self._forgotten = found.costs
         self._since, self._end, self._whole = found.since, found.end, found.whole
         self._uncarried, self.loaded = found.read, time.monotonic()
         # a run that came from somewhere else may have jobs that this log does not know
@@ -126,8 +128,8 @@ class Ledger:
 
     def latest(self, key: JobKey) -> JobRecord | None:
         """The newest attempt at the key's work."""
-        found = [record for record in self._records.values() if record.key.work == key.work]
-        return max(found, key=lambda record: record.key.attempt, default=None)
+        newest = self._newest.get(key.work)
+        return None if newest is None else self._records[newest]
 
     def of(self, iteration: int, step: str, label: str) -> list[JobRecord]:
         """The jobs of one step, oldest first."""
@@ -164,10 +166,21 @@ class Ledger:
             self._append(add_checksum(line.model_dump_json().encode()))
             if isinstance(line, Intent):
                 record = JobRecord(line)
+                self._note_newest(line.key)
             else:
                 record = self._records[line.key].after(line)
             self._records[line.key] = record
             return record
+
+    def _keep(self, records: dict[JobKey, JobRecord]) -> None:
+        self._records, self._newest = records, {}
+        for key in records:
+            self._note_newest(key)
+
+    def _note_newest(self, key: JobKey) -> None:
+        known = self._newest.get(key.work)
+        if known is None or known.attempt <= key.attempt:
+            self._newest[key.work] = key
 
     def _append(self, line: bytes) -> None:
         self.store.append(self._log, [line])
@@ -179,6 +192,16 @@ class Ledger:
 
         What is left is written into the log once that has grown, so that no driver needs to read all.
         """
+        if before > self._since:  # not for each of an iteration's many jobs
+            self._forget_all(before)
+            self._since = before
+        if self._uncarried >= self._worth:
+            known, costs, since = self._records.values(), self._forgotten, self._since
+            line = carried(known, costs, at=self._end, since=since, whole=self._whole)
+            self._append(line)
+            self._uncarried, self._worth = 0, max(CARRY_BYTES, TIMES * len(line))
+
+    def _forget_all(self, before: int) -> None:
         recent: dict[JobKey, JobRecord] = {}
         for key, record in self._records.items():
             # iteration 0: what belongs to the run as a whole
@@ -186,12 +209,7 @@ class Ledger:
                 recent[key] = record
             else:
                 self._forgotten.update(record.metrics.costs)
-        self._records, self._since = recent, max(self._since, before)
-        if self._uncarried >= self._worth:
-            known, costs, since = self._records.values(), self._forgotten, self._since
-            line = carried(known, costs, at=self._end, since=since, whole=self._whole)
-            self._append(line)
-            self._uncarried, self._worth = 0, max(CARRY_BYTES, TIMES * len(line))
+        self._keep(recent)
 
     def costs(self, iteration: int | None = None) -> Counter[str]:
         """What jobs have cost, by name: all of them, or those of one iteration."""

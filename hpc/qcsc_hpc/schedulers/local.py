@@ -55,6 +55,7 @@ class Local(Dialect):
         "gpus_per_node": _NO_SHARE,
         "exclusive": _NO_SHARE,
         "queue_timeout": _NO_QUEUE,
+        "array": _NO_QUEUE,
     }
 
     @property

@@ -33,11 +33,13 @@ class Words:
     Attributes:
         of: the scheduler that says so; empty: any, or what stands between it and us.
         text: a regular expression, whatever the case.
+        fewer: it is about how many jobs there are, or an array has: fewer at once may be taken.
     """
 
     of: str
     text: str
     decision: Decision
+    fewer: bool = False
 
     def fit(self, scheduler: str, said: str) -> bool:
         """Whether these are what a scheduler said."""
@@ -54,11 +56,15 @@ TABLE = (
     Words("slurm", r"unexpected message received|insane message length|zero bytes", NO_ANSWER),
     Words("slurm", r"transport endpoint|not responding|in standby|slurmdbd|munge", NO_ANSWER),
     Words("slurm", r"authentication|slurm internal error|shutting down", NO_ANSWER),
+    # slurm.conf(5), MaxArraySize
+    Words("slurm", r"invalid job array specification", NEVER, fewer=True),
     # a limit on one job is named before the sentence about all policies
     Words("slurm", r"(Assoc|QOS)?Max\w+PerJob|(Assoc|QOS)?MaxWall|QOSMin\w+|\w+PerNode\b", NEVER),
-    Words("slurm", r"MaxSubmit|GrpSubmit|MaxJobs|GrpJobs|QOSGrp|AssocGrp|MaxTRES", NOT_NOW),
-    Words("slurm", r"job violates accounting/QOS policy", NOT_NOW),
-    Words("slurm", r"MaxJobCount limit reached|rate limit exceeded", NOT_NOW),
+    Words("slurm", r"MaxSubmit|GrpSubmit|MaxJobs|GrpJobs", NOT_NOW, fewer=True),
+    Words("slurm", r"QOSGrp|AssocGrp|MaxTRES", NOT_NOW),
+    Words("slurm", r"job violates accounting/QOS policy", NOT_NOW, fewer=True),
+    Words("slurm", r"MaxJobCount limit reached", NOT_NOW, fewer=True),
+    Words("slurm", r"rate limit exceeded", NOT_NOW),
     Words("slurm", r"could not establish a configuration source|fetch_config", NOT_NOW),
     Words("slurm", r"I/O error writing script/environment to file", NOT_NOW),
     Words("slurm", r"required partition not available|required node not available", NOT_NOW),
@@ -70,14 +76,21 @@ TABLE = (
     Words("slurm", r"slurm temporarily unable", NOT_NOW),
     # PBS; what follows its words is decided by its exit code
     Words("pbs", r"cannot connect|connection (refused|reset|timed out)|errno=1\d\d", NO_ANSWER),
+    Words("pbs", r"array job exceeds", NEVER, fewer=True),
     Words("pbs", r"queue is not enabled", NOT_NOW),
-    Words("pbs", r"maximum number of jobs|would exceed .*limit", NOT_NOW),
+    Words("pbs", r"maximum number of jobs|would exceed .*limit", NOT_NOW, fewer=True),
     Words("pbs", r"server( is)? shutting down|no free connections|temporarily unavail", NOT_NOW),
     # PJM: what a job asks for is compared with a limit by its value; counts of jobs are not its own
     Words("pjm", r"communicat|not respond|timed out|timeout|connect|busy", NO_ANSWER),
-    Words("pjm", r"\b[a-z]+-(accept|run)[a-z-]*\b", NOT_NOW),
+    Words("pjm", r"\b(bulk|sub-?jobs?)\b.* is greater than the upper limit", NEVER, fewer=True),
+    Words("pjm", r"\b[a-z]+-(accept|run)[a-z-]*\b", NOT_NOW, fewer=True),
     Words("pjm", r"\S+=\S+ is (greater|less) than the (upper|lower) limit", NEVER),
-    Words("pjm", r"(number|count) of .*jobs?|too many .*jobs?|jobs? .*(limit|exceed)", NOT_NOW),
+    Words(
+        "pjm",
+        r"(number|count) of .*jobs?|too many .*jobs?|jobs? .*(limit|exceed)",
+        NOT_NOW,
+        fewer=True,
+    ),
     Words("pjm", r"(resource (group|unit)|rscgrp) .*(stopped|inactive|disabled|closed)", NOT_NOW),
     Words("pjm", r"(acceptance|submission|submit) .*(stopped|disabled|suspended)", NOT_NOW),
     Words("pjm", r"limit", NOT_NOW),
@@ -89,7 +102,7 @@ TABLE = (
 )
 
 # exit codes of OpenPBS's qsub, the last eight bits of its errors
-_PBS_NEVER = (1, 2, 159, 166, 168, 170, 172, 174, 175, 184, 187, 188, 189, 197, 201, 206)
+_PBS_NEVER = (1, 2, 3, 159, 166, 168, 170, 172, 174, 175, 184, 187, 188, 189, 197, 201, 206)
 _PBS_NOT_NOW = {
     13: "CONNFULL",
     17: "LICENSE_SERVER_DOWN",
@@ -128,9 +141,8 @@ def decision(scheduler: str, answer: Answer) -> Decision:
     if answer.code == 0:  # it took something
         return NO_ANSWER
     said = f"{answer.err}\n{answer.out}"
-    for words in TABLE:
-        if words.fit(scheduler, said):
-            return words.decision
+    if (words := _words(scheduler, said)) is not None:
+        return words.decision
     if (code := CODES.get(scheduler, {}).get(answer.code)) is not None:
         return code
     own = ELSE.get(scheduler)
@@ -139,8 +151,18 @@ def decision(scheduler: str, answer: Answer) -> Decision:
 
 def refusal(scheduler: str, answer: Answer) -> NotUnderstood:
     """The same, to be raised."""
-    decided = decision(scheduler, answer)
-    return NotUnderstood(answer.words, permanent=decided is NEVER, not_now=decided is NOT_NOW)
+    decided, words = decision(scheduler, answer), _words(scheduler, f"{answer.err}\n{answer.out}")
+    return NotUnderstood(
+        answer.words,
+        permanent=decided is NEVER,
+        not_now=decided is NOT_NOW,
+        fewer=words is not None and words.fewer and decided is not NO_ANSWER,
+    )
+
+
+def _words(scheduler: str, said: str) -> Words | None:
+    """The first line of the table that fits."""
+    return next((words for words in TABLE if words.fit(scheduler, said)), None)
 
 
 def never_starts(scheduler: str, reason: str) -> bool:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from qcsc_hpc.profiles import SHAPE, ExecutionProfile
-from qcsc_hpc.schedulers.command_set import CommandSet, command_set
+from qcsc_hpc.schedulers.command_set import CommandSet, command_set, no_arrays
 from qcsc_hpc.schedulers.not_now import never_starts, refusal
 from qcsc_hpc.schedulers.pbs_answers import jobs_in, variable
 from qcsc_hpc.schedulers.scheduler import (
@@ -17,17 +17,19 @@ from qcsc_hpc.schedulers.scheduler import (
     SCHEDULER_LOG,
     Answer,
     Argv,
+    ArrayWords,
     NotUnderstood,
     Placement,
     Scheduler,
     Status,
     read_each,
+    runs_of,
 )
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 from qcsc_loop.plain import Json
 
 _S = JobState
-# qstat(1B), "Job States"; F is read from substate and Exit_status
+# qstat(1B), "Job States"; F, and X of an element, are read from substate and Exit_status
 _STATES = {
     "Q": _S.PENDING,
     "H": _S.PENDING,
@@ -39,11 +41,13 @@ _STATES = {
     "S": _S.RUNNING,
     "U": _S.RUNNING,
     "E": _S.ENDING,
-    "X": _S.ENDING,
 }
 _ENDED_WELL = (
     92  # substate: finished; 91 is terminated, 93 failed (Reference Guide, "Job Substates")
 )
+# an element that has ended and of which only its array's table is left has no Exit_status, and the
+# substate says it all (OpenPBS, src/server/stat_job.c, svr_jobfunc.c)
+_OF_AN_ELEMENT = {91: _S.CANCELLED, 92: _S.COMPLETED, 93: _S.FAILED}
 _RERUN = range(60, 64)  # substates of a job that is cleared away to be queued again (the same)
 # Exit_status below 0 is PBS's own word (OpenPBS, src/include/job.h)
 _OWN_WORDS = {
@@ -61,6 +65,8 @@ _DELETED = " terminated by "  # in the comment of a job that qdel ended
 _ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)?")
 
 _UNKNOWN, _FINISHED = 153, 35  # exit codes of qstat and qdel
+_FINISHED_ELEMENT = 55  # of qdel: PBSE_NOHISTARRAYSUBJOB
+_ELEMENT = re.compile(r"(\d+)\[(\d+)\](.*)")
 
 
 class PBS(Scheduler):
@@ -95,6 +101,7 @@ class PBS(Scheduler):
             "gpus_per_rank",
             "mail_to",
             "mail_on",
+            "array",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
@@ -112,6 +119,9 @@ class PBS(Scheduler):
     }
     passed: ClassVar[Sequence[str]] = ("PBS_SERVER", "PBS_CONF_FILE")
     per_node_options: ClassVar[Mapping[str, str]] = HYDRA_PER_NODE
+    arrays: ClassVar[ArrayWords | None] = ArrayWords(
+        number='"$PBS_ARRAY_INDEX"', own_id='"$PBS_JOBID"'
+    )
 
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how
@@ -167,14 +177,15 @@ class PBS(Scheduler):
         }
         if how.memory == "0":
             found["memory"] = "PBS has no word for all of a node's memory; give exclusive = true"
-        return found | self._unexported()
+        return found | self._unexported() | no_arrays(self.where, self.commands)
 
     def _beside_select(self, how: ExecutionProfile) -> dict[str, str]:
         """What would be lost: the profile's own text of select says all."""
         asked = {name: getattr(how, name) for name in ("memory", "gpus_per_node", "gpus_per_rank")}
         asked["resources"] = self.where.resources_of(how)
         why = "the HPC profile's select says all of it; write it there, or leave select out"
-        return {name: why for name, value in asked.items() if value} | self._unexported()
+        found = {name: why for name, value in asked.items() if value}
+        return found | self._unexported() | no_arrays(self.where, self.commands)
 
     def _unexported(self) -> dict[str, str]:
         words = [word for word in self.where.export if word in ("NONE", "ALL", "NIL")]
@@ -202,7 +213,7 @@ class PBS(Scheduler):
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
-        return self.commands.about(self.commands.status, ids)
+        return self.commands.about(self.commands.status, ids, elements=self.where.array)
 
     def statuses(self, answer: Answer) -> dict[str, Status]:
         if answer.code == 0 and not answer.out.strip() and not self._denies(answer):
@@ -211,10 +222,12 @@ class PBS(Scheduler):
 
     def history(self, ids: Sequence[str]) -> Argv | None:
         asked = self.commands.history
-        return self.commands.about(asked, ids) if asked else None
+        return self.commands.about(asked, ids, elements=self.where.array) if asked else None
 
     def again(self, job_id: str) -> list[Argv]:
-        return [self.commands.about(question, [job_id]) for question in self.commands.again]
+        elements = self.where.array
+        asked = self.commands.again
+        return [self.commands.about(question, [job_id], elements=elements) for question in asked]
 
     def find(self, job_name: str) -> list[Argv]:
         return [[word.format(name=job_name) for word in one] for one in self.commands.find]
@@ -260,8 +273,28 @@ class PBS(Scheduler):
         return ["qdel", job_id]
 
     def cancelled(self, answer: Answer) -> None:
-        if answer.code not in (0, _FINISHED, _UNKNOWN):
+        if answer.code not in (0, _FINISHED, _FINISHED_ELEMENT, _UNKNOWN):
             raise NotUnderstood(answer.words)
+
+    def submit_array(self, script: str, size: int) -> Argv:
+        # PBS puts the element's number in that place (OpenPBS, src/server/array_func.c)
+        return ["qsub", "-J", f"0-{size - 1}", "-o", "^array_index^.log", script]
+
+    def element(self, array_id: str, number: int) -> str:
+        return array_id.replace("[]", f"[{number}]")
+
+    def array_of(self, job_id: str) -> str:
+        found = _ELEMENT.fullmatch(job_id)
+        return "" if found is None else f"{found[1]}[]{found[3]}"
+
+    def cancel_all(self, job_ids: Sequence[str]) -> Argv:
+        words = [job_id for job_id in job_ids if not self.array_of(job_id)]
+        numbers: dict[str, list[int]] = {}
+        for found in filter(None, map(_ELEMENT.fullmatch, job_ids)):
+            numbers.setdefault(f"{found[1]}[]{found[3]}", []).append(int(found[2]))
+        for array_id, some in numbers.items():
+            words += [array_id.replace("[]", f"[{run}]") for run in runs_of(some)]
+        return ["qdel", *words]
 
     def never_starts(self, status: Status) -> bool:
         return status.state is JobState.PENDING and never_starts(self.name, status.reason)
@@ -274,7 +307,7 @@ def _number(job_id: str) -> int:
 
 def _status(job: Json, zone: tzinfo | None) -> Status:
     letter, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
-    if letter != "F":
+    if letter not in ("F", "X"):
         if letter not in _STATES:
             raise NotUnderstood(f"the state {letter!r} is not known")
         substate = _integer(job.get("substate"))
@@ -283,8 +316,10 @@ def _status(job: Json, zone: tzinfo | None) -> Status:
             state = JobState.RUNNING  # it may be cleared away to be queued again
         reason = comment if state is JobState.PENDING else ""
         return Status(state, reason, metrics=_metrics(job, zone, ended=False))
-    code = _integer(job.get("Exit_status"))
-    state = _final(_integer(job.get("substate")), code, comment)
+    code, substate = _integer(job.get("Exit_status")), _integer(job.get("substate"))
+    if letter == "X" and code is None and substate in _OF_AN_ELEMENT:
+        return Status(_OF_AN_ELEMENT[substate], metrics=_metrics(job, zone, ended=True))
+    state = _final(substate, code, comment)
     own = isinstance(code, int) and 0 <= code < _KILLED
     signal = code - _KILLED if isinstance(code, int) and code > _KILLED else None
     # "Job run at … and failed" says nothing that the state does not

@@ -12,17 +12,19 @@ from functools import cached_property
 from typing import ClassVar
 
 from qcsc_hpc.profiles import ExecutionProfile
-from qcsc_hpc.schedulers.command_set import CommandSet, command_set
+from qcsc_hpc.schedulers.command_set import CommandSet, command_set, no_arrays
 from qcsc_hpc.schedulers.not_now import refusal
 from qcsc_hpc.schedulers.scheduler import (
     SCHEDULER_LOG,
     Answer,
     Argv,
+    ArrayWords,
     NotUnderstood,
     Placement,
     Scheduler,
     Status,
     read_each,
+    runs_of,
 )
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
@@ -95,6 +97,10 @@ class PJM(Scheduler):
     own_id: ClassVar[str] = '"$PJM_JOBID"'
     # Fujitsu's mpiexec puts what each rank writes into a file of its own (Fugaku Users Guide 6.4)
     gathers: ClassVar[str] = "output.*/*/*/std*"
+    # bulk jobs (Fugaku Users Guide 5.4): 12[3] is a sub job of 12
+    arrays: ClassVar[ArrayWords | None] = ArrayWords(
+        number='"$PJM_BULKNUM"', own_id=r'"${PJM_JOBID%%\[*}${PJM_BULKNUM:+[$PJM_BULKNUM]}"'
+    )
     # its own launcher is told the ranks of a node by --mpi
     honoured: ClassVar[frozenset[str]] = frozenset(
         {
@@ -117,6 +123,7 @@ class PJM(Scheduler):
             "export",
             "mail_to",
             "mail_on",
+            "array",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
@@ -175,6 +182,7 @@ class PJM(Scheduler):
         words = [word for word in self.where.export if word in ("NONE", "ALL", "NIL")]
         if words:
             found["export"] = f"{words[0]} is a word of Slurm's; name the variables"
+        found |= no_arrays(self.where, self.commands)
         return found | (self._beside_shares(how) if self._shares(how) else {})
 
     def _beside_shares(self, how: ExecutionProfile) -> dict[str, str]:
@@ -210,17 +218,45 @@ class PJM(Scheduler):
             return found[1]
         raise refusal(self.name, answer)
 
+    def submit_array(self, script: str, size: int) -> Argv:
+        # pjsub(1), "-o": %b is the sub job's number
+        bulk = ["--bulk", "--sparam", f"0-{size - 1}"]
+        return ["pjsub", *bulk, "-o", "%b.log", script]
+
+    def element(self, array_id: str, number: int) -> str:
+        return f"{array_id}[{number}]"
+
+    def array_of(self, job_id: str) -> str:
+        array_id, _, number = job_id.partition("[")
+        return array_id if number else ""
+
+    def cancel_all(self, job_ids: Sequence[str]) -> Argv:
+        words = [job_id for job_id in job_ids if not self.array_of(job_id)]
+        numbers: dict[str, list[int]] = {}
+        for job_id in job_ids:
+            if array_id := self.array_of(job_id):
+                number = job_id.partition("[")[2].rstrip("]")
+                numbers.setdefault(array_id, []).append(int(number))
+        for array_id, some in numbers.items():
+            words += [f"{array_id}[{run}]" for run in runs_of(some)]
+        return ["pjdel", *words]
+
     def status(self, ids: Sequence[str]) -> Argv:
-        return self.commands.about(self.commands.status, ids)
+        return self._about(self.commands.status, ids)
 
     def statuses(self, answer: Answer) -> dict[str, Status]:
         return read_each(((row["JOB_ID"], row) for row in self._rows(answer)), _status)
 
     def history(self, ids: Sequence[str]) -> Argv | None:
-        return self.commands.about(self.commands.history, ids)
+        return self._about(self.commands.history, ids)
 
     def again(self, job_id: str) -> list[Argv]:
-        return [self.commands.about(question, [job_id]) for question in self.commands.again]
+        return [self._about(question, [job_id]) for question in self.commands.again]
+
+    def _about(self, question: Sequence[str], ids: Sequence[str]) -> Argv:
+        """For elements it is asked about their arrays, of which the answer has a line for each."""
+        whole = list(dict.fromkeys(self.array_of(job_id) or job_id for job_id in ids))
+        return self.commands.about(question, whole, elements=self.where.array)
 
     def find(self, job_name: str) -> list[Argv]:
         return [[*question] for question in self.commands.find]

@@ -54,6 +54,7 @@ EVERYWHERE = frozenset(
         "patience_seconds",
         "not_now_seconds",
         "pass_variables",
+        "array_size",  # only says how large one is
         "lost_seconds",
         "project_directive",
         "qpu_directive",
@@ -103,6 +104,19 @@ class Status:
 
 
 @dataclass(frozen=True)
+class ArrayWords:
+    """How a scheduler's arrays look from inside: many jobs of one head, numbered from 0.
+
+    Attributes:
+        number: in the script, the element's.
+        own_id: in a job's script, the id of the element that it is, or of a job that is none.
+    """
+
+    number: str
+    own_id: str
+
+
+@dataclass(frozen=True)
 class Placement:
     """All that a script's head is made of."""
 
@@ -119,6 +133,7 @@ class NotUnderstood(Exception):
         permanent: asking again will not help.
         not_now: a job was certainly not taken, and may be later.
         question: it is the question that the site does not take; it can be put otherwise.
+        fewer: so many jobs at once were certainly not taken; fewer may be.
     """
 
     def __init__(
@@ -128,8 +143,10 @@ class NotUnderstood(Exception):
         permanent: bool = False,
         not_now: bool = False,
         question: bool = False,
+        fewer: bool = False,
     ) -> None:
         self.permanent, self.not_now, self.question = permanent, not_now, question
+        self.fewer = fewer
         super().__init__(why)
 
 
@@ -158,6 +175,7 @@ class Dialect(ABC):
             who the user is; `NAME_*` stands for all that begin so.
         per_node_options: a launcher's option for the ranks of a node, where there are several.
         launchers: launchers of its own, by the name that profiles have.
+        arrays: of its arrays, if it has any.
     """
 
     where: HPCProfile
@@ -176,6 +194,14 @@ class Dialect(ABC):
     passed: ClassVar[Sequence[str]] = ()
     per_node_options: ClassVar[Mapping[str, str]] = {}
     launchers: ClassVar[Mapping[str, LauncherWords]] = {}
+    arrays: ClassVar[ArrayWords | None] = None
+
+    @property
+    def script_id(self) -> str:
+        """In the script, the id by which the scheduler's commands know the job."""
+        if self.where.array and self.arrays is not None:
+            return self.arrays.own_id
+        return self.own_id
 
     @property
     def before_launcher(self) -> str:
@@ -284,6 +310,31 @@ class Scheduler(Dialect, ABC):
             NotUnderstood: the scheduler did not do it.
         """
 
+    # arrays, where `arrays` says that there are any
+
+    def submit_array(self, script: str, size: int) -> Argv:
+        """Submits so many jobs at once, at least two; `submitted` reads the answer.
+
+        It runs in the array's folder. What the scheduler itself writes of an element goes to
+        `NUMBER.log` there.
+        """
+        raise NotImplementedError
+
+    def element(self, array_id: str, number: int) -> str:
+        """The id of one of them."""
+        raise NotImplementedError
+
+    def array_of(self, job_id: str) -> str:
+        """The id of the array that an element belongs to; empty for a job that is none.
+
+        Given in the place of a job's to `status` and `history`, it asks for all of its elements.
+        """
+        return ""
+
+    def cancel_all(self, job_ids: Sequence[str]) -> Argv:
+        """Ends several jobs, elements among them; `cancelled` reads the answer."""
+        raise NotImplementedError
+
     def is_accounting(self, question: Argv) -> bool:
         """Whether a question may stay without an answer, and is then no outage."""
         return not self.accounting.isdisjoint(question)
@@ -306,6 +357,17 @@ class Scheduler(Dialect, ABC):
 
 
 T = TypeVar("T")
+
+
+def runs_of(numbers: Iterable[int]) -> list[str]:
+    """Numbers as a range each, where they follow on one another: 0-3, 7."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
 
 
 def read_each(jobs: Iterable[tuple[str, T]], read: Callable[[T], Status]) -> dict[str, Status]:

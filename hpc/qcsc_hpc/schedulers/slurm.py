@@ -16,11 +16,13 @@ from qcsc_hpc.schedulers.scheduler import (
     HYDRA_PER_NODE,
     Answer,
     Argv,
+    ArrayWords,
     NotUnderstood,
     Placement,
     Scheduler,
     Status,
     read_each,
+    runs_of,
 )
 from qcsc_loop.jobs.outcome import JobMetrics, JobState
 
@@ -62,6 +64,7 @@ _NO_ACCOUNTING = (
     "command not found",
 )
 _ID = re.compile(r"(\d+)(;.*)?")  # "12;cluster" where there are several
+_MANY = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")  # elements in one row: "12_[0,4-9%2]"
 _KILLED_FOR_MEMORY = ("memory limit", "oom-kill", "oom_kill")
 
 _COLUMNS = (
@@ -122,6 +125,7 @@ class Slurm(Scheduler):
             "warning_seconds",
             "mail_to",
             "mail_on",
+            "array",
         }
     )
     refused: ClassVar[Mapping[str, str]] = {
@@ -131,6 +135,12 @@ class Slurm(Scheduler):
     accounting: ClassVar[frozenset[str]] = frozenset({"sacct"})
     passed: ClassVar[Sequence[str]] = ("SLURM_CONF", "SLURM_CLUSTERS")
     per_node_options: ClassVar[Mapping[str, str]] = HYDRA_PER_NODE
+    arrays: ClassVar[ArrayWords | None] = ArrayWords(
+        number='"$SLURM_ARRAY_TASK_ID"',
+        # an element has a number of its own, too, by which nobody asks (sbatch(1), "JOB ARRAYS")
+        own_id='"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}'
+        '${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
+    )
 
     def directives(self, job: Placement) -> list[str]:
         where, how = job.where, job.how
@@ -194,11 +204,14 @@ class Slurm(Scheduler):
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
-        columns = ",".join(f"{name}:|" for name in _COLUMNS)
+        arrays = self.where.array
+        names = ("JobArrayID", *_COLUMNS[1:]) if arrays else _COLUMNS
+        columns = ",".join(f"{name}:|" for name in names)
         return [
             "env",
             "SLURM_TIME_FORMAT=%s",
             "squeue",
+            *(["--array"] if arrays else []),  # a line for each element
             "--states=all",
             "--noheader",
             f"--jobs={','.join(ids)}",
@@ -213,6 +226,8 @@ class Slurm(Scheduler):
         return read_each(_by_id(answer.out, len(_COLUMNS)), _status)
 
     def history(self, ids: Sequence[str]) -> Argv | None:
+        # of elements that never began it has one row, which it shows to who asks for the array
+        whole = dict.fromkeys(self.array_of(job_id) or job_id for job_id in ids)
         return [
             "env",
             "SLURM_TIME_FORMAT=%s",
@@ -220,7 +235,7 @@ class Slurm(Scheduler):
             "-X",
             "--noheader",
             "--parsable2",
-            f"--jobs={','.join(ids)}",
+            f"--jobs={','.join(whole)}",
             _FIRST_DAY,
             f"--format={_ACCOUNTED}",
         ]
@@ -240,7 +255,7 @@ class Slurm(Scheduler):
                 "--states=all",
                 "--noheader",
                 f"--name={job_name}",
-                "--Format=JobID:|,Name:|",
+                f"--Format={'ArrayJobID' if self.where.array else 'JobID'}:|,Name:|",
             ],
             [
                 "sacct",
@@ -257,7 +272,8 @@ class Slurm(Scheduler):
         if answer.code != 0 and answer.argv[0] == "sacct" and _no_accounting(answer):
             return []
         _require(answer)
-        ids = [row[0] for row in _rows(answer.out, 2) if row[1] == job_name]
+        rows = [row for row in _rows(answer.out, 2) if row[1] == job_name]
+        ids = [row[0].partition("_")[0] for row in rows]  # of its elements one has the array's
         return sorted(set(ids), key=int)
 
     def place(self, job_id: str) -> list[Argv]:
@@ -290,6 +306,29 @@ class Slurm(Scheduler):
     def cancelled(self, answer: Answer) -> None:
         if answer.code != 0 and "Invalid job id" not in answer.err:
             raise NotUnderstood(answer.words)
+
+    def submit_array(self, script: str, size: int) -> Argv:
+        # by a name that each element has of its own; a backslash lets no sign mean anything, and
+        # then the script's own redirection is all there is
+        folder = os.path.dirname(script)
+        log = "/dev/null" if "\\" in folder else f"{folder.replace('%', '%%')}/%a.log"
+        return ["sbatch", "--parsable", f"--array=0-{size - 1}", f"--output={log}", script]
+
+    def element(self, array_id: str, number: int) -> str:
+        return f"{array_id}_{number}"
+
+    def array_of(self, job_id: str) -> str:
+        array_id, _, number = job_id.partition("_")
+        return array_id if number else ""
+
+    def cancel_all(self, job_ids: Sequence[str]) -> Argv:
+        words = [job_id for job_id in job_ids if not self.array_of(job_id)]
+        numbers: dict[str, list[int]] = {}
+        for job_id in job_ids:
+            if array_id := self.array_of(job_id):
+                numbers.setdefault(array_id, []).append(int(job_id.partition("_")[2]))
+        words += [f"{array_id}_[{','.join(runs_of(some))}]" for array_id, some in numbers.items()]
+        return ["scancel", *words]
 
     def measure(self, ids: Sequence[str]) -> Argv | None:
         return [
@@ -377,7 +416,19 @@ def _rows(text: str, columns: int) -> Iterator[list[str]]:
 
 def _by_id(text: str, columns: int) -> Iterator[tuple[str, list[str]]]:
     for row in _rows(text, columns):
-        yield row[0], row
+        for job_id in _ids(row[0]):
+            yield job_id, row
+
+
+def _ids(text: str) -> list[str]:
+    """Of a row, which may be about several elements that wait, or never began."""
+    found = _MANY.fullmatch(text)
+    if found is None:
+        return [text]
+    array_id, parts = found[1], found[2].split(",")
+    bounds = [part.partition("-") for part in parts]
+    numbers = [n for first, _, last in bounds for n in range(int(first), int(last or first) + 1)]
+    return [f"{array_id}_{number}" for number in numbers]
 
 
 def _state(text: str) -> JobState:

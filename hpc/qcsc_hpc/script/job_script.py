@@ -118,7 +118,7 @@ def _body(dialect: Dialect, facts: ScriptFacts) -> Iterator[str]:
     if not dialect.writes_output:
         yield "{ : >> output.log; } 2> /dev/null || unwritable output.log"
         yield "exec >> output.log 2>&1"
-    yield f"me={dialect.own_id}"
+    yield f"me={dialect.script_id}"
     yield from _fence()
     yield "rm -f exit.json"
     yield "{ : > started; } 2> /dev/null || unwritable started"

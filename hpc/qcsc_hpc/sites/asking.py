@@ -62,13 +62,26 @@ class Asking:
         for start in range(0, len(ids), most):
             await self._ask_together(ids[start : start + most], known)
         left = [job_id for job_id in ids if job_id not in known.jobs]
+        await self._ask_for_arrays(left, known)
+        left = [job_id for job_id in left if job_id not in known.jobs]
         for job_id in self._whose_turn(left):
-            if most > 1 and len(ids) > 1:
+            if most > 1 and len(ids) > 1 and not self._scheduler.array_of(job_id):
                 await self._ask_together([job_id], known)
             for question in self._scheduler.again(job_id):
                 if job_id not in known.jobs:
                     await self._ask_otherwise(question, job_id, known)
         return known
+
+    async def _ask_for_arrays(self, left: list[str], known: Known) -> None:
+        """An array is asked for alone, for all of its elements that are left."""
+        arrays: dict[str, list[str]] = {}
+        for job_id in left:
+            if array_id := self._scheduler.array_of(job_id):
+                arrays.setdefault(array_id, []).append(job_id)
+        for array_id, elements in [*arrays.items()][:SINGLY]:
+            found, why = await self._said_of([array_id], elements, known)
+            for job_id in elements:
+                self._note(job_id, found, why, known)
 
     def _whose_turn(self, left: list[str]) -> list[str]:
         first = self._turn % len(left) if left else 0
@@ -77,21 +90,35 @@ class Asking:
 
     async def _ask_together(self, ids: Sequence[str], known: Known) -> None:
         """Notes what is said of them; that one is unknown only if it is asked for alone."""
+        found, why = await self._said_of(ids, ids, known)
+        for job_id in ids:
+            if job_id in found or (len(ids) == 1 and not self._scheduler.array_of(job_id)):
+                self._note(job_id, found, why, known)
+
+    async def _said_of(
+        self, ids: Sequence[str], elements: Sequence[str], known: Known
+    ) -> tuple[dict[str, Status], str]:
+        """What is said of jobs, or of elements whose array is asked for, or why that cannot be read."""
         try:
             found, why = await self._answered(self._scheduler.status(ids))
         except (NotUnderstood, SiteUnreachable) as error:
             if not known.jobs or _is_question(error):
                 raise
             found, why = {}, str(error)
-        rest = [job_id for job_id in ids if job_id not in found]
-        if rest and not why and (question := self._scheduler.history(rest)) is not None:
-            earlier, why = await self._past(question, known)
-            found |= earlier
-        for job_id in ids:
-            if job_id in found:
-                known.jobs[job_id] = found[job_id]
-            elif len(ids) == 1:
-                self._note_absent(job_id, why, known)
+        rest = [job_id for job_id in elements if job_id not in found]
+        if rest and not why:
+            asked = ids if ids != elements else rest
+            if (question := self._scheduler.history(asked)) is not None:
+                earlier, why = await self._past(question, known)
+                found |= {job_id: one for job_id, one in earlier.items() if job_id not in found}
+        return found, why
+
+    def _note(self, job_id: str, found: dict[str, Status], why: str, known: Known) -> None:
+        if job_id in found:
+            known.open.pop(job_id, None)
+            known.jobs[job_id] = found[job_id]
+        else:
+            self._note_absent(job_id, why, known)
 
     def _note_absent(self, job_id: str, why: str, known: Known) -> None:
         if why:

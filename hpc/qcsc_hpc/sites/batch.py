@@ -6,16 +6,18 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
-from qcsc_hpc.profiles import HPCProfile
+from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_hpc.schedulers import scheduler_for, scheduler_named
 from qcsc_hpc.schedulers.scheduler import Argv, NotUnderstood
 from qcsc_hpc.script.job_folder import CLOSED, JobFolder
+from qcsc_hpc.sites.arrays import Arrays
 from qcsc_hpc.sites.cancelling import cancel_job, tell_to_end
 from qcsc_hpc.sites.commands import Commands, program_path
 from qcsc_hpc.sites.explaining import explain
@@ -73,15 +75,26 @@ class BatchSite(JobSite):
         for argv in (scheduler.submit(""), scheduler.status([""])):
             program_path(self.title, argv)
 
-    async def submit(self, key: JobKey, folder: Path) -> str:
+    async def submit(self, key: JobKey, folder: Path, how: ExecutionProfile | None = None) -> str:
         """Hands the folder's script to the scheduler.
+
+        Args:
+            how: the job's shape: where the site has arrays, a part's job goes with others of its
+                step that are of the same. None: it goes by itself.
 
         Raises:
             JobRejected: it does not take it.
             JobNotTaken: it does not take it yet.
             SubmissionUnclear: it may have taken it.
+            SiteUnreachable: it did not answer before it was this job's turn.
             LeaseLost: another driver has the run, and does it.
         """
+        runtime = self._runtime()
+        if how is not None and runtime.arrays is not None and key.label:
+            return await runtime.arrays.submit(key, folder, how)
+        return await self._submit_alone(key, folder)
+
+    async def _submit_alone(self, key: JobKey, folder: Path) -> str:
         runtime = self._runtime()
         argv = runtime.scheduler.submit(str(JobFolder(folder).script))
         try:
@@ -103,12 +116,17 @@ class BatchSite(JobSite):
         owner = await to_thread.run_sync(JobFolder(folder).owner)
         if owner is not None and owner != CLOSED:
             return owner
+        if runtime.arrays is not None and key.label:
+            found, may_be_alone = await runtime.arrays.find(key, folder)
+            if found is not None or not may_be_alone:
+                return found
         for question in runtime.scheduler.find(name):
-            if ids := await self._found(runtime, question, name):
+            if ids := await self._found(question, name):
                 return ids[0]
         return None
 
-    async def _found(self, runtime: Runtime, question: Argv, name: str) -> list[str]:
+    async def _found(self, question: Argv, name: str) -> list[str]:
+        runtime = self._runtime()
         try:
             answer = await runtime.commands.ask(question)
             with runtime.reading():
@@ -122,8 +140,11 @@ class BatchSite(JobSite):
             return []
 
     async def place_of(self, job: PlacedJob) -> Path | None:
-        """Where the job was submitted from, which is its folder."""
+        """Where the job was submitted from, which is its folder; of an element its array's tells it."""
         runtime, folder = self._runtime(), job.folder
+        element = runtime.scheduler.array_of(job.job_id)
+        if element and current_step().ledger.complete:  # the list that it was found by is here
+            return folder
         if await to_thread.run_sync(JobFolder(folder).owner) == job.job_id:
             return folder
         for question in runtime.scheduler.place(job.job_id):
@@ -151,9 +172,10 @@ class BatchSite(JobSite):
 
     async def _wait_for_outcome(self, followed: Followed, waiting: Waiting) -> JobOutcome:
         told = (JobState.PENDING, "")  # which its submission said
-        standing = Standing(followed.folder)
+        standing, watch = Standing(followed.folder), self._runtime().watch
+        limited = waiting.queue_seconds is not None or waiting.run_seconds is not None
         while True:
-            seen = await followed.look(GLANCE_SECONDS)
+            seen = await followed.look(GLANCE_SECONDS * watch.pace if limited else None)
             if seen is None:
                 continue
             if (outcome := await self._reach_verdict(followed, seen, waiting)) is not None:
@@ -164,7 +186,7 @@ class BatchSite(JobSite):
                 waiting.tell(*now)
                 told = now
             scheduler = self._runtime().scheduler
-            stood = await standing.seconds(seen.status.state)
+            stood = await standing.seconds(seen.status.state) if limited else 0.0
             limit = reason_to_cancel(seen.status, scheduler, self.where, waiting, stood)
             if limit is not None:
                 waiting.check()
@@ -237,15 +259,22 @@ class BatchSite(JobSite):
         with runtime.reading():
             return runtime.scheduler.measured(answer)
 
+    @cached_property
+    def _name(self) -> str:
+        return self.model_dump_json()
+
     def _runtime(self) -> Runtime:
-        known, name = of_this_loop(_runtimes), self.model_dump_json()
+        known, name = of_this_loop(_runtimes), self._name
         if name not in known:
             scheduler = scheduler_for(self.where)
             passed = (*scheduler.passed, *self.where.pass_variables)
             commands = Commands(self.title, self.where.command_timeout, passed)
             watch = Watch(scheduler, commands)
+            arrays = None
+            if self.where.array:
+                arrays = Arrays(self.title, scheduler, commands, self._submit_alone, self._found)
             lost_seconds = self.where.lost_seconds
-            known[name] = Runtime(self.title, lost_seconds, scheduler, commands, watch)
+            known[name] = Runtime(self.title, lost_seconds, scheduler, commands, watch, arrays)
         return known[name]
 
 

@@ -40,6 +40,8 @@ async def tell_to_end(runtime: Runtime, job_id: str) -> None:
     end = time.monotonic() + CANCEL_SECONDS
     while True:
         try:
+            if runtime.arrays is not None:
+                return await runtime.arrays.end(job_id)
             answer = await runtime.commands.ask(runtime.scheduler.cancel(job_id))
             with runtime.reading():
                 return runtime.scheduler.cancelled(answer)

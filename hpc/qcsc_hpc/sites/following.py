@@ -30,6 +30,9 @@ FIRST_ASK_SECONDS = 1.0  # after submission; then a quarter of the time the job 
 AGAIN_SECONDS = 0.25  # after an answer that comes too early: the script has ended
 GAP_SECONDS = 0.5  # between questions where many jobs end at their own times
 MANY = 4
+# jobs, more than one question is for: only those are asked for that are due, and all pauses grow
+VERY_MANY = 200
+LOOKING_SHARE = 50  # of as many seconds, looks at all of their folders take one
 CLEARING_SECONDS = 0.05  # from a script's end until the scheduler has heard of it
 LOOK_SECONDS = 0.02  # between looks at a young job's folder; later a fiftieth of its age
 LONGEST_LOOK_SECONDS = 1.0
@@ -116,9 +119,10 @@ class Followed:
             doubtful=self.doubtful,
         )
 
-    async def look(self, seconds: float) -> Sighting | None:
-        """What is known after the next news, or after so many seconds."""
-        with anyio.move_on_after(seconds):
+    async def look(self, seconds: float | None) -> Sighting | None:
+        """What is known after the next news, or after so many seconds; None: only while time counts."""
+        counts = self.silence or self.unknown_since or self.final_since
+        with anyio.move_on_after(GLANCE_SECONDS if seconds is None and counts else seconds):
             await self.news.wait()
         self.news = anyio.Event()
         if self.refused is not None:
@@ -135,6 +139,8 @@ class Followed:
 
     def note_silence(self, silence: Silence, longest: float) -> None:
         """No answer changes nothing but the time of the next question."""
+        if self.silence is None:
+            self.news.set()  # from now on time counts
         self.silence = replace(silence, since=self.silence.since) if self.silence else silence
         self.ask_at = time.monotonic() + min(1.0, longest)
 
@@ -166,7 +172,7 @@ class Followed:
         return min(max(FIRST_ASK_SECONDS, (now - since) / 4), longest)
 
     def note_folder(
-        self, record: ExitRecord | None, text: str, position: int, took: float = 0.0
+        self, record: ExitRecord | None, text: str, position: int, least: float = 0.0
     ) -> None:
         now = time.monotonic()
         if text:
@@ -177,7 +183,7 @@ class Followed:
         self.record = record  # None again when a requeued job has begun anew
         age = now - self.changed
         # a program may have filled the folder with files, which are listed at each look
-        self.look_at = now + max(min(max(LOOK_SECONDS, age / 50), LONGEST_LOOK_SECONDS), 20 * took)
+        self.look_at = now + max(min(max(LOOK_SECONDS, age / 50), LONGEST_LOOK_SECONDS), least)
 
 
 class Watch:
@@ -216,10 +222,13 @@ class Watch:
     async def _follow(self) -> None:
         while True:
             now = time.monotonic()
-            due = min(min(f.look_at, max(f.ask_at, self._ask_from)) for f in self._followed)
+            first = self._ask_from
+            due = min(min(f.look_at, max(f.ask_at, first)) for f in self._followed)
             with anyio.move_on_after(max(0.0, due - now)):
                 await self._more.wait()
             self._more = anyio.Event()
+            if self.pace > 1:
+                await anyio.sleep(LOOK_SECONDS)  # in which more may come
             await self._look()
             now = time.monotonic()
             if now >= self._ask_from and any(f.ask_at <= now for f in self._followed):
@@ -227,13 +236,19 @@ class Watch:
                 self._asked = time.monotonic()
 
     @property
+    def pace(self) -> float:
+        """By how much everything is slower, for the number of jobs."""
+        return max(1.0, len(self._followed) / VERY_MANY)
+
+    @property
     def _ask_from(self) -> float:
-        return self._asked + GAP_SECONDS if len(self._followed) > MANY else 0.0
+        return self._asked + GAP_SECONDS * self.pace if len(self._followed) > MANY else 0.0
 
     async def _look(self) -> None:
         now = time.monotonic()
         # those that are nearly due, too: many jobs must not be many looks
-        due = [f for f in self._followed if f.look_at <= now + LOOK_SECONDS]
+        soon = now + (LOOK_SECONDS if self.pace == 1 else GLANCE_SECONDS)
+        due = [f for f in self._followed if f.look_at <= soon]
         if due:
             await self._look_at(due)
 
@@ -241,12 +256,15 @@ class Watch:
         began = time.monotonic()
         seen = await to_thread.run_sync(_looked_at, [(f.folder, f.log_position) for f in some])
         took = (time.monotonic() - began) / len(some)
+        least = took * (20 if self.pace == 1 else LOOKING_SHARE * len(self._followed))
         for followed, (record, text, position) in zip(some, seen, strict=True):
             own = record if record is not None and record.job == followed.job.job_id else None
-            followed.note_folder(own, text, position, took)
+            followed.note_folder(own, text, position, least)
 
     async def _ask(self) -> None:
-        asked = self._followed[:]
+        asked, soon = self._followed[:], time.monotonic() + GAP_SECONDS
+        if self.pace > 1:
+            asked = [followed for followed in asked if followed.ask_at <= soon]
         ids = list(dict.fromkeys(f.job.job_id for f in asked))
         try:
             known = await self._asking.ask_for(ids)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from qcsc_hpc.schedulers.scheduler import NotUnderstood, Scheduler
+from qcsc_hpc.sites.arrays import Arrays
 from qcsc_hpc.sites.commands import Commands
 from qcsc_hpc.sites.following import Watch
 from qcsc_loop.errors import SiteUnreachable
@@ -19,6 +20,7 @@ class Runtime:
     Attributes:
         title: what people call it, for messages.
         lost_seconds: that it may not know a job, before that is LOST.
+        arrays: where the site's jobs go together; None: each goes by itself.
     """
 
     title: str
@@ -26,6 +28,7 @@ class Runtime:
     scheduler: Scheduler
     commands: Commands
     watch: Watch
+    arrays: Arrays | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ class FakePBS(FakeBatchSystem):
         requeue_seconds: until a requeued job may start again.
         dialect: "miyabi": the commands are that site's own, and refuse what it refuses
             (`testing/executables/pbs/miyabi.py` says what is known of them); ids are `12.opbs`.
+        max_array_size: elements that an array may have.
         most_queued, most_running: jobs that a user may have in the queue, and running.
 
     Example:
@@ -51,6 +52,7 @@ class FakePBS(FakeBatchSystem):
         grace_seconds: float = 1.0,
         requeue_seconds: float = 0.0,
         dialect: Literal["", "miyabi"] = "",
+        max_array_size: int = 10_000,
         most_queued: int | None = None,
         most_running: int | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class FakePBS(FakeBatchSystem):
         self._settings |= {
             "dialect": dialect,
             "server": "opbs" if dialect else "vm",
+            "max_array_size": max_array_size,
             "most_queued": most_queued,
             "most_running": most_running,
             "preempted_run_again": True,

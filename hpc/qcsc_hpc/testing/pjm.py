@@ -23,6 +23,7 @@ class FakePJM(FakeBatchSystem):
         requeue_seconds: until a requeued job may start again.
         dialect: "wisteria": pjstat is that site's own.
         chooses: pjstat takes --choose and --filter.
+        max_array_size: sub jobs that a bulk job may have.
 
     Example:
         A submitted job, from a test::
@@ -51,6 +52,7 @@ class FakePJM(FakeBatchSystem):
         requeue_seconds: float = 0.0,
         dialect: Literal["", "wisteria"] = "",
         chooses: bool = True,
+        max_array_size: int = 1000,
     ) -> None:
         super().__init__(
             folder,
@@ -59,7 +61,7 @@ class FakePJM(FakeBatchSystem):
             grace_seconds=grace_seconds,
             requeue_seconds=requeue_seconds,
         )
-        self._settings |= {"dialect": dialect, "chooses": chooses}
+        self._settings |= {"dialect": dialect, "chooses": chooses, "max_array_size": max_array_size}
 
     def reject(self, job_id: str) -> None:
         """The job manager's exit function refuses a waiting job: RJT."""

@@ -22,6 +22,8 @@ class FakeSlurm(FakeBatchSystem):
         requeue_seconds: until a requeued job may start again; the real one takes two minutes.
         accounting_lag: seconds until sacct knows of a job, and of its end.
         min_job_age: seconds until squeue forgets a job that has ended.
+        max_array_size: elements that an array may have.
+        most_submitted: jobs that a user may have in the queue, each element of an array being one.
 
     Example:
         A submitted job, from a test::
@@ -51,6 +53,8 @@ class FakeSlurm(FakeBatchSystem):
         requeue_seconds: float = 0.0,
         accounting_lag: float = 0.5,
         min_job_age: float = 60.0,
+        max_array_size: int = 1001,
+        most_submitted: int | None = None,
     ) -> None:
         super().__init__(
             folder,
@@ -60,4 +64,8 @@ class FakeSlurm(FakeBatchSystem):
             requeue_seconds=requeue_seconds,
             accounting_lag=accounting_lag,
         )
-        self._settings["min_job_age"] = min_job_age
+        self._settings |= {
+            "min_job_age": min_job_age,
+            "max_array_size": max_array_size,
+            "most_submitted": most_submitted,
+        }

@@ -78,6 +78,7 @@ EXAMPLES: dict[str, Any] = {
     "constraint_gpu": "seven",
     "export": ["SEVEN=7"],
     "select": "{num_nodes}:seven=7",
+    "array": True,
 }
 # settings that show only together with another
 TOGETHER_WITH: dict[str, dict[str, Any]] = {
@@ -114,11 +115,12 @@ ELSEWHERE = {
     "patience_seconds",
     "not_now_seconds",
     "pass_variables",
+    "array_size",
 }
 # what a machine does whether it is asked to or not
 ALWAYS = {("pjm", "exclusive"): "-L node= gives whole nodes"}
 # and what it does without its script
-WITHOUT_SCRIPT = {("local", "walltime")}
+WITHOUT_SCRIPT = {("local", "walltime"), ("pbs", "array")}
 
 
 def machine(scheduler: str, settings: Mapping[str, Any]) -> HPCMachine:

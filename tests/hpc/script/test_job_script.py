@@ -102,6 +102,8 @@ MACHINES = {
             mail_on=["end", "fail"],
         ),
     ),
+    "slurm-in-arrays": HPCMachine(hpc_profile=HPCProfile(scheduler="slurm", array=True)),
+    "pjm-in-arrays": HPCMachine(hpc_profile=HPCProfile(scheduler="pjm", array=True)),
     "slurm-with-scratch": HPCMachine(
         hpc_profile=HPCProfile(scheduler="slurm"),
         execution_profile=how(

@@ -7,6 +7,7 @@ import sys
 import time
 
 from qcsc_hpc.testing.executables.answer import Answer, Refused
+from qcsc_hpc.testing.executables.arrays import elements
 from qcsc_hpc.testing.executables.files import job_folder
 from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.launching import launch, launch_jobs
@@ -93,7 +94,8 @@ def _submit(state: State, command: str, arguments: list[str]) -> tuple[Answer, f
         return Answer(error=f"{refused['reason']}\n", rc=1), None
     job = reader(command)(state, arguments)
     late = _strike(state, job)
-    state.save(job)
+    for one in elements(state.folder, job, system_of(state).element_form(job)):
+        state.save(one)
     hangs = state.take(Fault.SUBMIT_TIMES_OUT_THOUGH_ACCEPTED, command)
     if late is None and hangs is None:
         return Answer(acceptance(command)(job, arguments)), None

@@ -33,6 +33,9 @@ class Job:
         lag: seconds that accounting is late.
         starter: the process that looks after the job's processes.
         options: what only one batch system knows about, as JSON.
+        array: the id of the array that it is an element of; empty for a job that is none.
+        element: its number there.
+        size: of the array; before that is dealt into elements, it is one job.
     """
 
     number: int
@@ -72,6 +75,9 @@ class Job:
     licenses: str
     variables: str
     options: str
+    array: str
+    element: int
+    size: int
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self.__dict__.update(DEFAULTS)
@@ -116,6 +122,7 @@ DEFAULTS: dict[str, object] = {
     **dict.fromkeys(COLUMNS, 0),
     **dict.fromkeys(("id", "name", "key", "reason", "script", "directory", "output", "error"), ""),
     **dict.fromkeys(("allocation", "queue", "account", "dependency", "licenses"), ""),
+    "array": "",
     **dict.fromkeys(("ending", "started", "ended", "code", "walltime", "starter", "process")),
     "state": PENDING,
     "nodes": 1,

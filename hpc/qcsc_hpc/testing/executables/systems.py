@@ -42,6 +42,10 @@ if TYPE_CHECKING:
             """The reason that it gives for a job that cannot start."""
             ...
 
+        def element_form(self, job: Job) -> str:
+            """Of the ids of an array's elements, with `{number}`."""
+            ...
+
         def unreachable(self, command: str) -> Answer:
             """How a command says that it cannot reach the server."""
             ...

@@ -19,8 +19,8 @@ MOM_UPDATE_SECONDS = 2.0  # a job that is shorter never gets its session id to t
 
 def letter(job: Job) -> str:
     """The job_state."""
-    if job.is_over:
-        return "F"
+    if job.is_over:  # of an array, until all are
+        return "X" if job.array and "lives" in job.option else "F"
     if job.is_ending:
         return "E"
     if job.state == jobs.RUNNING:
@@ -67,6 +67,8 @@ def exit_status(job: Job) -> int | None:
 
 def attributes(state: State, job: Job) -> dict[str, Value]:
     """All of them, in the server's order."""
+    if job.array and any(o.array == job.array and not o.is_over for o in state.known_jobs()):
+        job.options = json.dumps({**job.option, "lives": "yes"})
     found: dict[str, Value] = {"Job_Name": job.name, "Job_Owner": f"root@{SERVER}"}
     if job.started is not None and (job.is_over or job.process is not None):
         found["resources_used"] = _used(state, job)

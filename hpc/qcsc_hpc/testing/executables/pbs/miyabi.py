@@ -5,8 +5,9 @@ of 3 days (`--hnum`, `--hday`); text and no JSON; -u, -Q, -x and -xf are rejecte
 found"; a notice before scheduled stops; ids such as 2421495.opbs; Exit_status in `-H -f`; a chunk
 names no GPUs; no multi-byte paths and names; a user may have 4 jobs in a queue, of which 2 run.
 
-Assumed: the exit codes; the notice's text; that there are no substates; that `-f` without an id lists
-all jobs of the user; how a chunk's GPUs and multi-byte names are refused.
+Assumed: that there are no arrays, of which nobody says a word; the exit codes; the notice's text; that
+there are no substates; that `-f` without an id lists all jobs of the user; how a chunk's GPUs and
+multi-byte names are refused.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def listed(state: State, arguments: list[str]) -> Answer:
     return Answer(NOTICE + "".join(_full(state, job) for job in jobs))
 
 
-def check(resources: dict[str, str], name: str) -> None:
+def check(resources: dict[str, str], options: dict[str, str]) -> None:
     """Of a submission.
 
     Raises:
@@ -50,7 +51,9 @@ def check(resources: dict[str, str], name: str) -> None:
     """
     if any(part.startswith("ngpus=") for part in resources.get("select", "").split(":")):
         raise Refused("qsub: Illegal attribute or resource value Resource_List.select\n", 168)
-    if not (name + os.getcwd()).isascii():
+    if "J" in options:
+        raise Refused("qsub: illegal option -- J\n", 2)
+    if not (options["N"] + os.getcwd()).isascii():
         raise Refused("qsub: multi-byte characters cannot be used in paths and names\n", 2)
 
 

@@ -28,4 +28,5 @@ def answer(state: State, arguments: list[str]) -> Answer:
         chosen = [job for job in chosen if job.queue == options["q"]]
     if "s" in options:
         chosen = [job for job in chosen if letter(job) in options["s"]]
-    return Answer("".join(f"{job.id}\n" for job in chosen))
+    # an array is one, without -T
+    return Answer("".join(f"{id}\n" for id in dict.fromkeys(j.array or j.id for j in chosen)))

@@ -35,7 +35,7 @@ def answer(state: State, arguments: list[str]) -> Answer:
         return Answer(
             _table([job for job in ended(state.known_jobs()) if not ids or job.id in ids])
         )
-    found, error, rc = _found(state, ids, wants_history="x" in options)
+    found, error, rc = _found(state, options, ids)
     if len(found) > 1 and ids and state.take(Fault.STATUS_IN_PART, "qstat"):
         found = found[:1]
     if options.get("F", "").lower() == "json":
@@ -47,10 +47,17 @@ def answer(state: State, arguments: list[str]) -> Answer:
     return Answer(output, error, rc)
 
 
-def _found(state: State, ids: list[str], *, wants_history: bool) -> tuple[list[Job], str, int]:
+def _its(known: list[Job], id: str) -> list[str]:
+    return [job.id for job in known if job.array == id] or [id]
+
+
+def _found(state: State, options: dict[str, str], ids: list[str]) -> tuple[list[Job], str, int]:
     known = state.known_jobs()
+    if "t" in options:  # an array stands for its elements, too
+        ids = [one for id in ids for one in _its(known, full_id(state, id))]
     if not ids:
-        return known if wants_history else active(known), "", 0
+        return known if "x" in options else active(known), "", 0
+    wants_history = "x" in options
     by_id = {job.id: job for job in known}
     found: list[Job] = []
     error, rc = "", 0

@@ -8,6 +8,7 @@ import re
 import sys
 
 from qcsc_hpc.testing.executables.answer import Refused
+from qcsc_hpc.testing.executables.arrays import ELEMENT, size_of
 from qcsc_hpc.testing.executables.call import keep_script
 from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.key import NAME as KEY
@@ -17,7 +18,7 @@ from qcsc_hpc.testing.executables.pbs.history import active
 from qcsc_hpc.testing.executables.pbs.system import SERVER, is_miyabi, server
 from qcsc_hpc.testing.executables.state import State
 
-GRAMMAR = Grammar(valued="aAceCjklmMNopPqrRSuvW", flags="fhIVXz")
+GRAMMAR = Grammar(valued="aAceCjJklmMNopPqrRSuvW", flags="fhIVXz")
 USAGE = """usage: qsub [-a date_time] [-A account_string] [-c interval]
 \t[-C directive_prefix] [-e path] [-f ] [-h ] [-I [-X]] [-j oe|eo] [-J X-Y[:Z]]
 \t[-k keep] [-l resource_list] [-m mail_options] [-M user_list]
@@ -49,14 +50,15 @@ def read(state: State, arguments: list[str]) -> Job:
     if is_miyabi(state):
         from qcsc_hpc.testing.executables.pbs import miyabi
 
-        miyabi.check(resources, options["N"])
+        miyabi.check(resources, options)
     chunks, per_chunk, wanted = _selection(resources)
-    number = state.next_number()
+    number, size = state.next_number(), _array_size(state, options)
     variables = _variables(options)
     job = Job(
         {
             "number": number,
-            "id": f"{number}.{server(state)}",
+            "id": f"{number}{'[]' if size else ''}.{server(state)}",
+            "size": size,
             "name": options["N"],
             "key": variables.get(KEY) or key_in(script),
             "submitted": state.now,
@@ -148,6 +150,18 @@ def _check(state: State, queue: str, resources: dict[str, str], walltime: float 
             if part.partition("=")[0] not in RESOURCES:
                 name = part.partition("=")[0]
                 raise Refused(f"qsub: Unknown resource Resource_List.select.{name}\n", 187)
+
+
+def _array_size(state: State, options: dict[str, str]) -> int:
+    """0 without one; of one element there is none."""
+    if "J" not in options:
+        return 0
+    size = size_of(options["J"])
+    if size is None or size < 2:
+        raise Refused(f"qsub: illegal -J value\n{USAGE}", 2)
+    if size > int(state.number_setting("max_array_size")):
+        raise Refused("qsub: Array job exceeds server or queue size limit\n", 3)
+    return size
 
 
 def _walltime(resources: dict[str, str]) -> float | None:
@@ -244,7 +258,8 @@ def _file(job: Job, asked: str | None, letter: str) -> str:
     name = f"{job.name}.{letter}{job.number}"
     if not asked:
         return os.path.join(job.directory, name)
-    path = asked.replace("^array_index^", "").partition(":")[2] or asked
+    asked = asked.replace("^array_index^", ELEMENT)
+    path = asked.partition(":")[2] or asked
     path = os.path.join(job.directory, path)
     return os.path.join(path, name) if os.path.isdir(path) else path
 

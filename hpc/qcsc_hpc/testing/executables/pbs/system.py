@@ -39,8 +39,10 @@ def directory(state: State, job: Job) -> str:
 
 def environment(state: State, job: Job) -> dict[str, str]:
     """A login's, and what the MoM adds."""
+    element = {"PBS_ARRAY_INDEX": str(job.element), "PBS_ARRAY_ID": job.array} if job.array else {}
     return {
         **login_environment(state),
+        **element,
         "PBS_ENVIRONMENT": "PBS_BATCH",
         "PBS_JOBCOOKIE": "0" * 32,
         "PBS_JOBDIR": directory(state, job),
@@ -78,6 +80,11 @@ def after_end(state: State, job: Job) -> None:
 def never_starts(job: Job) -> str:
     """What the scheduler says of a job when no node is free for it."""
     return "Not Running: Insufficient amount of resource: ncpus"
+
+
+def element_form(job: Job) -> str:
+    """`12[3].vm`."""
+    return job.id.replace("[]", "[{number}]")
 
 
 def unreachable(command: str) -> Answer:

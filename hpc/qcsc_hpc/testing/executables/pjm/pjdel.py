@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qcsc_hpc.testing.executables.answer import Answer, Refused
+from qcsc_hpc.testing.executables.arrays import spread
 from qcsc_hpc.testing.executables.ending import end_job
 from qcsc_hpc.testing.executables.job import CANCELLED
 from qcsc_hpc.testing.executables.options import BadOption, Grammar
@@ -18,6 +19,9 @@ def answer(state: State, arguments: list[str]) -> Answer:
     except BadOption as bad:
         raise Refused(f"[ERR.] PJM 0001 pjdel Invalid option: {bad.option}.\n", 1) from bad
     output, error = "", ""
+    ids = spread(ids, r"\d+\[(?P<many>[\d,-]+)\]")
+    known = state.known_jobs()
+    ids = [one for id in ids for one in [j.id for j in known if j.array == id] or [id]]
     for id in ids:
         job = state.job(id)
         if job is None:

@@ -90,10 +90,19 @@ def _chosen(state: State, options: dict[str, str], ids: list[str]) -> list[Job]:
     jobs = [job for job in state.known_jobs() if job.is_over == wants_history]
     jobs = [job for job in jobs if not job.is_over or _is_seen(state, job)]
     if ids:
-        jobs = [job for job in jobs if job.id in ids]
+        jobs = [job for job in jobs if job.id in ids or job.array in ids]
     if "filter" in options:
         jobs = [job for job in jobs if _fits(job, options["filter"])]
-    return jobs
+    return jobs if "E" in options else _whole(jobs, ids)
+
+
+def _whole(jobs: list[Job], ids: list[str]) -> list[Job]:
+    """A bulk job is one line, unless a sub job is asked for, or -E."""
+    shown: dict[str, Job] = {}
+    for job in jobs:
+        id = job.array if job.array and job.id not in ids else job.id
+        shown.setdefault(id, Job({**job.__dict__, "id": id}))
+    return [*shown.values()]
 
 
 def _is_seen(state: State, job: Job) -> bool:
@@ -106,7 +115,13 @@ def _fits(job: Job, text: str) -> bool:
     item, _, wanted = text.partition("=")
     if item not in FILTERS:
         raise Refused(f"[ERR.] PJM 0202 pjstat Invalid filter: {text}.\n", 1)
-    has = {"jid": job.id, "jnam": job.name, "st": job_state(job), "rscg": job.queue, "usr": "root"}
+    has = {
+        "jid": job.array or job.id,
+        "jnam": job.name,
+        "st": job_state(job),
+        "rscg": job.queue,
+        "usr": "root",
+    }
     return has[item] in wanted.replace("+", ",").split(",")
 
 
@@ -115,7 +130,7 @@ def _row(state: State, job: Job) -> dict[str, str]:
     return {
         "jid": job.id,
         "jnam": job.name,
-        "md": "NM",
+        "md": "BU" if job.array else "NM",
         "st": job_state(job),
         "usr": "root",
         "grp": job.account,

@@ -8,6 +8,7 @@ import re
 import sys
 
 from qcsc_hpc.testing.executables.answer import Refused
+from qcsc_hpc.testing.executables.arrays import ELEMENT, size_of
 from qcsc_hpc.testing.executables.call import keep_script
 from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.key import NAME as KEY
@@ -18,9 +19,21 @@ from qcsc_hpc.testing.executables.state import State
 GRAMMAR = Grammar(
     valued=(
         *("name", "L", "mpi", "g", "x", "out", "err", "spath", "llio", "m", "mail-list", "p"),
-        *("appname", "comment", "at"),
+        *("appname", "comment", "at", "sparam"),
     ),
-    flags=("j", "s", "S", "X", "w", "z", "no-check-directory", "restart", "norestart", "no-stging"),
+    flags=(
+        "bulk",
+        "j",
+        "s",
+        "S",
+        "X",
+        "w",
+        "z",
+        "no-check-directory",
+        "restart",
+        "norestart",
+        "no-stging",
+    ),
     short={"N": "name", "o": "out", "e": "err"},
 )
 REPEATED = ("L", "x", "mpi")
@@ -57,6 +70,7 @@ def read(state: State, arguments: list[str]) -> Job:
             "tasks": _node_count(mpi.get("proc", "1")),
             "walltime": elapse if elapse is not None else state.limits("queues")[group],
             "requeueable": int("restart" in options),
+            "size": _bulk_size(state, options),
             "directory": os.getcwd(),
             "variables": json.dumps(variables),
         }
@@ -141,6 +155,19 @@ def _check(state: State, group: str, nodes: int, elapse: float | None) -> None:
         raise Refused(f"[ERR.] PJM 0057 pjsub {over}\n", 1)
 
 
+def _bulk_size(state: State, options: dict[str, str]) -> int:
+    """Of a bulk job; 0 for one that is none."""
+    if "bulk" not in options:
+        return 0
+    size = size_of(options.get("sparam", ""))
+    if size is None:
+        raise Refused("[ERR.] PJM 0050 pjsub Invalid value: sparam.\n", 1)
+    most = int(state.number_setting("max_array_size"))
+    if size > most:
+        raise Refused(f"[ERR.] PJM 0057 pjsub {_over(f'bulk sub jobs={size}', most)}\n", 1)
+    return size
+
+
 def _check_shares(resources: dict[str, str]) -> None:
     """A share of a node is asked for in the place of nodes."""
     shares = [name for name in ("gpu", "vnode-core") if name in resources]
@@ -162,5 +189,6 @@ def _set_files(job: Job, options: dict[str, str]) -> None:
 
 
 def _file(job: Job, pattern: str) -> str:
+    pattern = pattern.replace("%b", ELEMENT) if job.size else pattern
     path = pattern.replace("%j", job.id).replace("%J", job.id).replace("%n", job.name)
     return os.path.join(job.directory, path)

@@ -25,11 +25,13 @@ def directory(state: State, job: Job) -> str:
 
 def environment(state: State, job: Job) -> dict[str, str]:
     """A login's, and what the job manager adds."""
+    element = {"PJM_BULKNUM": str(job.element)} if job.array else {}
     return {
         **login_environment(state),
+        **element,
         "PJM_ENVIRONMENT": "BATCH",
         "PJM_JOBDIR": job.directory,
-        "PJM_JOBID": job.id,
+        "PJM_JOBID": job.array or job.id,
         "PJM_JOBNAME": job.name,
         "PJM_MPI_PROC": str(job.tasks),
         "PJM_NODE": str(job.nodes),
@@ -74,6 +76,11 @@ def after_end(state: State, job: Job) -> None:
 def never_starts(job: Job) -> str:
     """What a job waits for that is larger than what is there."""
     return "INSUFF NODE"
+
+
+def element_form(job: Job) -> str:
+    """`12[3]`."""
+    return f"{job.id}[{{number}}]"
 
 
 def unreachable(command: str) -> Answer:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 
 from qcsc_hpc.testing.executables.answer import Answer, Refused
+from qcsc_hpc.testing.executables.arrays import ranges
 from qcsc_hpc.testing.executables.job import CANCELLED, PENDING, REQUEUED, RUNNING, Job
 from qcsc_hpc.testing.executables.options import BadOption, Grammar
 from qcsc_hpc.testing.executables.slurm.durations import moment, point, shown
+from qcsc_hpc.testing.executables.slurm.squeue import taken_back
 from qcsc_hpc.testing.executables.slurm.words import BY_ITSELF
 from qcsc_hpc.testing.executables.state import State
 
@@ -86,10 +88,11 @@ def _joined(row: list[str], options: dict[str, str]) -> str:
 
 def _records(state: State, options: dict[str, str]) -> list[Record]:
     known = [job for job in state.known_jobs() if state.now >= job.submitted + job.lag]
-    records = [Record(job, state.now) for job in known]
+    known = [job for job in known if not taken_back(job)]
+    ids = options["jobs"].split(",") if "jobs" in options else []
+    records = [Record(job, state.now) for job in waiting_together(known, ids)]
     if "jobs" in options:
-        ids = options["jobs"].split(",")
-        records = [record for record in records if record.job.id in ids]
+        records = [record for record in records if {record.job.id, record.job.array} & {*ids}]
     if "name" in options:
         records = [record for record in records if record.name in options["name"].split(",")]
     since = _since(state, options)
@@ -97,6 +100,19 @@ def _records(state: State, options: dict[str, str]) -> list[Record]:
     if "allocations" not in options:
         records = [step for record in records for step in _with_step(record, state.now)]
     return records
+
+
+def waiting_together(jobs: list[Job], ids: list[str]) -> list[Job]:
+    """Elements that have not begun are one row, which is shown to who asks for no element."""
+    rows = [job for job in jobs if not (job.array and not job.starts and not job.is_over)]
+    waiting = [job for job in jobs if job not in rows]
+    if any("_" in id for id in ids):
+        return rows
+    for array in dict.fromkeys(job.array for job in waiting):
+        its = [job for job in waiting if job.array == array]
+        numbers = ranges([job.element for job in its])
+        rows.append(Job({**its[0].__dict__, "id": f"{array}_[{numbers}]"}))
+    return rows
 
 
 def _since(state: State, options: dict[str, str]) -> float:

@@ -7,6 +7,7 @@ import os
 import sys
 
 from qcsc_hpc.testing.executables.answer import Refused
+from qcsc_hpc.testing.executables.arrays import ELEMENT, size_of
 from qcsc_hpc.testing.executables.call import keep_script
 from qcsc_hpc.testing.executables.job import Job
 from qcsc_hpc.testing.executables.key import key_in
@@ -47,6 +48,8 @@ def read(state: State, arguments: list[str]) -> Job:
     script, options = _parsed(arguments)
     partition = options.get("partition", "normal")
     _check_names(state, partition, options)
+    size = _array_size(state, options)
+    _check_limit(state, size or 1)
     nodes, tasks, cpus = _size(state, options)
     number = state.next_number()
     job = Job(
@@ -67,6 +70,7 @@ def read(state: State, arguments: list[str]) -> Job:
             "append": int(options.get("open-mode") == "append"),
             "directory": os.path.join(os.getcwd(), options.get("chdir", "")).rstrip("/") or "/",
             "options": json.dumps({**options, "submit_directory": os.getcwd()}),
+            "size": size,
             "variables": json.dumps(_variables(state, options)),
         }
     )
@@ -127,6 +131,27 @@ def _check_names(state: State, partition: str, options: dict[str, str]) -> None:
         )
     if options.get("account", ACCOUNTS[0]) not in ACCOUNTS:
         raise Refused(f"{SUBMIT}Invalid account or account/partition combination specified\n", 1)
+
+
+def _array_size(state: State, options: dict[str, str]) -> int:
+    """0 without one; slurm.conf(5), MaxArraySize, is more than the largest number."""
+    if "array" not in options:
+        return 0
+    size = size_of(options["array"].partition("%")[0])
+    if size is None or size > int(state.number_setting("max_array_size")):
+        raise Refused(f"{SUBMIT}Invalid job array specification\n", 1)
+    return size
+
+
+def _check_limit(state: State, more: int) -> None:
+    """Of a user's jobs, of which each element is one."""
+    most = state.setting("most_submitted")
+    alive = sum(not job.is_over for job in state.known_jobs())
+    if isinstance(most, int) and alive + more > most:
+        why = (
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+        )
+        raise Refused(f"sbatch: error: QOSMaxSubmitJobPerUserLimit\n{SUBMIT}{why}\n", 1)
 
 
 def _size(state: State, options: dict[str, str]) -> tuple[int, int, int]:
@@ -191,6 +216,7 @@ def _file(job: Job, pattern: str) -> str:
     if "\\" in pattern.replace("\\\\", ""):  # one backslash, and no sign means anything
         halves = pattern.split("\\\\")
         return os.path.join(job.directory, "\\".join(half.replace("\\", "") for half in halves))
+    pattern = pattern.replace("%a", ELEMENT) if job.size else pattern
     for sign, text in (("%j", job.id), ("%A", job.id), ("%x", job.name), ("%u", "root")):
         pattern = pattern.replace(sign, text)
     for sign, text in (("%N", "c1"), ("%%", "%")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qcsc_hpc.testing.executables.answer import Answer, Refused
+from qcsc_hpc.testing.executables.arrays import spread
 from qcsc_hpc.testing.executables.ending import end_job
 from qcsc_hpc.testing.executables.job import CANCELLED
 from qcsc_hpc.testing.executables.options import BadOption, Grammar
@@ -26,8 +27,12 @@ def answer(state: State, arguments: list[str]) -> Answer:
     options = dict(given)
     if not ids and not options:
         raise Refused("scancel: error: No job identification provided\n", 1)
+    ids = spread(ids, r"\d+_\[(?P<many>[\d,-]+)\]")
+    ids = [id.replace("[", "").replace("]", "") for id in ids]
     for job in remembered(state):
-        if (ids and job.id not in ids) or job.name != options.get("name", job.name):
+        if (ids and job.id not in ids and job.array not in ids) or job.name != options.get(
+            "name", job.name
+        ):
             continue
         end_job(state, job, CANCELLED)
     return Answer()

@@ -30,8 +30,9 @@ def environment(state: State, job: Job) -> dict[str, str]:
     per_node = -(-job.tasks // job.nodes)
     found = {
         **login_environment(state),
-        "SLURM_JOB_ID": job.id,
-        "SLURM_JOBID": job.id,
+        # an element has a number of its own
+        "SLURM_JOB_ID": str(job.number),
+        "SLURM_JOBID": str(job.number),
         "SLURM_JOB_NAME": job.name,
         "SLURM_JOB_NODELIST": _compressed(names),
         "SLURM_NODELIST": _compressed(names),
@@ -55,6 +56,14 @@ def environment(state: State, job: Job) -> dict[str, str]:
         "SLURM_NODEID": "0",
         "ENVIRONMENT": "BATCH",
     }
+    if job.array:
+        found |= {
+            "SLURM_ARRAY_JOB_ID": job.array,
+            "SLURM_ARRAY_TASK_ID": str(job.element),
+            "SLURM_ARRAY_TASK_COUNT": str(job.size),
+            "SLURM_ARRAY_TASK_MIN": "0",
+            "SLURM_ARRAY_TASK_MAX": str(job.size - 1),
+        }
     if "cpus-per-task" in job.option:
         found["SLURM_CPUS_PER_TASK"] = job.option["cpus-per-task"]
     if job.starts > 1:
@@ -74,6 +83,11 @@ def after_end(state: State, job: Job) -> None:
 def never_starts(job: Job) -> str:
     """What a job waits for whose nodes are drained."""
     return "ReqNodeNotAvail, UnavailableNodes:c5"
+
+
+def element_form(job: Job) -> str:
+    """`12_3`."""
+    return f"{job.id}_{{number}}"
 
 
 def unreachable(command: str) -> Answer:

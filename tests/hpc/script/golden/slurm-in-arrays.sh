@@ -1,0 +1,54 @@
+#!/bin/bash -l
+#SBATCH --job-name=bitcount-3-h2o-1a51a13076ab2b2e125b
+#SBATCH --comment=h2o/3/evaluate/walker-2/bitcount.0
+#SBATCH --open-mode=append
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=1
+# h2o/3/evaluate/walker-2/bitcount.0
+
+if [ "${1-}" = rank ]; then
+  export OMP_NUM_THREADS=1
+  export QCSC_JOB_KEY=h2o/3/evaluate/walker-2/bitcount.0
+  export QCSC_RANKS=1
+  cd '/work/my runs/h2o' || exit 77
+  exec '/opt/bit count' 10 'it'"'"'s' -x < /dev/null
+fi
+
+folder='/work/my runs/h2o'
+cd "$folder" || exit 77
+unwritable() {
+  echo "$HOSTNAME cannot write $folder: $1" >&2
+  exit 78
+}
+me="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+if ! said=$(ln -sn "$me" fence 2>&1); then
+  owner=$(readlink fence)
+  [ -n "$owner" ] || unwritable "$said"
+  if [ "$owner" != "$me" ]; then
+    echo "this work belongs to job $owner: $me stops" >&2
+    exit 76
+  fi
+fi
+rm -f exit.json
+{ : > started; } 2> /dev/null || unwritable started
+began=$(date +%s.%N)
+killed() {
+  local name count
+  while read -r name count; do [ "$name" = oom_kill ] && echo "$count"; done < /proc/vmstat
+  return 0
+}
+before=$(killed 2> /dev/null)
+finish() {
+  local after
+  after=$(killed 2> /dev/null)
+  printf '{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,"started":%s,"ended":%s}\n' "$me" "${SLURM_RESTART_COUNT:-0}" "$1" "${2-}" $((${after:-0} - ${before:-0})) "$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json
+  mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json
+  exit "$1"
+}
+if bash "$folder/job.sh" rank < /dev/null; then
+  finish 0
+else
+  finish $?
+fi
