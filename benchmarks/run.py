@@ -21,6 +21,7 @@ SUBJECTS = (
     "fifty_jobs",
     "recovery",
     "sqd",
+    "sqd_addon",
     "solvers",
     "events",
     "warm",

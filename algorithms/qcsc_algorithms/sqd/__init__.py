@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from qcsc_algorithms.sqd.plain import PlainSQD, Recovered
     from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
     from qcsc_algorithms.sqd.skqd import SKQD, Krylov
+    from qcsc_algorithms.sqd.solvers.callable import CallableSolver
     from qcsc_algorithms.sqd.solvers.native import NativeSolver
     from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
     from qcsc_algorithms.sqd.solvers.sbd import SbdSolver
     from qcsc_algorithms.sqd.solvers.sbd_files import SbdFilesSolver
+    from qcsc_algorithms.sqd.solvers.sci_states import solve_sci_batch
     from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
     from qcsc_algorithms.sqd.sqd import SQD, Walkers
 
@@ -32,6 +34,7 @@ __all__ = [
     "LUCJ",
     "SKQD",
     "SQD",
+    "CallableSolver",
     "Comparison",
     "Configurations",
     "Diagonalised",
@@ -56,12 +59,14 @@ __all__ = [
     "compare",
     "from_samples",
     "recover",
+    "solve_sci_batch",
     "subsample",
 ]
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "CallableSolver": "solvers.callable",
         "Comparison": "comparison",
         "Configurations": "determinants.configurations",
         "Diagonalised": "sample_based",
@@ -89,6 +94,7 @@ __getattr__, __dir__ = lazy_face(
         "compare": "comparison",
         "from_samples": "determinants.configurations",
         "recover": "determinants.recovery",
+        "solve_sci_batch": "solvers.sci_states",
         "subsample": "determinants.subspace",
     },
 )

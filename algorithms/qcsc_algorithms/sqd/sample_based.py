@@ -14,6 +14,11 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.properties import (
+    dipole_moment,
+    natural_occupations,
+    unpaired_electrons,
+)
 from qcsc_algorithms.sqd.chemistry.reference import Energies, Start, compute_start
 from qcsc_algorithms.sqd.chemistry.system import Molecule, System
 from qcsc_algorithms.sqd.determinants.configurations import (
@@ -63,11 +68,17 @@ class Guess(Record):
         occupancies: float64 (2, norb), average occupancies of alpha and beta orbitals; (2, 0)
             before there are any.
         alpha, beta: strings to carry over, the most important first.
+        density: float64 (2, norb, norb), <a+(p) a(q)> of each spin's electrons; empty where a solver
+            does not tell.
+        levels: float64 (roots, 2), energies and S^2 where the solver is asked for several states,
+            whose mean occupancies and strings are; else empty.
     """
 
     occupancies: NDArray
     alpha: NDArray
     beta: NDArray
+    density: NDArray = np.empty((2, 0, 0))
+    levels: NDArray = np.empty((0, 2))
 
     @classmethod
     def nothing(cls, norb: int) -> Guess:
@@ -274,6 +285,8 @@ class SampleBased(BaseModel):
                 occupancies=np.mean([s.occupancies for s in solutions], axis=0),
                 alpha=best.alpha[:limit],
                 beta=best.beta[:limit],
+                density=best.density,
+                levels=best.levels,
             ),
             strings=max(len(space.alpha), len(space.beta)),
             dimension=space.dimension,
@@ -344,6 +357,36 @@ def has_settled(energies: NDArray, error: float, tolerance: float, patience: int
         return False
     fell = float(energies[-(patience + 1)] - energies[-1])
     return fell <= max(tolerance, error if math.isfinite(error) else 0.0)
+
+
+def state_tables(method: str, hamiltonian: Hamiltonian, guess: Guess) -> dict[str, Table]:
+    """Properties of the best state, by artifact key; none before there is one.
+
+    Args:
+        method: the keys' first word.
+    """
+    tables: dict[str, Table] = {}
+    if len(guess.levels):
+        tables[f"{method}-states"] = [
+            {"state": i, "energy (hartree)": energy, "S^2": spin_square}
+            for i, (energy, spin_square) in enumerate(np.asarray(guess.levels).tolist())
+        ]
+    density = np.asarray(guess.density)
+    if not density.size:
+        return tables
+    occupations = natural_occupations(density)
+    tables[f"{method}-natural-orbitals"] = [
+        {"orbital": i + 1, "occupation": n} for i, n in enumerate(occupations.tolist())
+    ]
+    properties = [{"property": "unpaired electrons", "value": unpaired_electrons(occupations)}]
+    moment = dipole_moment(hamiltonian, density)
+    if moment is not None:
+        named = {"": float(np.linalg.norm(moment))} | dict(zip("xyz", moment.tolist(), strict=True))
+        properties += [
+            {"property": f"dipole {axis}".strip() + " (debye)", "value": value}
+            for axis, value in named.items()
+        ]
+    return tables | {f"{method}-properties": properties}
 
 
 def energy_table(

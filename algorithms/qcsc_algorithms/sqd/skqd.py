@@ -29,6 +29,7 @@ from qcsc_algorithms.sqd.sample_based import (
     energy_table,
     has_settled,
     require_variational,
+    state_tables,
 )
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.worker import in_worker
@@ -194,9 +195,12 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
         return has_settled(current.recent, current.error, self.tolerance, self.patience)
 
     def tables(self, state: Krylov) -> dict[str, Table]:
-        """`skqd-energies`: this run's energy beside those of other methods."""
+        """`skqd-energies`, beside those of other methods, and the best state's properties."""
         return {
-            "skqd-energies": energy_table("SKQD", state.energy, state.references, state.spin_square)
+            "skqd-energies": energy_table(
+                "SKQD", state.energy, state.references, state.spin_square
+            ),
+            **state_tables("skqd", state.hamiltonian, state.guess),
         }
 
 

@@ -28,6 +28,7 @@ from qcsc_algorithms.sqd.sample_based import (
     energy_table,
     has_settled,
     require_variational,
+    state_tables,
 )
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.worker import in_worker
@@ -222,9 +223,10 @@ class SQD(
         return has_settled(current.recent, current.error, self.tolerance, self.patience)
 
     def tables(self, state: Walkers) -> dict[str, Table]:
-        """`sqd-energies`: this run's energy beside those of other methods."""
+        """`sqd-energies`, beside those of other methods, and the best state's properties."""
         return {
-            "sqd-energies": energy_table("SQD", state.energy, state.references, state.spin_square)
+            "sqd-energies": energy_table("SQD", state.energy, state.references, state.spin_square),
+            **state_tables("sqd", state.hamiltonian, state.guess),
         }
 
     async def _walker_samples(self, hamiltonian: Hamiltonian, parameters: Floats) -> Samples:

@@ -35,6 +35,9 @@ class Hamiltonian(Record):
         two_body: float64 (p (p + 1) / 2,) with p = norb (norb + 1) / 2: the integrals (pq|rs) in
             chemists' notation, each of eight equal ones once, in pyscf's order (`ao2mo.restore(8)`).
         orbital_symmetry: int64 (norb,), the ORBSYM of an FCIDUMP; empty if there is none.
+        dipole_integrals: float64 (3, norb, norb), of an electron's position in bohr; empty where
+            they are not known.
+        fixed_dipole: float64 (3,), of the nuclei and of frozen electrons, in atomic units.
     """
 
     norb: int
@@ -44,6 +47,8 @@ class Hamiltonian(Record):
     one_body: NDArray
     two_body: NDArray
     orbital_symmetry: NDArray = np.empty(0, np.int64)
+    dipole_integrals: NDArray = np.empty((3, 0, 0))
+    fixed_dipole: NDArray = np.empty(0)
 
     @property
     def electrons(self) -> tuple[int, int]:
@@ -116,9 +121,10 @@ class Hamiltonian(Record):
         from pyscf import ao2mo
 
         every = np.ix_(order, order, order, order)
-        symmetry = np.asarray(self.orbital_symmetry)
+        symmetry, dipole = np.asarray(self.orbital_symmetry), np.asarray(self.dipole_integrals)
         return self.model_copy(
             update={
+                "dipole_integrals": dipole[:, order][:, :, order] if dipole.size else dipole,
                 "one_body": np.asarray(self.one_body)[np.ix_(order, order)],
                 "two_body": np.asarray(ao2mo.restore(8, self.full_two_body()[every], self.norb)),
                 "orbital_symmetry": symmetry[order] if symmetry.size else symmetry,

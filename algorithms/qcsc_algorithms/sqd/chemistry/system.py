@@ -154,6 +154,7 @@ class Molecule(_System):
         space.mo_coeff = every
         one_body, constant = space.get_h1eff()
         active = every[:, space.ncore : space.ncore + orbitals]
+        dipole, fixed_dipole = _dipoles(field.mol, every, space.ncore, orbitals)
         found = Hamiltonian(
             norb=orbitals,
             num_alpha=int(space.nelecas[0]),
@@ -162,6 +163,8 @@ class Molecule(_System):
             one_body=(one_body + one_body.T) / 2,
             two_body=ao2mo.restore(8, space.get_h2eff(), orbitals),
             orbital_symmetry=_labels(field.mol, active),
+            dipole_integrals=dipole,
+            fixed_dipole=fixed_dipole,
         )
         # AVAS sorts filled and empty orbitals by their overlap, which need not be their energy
         return SetUp(found.with_lowest_determinant_first() if self.avas else found, remarks)
@@ -245,6 +248,17 @@ def _labels(molecule: Any, orbitals: Any) -> npt.NDArray[np.int64]:
         molecule, molecule.irrep_id, molecule.symm_orb, orbitals, check=False
     )
     return np.array([_molpro(molecule.groupname, label) for label in found], np.int64)
+
+
+def _dipoles(molecule: Any, coefficients: Any, core: int, active: int) -> tuple[Any, Any]:
+    """Positions between active orbitals, and the moment of nuclei and core electrons; in bohr."""
+    with molecule.with_common_origin((0.0, 0.0, 0.0)):
+        positions = molecule.intor_symmetric("int1e_r", comp=3)
+    inner, outer = coefficients[:, :core], coefficients[:, core : core + active]
+    between = np.array([outer.T @ axis @ outer for axis in positions])
+    nuclei = molecule.atom_charges() @ molecule.atom_coords()
+    frozen = 2 * np.einsum("pi,xpq,qi->x", inner, positions, inner)
+    return (between + between.transpose(0, 2, 1)) / 2, nuclei - frozen
 
 
 def _molpro(group: str, label: int) -> int:

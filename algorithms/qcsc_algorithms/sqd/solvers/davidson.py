@@ -2,7 +2,8 @@
 
 E. R. Davidson, J. Comput. Phys. 17, 87 (1975), with several vectors at a time: those that may yet
 come out lowest are followed until they cannot. All is summed in one order, by no library that
-chooses another on another processor: the same bits everywhere.
+chooses another on another processor: the same bits everywhere, and for any number of processes
+among which the vectors' rows are shared out.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from qcsc_algorithms.sqd.solvers.compiling import compiled
+from qcsc_algorithms.sqd.solvers.crew import Crew
 from qcsc_algorithms.sqd.solvers.string_tables import Floats
 
-MAX_VECTORS = 16  # kept, and as many images
+MAX_VECTORS = 16  # kept, and as many images; more, if many are asked for
 GUARDS = 3  # vectors followed beside those asked for
 SMALLEST = 1e-4  # hartree: of the preconditioner's denominators
 DEPENDENT = 1e-8  # what is left of a unit vector that is of the others' space
+ENOUGH = 0.7  # is left of a unit vector: it need not be made orthogonal once more
 SWEEPS = 60
 
 
@@ -27,7 +30,7 @@ class Lowest(NamedTuple):
 
     Attributes:
         values: float64 (roots,), ascending.
-        vectors: float64 (roots, ...), normalised.
+        vectors: float64 (roots, rows, columns), normalised; the rows of this process.
         residuals: float64 (roots,), norms of the operator's image less value times vector.
         converged: whether all reached the tolerance, and none was left that may be lower.
         products: how many the operator was asked for.
@@ -48,27 +51,32 @@ def find_lowest(
     roots: int,
     tolerance: float,
     max_cycles: int,
+    crew: Crew,
+    guards: int = GUARDS,
 ) -> Lowest:
     """The lowest eigenvectors.
 
     Args:
         multiply: writes the operator's image of its first argument to the second.
-        diagonal: of the operator, in the shape of its vectors.
+        diagonal: of the operator, in the shape of its vectors: (rows, columns), the rows of this
+            process.
         starts: not zero; more of them than roots, lest one is missed.
         tolerance: of the residuals' norms.
         max_cycles: after so many the best so far is returned.
+        crew: who else has rows.
+        guards: vectors followed beside those asked for.
     """
-    basis = _Basis(multiply, diagonal.shape)
+    most = max(MAX_VECTORS, 3 * roots + 2 * guards + 2)
+    basis = _Basis(multiply, diagonal.shape, crew, most)
     for start in starts:
-        basis.append(start.copy())
+        basis.append(start)
     roots = min(roots, basis.size)
     cycle = 0
     while True:
         cycle += 1
         values, mixing = basis.solve()
-        followed = min(basis.size, roots + GUARDS)
-        found = [basis.residual(values[i], mixing[i]) for i in range(followed)]
-        norms = [norm for _, norm in found]
+        followed = min(basis.size, roots + guards)
+        residuals, norms = basis.residuals(values[:followed], mixing[:followed])
         worst = values[roots - 1]
         open_ = [
             i
@@ -77,14 +85,19 @@ def find_lowest(
         ]
         if not open_ or cycle >= max_cycles:
             break
-        if basis.size + len(open_) > MAX_VECTORS:
+        if basis.size + len(open_) > most:
             basis.restart(mixing[: followed + 1])
-        corrections = [_corrected(found[i][0], diagonal, values[i]) for i in open_]
-        if not any([basis.append(vector) for vector in corrections]):
-            break  # nothing new: the space is exhausted
+        corrections = [_corrected(residuals[i], diagonal, values[i]) for i in open_]
+        # of an operator that is its diagonal, corrections are what there is already
+        for news in (corrections, [residuals[i] for i in open_]):
+            if any([basis.append(vector) for vector in news]):
+                break
+        else:  # the space is exhausted
+            values, mixing = basis.solve()  # it may have been restarted
+            break
     return Lowest(
         values=np.array(values[:roots]),
-        vectors=np.array([basis.combine(mixing[i]) for i in range(roots)]),
+        vectors=basis.combine(mixing[:roots]),
         residuals=np.array(norms[:roots]),
         converged=max(norms[:roots]) <= tolerance or not open_,
         products=basis.products,
@@ -92,91 +105,130 @@ def find_lowest(
 
 
 class _Basis:
-    """Orthonormal vectors, their images, and the operator's matrix between them."""
+    """Orthonormal vectors, their images, and the operator's matrix between them.
 
-    def __init__(self, multiply: Callable[[Floats, Floats], None], shape: tuple[int, ...]) -> None:
-        self._multiply, self._shape = multiply, shape
-        self._vectors: list[Floats] = []
-        self._images: list[Floats] = []
-        self._matrix = np.zeros((MAX_VECTORS, MAX_VECTORS))
-        self.products = 0
+    Vectors are (rows, columns), the rows of this process.
+    """
 
-    @property
-    def size(self) -> int:
-        return len(self._vectors)
+    def __init__(
+        self,
+        multiply: Callable[[Floats, Floats], None],
+        shape: tuple[int, ...],
+        crew: Crew,
+        most: int,
+    ) -> None:
+        self._multiply, self._crew, self._shape = multiply, crew, shape
+        self._rows = crew.add_up(shape[0])
+        most = min(most, self._rows * shape[1])
+        self._vectors, self._images = np.empty((most, *shape)), np.empty((most, *shape))
+        self._matrix = np.zeros((most, most))
+        self.size = self.products = 0
 
     def append(self, vector: Floats) -> bool:
         """Takes a vector, which it overwrites, unless nothing of it is new."""
-        norm = _dot(vector, vector) ** 0.5
-        if not 0 < norm < np.inf or self.size >= min(MAX_VECTORS, vector.size):
+        norm = self._norm(vector)
+        if not 0 < norm < np.inf or self.size >= len(self._vectors):
             return False
-        vector *= 1 / norm
-        for _ in range(2):  # the first time leaves rounding
-            for other in self._vectors:
-                add_multiple(vector, -_dot(other, vector), other)
-            norm = _dot(vector, vector) ** 0.5
+        multiply_by(vector, 1 / norm)
+        for _ in range(2):  # the first time leaves rounding, where little is left
+            _subtract(vector, self._vectors[: self.size], self._overlaps(self._vectors, vector))
+            norm = self._norm(vector)
             if norm < DEPENDENT:
                 return False
-            vector *= 1 / norm
-        image = np.empty_like(vector)
+            multiply_by(vector, 1 / norm)
+            if norm > ENOUGH:
+                break
+        image = self._images[self.size]
         self._multiply(vector, image)
         self.products += 1
-        self._vectors.append(vector)
-        self._images.append(image)
-        last = self.size - 1
-        for i, other in enumerate(self._vectors):
-            self._matrix[i, last] = self._matrix[last, i] = _dot(other, image)
+        self._vectors[self.size] = vector
+        self.size += 1
+        row = self._overlaps(self._vectors, image)
+        self._matrix[self.size - 1, : self.size] = self._matrix[: self.size, self.size - 1] = row
         return True
 
     def solve(self) -> tuple[Floats, Floats]:
         """Eigenvalues of the matrix, ascending, and its eigenvectors as rows."""
         return diagonalise(self._matrix[: self.size, : self.size].copy())
 
-    def combine(self, weights: Floats) -> Floats:
-        """The vector that is so much of each."""
-        return self._combined(self._vectors, weights)
+    def combine(self, mixing: Floats) -> Floats:
+        """The vectors that are so much of each, a row of weights each."""
+        combined = np.empty((len(mixing), *self._shape))
+        combine(self._vectors[: self.size], mixing, combined)
+        return combined
 
-    def residual(self, value: float, weights: Floats) -> tuple[Floats, float]:
-        """Image less value times the vector that is so much of each; its norm."""
-        vector = self._combined(self._images, weights)
-        for weight, other in zip(weights, self._vectors, strict=True):
-            add_multiple(vector, -value * weight, other)
-        return vector, float(_dot(vector, vector) ** 0.5)
+    def residuals(self, values: Floats, mixing: Floats) -> tuple[Floats, list[float]]:
+        """Image less value times the vector, of those that are so much of each; their norms."""
+        found = np.empty((len(mixing), *self._shape))
+        _take_residuals(
+            self._vectors[: self.size], self._images[: self.size], values, mixing, found
+        )
+        return found, [self._norm(residual) for residual in found]
 
     def restart(self, mixing: Floats) -> None:
         """Keeps these combinations only."""
-        self._vectors, self._images = (
-            [self._combined(arrays, weights) for weights in mixing]
-            for arrays in (self._vectors, self._images)
-        )
-        for i, vector in enumerate(self._vectors):
-            for j, image in enumerate(self._images):
-                self._matrix[i, j] = _dot(vector, image)
+        kept = len(mixing)
+        for arrays in (self._vectors, self._images):
+            combined = np.empty((kept, *self._shape))
+            combine(arrays[: self.size], mixing, combined)
+            arrays[:kept] = combined
+        self.size = kept
+        for i in range(kept):
+            self._matrix[i, :kept] = self._overlaps(self._vectors, self._images[i])
 
-    def _combined(self, arrays: list[Floats], weights: Floats) -> Floats:
-        total = np.zeros(self._shape)
-        for weight, array in zip(weights, arrays, strict=True):
-            add_multiple(total, weight, array)
-        return total
+    def _norm(self, vector: Floats) -> float:
+        return float(inner_product(self._crew, self._rows, vector, vector) ** 0.5)
+
+    def _overlaps(self, vectors: Floats, vector: Floats) -> Floats:
+        """With each of the first ones."""
+        sums = np.empty((len(vector), self.size))
+        _dot_rows(vectors[: self.size], vector, sums)
+        return _sum(self._crew.gather(sums, self._rows))
 
 
 def _corrected(residual: Floats, diagonal: Floats, value: float) -> Floats:
     correction = np.empty_like(residual)
-    _precondition(residual.ravel(), diagonal.ravel(), value, correction.ravel())
+    _precondition(residual, diagonal, value, correction)
     return correction
 
 
-def _dot(one: Floats, other: Floats) -> float:
-    return dot(one.ravel(), other.ravel())
+def inner_product(crew: Crew, rows: int, one: Floats, other: Floats) -> float:
+    """Of two vectors, this process's rows of so many; summed by rows, and then over all rows."""
+    sums = np.empty((len(one), 1))
+    _dot_rows(one.reshape(1, *one.shape), other, sums)
+    return float(_sum(crew.gather(sums, rows))[0])
 
 
-def add_multiple(vector: Floats, factor: float, other: Floats) -> None:
-    """vector += factor * other."""
-    _add_multiple(vector.ravel(), factor, other.ravel())
+def overlaps(ones: Floats, others: Floats) -> Floats:
+    """The scalar products of each of the ones with each of the others, float64 (ones, others)."""
+    table = np.empty((len(ones), len(others)))
+    for j, other in enumerate(others):
+        sums = np.empty((len(other), len(ones)))
+        _dot_rows(ones, other, sums)
+        table[:, j] = _sum(sums)
+    return table
 
 
 @compiled
-def dot(one: Floats, other: Floats) -> float:
+def _dot_rows(vectors: Floats, vector: Floats, sums: Floats) -> None:
+    """The scalar product of each row of each vector with that of the one, (rows, vectors)."""
+    for row in range(len(vector)):
+        for i in range(len(vectors)):
+            sums[row, i] = _dot(vectors[i, row], vector[row])
+
+
+@compiled
+def _sum(values: Floats) -> Floats:
+    """Of the rows."""
+    total = np.zeros(values.shape[1])
+    for row in range(len(values)):
+        for i in range(values.shape[1]):
+            total[i] += values[row, i]
+    return total
+
+
+@compiled
+def _dot(one: Floats, other: Floats) -> float:
     """The scalar product, by eight sums."""
     a = b = c = d = e = f = g = h = 0.0
     whole = len(one) // 8 * 8
@@ -195,18 +247,63 @@ def dot(one: Floats, other: Floats) -> float:
 
 
 @compiled
-def _add_multiple(vector: Floats, factor: float, other: Floats) -> None:
-    for i in range(len(vector)):
-        vector[i] += factor * other[i]
+def multiply_by(vector: Floats, factor: float) -> None:
+    """vector *= factor."""
+    for row in range(len(vector)):
+        for k in range(vector.shape[1]):
+            vector[row, k] *= factor
+
+
+@compiled
+def add_multiple(vector: Floats, factor: float, other: Floats) -> None:
+    """vector += factor * other."""
+    for row in range(len(vector)):
+        for k in range(vector.shape[1]):
+            vector[row, k] += factor * other[row, k]
+
+
+@compiled
+def _subtract(vector: Floats, others: Floats, weights: Floats) -> None:
+    for row in range(len(vector)):
+        for i in range(len(others)):
+            weight = weights[i]
+            for k in range(vector.shape[1]):
+                vector[row, k] -= weight * others[i, row, k]
+
+
+@compiled
+def combine(vectors: Floats, mixing: Floats, combined: Floats) -> None:
+    """combined = the vectors that are so much of each, a row of weights each."""
+    for row in range(vectors.shape[1]):
+        combined[:, row] = 0.0
+        for i in range(len(vectors)):
+            for j in range(len(mixing)):
+                weight = mixing[j, i]
+                for k in range(vectors.shape[2]):
+                    combined[j, row, k] += weight * vectors[i, row, k]
+
+
+@compiled
+def _take_residuals(
+    vectors: Floats, images: Floats, values: Floats, mixing: Floats, found: Floats
+) -> None:
+    for row in range(vectors.shape[1]):
+        found[:, row] = 0.0
+        for i in range(len(vectors)):
+            for j in range(len(mixing)):
+                weight, less = mixing[j, i], values[j] * mixing[j, i]
+                for k in range(vectors.shape[2]):
+                    found[j, row, k] += weight * images[i, row, k] - less * vectors[i, row, k]
 
 
 @compiled
 def _precondition(residual: Floats, diagonal: Floats, value: float, correction: Floats) -> None:
-    for i in range(len(residual)):
-        below = value - diagonal[i]
-        if abs(below) < SMALLEST:
-            below = SMALLEST if below > 0 else -SMALLEST
-        correction[i] = residual[i] / below
+    for row in range(len(residual)):
+        for k in range(residual.shape[1]):
+            below = value - diagonal[row, k]
+            if abs(below) < SMALLEST:
+                below = SMALLEST if below > 0 else -SMALLEST
+            correction[row, k] = residual[row, k] / below
 
 
 @compiled

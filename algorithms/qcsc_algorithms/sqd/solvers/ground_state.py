@@ -1,9 +1,10 @@
-"""The lowest state of a spin in a product space of strings.
+"""The lowest states of a spin in a product space of strings.
 
 Davidson's method stays in the symmetry, and the spin, of what it starts from. So it starts from
 several vectors, each with a little of every determinant; where both spins have the same strings,
 even spins are told from odd ones by what an exchange of the spins does; and where the state has
-another spin all the same, S^2 is added to the Hamiltonian until it has not.
+another spin all the same, S^2 is added to the Hamiltonian until it has not. The start vectors are
+the lowest of a space of fewer strings, found in the same way.
 """
 
 from __future__ import annotations
@@ -11,36 +12,45 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qcsc_algorithms.sqd.solvers.compiling import compile_in_turn
+from qcsc_algorithms.sqd.solvers.crew import Alone, Crew
 from qcsc_algorithms.sqd.solvers.davidson import (
     Lowest,
     add_multiple,
+    combine,
     diagonalise,
-    dot,
     find_lowest,
+    inner_product,
+    overlaps,
 )
+from qcsc_algorithms.sqd.solvers.densities import one_body_density, two_body_density
 from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
 from qcsc_algorithms.sqd.solvers.string_tables import Floats
 
+ALONE = Alone()
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-START_STRINGS = 10  # of each spin, whose small space is diagonalised for the start
-STARTS = 4
+SMALLER, DENSE = 4, 10  # the start is from so many times fewer strings; from so few exactly
+ROUGH, ROUGH_CYCLES = 3e-2, 12  # hartree: of the residuals of a start
+MORE_STARTS = 3  # than roots
 NOISE = 1e-3  # of a start vector's norm: a symmetry of all starts would never be left
 PENALTIES = (0.0, 0.3, 1.0, 3.0)  # hartree for each unit of S^2, until it is right
 
 
-def describe_lowest(problem: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """What `native_program.lowest_state` returns."""
-    space, state, found = find_state(problem)
-    probabilities = state * state
+def describe_lowest(problem: Arrays, crew: Crew | None = None) -> dict[str, npt.NDArray[Any]]:
+    """What `native_program.lowest_state` returns, to each process of the crew."""
+    space, states, found = find_states(problem, crew or Alone())
+    probabilities = np.mean([state * state for state in states], axis=0)
     weights = probabilities.sum(axis=0), probabilities.sum(axis=1)
-    return {
+    spins = np.array([space.spin_square(state) for state in states])
+    told = {
         "energy": np.asarray(found.values[0]),
         "occupancies": np.array(
             [
@@ -50,36 +60,78 @@ def describe_lowest(problem: Arrays) -> dict[str, npt.NDArray[Any]]:
         ),
         "alpha_weights": weights[0],
         "beta_weights": weights[1],
-        "residual": np.asarray(found.residuals[0]),
+        "residual": np.asarray(found.residuals.max()),
         "converged": np.asarray(found.converged),
-        "spin_square": np.asarray(space.spin_square(state)),
+        "spin_square": np.asarray(spins[0]),
         "products": np.asarray(found.products),
+        "levels": np.stack([found.values, spins], axis=1),
+        "density": one_body_density(space, states[0]),
     }
+    keep = str(problem.get("keep", "nothing"))
+    if keep != "nothing":
+        told["amplitudes"] = np.array([state.T for state in states])
+    if keep == "rdm":
+        told["pair_density"] = two_body_density(space, states[0])
+    return told
 
 
-def find_state(problem: Arrays) -> tuple[ProductSpace, Floats, Lowest]:
-    """The space, the state in it, float64 (beta strings, alpha strings), and how it was found."""
-    target = float(problem["spin_square"])
-    space = _space(problem, target)
-    penalty, *larger = PENALTIES
-    found = _find(space, problem, target, penalty)
-    while larger and not _is_of_spin(space, found, target):
-        penalty, *larger = larger
-        found = _find(space, problem, target, penalty)
-    state = found.vectors[0]
-    if penalty:
-        found = _of_the_hamiltonian(space, found)
-    return space, state, found
+@cache
+def compile_all() -> None:
+    """Once in a process: compiles what a solve needs, or loads it, if no other process is at it."""
+    compile_in_turn(_solve_small_ones)
 
 
-def _is_of_spin(space: ProductSpace, found: Lowest, target: float) -> bool:
-    """Whether the lowest state is of the spin that is asked for; of any, where none is."""
+def _solve_small_ones() -> None:
+    """One problem of the same strings of both spins, with a penalty, and one of others."""
+    for electrons, asked in (((2, 2), 6.0), ((2, 1), 0.75)):
+        words = [
+            np.array([[sum(1 << p for p in c)] for c in combinations(range(4), n)], np.uint8)
+            for n in electrons
+        ]
+        describe_lowest(
+            {
+                "one_body": np.diag(np.arange(4.0)) + 0.1,
+                "two_body": np.linspace(0.5, 0.1, 55),
+                "electrons": np.array(electrons),
+                "alpha": words[0],
+                "beta": words[1],
+                "tolerance": np.array(1e-3),
+                "max_cycles": np.array(9),
+                "threads": np.array(1),
+                "spin_square": np.array(asked),
+            }
+        )
+
+
+def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats], Lowest]:
+    """The space, states in it, each float64 (beta strings, alpha strings), how they were found."""
+    target, roots = float(problem["spin_square"]), int(problem.get("roots", 1))
+    space = _space(problem, target, crew)
+    for penalty in PENALTIES if not math.isnan(target) else PENALTIES[:1]:
+        found = find_lowest(
+            partial(_multiply, space, target, penalty),
+            space.diagonal[space.own],
+            _starts(space, target, penalty, roots + MORE_STARTS),
+            roots=roots,
+            tolerance=float(problem["tolerance"]),
+            max_cycles=int(problem["max_cycles"]),
+            crew=space.crew,
+        )
+        states = [space.crew.gather(state, space.shape[0]) for state in found.vectors]
+        if _are_of_spin(space, states, target):
+            break
+    return space, states, _of_the_hamiltonian(space, found) if penalty else found
+
+
+def _are_of_spin(space: ProductSpace, states: list[Floats], target: float) -> bool:
+    """Whether the states are of the spin that is asked for; of any, where none is."""
     if math.isnan(target):
         return True
-    return abs(space.spin_square(found.vectors[0]) - target) < _half_gap(space, target)
+    allowed = _half_gap(space, target)
+    return all(abs(space.spin_square(state) - target) < allowed for state in states)
 
 
-def _space(problem: Arrays, target: float) -> ProductSpace:
+def _space(problem: Arrays, target: float, crew: Crew) -> ProductSpace:
     alpha, beta = problem["alpha"], problem["beta"]
     electrons = int(problem["electrons"][0]), int(problem["electrons"][1])
     mirrored = 0
@@ -89,6 +141,7 @@ def _space(problem: Arrays, target: float) -> ProductSpace:
         mirrored = -1 if round(spin) % 2 else 1
         if len(alpha) == 1 and mirrored < 0:
             mirrored = 0  # one string of both spins is no triplet; what it is, is told
+    crew = crew.for_halves() if mirrored else crew
     return ProductSpace(
         Integrals(np.asarray(problem["one_body"], float), np.asarray(problem["two_body"], float)),
         electrons,
@@ -96,6 +149,7 @@ def _space(problem: Arrays, target: float) -> ProductSpace:
         beta,
         mirrored=mirrored,
         threads=int(problem["threads"]) or int(os.environ.get("OMP_NUM_THREADS") or 1),
+        crew=crew,
     )
 
 
@@ -104,18 +158,6 @@ def _half_gap(space: ProductSpace, target: float) -> float:
     spin = (math.sqrt(1 + 4 * target) - 1) / 2
     step = 2 if space.mirrored else 1
     return (step * (2 * spin + 1) + step * step) / 2
-
-
-def _find(space: ProductSpace, problem: Arrays, target: float, penalty: float) -> Lowest:
-    multiply = partial(_multiply, space, target, penalty)
-    return find_lowest(
-        multiply,
-        space.diagonal,
-        _starts(space, target, penalty),
-        roots=1,
-        tolerance=float(problem["tolerance"]),
-        max_cycles=int(problem["max_cycles"]),
-    )
 
 
 def _multiply(
@@ -143,51 +185,69 @@ def _off(space: ProductSpace, target: float, vector: Floats) -> Floats:
 
 
 def _of_the_hamiltonian(space: ProductSpace, found: Lowest) -> Lowest:
-    """The same state's energy and residual without the penalty."""
-    state = found.vectors[0]
-    image = np.empty_like(state)
-    space.multiply(state, image)
-    energy = dot(state.ravel(), image.ravel())
-    add_multiple(image, -energy, state)
-    residual = dot(image.ravel(), image.ravel()) ** 0.5
-    return found._replace(values=np.array([energy]), residuals=np.array([residual]))
+    """The same states' energies and residuals without the penalty."""
+    energies, residuals = np.empty(len(found.vectors)), np.empty(len(found.vectors))
+    dot = partial(inner_product, space.crew, space.shape[0])
+    for i, state in enumerate(found.vectors):
+        image = np.empty_like(state)
+        space.multiply(state, image)
+        energies[i] = dot(state, image)
+        add_multiple(image, -energies[i], state)
+        residuals[i] = dot(image, image) ** 0.5
+    return found._replace(values=energies, residuals=residuals)
 
 
-def _starts(space: ProductSpace, target: float, penalty: float) -> list[Floats]:
-    """The lowest vectors of a small space of the lowest determinants, and a little of all others."""
-    alpha, beta = _lowest_strings(space)
+def _starts(space: ProductSpace, target: float, penalty: float, count: int) -> list[Floats]:
+    """The lowest vectors of a smaller space, and a little of all other determinants."""
+    size = max(space.shape) // SMALLER
+    alpha, beta = (_lowest_strings(space, spin, max(size, DENSE)) for spin in (0, 1))
     small = space.restricted(alpha, beta)
-    basis = _basis(small)
-    matrix = np.empty((len(basis), len(basis)))
-    image = np.empty(small.shape)
-    for i, vector in enumerate(basis):
-        _multiply(small, target, penalty, vector, image)
-        for j, other in enumerate(basis):
-            matrix[j, i] = dot(other.ravel(), image.ravel())
-    _, mixing = diagonalise((matrix + matrix.T) / 2)
+    if size > DENSE:
+        vectors = _lowest_vectors(small, target, penalty, count)
+    else:
+        vectors = list(_all_vectors(small, target, penalty))
     starts = []
-    for i in range(min(STARTS, len(basis))):
+    for i, vector in enumerate(vectors[:count]):
         start = _noise(space, i)
-        block = np.zeros(small.shape)
-        for weight, vector in zip(mixing[i], basis, strict=True):
-            add_multiple(block, weight, vector)
-        start[np.ix_(beta, alpha)] += block
-        starts.append(start)
+        start[np.ix_(beta, alpha)] += vector
+        starts.append(np.ascontiguousarray(start[space.own]))
     return starts
 
 
-def _lowest_strings(space: ProductSpace) -> tuple[list[int], list[int]]:
-    """Positions of the strings of the lowest determinants."""
-    alpha, beta = dict[int, None](), dict[int, None]()
-    order = np.argsort(space.diagonal.ravel(), kind="stable")[: START_STRINGS**4]
-    for position in order.tolist():
-        row, column = divmod(position, space.shape[1])
-        if max(len(alpha), len(beta)) >= START_STRINGS:
-            break
-        alpha[column] = beta[row] = None
-        if space.mirrored:
-            alpha[row] = beta[column] = None
-    return sorted(alpha), sorted(beta)
+def _lowest_vectors(space: ProductSpace, target: float, penalty: float, count: int) -> list[Floats]:
+    """Roughly."""
+    found = find_lowest(
+        partial(_multiply, space, target, penalty),
+        space.diagonal[space.own],
+        _starts(space, target, penalty, count),
+        roots=count,
+        tolerance=ROUGH,
+        max_cycles=ROUGH_CYCLES,
+        crew=space.crew,
+        guards=0,
+    )
+    return [space.crew.gather(vector, space.shape[0]) for vector in found.vectors]
+
+
+def _all_vectors(space: ProductSpace, target: float, penalty: float) -> Floats:
+    """Of a space so small that its matrix is written out; the lowest first."""
+    basis = np.array(_basis(space))
+    images = np.empty_like(basis)
+    for vector, whole in zip(basis, images, strict=True):
+        image = np.empty_like(vector[space.own])
+        _multiply(space, target, penalty, np.ascontiguousarray(vector[space.own]), image)
+        whole[:] = space.crew.gather(image, space.shape[0])
+    matrix = overlaps(basis, images)
+    _, mixing = diagonalise((matrix + matrix.T) / 2)
+    vectors = np.empty_like(basis)
+    combine(basis, mixing, vectors)
+    return vectors
+
+
+def _lowest_strings(space: ProductSpace, spin: int, count: int) -> list[int]:
+    """Positions of the strings of one spin that have the lowest determinants."""
+    lowest = space.diagonal.min(axis=spin)
+    return sorted(np.argsort(lowest, kind="stable")[:count].tolist())
 
 
 def _basis(space: ProductSpace) -> list[Floats]:
@@ -218,6 +278,6 @@ def _noise(space: ProductSpace, number: int) -> Floats:
     noise /= 1 + (space.diagonal - space.diagonal.min()) ** 2  # high determinants matter little
     if space.mirrored:
         noise = noise + space.mirrored * noise.T
-    norm = dot(noise.ravel(), noise.ravel()) ** 0.5
+    norm = inner_product(ALONE, len(noise), noise, noise) ** 0.5
     result: Floats = noise * (NOISE / norm if norm else 0.0)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,36 +12,48 @@ from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.solvers.native_program import CompilerMissing, lowest_state
 from qcsc_algorithms.sqd.solvers.one_process import problem_of, solve_in_one_process
+from qcsc_algorithms.sqd.solvers.sci_states import MAX_ORBITALS, STATE, keep_state
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver, lowest_spin_square
 from qcsc_hpc.machine import Machine, Program
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.parameters.operational import OPERATIONAL
+from qcsc_loop.steps.step import current_step
 
-PROGRAM = Program("sqd-native", "qcsc_algorithms.sqd.solvers.native_program", mpi=False)
+MODULE = "qcsc_algorithms.sqd.solvers.native_program"
 
 
 class NativeSolver(Solver):
     """Davidson diagonalisation that touches connected determinants only; any number of orbitals.
 
-    The lowest state of the spin that is asked for, whatever its symmetry. The same bits on any
-    number of threads.
+    The lowest state, or states, of the spin that is asked for, whatever its symmetry. The same bits
+    on any number of threads and ranks.
 
     Attributes:
         tolerance: of the norm of H|c> - E|c>, in hartree; the energy is good to about its square.
         max_cycles: Davidson steps.
         spin_square: S^2 of the state: "electrons" is the lowest that the molecule's unpaired
             electrons allow, "any" takes the lowest state whatever it is.
+        roots: how many states, the lowest of that spin; energy, density and dipole are the lowest
+            one's, occupancies and carried-over strings those of all states' mean.
+        keep: "rdm" writes amplitudes and reduced density matrices of one and two bodies to
+            `sci-state.npz` in the step's folder, as an SCIState of qiskit-addon-sqd is saved.
         threads: of one diagonalisation; empty: one in a worker of the driver, in a job what the
             machine says.
-        as_job: as a job on the machine; empty: if that is another one than this. On this one the
-            work is done by worker processes of the driver, which live as long as it does.
+        ranks: MPI ranks of a job that share the rows of vectors out among them, for what is too
+            large for a node; empty: one process. The same bits for any number.
+        as_job: as a job on the machine; empty: if that is another one than this, or ranks are given.
+            On this one the work is done by worker processes of the driver, which live as long as it
+            does.
     """
 
     type: Literal["native"] = "native"
     tolerance: float = Field(default=1e-5, gt=0)
     max_cycles: int = Field(default=100, ge=1)
     spin_square: Annotated[float, Field(ge=0)] | Literal["electrons", "any"] = "electrons"
+    roots: int = Field(default=1, ge=1, description="states")
+    keep: Literal["nothing", "rdm"] = "nothing"
     threads: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
+    ranks: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
     as_job: Annotated[bool | None, OPERATIONAL] = None
 
     def asked_spin_square(self, electrons: tuple[int, int]) -> float:
@@ -53,6 +66,9 @@ class NativeSolver(Solver):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
+        if self.keep == "rdm" and hamiltonian.norb > MAX_ORBITALS:
+            why = f"density matrices are kept of at most {MAX_ORBITALS} orbitals; take nothing"
+            raise JobRefused(self.type, "solver.keep", why)
         problem = problem_of(
             hamiltonian,
             alpha=subspace.alpha,
@@ -61,10 +77,18 @@ class NativeSolver(Solver):
             max_cycles=self.max_cycles,
             threads=self.threads or 0,
             spin_square=self.asked_spin_square(hamiltonian.electrons),
+            roots=self.roots,
+            keep=self.keep,
         )
-        what = (lowest_state, PROGRAM, problem, hamiltonian, subspace, machine)
+        keep = None
+        if self.keep == "rdm":
+            keep = partial(keep_state, current_step().work_dir / STATE, hamiltonian, subspace)
+        program = Program("sqd-native", MODULE, mpi=self.ranks is not None)
+        what = (lowest_state, program, problem, hamiltonian, subspace, machine)
         try:
-            return await solve_in_one_process(*what, as_job=self.as_job)
+            return await solve_in_one_process(
+                *what, as_job=self.as_job, ranks=self.ranks, keep=keep
+            )
         except CompilerMissing as error:
             why = f"{error}; pip install 'qcsc-loop[sqd]', or take pyscf"
             raise JobRefused("native", "solver", why) from error

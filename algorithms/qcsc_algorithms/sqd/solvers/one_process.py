@@ -1,9 +1,9 @@
-"""A diagonalisation by one process: a worker of the driver, or a job that exchanges files with it."""
+"""A diagonalisation by a function of arrays: in a worker of the driver, or in a job, by files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,24 +35,31 @@ async def solve_in_one_process(
     machine: Machine,
     *,
     as_job: bool | None,
+    ranks: int | None = None,
+    keep: Callable[[Arrays], None] | None = None,
 ) -> Solution:
     """The solution of a problem in this subspace.
 
     Args:
         lowest_state: does the work; the program calls it, too.
-        as_job: None: if the machine is another one than this.
+        as_job: None: if the machine is another one than this, or ranks are asked for.
+        ranks: of the job, whose program knows what to do with more than one; None: one.
+        keep: is given all that was found, in this process, before the solution is made of it; as
+            often as somebody comes to this step.
     """
-    here = isinstance(machine, LocalMachine) if as_job is None else not as_job
+    read = partial(_read, hamiltonian, subspace, keep)
+    local = isinstance(machine, LocalMachine) and ranks is None
+    here = local if as_job is None else not as_job
     if here:
-        return _solution(hamiltonian, subspace, await in_worker(lowest_state, problem))
+        return await to_thread.run_sync(read, await in_worker(lowest_state, problem))
     source = current_step().work_dir / PROBLEM
     await to_thread.run_sync(save_arrays, source, problem)
     return await machine.run(
         program,
         [source, SOLUTION],
-        ranks=1,
+        ranks=ranks or 1,
         outputs=[SOLUTION],
-        collect=partial(_read, hamiltonian, subspace),
+        collect=lambda folder: read(load_arrays(folder / SOLUTION)),
     )
 
 
@@ -67,9 +74,12 @@ def problem_of(hamiltonian: Hamiltonian, **more: object) -> dict[str, npt.NDArra
     return {name: np.array(value) for name, value in arrays.items()}
 
 
-def _read(hamiltonian: Hamiltonian, subspace: Subspace, folder: Path) -> Solution:
-    return _solution(hamiltonian, subspace, load_arrays(folder / SOLUTION))
-
-
-def _solution(hamiltonian: Hamiltonian, subspace: Subspace, found: Arrays) -> Solution:
+def _read(
+    hamiltonian: Hamiltonian,
+    subspace: Subspace,
+    keep: Callable[[Arrays], None] | None,
+    found: Arrays,
+) -> Solution:
+    if keep is not None:
+        keep(found)
     return solution_of(subspace, found, float(found["energy"]) + hamiltonian.constant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qcsc_hpc.mpi.world import RANKS
 from qcsc_loop.concurrency.whole_file import write_whole
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -18,12 +20,22 @@ LowestState = Callable[[Arrays], dict[str, npt.NDArray[Any]]]
 PROBLEM, SOLUTION = "problem.npz", "solution.npz"
 
 
-def run_as_program(lowest_state: LowestState) -> None:
-    """Reads a problem, writes its solution, as the command line says: PROBLEM.npz SOLUTION.npz."""
+def run_as_program(lowest_state: LowestState, *, writes: bool = True) -> None:
+    """Reads a problem, writes its solution, as the command line says: PROBLEM.npz SOLUTION.npz.
+
+    Args:
+        writes: whether it is this rank that writes.
+    """
     source, target = sys.argv[1:]
     with np.load(source, allow_pickle=False) as problem:
         solution = lowest_state(dict(problem))
-    save_arrays(Path(target), solution)
+    if writes:
+        save_arrays(Path(target), solution)
+
+
+def ranks_asked_for() -> int:
+    """Of the job that this program is."""
+    return int(os.environ.get(RANKS, "1"))
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:

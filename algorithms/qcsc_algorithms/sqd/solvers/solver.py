@@ -30,6 +30,10 @@ class Solution(Record):
             does not tell.
         converged: whether the solver reached its own tolerance.
         spin_square: expectation value of S^2; NaN where a solver does not tell.
+        levels: float64 (roots, 2), energy and S^2 of each state, where more than one is asked for;
+            occupancies and weights are then those of all states' mean. Empty where it is one.
+        density: float64 (2, norb, norb), <a+(p) a(q)> of each spin's electrons in the lowest state;
+            empty where a solver does not tell.
     """
 
     energy: float
@@ -41,6 +45,8 @@ class Solution(Record):
     residual: float = float("nan")
     converged: bool = True
     spin_square: float = float("nan")
+    levels: NDArray = np.empty((0, 2))
+    density: NDArray = np.empty((2, 0, 0))
 
 
 class Solver(Resource, ABC):
@@ -73,22 +79,32 @@ def lowest_spin_square(electrons: tuple[int, int]) -> float:
     return spin * (spin + 1)
 
 
-def by_weight(strings: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
-    """Strings and weights, the heaviest first; equal ones in ascending order of the strings."""
-    order = np.lexsort((*(strings[:, i] for i in range(strings.shape[1] - 1, -1, -1)), -weights))
+def by_weight(
+    strings: NDArray, weights: NDArray, rank: NDArray | None = None
+) -> tuple[NDArray, NDArray]:
+    """Strings and weights, the heaviest first; equal ones in ascending order of the strings.
+
+    Args:
+        rank: which are first, instead of the weights.
+    """
+    first = -weights if rank is None else rank
+    order = np.lexsort((*(strings[:, i] for i in range(strings.shape[1] - 1, -1, -1)), first))
     return strings[order], weights[order]
 
 
 def solution_of(
     subspace: Subspace, found: Mapping[str, npt.NDArray[Any]], energy: float
 ) -> Solution:
-    """What a program has found, as arrays by name; its weights are in the order of the subspace.
+    """What a program has found, as arrays by name; its weights are in the order of the subspace,
+    and so is `alpha_rank`, where there is one: how early a string is to be carried over.
 
     Args:
         energy: with the Hamiltonian's constant.
     """
-    alpha, alpha_weights = by_weight(subspace.alpha, found["alpha_weights"])
-    beta, beta_weights = by_weight(subspace.beta, found["beta_weights"])
+    alpha, alpha_weights = by_weight(
+        subspace.alpha, found["alpha_weights"], found.get("alpha_rank")
+    )
+    beta, beta_weights = by_weight(subspace.beta, found["beta_weights"], found.get("beta_rank"))
     return Solution(
         energy=energy,
         occupancies=found["occupancies"],
@@ -99,4 +115,15 @@ def solution_of(
         residual=float(found["residual"]),
         converged=bool(found["converged"]),
         spin_square=float(found.get("spin_square", np.nan)),
+        levels=_levels(found, energy),
+        density=found.get("density", np.empty((2, 0, 0))),
     )
+
+
+def _levels(found: Mapping[str, npt.NDArray[Any]], energy: float) -> npt.NDArray[Any]:
+    """Each state's energy, with the constant that the lowest one's has, and S^2."""
+    levels = np.array(found.get("levels", np.empty((0, 2))))
+    if len(levels) < 2:
+        return np.empty((0, 2))
+    levels[:, 0] += energy - levels[0, 0]
+    return levels

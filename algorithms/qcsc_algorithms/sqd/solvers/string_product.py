@@ -16,65 +16,80 @@ from numba.extending import intrinsic
 from qcsc_algorithms.sqd.solvers.compiling import compiled
 from qcsc_algorithms.sqd.solvers.string_tables import Counts, Floats, Moves, Rows, StringTables
 
-WIDTH = 8  # numbers that are multiplied at a time: what fits the registers of any processor
+WIDTH = 16  # numbers that are multiplied at a time: what fits the registers of any processor
+BLOCK = 64  # columns of which the transpose is read at a time: their lines stay in the cache
 
 
-def _generate_sum_of_rows(
-    _: Any, values: Any, moves: Any, columns: Any, rows: Any, sums: Any, start: Any, stop: Any
-) -> Any:
-    """sums = sum of values[moves[t]] * rows[columns[t]] over t in start..stop, WIDTH at a time.
+def _generate_sums(width: int, terms: int) -> Any:
+    """Instructions for sums = sum of values[moves[t]] * rows[columns[t]] over t in start..stop.
 
-    Two sums, of every other term, are made side by side: one would wait for its additions. numba
-    does not keep them in registers by itself.
+    So many sums are made side by side, of every other term: one would wait for its additions. numba
+    does not keep them in registers by itself. A product is added with one rounding, which is the same
+    everywhere; `rows` have WIDTH numbers each, of which the first ones are meant.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointers = [
-            context.make_array(kind)(context, builder, value).data
-            for kind, value in zip(signature.args[:5], arguments[:5], strict=True)
-        ]
-        terms = _Terms(builder, *pointers[:4])
-        zero = ir.Constant(VECTOR, [0.0] * WIDTH)
-        at, sums = _loop(builder, terms, arguments[5], arguments[6], [zero, zero])
-        _, sums = _loop(builder, terms, at, arguments[6], [builder.fadd(*sums)])
-        builder.store(sums[0], builder.bitcast(pointers[4], VECTOR.as_pointer()), align=8)
-        return context.get_dummy_value()
+    def sum_rows(
+        _: Any, values: Any, moves: Any, columns: Any, rows: Any, sums: Any, start: Any, stop: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointers = [
+                context.make_array(kind)(context, builder, value).data
+                for kind, value in zip(signature.args[:5], arguments[:5], strict=True)
+            ]
+            term = _Term(builder, ir.VectorType(ir.DoubleType(), width), *pointers[:4])
+            zeros = [ir.Constant(term.vector, [0.0] * width)] * terms
+            at, found = _loop(builder, term, arguments[5], arguments[6], zeros)
+            while len(found) > 1:
+                found = [builder.fadd(*found[i : i + 2]) for i in range(0, len(found), 2)]
+            _, (total,) = _loop(builder, term, at, arguments[6], found)
+            builder.store(total, builder.bitcast(pointers[4], term.vector.as_pointer()), align=8)
+            return context.get_dummy_value()
 
-    return types.void(values, moves, columns, rows, sums, start, stop), generate
+        return types.void(values, moves, columns, rows, sums, start, stop), generate
+
+    return intrinsic(sum_rows)
 
 
-VECTOR, INTEGER = ir.VectorType(ir.DoubleType(), WIDTH), ir.IntType(64)
+INTEGER = ir.IntType(64)
 
 
-class _Terms:
-    """Instructions for one term of the sum."""
+class _Term:
+    """Instructions that add one term to a sum."""
 
-    def __init__(self, builder: Any, values: Any, moves: Any, columns: Any, rows: Any) -> None:
-        self._builder, self._values, self._rows = builder, values, rows
+    def __init__(
+        self, builder: Any, vector: Any, values: Any, moves: Any, columns: Any, rows: Any
+    ) -> None:
+        self._builder, self.vector, self._values, self._rows = builder, vector, values, rows
         self._moves, self._columns = moves, columns
+        kind = ir.FunctionType(vector, [vector] * 3)
+        name = f"llvm.fma.v{vector.count}f64"
+        module: Any = builder.module
+        self._fma = module.globals.get(name) or ir.Function(module, kind, name)
 
-    def at(self, position: Any) -> Any:
-        """Those of the term there."""
+    def add(self, position: Any, total: Any) -> Any:
+        """That of the term there."""
         builder = self._builder
         value = builder.load(builder.gep(self._values, [self._integer(self._moves, position)]))
         offset = builder.mul(self._integer(self._columns, position), INTEGER(WIDTH))
-        row = builder.bitcast(builder.gep(self._rows, [offset]), VECTOR.as_pointer())
-        some = ir.Constant(VECTOR, ir.Undefined)
+        row = builder.bitcast(builder.gep(self._rows, [offset]), self.vector.as_pointer())
+        some = ir.Constant(self.vector, ir.Undefined)
         first = builder.insert_element(some, value, ir.IntType(32)(0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-        return builder.fmul(builder.shuffle_vector(first, some, lanes), builder.load(row, align=8))
+        count = self.vector.count
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
+        each = builder.shuffle_vector(first, some, lanes)
+        return builder.call(self._fma, [each, builder.load(row, align=8), total])
 
     def _integer(self, array: Any, position: Any) -> Any:
         return self._builder.sext(self._builder.load(self._builder.gep(array, [position])), INTEGER)
 
 
-def _loop(builder: Any, terms: _Terms, start: Any, stop: Any, sums: list[Any]) -> Any:
+def _loop(builder: Any, term: _Term, start: Any, stop: Any, sums: list[Any]) -> Any:
     """Instructions that add as many terms at a time as there are sums; where they end, the sums."""
     before, step = builder.block, len(sums)
     head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
     builder.branch(head)
     builder.position_at_end(head)
-    at, running = builder.phi(INTEGER), [builder.phi(VECTOR) for _ in sums]
+    at, running = builder.phi(INTEGER), [builder.phi(term.vector) for _ in sums]
     at.add_incoming(start, before)
     for phi, value in zip(running, sums, strict=True):
         phi.add_incoming(value, before)
@@ -82,15 +97,15 @@ def _loop(builder: Any, terms: _Terms, start: Any, stop: Any, sums: list[Any]) -
     builder.cbranch(builder.icmp_signed("<", last, stop), body, after)
     builder.position_at_end(body)
     for i, phi in enumerate(running):
-        term = terms.at(builder.add(at, INTEGER(i)))
-        phi.add_incoming(builder.fadd(phi, term), body)
+        phi.add_incoming(term.add(builder.add(at, INTEGER(i)), phi), body)
     at.add_incoming(builder.add(at, INTEGER(step)), body)
     builder.branch(head)
     builder.position_at_end(after)
     return at, running
 
 
-_sum_rows: Any = intrinsic(_generate_sum_of_rows)
+_sum_rows: Any = _generate_sums(WIDTH, 2)
+_sum_short_rows: Any = _generate_sums(WIDTH // 2, 2)  # the same numbers, of half as many
 
 
 @compiled
@@ -129,11 +144,11 @@ def add_opposite_spins(
     singles: Rows,
     pairs: tuple[Counts, Counts],
     two_body: Floats,
-    first: int,
-    last: int,
     half: bool,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
 ) -> None:
-    """Adds what moves an electron of each spin, to rows `first` to `last` of the image.
+    """Adds what moves an electron of each spin, to these rows and columns of the image.
 
     For each pair of orbitals, the columns that it moves are gathered, WIDTH at a time; to those
     all moves of the rows' spin are applied at once.
@@ -141,64 +156,102 @@ def add_opposite_spins(
     Args:
         pairs: of the columns' spin and of the rows'.
         half: only columns from the row's number on are needed.
+        rows, columns: the first, and the one after the last.
     """
-    height = vector.shape[0]
-    gathered, sums = np.zeros((height, WIDTH)), np.empty(WIDTH)
+    (first, last), (start, stop) = rows, columns
+    if half:
+        start = max(start, first)
+    gathered, sums = np.zeros((len(vector), WIDTH)), np.empty(WIDTH)
     values = np.empty(2 * len(pairs[1]))
     for pair in range(len(pairs[0])):
-        own = pairs[0][pair]
-        for number in range(len(pairs[1])):
-            high, low = max(own, pairs[1][number]), min(own, pairs[1][number])
-            integral = two_body[high * (high + 1) // 2 + low]
-            values[2 * number], values[2 * number + 1] = integral, -integral
-        for start in range(moves.first[pair], moves.first[pair + 1], WIDTH):
-            width = min(WIDTH, moves.first[pair + 1] - start)
-            for row in range(height):
+        _look_up(two_body, pairs[0][pair], pairs[1], values)
+        begin, end = moves.first[pair], moves.first[pair + 1]
+        while begin < end and moves.to[begin] < start:
+            begin += 1
+        while begin < end and moves.to[end - 1] >= stop:
+            end -= 1
+        for move in range(begin, end, WIDTH):
+            width = min(WIDTH, end - move)
+            _gather(vector, moves, move, width, gathered)
+            below = min(last, moves.to[move + width - 1] + 1) if half else last
+            for row in range(first, below):
+                where = singles.first[row], singles.first[row + 1]
+                if width > WIDTH // 2:
+                    _sum_rows(values, singles.move, singles.column, gathered, sums, *where)
+                else:
+                    _sum_short_rows(values, singles.move, singles.column, gathered, sums, *where)
                 for k in range(width):
-                    gathered[row, k] = moves.sign[start + k] * vector[row, moves.source[start + k]]
-                for k in range(width, WIDTH):
-                    gathered[row, k] = 0.0
-            end = min(last, moves.to[start + width - 1] + 1) if half else last
-            for row in range(first, end):
-                _sum_rows(
-                    values,
-                    singles.move,
-                    singles.column,
-                    gathered,
-                    sums,
-                    singles.first[row],
-                    singles.first[row + 1],
-                )
-                for k in range(width):
-                    image[row, moves.to[start + k]] += sums[k]
+                    if not half or row <= moves.to[move + k]:
+                        image[row, moves.to[move + k]] += sums[k]
 
 
 @compiled
-def multiply_diagonal(diagonal: Floats, vector: Floats, image: Floats) -> None:
-    """image = diagonal * vector."""
-    for row in range(vector.shape[0]):
-        for k in range(vector.shape[1]):
+def _look_up(two_body: Floats, own: int, pairs: Counts, values: Floats) -> None:
+    """Writes (own|pair) for each pair, and less it, as `Rows.move` counts them."""
+    for number in range(len(pairs)):
+        high, low = max(own, pairs[number]), min(own, pairs[number])
+        integral = two_body[high * (high + 1) // 2 + low]
+        values[2 * number], values[2 * number + 1] = integral, -integral
+
+
+@compiled
+def _gather(vector: Floats, moves: Moves, move: int, width: int, gathered: Floats) -> None:
+    """Writes the columns from which so many moves come, with their signs."""
+    for row in range(len(vector)):
+        for k in range(width):
+            gathered[row, k] = moves.sign[move + k] * vector[row, moves.source[move + k]]
+        for k in range(width, WIDTH):
+            gathered[row, k] = 0.0
+
+
+@compiled
+def multiply_diagonal(
+    diagonal: Floats, vector: Floats, image: Floats, half: bool, first: int, last: int
+) -> None:
+    """image = diagonal * vector in rows `first` to `last`; if half, below its diagonal 0."""
+    for row in range(first, last):
+        start = row if half else 0
+        for k in range(start):
+            image[row, k] = 0.0
+        for k in range(start, vector.shape[1]):
             image[row, k] = diagonal[row, k] * vector[row, k]
 
 
 @compiled
-def mirror(half: Floats, image: Floats, sign: float) -> None:
-    """Adds `half` and, with the sign, its transpose to the image, of which the upper half counts."""
-    for row in range(len(image)):
-        for k in range(row, len(image)):
-            value = image[row, k] + (half[row, k] + sign * half[k, row])
-            image[row, k] = value
-            image[k, row] = sign * value
-        if sign < 0:
-            image[row, row] = 0.0
+def halve_diagonal(image: Floats, first: int, last: int) -> None:
+    """Of a square image, in rows `first` to `last`, what adding its transpose will double."""
+    for row in range(first, last):
+        image[row, row] *= 0.5
 
 
 @compiled
-def add_transposed(other: Floats, image: Floats) -> None:
-    """image += other, transposed."""
-    for row in range(image.shape[0]):
-        for k in range(image.shape[1]):
-            image[row, k] += other[k, row]
+def add_mirrored(
+    half: Floats, image: Floats, sign: float, start: int, first: int, last: int
+) -> None:
+    """image = half and, times the sign, its transpose; in rows `first` to `last`.
+
+    Args:
+        start: the row of `half` that is the image's first one.
+    """
+    size = len(half)
+    for column in range(0, size, BLOCK):
+        for row in range(first, last):
+            for k in range(column, min(size, column + BLOCK)):
+                image[row - start, k] = half[row, k] + sign * half[k, row]
+
+
+@compiled
+def add_transposed(other: Floats, image: Floats, start: int, first: int, last: int) -> None:
+    """image += other, transposed; in rows `first` to `last`.
+
+    Args:
+        start: the column of `other` that is the image's first row.
+    """
+    width = len(other)
+    for column in range(0, width, BLOCK):
+        for row in range(first, last):
+            for k in range(column, min(width, column + BLOCK)):
+                image[row - start, k] += other[k, row]
 
 
 @compiled

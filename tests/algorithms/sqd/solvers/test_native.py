@@ -50,6 +50,24 @@ def hubbard(sites: int, electrons: Electrons, repulsion: float) -> Hamiltonian:
     return made(electrons, hopping, two_body)
 
 
+def ladder(electrons: Electrons, repulsion: float) -> Hamiltonian:
+    """Two rows of three sites."""
+    hopping, two_body = np.zeros((6, 6)), np.zeros((6,) * 4)
+    for i, j in ((0, 1), (1, 2), (3, 4), (4, 5), (0, 3), (1, 4), (2, 5)):
+        hopping[i, j] = hopping[j, i] = -1
+    for i in range(6):
+        two_body[i, i, i, i] = repulsion
+    return made(electrons, hopping, two_body)
+
+
+def impurity(electrons: Electrons, repulsion: float) -> Hamiltonian:
+    """One site with repulsion, coupled to five levels of a bath (Anderson's model)."""
+    one_body, two_body = np.diag([-repulsion / 2, -1, -0.4, 0, 0.4, 1]), np.zeros((6,) * 4)
+    one_body[0, 1:] = one_body[1:, 0] = 0.3
+    two_body[0, 0, 0, 0] = repulsion
+    return made(electrons, one_body, two_body)
+
+
 def made(electrons: Electrons, one_body: Any, two_body: Any) -> Hamiltonian:
     return Hamiltonian(
         norb=len(one_body),
@@ -197,8 +215,43 @@ SYSTEMS: dict[str, Any] = {
     "strongly coupled Hubbard ring": lambda: hubbard(6, (3, 3), 50.0),
     "doped Hubbard ring": lambda: hubbard(6, (3, 2), 8.0),
     "Hubbard ring without repulsion": lambda: hubbard(4, (2, 2), 0.0),
+    "attractive Hubbard ring": lambda: hubbard(6, (3, 3), -4.0),
+    "Hubbard ladder": lambda: ladder((3, 3), 6.0),
+    "polarised Hubbard ladder": lambda: ladder((4, 1), 6.0),
+    "impurity": lambda: impurity((3, 3), 4.0),
+    "impurity without a partner": lambda: impurity((3, 2), 10.0),
     "random": lambda: random_system(6, (3, 2), 3),
+    "lithium hydride": lambda: molecule("Li 0 0 0; H 0 0 1.6", basis="6-31g"),
+    "beryllium": lambda: molecule("Be 0 0 0", basis="6-31g"),
+    "boron hydride": lambda: molecule("B 0 0 0; H 0 0 1.23", basis="6-31g", frozen_core=1),
+    "water": lambda: molecule(WATER, frozen_core=1),
+    "water of twice the bonds": lambda: molecule(
+        "O 0 0 0.235580; H 0 1.510906 -0.942322; H 0 -1.510906 -0.942322", frozen_core=1
+    ),
+    "stretched fluorine": lambda: molecule("F 0 0 0; F 0 0 2.6", frozen_core=2),
+    "methylene, a singlet": lambda: molecule(METHYLENE, frozen_core=1),
+    "methylene, a triplet": lambda: molecule(METHYLENE, frozen_core=1, spin=2),
+    "imidogen, a triplet": lambda: molecule("N 0 0 0; H 0 0 1.04", frozen_core=1, spin=2),
+    "carbon, a triplet": lambda: molecule("C 0 0 0", basis="6-31g", frozen_core=1, spin=2),
+    "stretched hydrogen chain": lambda: molecule(
+        "; ".join(f"H 0 0 {2 * i}" for i in range(6)), symmetry=False
+    ),
+    "hydrogen iodide, with core potentials": lambda: molecule(
+        "H 0 0 0; I 0 0 1.61", basis="lanl2dz"
+    ),
+    "silver hydride, with core potentials": lambda: molecule(
+        "Ag 0 0 0; H 0 0 1.6", basis="lanl2dz", active_space={"electrons": 6, "orbitals": 8}
+    ),
+    "copper hydride": lambda: molecule(
+        "Cu 0 0 0; H 0 0 1.46", active_space={"electrons": 6, "orbitals": 7}
+    ),
+    "scandium hydride": lambda: molecule(
+        "Sc 0 0 0; H 0 0 1.77", active_space={"electrons": 4, "orbitals": 8}
+    ),
 }
+
+METHYLENE = "C 0 0 0; H 0 0.98 0.56; H 0 -0.98 0.56"
+WATER = "O 0 0 0.117790; H 0 0.755453 -0.471161; H 0 -0.755453 -0.471161"
 
 
 def full_ci(hamiltonian: Hamiltonian) -> float:
@@ -312,6 +365,59 @@ def test_the_state_is_the_asked_spin_s_though_a_higher_one_is_lower() -> None:
     assert found["energy"] > lowest["energy"] + 0.1
 
 
+# several states
+
+
+@pytest.mark.parametrize("seed", first(2, range(12)))
+def test_the_lowest_states_of_any_spin_are_the_matrix_s(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hamiltonian = random_system(6, (3, 2), seed)
+    alpha, beta = some(6, 3, 12, rng), some(6, 2, 10, rng)
+    energies, _ = matrices(hamiltonian, alpha, beta)
+
+    found = solved(hamiltonian, alpha, beta, spin_square=np.array(np.nan), roots=np.array(4))
+
+    assert found["converged"]
+    np.testing.assert_allclose(found["levels"][:, 0], np.linalg.eigvalsh(energies)[:4], atol=AGREE)
+
+
+@pytest.mark.parametrize(("electrons", "asked"), [((3, 3), 0.0), ((3, 3), 2.0), ((3, 2), 0.75)])
+def test_the_lowest_states_of_a_spin_are_all_of_it(electrons: Electrons, asked: float) -> None:
+    hamiltonian = random_system(5, electrons, 8)
+    alpha, beta = (every(5, n) for n in electrons)
+    energies, spins = matrices(hamiltonian, alpha, beta)
+    values, vectors = np.linalg.eigh(spins)
+    chosen = vectors[:, abs(values - asked) < 1e-6]
+
+    found = solved(hamiltonian, alpha, beta, spin_square=np.array(asked), roots=np.array(3))
+
+    known = np.linalg.eigvalsh(chosen.T @ energies @ chosen)[:3]
+    np.testing.assert_allclose(found["levels"][:, 0], known, atol=AGREE)
+    np.testing.assert_allclose(found["levels"][:, 1], asked, atol=1e-4)
+
+
+def test_more_states_than_there_are_is_all_of_them() -> None:
+    hamiltonian = random_system(3, (1, 1), 1)
+    strings = every(3, 1)
+    energies, _ = matrices(hamiltonian, strings, strings)
+    found = solved(hamiltonian, strings, strings, spin_square=np.array(np.nan), roots=np.array(20))
+    np.testing.assert_allclose(found["levels"][:, 0], np.linalg.eigvalsh(energies), atol=AGREE)
+
+
+def test_what_is_carried_over_is_all_states_mean() -> None:
+    hamiltonian = random_system(5, (2, 2), 2)
+    strings = every(5, 2)
+    asked = {"spin_square": np.array(np.nan), "roots": np.array(2)}
+    energies, _ = matrices(hamiltonian, strings, strings)
+    _, vectors = np.linalg.eigh(energies)
+    weights = (vectors[:, :2] ** 2).mean(axis=1).reshape(10, 10)
+
+    found = solved(hamiltonian, strings, strings, **asked)
+
+    np.testing.assert_allclose(found["alpha_weights"], weights.sum(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found["beta_weights"], weights.sum(axis=1), atol=1e-5)
+
+
 # what is hostile
 
 
@@ -377,6 +483,22 @@ def test_threads_change_no_bit(spin_square: float) -> None:
     )
     for name, value in one.items():
         np.testing.assert_array_equal(value, three[name])
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("electrons", [(4, 4), (4, 3)], ids=["mirrored", "not mirrored"])
+def test_ranks_change_no_bit(ranks: int, electrons: Electrons, tmp_path: Path) -> None:
+    hamiltonian = random_system(8, electrons, 6)
+    rng = np.random.default_rng(3)
+    alpha = some(8, electrons[0], 50, rng)
+    beta = alpha if electrons[0] == electrons[1] else some(8, electrons[1], 41, rng)
+    space, solutions = Subspace(alpha=alpha, beta=beta), []
+    for number in (None, ranks):
+        solver = NativeSolver(ranks=number, roots=2)
+        with stepping(Step(make_folder=lambda: tmp_path)):
+            solve = partial(solver.solve, hamiltonian, space, LocalMachine())
+            solutions.append(anyio.run(solve))
+    assert solutions[0] == solutions[1]
 
 
 def in_order(found: Solution) -> list[Any]:

@@ -1,0 +1,55 @@
+"""Pauli sums among bit strings, beside their matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import SparsePauliOp
+
+from qcsc_algorithms.sqd.solvers.pauli_subspace import lowest_pauli_state
+
+
+def heisenberg(sites: int) -> SparsePauliOp:
+    terms = [
+        (pauli * 2, [i, (i + 1) % sites], 1.0 + 0.1 * i) for i in range(sites) for pauli in "XYZ"
+    ]
+    return SparsePauliOp.from_sparse_list([*terms, ("Z", [0], 0.3)], sites)
+
+
+def rows_of(numbers: np.ndarray, qubits: int) -> np.ndarray:
+    wide = numbers.astype(">u4").reshape(-1, 1).view(np.uint8)
+    return np.ascontiguousarray(wide[:, 4 - -(-qubits // 8) :])
+
+
+@pytest.mark.parametrize(("qubits", "count"), [(6, 20), (9, 200), (9, 512), (10, 1)])
+def test_it_is_the_lowest_state_of_the_matrix(qubits: int, count: int) -> None:
+    rng = np.random.default_rng(qubits)
+    chosen = rng.permutation(2**qubits)[:count]
+    shots = np.concatenate([chosen, chosen[:5]])
+    operator = heisenberg(qubits)
+    matrix = operator.to_matrix()[np.ix_(np.sort(chosen), np.sort(chosen))]
+    values, vectors = np.linalg.eigh(matrix)
+
+    found = lowest_pauli_state(operator, rows_of(shots, qubits))
+
+    assert found.energy == pytest.approx(values[0], abs=1e-9)
+    assert found.residual < 1e-6
+    assert len(found.rows) == count
+    if count == 1 or values[1] - values[0] > 1e-3:
+        np.testing.assert_allclose(found.probabilities, abs(vectors[:, 0]) ** 2, atol=1e-6)
+
+
+def test_a_matrix_with_imaginary_elements_is_one() -> None:
+    operator = SparsePauliOp(["XYZ", "YXI", "ZIY", "IIZ"], [1.0, 0.7, -0.4, 0.2])
+    found = lowest_pauli_state(operator, rows_of(np.arange(8), 3))
+    assert found.energy == pytest.approx(np.linalg.eigvalsh(operator.to_matrix())[0], abs=1e-9)
+
+
+def test_what_cannot_be_solved_is_said() -> None:
+    rows = rows_of(np.arange(3), 3)
+    with pytest.raises(ValueError, match="not Hermitian"):
+        lowest_pauli_state(SparsePauliOp(["XYZ"], [1j]), rows)
+    with pytest.raises(ValueError, match="no bit string was sampled"):
+        lowest_pauli_state(SparsePauliOp(["XYZ"]), rows[:0])
+    with pytest.raises(ValueError, match="at most 63 qubits, not 64"):
+        lowest_pauli_state(SparsePauliOp(["X" * 64]), np.zeros((1, 8), np.uint8))
