@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import grimp
-from scipy.sparse import lil_array  # type: ignore[import-untyped]
-from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+from scipy.sparse import lil_array
+from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("qcsc_loop", "qcsc_hpc", "qcsc_algorithms.sqd")

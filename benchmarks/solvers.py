@@ -116,7 +116,7 @@ def by_sbd(hamiltonian: Hamiltonian, strings: Strings) -> float:
 
 def by_fulqrum(hamiltonian: Hamiltonian, strings: Strings) -> float:
     """The energy by fulqrum's rows of the matrix and scipy's Lanczos."""
-    from scipy.sparse.linalg import eigsh  # type: ignore[import-untyped]
+    from scipy.sparse.linalg import eigsh
 
     fulqrum: Any = import_module("fulqrum")
 

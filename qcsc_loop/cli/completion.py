@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from qcsc_loop.cli.main import ASKED
 from qcsc_loop.printing import say
 
 Shell = Literal["bash", "zsh", "fish"]
+
+ASKED = "_QCSC_LOOP_COMPLETE"  # a shell wants to know what the last word may be
 
 _BASH = r"""
 _qcsc_loop() {

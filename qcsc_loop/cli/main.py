@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from qcsc_loop.cli.completion import ASKED
 from qcsc_loop.cli.streams import end_streams, keep_streams
 from qcsc_loop.printing import say, say_json
 
@@ -12,7 +13,6 @@ TYPE_CHECKING = False  # of typing, which takes longer to import than all that h
 if TYPE_CHECKING:
     from click import ClickException
 
-ASKED = "_QCSC_LOOP_COMPLETE"  # a shell wants to know what the last word may be
 INTERRUPTED = 130  # as shells report Ctrl-C
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from qcsc_loop.catalog import find_algorithm, installed_algorithms
 from qcsc_loop.parameters.describe import Description, Parameter, describe, kinds, types_of
 from qcsc_loop.plugins import OURS, distribution
@@ -36,7 +38,7 @@ method = "stabilizer"
 
 Those marked with * may be changed when a run goes on; the others decide its results.
 """
-_SWEEP = {"sweep file": SweepTable, "halving": Halving}
+_SWEEP: dict[str, type[BaseModel]] = {"sweep file": SweepTable, "halving": Halving}
 JOB_SITE = "job-site"
 _COLUMNS = ("name", "default", "takes", "what it is")
 

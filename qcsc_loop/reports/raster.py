@@ -96,7 +96,8 @@ def _draw_line(axes: Axes, figure: Figure, line: Line, colour: str) -> Line2D:
     (drawn,) = axes.plot(x, y, color=colour, linewidth=width, zorder=order, marker=marker)
     drawn.set_alpha(0.35 if line.thin else None)
     if line.between is not None:
-        axes.fill_between(x, *map(list, line.between), color=colour, alpha=0.1, linewidth=0)
+        lower, upper = map(list, line.between)
+        axes.fill_between(x, lower, upper, color=colour, alpha=0.1, linewidth=0)
     if line.error and not figure.log:
         pairs = list(zip(y, line.error, strict=False))
         below, above = [v - e for v, e in pairs], [v + e for v, e in pairs]

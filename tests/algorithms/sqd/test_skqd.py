@@ -56,7 +56,7 @@ def state_of(hamiltonian: Hamiltonian, steps: int, time_step: float, trotter: in
 def exact(hamiltonian: Hamiltonian, time: float) -> Any:
     """exp(-i H t) on the Hartree-Fock state, by the whole matrix."""
     import ffsim
-    from scipy.sparse.linalg import expm_multiply  # type: ignore[import-untyped]
+    from scipy.sparse.linalg import expm_multiply
 
     norb, electrons = hamiltonian.norb, hamiltonian.electrons
     operator = ffsim.linear_operator(hamiltonian.as_ffsim(), norb=norb, nelec=electrons)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from qcsc_loop.sweeping.signed_rank import compare_pairs, holm, least_pairs, p_value
 

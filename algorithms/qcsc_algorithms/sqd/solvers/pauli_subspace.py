@@ -66,7 +66,7 @@ def _lowest(matrix: Any) -> tuple[float, npt.NDArray[Any]]:
     if size <= DENSE:
         values, vectors = np.linalg.eigh(matrix.toarray())
         return float(values[0]), vectors[:, 0]
-    from scipy.sparse.linalg import eigsh  # type: ignore[import-untyped]
+    from scipy.sparse.linalg import eigsh
 
     # a start of its own would be random; that of all strings alike may miss a symmetry
     start = np.cos(np.arange(size) * np.sqrt(2)) + 1j * np.sin(np.arange(size) * np.sqrt(3))

@@ -16,7 +16,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from pyscf import cc, fci, gto, lib, mcscf, scf
 from pyscf.fci import cistring
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from other_process import printed_by

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit_addon_sqd.configuration_recovery import recover_configurations
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from qcsc_algorithms.sqd.determinants.configurations import Bits, Configurations, Floats
 from qcsc_algorithms.sqd.determinants.recovery import recover

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from qcsc_algorithms.sqd.determinants.configurations import Configurations, Strings, unpack
 from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
