@@ -25,6 +25,7 @@ from qcsc_algorithms.sqd.sample_based import (
     Seen,
     energy_table,
     require_variational,
+    state_tables,
 )
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.worker import in_worker
@@ -56,7 +57,7 @@ class Recovered(State):
         strings, dimension, carried, valid, residual, unconverged: as in `Walkers`.
         spin_square: S^2 of the state of `energy`; NaN where a solver does not tell.
         parameters: of the circuit, float64 (parameters,).
-        guess: occupancies of the last iteration; strings of the state of `energy`.
+        guess: occupancies of the last iteration; all else of the state of `energy`.
     """
 
     chart: ClassVar[Chart] = ENERGY_CHART
@@ -157,7 +158,7 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Round]
             references=state.references,
             parameters=state.parameters,
             pool=evaluation.pool,
-            guess=Guess(occupancies=now.occupancies, alpha=best.alpha, beta=best.beta),
+            guess=best.model_copy(update={"occupancies": now.occupancies}),
         )
 
     async def converged(self, previous: Recovered, current: Recovered) -> bool:
@@ -168,9 +169,10 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Round]
         )
 
     def tables(self, state: Recovered) -> dict[str, Table]:
-        """`sqd-energies`: this run's energy beside those of other methods."""
+        """`sqd-energies`, beside those of other methods, and the best state's properties."""
         return {
-            "sqd-energies": energy_table("SQD", state.energy, state.references, state.spin_square)
+            "sqd-energies": energy_table("SQD", state.energy, state.references, state.spin_square),
+            **state_tables("sqd", state.hamiltonian, state.guess),
         }
 
 
