@@ -99,6 +99,7 @@ def drive_sweep(asked: Asked) -> int:
     if asked.as_json:
         say_json(facts_of(standing).model_dump(mode="json"))
     else:
+        console = wide_console()
         console.say(f"{plan.name}: {standing.sentence} ({time.monotonic() - began:.1f} s)")
         say_table(standing, console)
         _say_next(standing, asked, console)

@@ -18,9 +18,9 @@ from qcsc_loop.sweeping.facts import csv_of, facts_of, listed_facts, warnings_of
 from qcsc_loop.sweeping.page import spent_words, sweep_page
 from qcsc_loop.sweeping.picture import group_figure
 from qcsc_loop.sweeping.standing import MemberStanding, MemberStatus, Standing, read_standing
-from qcsc_loop.sweeping.summary import claim, rows_of
+from qcsc_loop.sweeping.summary import Row, claim, rows_of
 from qcsc_loop.sweeping.sweep_journal import sweep_names
-from qcsc_loop.sweeping.table import LEFT, cells_of
+from qcsc_loop.sweeping.table import LEFT, cells_of, fitting
 
 WIDTH, HEIGHT = 960, 440  # of a picture, in pixels
 MEMBERS = 10  # in trouble, that are named
@@ -81,23 +81,28 @@ def say_table(standing: Standing, console: PlainConsole, *, all_: bool = False) 
     _say_members(standing, console, all_=all_)
     rows = rows_of(standing)
     for group in standing.plan.groups:
-        own = [row for row in rows if row.group == group]
         console.print()
         if len(standing.plan.groups) > 1:
             console.say(group, style="bold")
-        heads, cells = cells_of(own)
-        table = plain_table(*heads, left=LEFT)
-        for texts in cells:
-            table.add_row(*texts)
-        console.print(table)
-        for line in standing.stopped:
-            if line.group == group and line.settings:
-                console.say(
-                    f"rung {line.rung + 1} stopped: {', '.join(line.settings)}", style="dim"
-                )
-        for row in own:
-            if row.against is not None:
-                console.say(claim(row))
+        _say_rows([row for row in rows if row.group == group], console)
+        for rung in standing.stopped:
+            if rung.group == group and rung.settings:
+                words = f"rung {rung.rung + 1} stopped: {', '.join(rung.settings)}"
+                console.say(words, style="dim")
+
+
+def _say_rows(rows: Sequence[Row], console: PlainConsole) -> None:
+    """One group's table, and what may be claimed of it."""
+    heads, cells = cells_of(rows)
+    if console.is_terminal:
+        heads, cells = fitting(heads, cells, console.width)
+    table = plain_table(*heads, left=LEFT)
+    for texts in cells:
+        table.add_row(*texts)
+    console.print(table)
+    for row in rows:
+        if row.against is not None:
+            console.say(claim(row))
 
 
 def _say_members(standing: Standing, console: PlainConsole, *, all_: bool) -> None:

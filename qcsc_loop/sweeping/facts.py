@@ -13,7 +13,7 @@ import math
 from pydantic import BaseModel, ConfigDict
 
 from qcsc_loop.reports.listing import plain_number
-from qcsc_loop.sweeping.signed_rank import CONFIDENCE, NAME, least_pairs
+from qcsc_loop.sweeping.signed_rank import CONFIDENCE, NAME
 from qcsc_loop.sweeping.standing import MemberStanding, Standing
 from qcsc_loop.sweeping.summary import Against, Row, claim, rows_of
 
@@ -236,7 +236,7 @@ def _paired(row: Row, against: Against) -> PairedFacts:
         p=paired.p,
         p_holm=against.p_holm,
         claimed=against.is_claimed,
-        seeds_at_least=least_pairs(),
+        seeds_at_least=paired.least,
         seeds_wanted=paired.wanted,
         sentence=claim(row),
     )

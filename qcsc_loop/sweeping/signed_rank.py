@@ -30,8 +30,9 @@ class Paired:
         estimate: the Hodges-Lehmann estimate of the difference.
         interval: of that, at `CONFIDENCE`; None: so few pairs have none.
         p: of the test; 1 where every difference is zero.
-        wanted: how many pairs it takes to claim a difference such as this one at 1 - `CONFIDENCE` with
-            a chance of `POWER`; None: nothing here says that there is one.
+        least: with fewer pairs than these no difference, however clear, is significant.
+        wanted: how many pairs it takes to claim a difference such as this one with a chance of
+            `POWER`; None: nothing here says that there is one.
     """
 
     pairs: int
@@ -40,11 +41,16 @@ class Paired:
     estimate: float
     interval: tuple[float, float] | None
     p: float
+    least: int
     wanted: int | None
 
 
-def compare_pairs(differences: Sequence[float]) -> Paired | None:
-    """The test of finite differences; None if there is none."""
+def compare_pairs(differences: Sequence[float], comparisons: int = 1) -> Paired | None:
+    """The test of finite differences; None if there is none.
+
+    Args:
+        comparisons: how many are made together, of which each counts as one of so many.
+    """
     if not differences:
         return None
     averages = sorted((a + b) / 2 for a, b in combinations_with_replacement(differences, 2))
@@ -55,13 +61,14 @@ def compare_pairs(differences: Sequence[float]) -> Paired | None:
         estimate=median(averages),
         interval=_interval(averages, len(differences)),
         p=p_value(differences),
-        wanted=_wanted(differences),
+        least=least_pairs(comparisons),
+        wanted=_wanted(differences, comparisons),
     )
 
 
-def least_pairs(confidence: float = CONFIDENCE) -> int:
-    """With fewer pairs than these no difference, however clear, is significant."""
-    return math.ceil(1 - math.log2(1 - confidence))
+def least_pairs(comparisons: int = 1) -> int:
+    """With fewer pairs than these the smallest p is too large, whatever they are."""
+    return math.ceil(1 - math.log2((1 - CONFIDENCE) / comparisons))
 
 
 def p_value(differences: Sequence[float]) -> float:
@@ -126,12 +133,13 @@ def _cut(pairs: int) -> int:
     return cut
 
 
-def _wanted(differences: Sequence[float]) -> int | None:
+def _wanted(differences: Sequence[float], comparisons: int) -> int | None:
     pairs = [(a, b) for i, a in enumerate(differences) for b in differences[:i]]
     if not pairs:
         return None
     share = sum(1.0 if a + b > 0 else 0.5 if a + b == 0 else 0.0 for a, b in pairs) / len(pairs)
     if share == 0.5:
         return None
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) + NormalDist().inv_cdf(POWER)
-    return max(least_pairs(), math.ceil(z * z / (3 * (share - 0.5) ** 2)))
+    tail = (1 - CONFIDENCE) / comparisons / 2
+    z = NormalDist().inv_cdf(1 - tail) + NormalDist().inv_cdf(POWER)
+    return max(least_pairs(comparisons), math.ceil(z * z / (3 * (share - 0.5) ** 2)))

@@ -13,7 +13,6 @@ from qcsc_loop.sweeping.signed_rank import (
     Paired,
     compare_pairs,
     holm,
-    least_pairs,
 )
 from qcsc_loop.sweeping.standing import MemberStanding, MemberStatus, Standing
 
@@ -93,11 +92,16 @@ def _group_rows(standing: Standing, group: str) -> Iterator[Row]:
         for setting in settings
     }
     baseline = plan.baselines.get(group, settings[0])
-    paired = {
+    differences = {
         setting: found
         for setting in settings
         if setting != baseline
-        and (found := compare_pairs(_differences(by_setting[setting], by_setting[baseline])))
+        and (found := _differences(by_setting[setting], by_setting[baseline]))
+    }
+    paired = {
+        setting: several
+        for setting, each in differences.items()
+        if (several := compare_pairs(each, len(differences)))
     }
     together = dict(zip(paired, holm([each.p for each in paired.values()]), strict=True))
     for setting in settings:
@@ -157,13 +161,12 @@ def claim(row: Row) -> str:
     test = f"p = {row.against.p_holm:.2g}"
     if row.against.is_claimed:
         return f"{row.setting}: {far}, {test}, {seeds}"
-    least = least_pairs()
-    if paired.pairs < least:
-        wanted = f"no claim from {seeds}: it takes at least {least}"
-        more = paired.wanted
-        about = f", and about {more} at such a difference" if more and more > least else ""
+    more = paired.wanted
+    if paired.pairs < paired.least:
+        wanted = f"no claim from {seeds}: it takes at least {paired.least}"
+        about = f", and about {more} at such a difference" if more and more > paired.least else ""
         return f"{row.setting}: {far}; {wanted}{about}"
-    about = f", about {paired.wanted} may be enough" if paired.wanted else ""
+    about = f", about {more} seeds may be enough" if more and more > paired.pairs else ""
     return f"{row.setting}: {far}; no claim from {seeds} ({test}){about}"
 
 

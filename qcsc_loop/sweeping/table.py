@@ -65,6 +65,27 @@ def _signed(value: float, unit: str) -> str:
     return f"{sign}{difference(abs(value), unit)}" if value else "0"
 
 
+_GIVE_WAY = ("node h", "QPU s", "shots", "iterations", "note", "members", "highest", "lowest")
+GAP = 3
+
+
+def fitting(
+    heads: Sequence[str], cells: Sequence[Sequence[str]], width: int
+) -> tuple[list[str], list[list[str]]]:
+    """The same in so many letters: what says least is left out first; no number is ever cut."""
+    kept = list(range(len(heads)))
+    for name in (*_GIVE_WAY, *(head for head in heads if head.startswith("from "))):
+        if _width(heads, cells, kept) <= width:
+            break
+        kept = [place for place in kept if heads[place] != name]
+    return [heads[k] for k in kept], [[row[k] for k in kept] for row in cells]
+
+
+def _width(heads: Sequence[str], cells: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
+    widest = (max(len(row[place]) for row in [heads, *cells]) for place in kept)
+    return sum(widest) + GAP * len(kept)
+
+
 def plain_lines(rows: Sequence[Row]) -> list[str]:
     """The table as lines of text."""
     heads, cells = cells_of(rows)

@@ -19,7 +19,7 @@ import click
     metavar="LIST",
     help="The first one is what the others are compared with.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, metavar="N")
+@click.option("--seeds", type=click.IntRange(1), default=7, show_default=True, metavar="N")
 @click.option("--iterations", type=click.IntRange(1), default=4, show_default=True, metavar="N")
 @click.option(
     "--store",
@@ -39,7 +39,8 @@ def sqd_compare(
 ) -> None:
     """Compare SQD's optimiser with its controls at one subspace size.
 
-    An interrupted comparison goes on where it was when it is called again.
+    Two sweeps: called again it goes on where it was, and more seeds are added to those there are. With
+    fewer than 6 seeds, or 7 where there are several arms, nothing can be claimed.
     """
     from qcsc_algorithms.sqd.comparison_cli import print_comparison
 

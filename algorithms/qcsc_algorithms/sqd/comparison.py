@@ -1,80 +1,114 @@
 """The optimiser beside its controls, at one subspace dimension: does it earn its QPU time?
 
 Differential evolution that is compared with fixed parameters at whatever dimension each reaches
-compares dimensions. So every arm is run twice: as it is, and at the largest number of strings
-that all of them reach.
+compares dimensions. So the arms are two sweeps: as they are, and at the largest number of strings
+that every member reaches; and it is looked afterwards that all did.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cached_property
 from statistics import median
+from typing import Any
 
-import numpy as np
+from anyio import to_thread
 
 from qcsc_algorithms.sqd.sqd import SQD
-from qcsc_loop.parameters.build import build, merge
+from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.plain import Json
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.sweeping.composing import Group, compose
+from qcsc_loop.sweeping.facts import facts_of
+from qcsc_loop.sweeping.plan import Choice, Plan
+from qcsc_loop.sweeping.running import Manner, run_sweep
+from qcsc_loop.sweeping.standing import Standing, SweepStatus, read_standing
+from qcsc_loop.sweeping.summary import Row, claim, rows_of
+from qcsc_loop.sweeping.sweep_journal import SweepJournal
 
 ARMS = ("de", "perturb", "random", "fixed")
-Progress = Callable[[int, int, str], None]
+AT_ONCE = 2  # members that diagonalise on one machine
+TIMES = 3  # that a smaller limit is tried, where fewer strings make a member reach fewer still
 
 
 @dataclass(frozen=True)
-class Finished:
-    """One run's end.
+class Arms:
+    """One sweep of the comparison.
 
     Attributes:
-        energy: the lowest, in hartree.
-        exact: FCI; NaN where it is not known.
-        strings: of its last iteration.
-        shots: all it took; an arm without a circuit takes random bits instead.
+        limit: strings that were allowed.
     """
 
-    arm: str
-    seed: int
-    energy: float
-    exact: float
-    strings: int
-    shots: float
+    limit: int
+    standing: Standing
 
+    @cached_property
+    def rows(self) -> list[Row]:
+        """A row an arm."""
+        return rows_of(self.standing)
 
-@dataclass(frozen=True)
-class Row:
-    """One arm's seeds. Energies in hartree."""
+    @property
+    def name(self) -> str:
+        """The sweep's, for `sweep show` and its like."""
+        return self.standing.plan.name
 
-    arm: str
-    median: float
-    lowest: float
-    highest: float
-    above_exact: float
-    strings: float
-    shots: float
+    def strings(self, arm: str = "") -> list[float]:
+        """Of the last iteration of each member of an arm; of all members."""
+        views = [
+            each.view
+            for each in self.standing.members
+            if each.view is not None and arm in ("", each.member.setting)
+        ]
+        return [value for view in views if math.isfinite(value := view.history.last("strings"))]
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether all members have one number of strings."""
+        return len(set(self.strings())) == 1
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the runs came to.
+    """What the arms came to.
 
     Attributes:
-        limit: strings that were allowed at first.
-        matched_limit: strings that all arms reach.
-        free, matched: rows of the arms at either limit; the same where all reach the first.
-        wins: arm to the seeds in which its energy is below the first arm's at the matched limit.
-        seeds: how many there were.
+        free: at the limit that was asked for.
+        matched: at the largest that every member reaches; the same where that is the first.
+        seeds: how many there are, of earlier calls included.
     """
 
-    limit: int
-    matched_limit: int
-    free: list[Row]
-    matched: list[Row]
-    wins: dict[str, int]
+    free: Arms
+    matched: Arms
     seeds: int
+
+    @property
+    def wins(self) -> dict[str, int]:
+        """Arm to the seeds in which its energy is below the first arm's, at the matched limit."""
+        paired = {row.setting: row.against for row in self.matched.rows if row.against is not None}
+        return {arm: against.paired.below for arm, against in paired.items()}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every member came to its end."""
+        return all(a.standing.status is SweepStatus.DONE for a in (self.free, self.matched))
+
+    def facts(self) -> Json:
+        """As plain JSON."""
+        return {
+            "limit": self.free.limit,
+            "matched_limit": self.matched.limit,
+            "dimension_matched": self.matched.is_matched,
+            "free": _facts(self.free),
+            "matched": _facts(self.matched),
+            "wins": self.wins,
+            "seeds": self.seeds,
+            "claims": [claim(row) for row in self.matched.rows if row.against is not None],
+            "sweeps": {"free": self.free.name, "matched": self.matched.name},
+        }
 
 
 async def compare(
@@ -84,88 +118,81 @@ async def compare(
     arms: Sequence[str] = ARMS,
     seeds: int = 3,
     iterations: int = 4,
-    progress: Progress = lambda done, total, run_id: None,
+    manner: Callable[[Plan], Manner] = lambda _plan: Manner(),
 ) -> Comparison:
     """Runs every arm with every seed, as they are and dimension-matched.
 
-    The runs have names of their own in the store: called again, what is finished is read.
+    Both are sweeps with names of their own in the store: called again, what is finished is read, and
+    more seeds are added to those that there are.
 
     Args:
-        progress: is told how many runs of how many are done, and which is next.
+        manner: how a sweep is driven, once it is known.
 
     Raises:
         InvalidParameters: an arm does not go with the parameters.
+        QcscLoopError: all that `run_sweep` raises.
     """
-    free = await _all(sqd, store, arms, seeds, iterations, progress, 0)
-    reached = min(median(run.strings for run in free if run.arm == arm) for arm in arms)
-    limit = max(1, int(reached))
-    matched = free
-    if any(run.strings > limit for run in free):
-        small = build(SQD, merge(json.loads(sqd.model_dump_json()), {"max_strings": limit}))
-        matched = await _all(small, store, arms, seeds, iterations, progress, len(free))
-    return Comparison(
-        limit=sqd.max_strings,
-        matched_limit=limit,
-        free=list(_rows(free, arms)),
-        matched=list(_rows(matched, arms)),
-        wins=_wins(matched, arms),
-        seeds=seeds,
-    )
+    name = f"sqd-compare-{_fingerprint(sqd, arms)}"
+
+    async def run(limit: int, name: str) -> Arms:
+        plan = await to_thread.run_sync(_plan, sqd, name, store, arms, seeds, iterations, limit)
+        await run_sweep(plan, store, manner(plan))
+        return Arms(limit, await to_thread.run_sync(read_standing, store, name))
+
+    free = matched = await run(sqd.max_strings, name)
+    for _ in range(TIMES):
+        least = int(min(matched.strings(), default=matched.limit))
+        if matched.is_matched or not least > 0:
+            break
+        matched = await run(least, f"{name}-{least}")
+    return Comparison(free, matched, len({m.member.seed for m in free.standing.members}))
 
 
-async def _all(
+def _plan(
     sqd: SQD,
+    name: str,
     store: DirectoryStore,
     arms: Sequence[str],
     seeds: int,
     iterations: int,
-    progress: Progress,
-    before: int,
-) -> list[Finished]:
-    found: list[Finished] = []
-    total = before + len(arms) * seeds
-    for arm, seed in product(arms, range(seeds)):
-        one = build(SQD, merge(json.loads(sqd.model_dump_json()), {"optimizer": arm}))
-        run_id = f"sqd-compare-{_fingerprint(one)}-{arm}-{seed}"
-        progress(before + len(found), total, run_id)
-        outcome = await one.run(
-            store=store, run_id=run_id, seed=seed, stop=MaxIterations(iterations)
-        )
-        state = outcome.state
-        found.append(
-            Finished(
-                arm=arm,
-                seed=seed,
-                energy=state.energy,
-                exact=state.references.fci,
-                strings=state.strings,
-                shots=outcome.usage.get("shots", 0.0),
-            )
-        )
-    progress(total, total, "")
-    return found
+    limit: int,
+) -> Plan:
+    journal = SweepJournal(store, name)
+    before = [member.seed for member in journal.plan().members] if journal.exists() else []
+    group = Group(
+        name="sqd",
+        kind=type(sqd),
+        parameters={**to_plain(sqd), "max_strings": limit},
+        choices=[Choice({"optimizer": arm}, {"optimizer": arm}, arm) for arm in arms],
+        seeds=range(max(seeds, max(before, default=-1) + 1)),
+        stop=MaxIterations(iterations),
+        baseline=arms[0],
+    )
+    return compose(name, [group], where=lambda *_: "sqd-compare", at_once=AT_ONCE)
 
 
-def _fingerprint(sqd: SQD) -> str:
+def _fingerprint(sqd: SQD, arms: Sequence[str]) -> str:
     """Of what the runs are: those of other parameters are other runs."""
-    return hashlib.sha256(sqd.model_dump_json(exclude={"machine"}).encode()).hexdigest()[:8]
+    words = sqd.model_dump_json(exclude={"machine", "optimizer"}) + ",".join(arms)
+    return hashlib.sha256(words.encode()).hexdigest()[:8]
 
 
-def _rows(runs: Sequence[Finished], arms: Sequence[str]) -> Iterator[Row]:
-    for arm in arms:
-        own = [run for run in runs if run.arm == arm]
-        energies = [run.energy for run in own]
-        yield Row(
-            arm=arm,
-            median=median(energies),
-            lowest=min(energies),
-            highest=max(energies),
-            above_exact=median(energies) - own[0].exact,
-            strings=median(run.strings for run in own),
-            shots=median(run.shots for run in own),
-        )
+def _facts(arms: Arms) -> list[Json]:
+    paired = {row.setting: row.paired for row in facts_of(arms.standing).rows}
+    return [
+        {
+            "arm": row.setting,
+            "median": row.value,
+            "lowest": row.lowest,
+            "highest": row.highest,
+            "above_exact": row.above if row.reference == "FCI" else None,
+            "strings": median(arms.strings(row.setting) or [0.0]),
+            "shots": row.spent["shots"],
+            "paired": _plain(paired[row.setting]),
+        }
+        for row in arms.rows
+    ]
 
 
-def _wins(runs: Sequence[Finished], arms: Sequence[str]) -> dict[str, int]:
-    by_arm = {arm: np.array([run.energy for run in runs if run.arm == arm]) for arm in arms}
-    return {arm: int(np.sum(by_arm[arm] < by_arm[arms[0]])) for arm in arms[1:]}
+def _plain(facts: Any) -> Json | None:  # a model of facts, or none
+    return None if facts is None else facts.model_dump(mode="json")

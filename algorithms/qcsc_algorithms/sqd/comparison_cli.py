@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
-import anyio
-from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
-from qcsc_algorithms.sqd.comparison import ARMS, Comparison, Row, compare
+from qcsc_algorithms.sqd.comparison import ARMS, Arms, Comparison, compare
 from qcsc_algorithms.sqd.sqd import SQD
+from qcsc_loop.cli.progress import show_hook_logs
+from qcsc_loop.cli.signals import Interrupted, Signals, leave
+from qcsc_loop.cli.sweep_progress import sweep_progress
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import build, merge, parse_settings
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
 from qcsc_loop.store.directory import DirectoryStore
-
-INTERRUPTED = 130
+from qcsc_loop.sweeping.plan import Plan
+from qcsc_loop.sweeping.running import Manner
+from qcsc_loop.sweeping.signed_rank import NAME
+from qcsc_loop.sweeping.summary import claim
 
 
 def print_comparison(
@@ -33,7 +37,7 @@ def print_comparison(
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Runs the arms, with a progress bar on stderr; prints what came out on stdout.
+    """Runs the arms, with what goes on on stderr; prints what came out on stdout.
 
     Raises:
         InvalidParameters: there is no such arm, or a parameter is wrong.
@@ -43,47 +47,68 @@ def print_comparison(
     given = parse_settings(settings)
     sqd = build(SQD, given if machine is None else merge(given, {"machine": machine}))
     place = DirectoryStore(store or environment().store)
-    columns = (*Progress.get_default_columns()[:-1], TimeElapsedColumn())
-    with Progress(*columns, console=PlainConsole(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(done: int, total: int, run_id: str) -> None:
-            bar.update(task, completed=done, total=total, description=run_id)
-
-        call = partial(
-            compare,
-            sqd,
-            store=place,
-            arms=arms,
-            seeds=seeds,
-            iterations=iterations,
-            progress=tell,
-        )
-        try:
-            found = anyio.run(call)
-        except KeyboardInterrupt:
-            bar.stop()
-            say("interrupted; the same command goes on where it was", to_stderr=True)
-            sys.exit(INTERRUPTED)
+    try:
+        with Signals() as signals, ExitStack() as shown:
+            manner = _Shown(signals, shown)
+            call = compare(
+                sqd, store=place, arms=arms, seeds=seeds, iterations=iterations, manner=manner
+            )
+            found = asyncio.run(signals.supervise(call))
+    except Interrupted as interrupted:
+        say(f"{interrupted}; the same command goes on where it was", to_stderr=True)
+        leave(interrupted.exit_code)  # a simulation may still hold a thread
+        return
     if as_json:
-        say_json(asdict(found))
+        say_json(found.facts())
     else:
-        _print(found, list(arms), iterations)
+        _print(found, iterations)
+    if not found.is_done:
+        sys.exit(1)
 
 
-def _print(found: Comparison, arms: list[str], iterations: int) -> None:
+class _Shown:
+    """How each sweep is driven: with a picture of its own."""
+
+    def __init__(self, signals: Signals, shown: ExitStack) -> None:
+        self._signals, self._shown = signals, shown
+
+    def __call__(self, plan: Plan) -> Manner:
+        self._shown.close()  # that of the sweep before
+        view = self._shown.enter_context(sweep_progress(PlainConsole(stderr=True), plan, None))
+        self._shown.enter_context(show_hook_logs(view))
+        return Manner(
+            observers=[view],
+            leave_jobs=self._signals.leaves_jobs,
+            ended_by=self._signals.words,
+        )
+
+
+def _print(found: Comparison, iterations: int) -> None:
     console = wide_console()
     runs = f"median of {found.seeds} seeds, {iterations} iterations"
-    console.print(f"At most {found.limit} strings of each spin ({runs}):")
+    console.say(f"At most {found.free.limit} strings of each spin ({runs}):")
     console.print(_table(found.free))
-    if found.matched_limit < found.limit:
-        console.print(f"\nAt most {found.matched_limit} strings, which every arm reaches:")
+    if found.matched is not found.free:
+        console.print()
+        console.say(f"At most {found.matched.limit} strings, which every member reaches:")
         console.print(_table(found.matched))
-    for arm, wins in found.wins.items():
-        console.print(f"{arm} is below {arms[0]} in {wins} of {found.seeds} seeds")
+    if not found.matched.is_matched:
+        console.say(
+            "warning: the members do not have one number of strings; what follows compares dimensions, "
+            "too",
+            style="yellow",
+        )
+    console.say(f"{NAME}; p of all comparisons together (Holm):", style="dim")
+    for row in found.matched.rows:
+        if row.against is not None:
+            console.say(claim(row))
+    names = dict.fromkeys([found.free.name, found.matched.name])
+    console.print()
+    for name in names:
+        console.say(f"  qcsc-loop sweep show {name}")
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(arms: Arms) -> Table:
     table = plain_table(
         "arm",
         "energy (hartree)",
@@ -94,14 +119,14 @@ def _table(rows: list[Row]) -> Table:
         "shots",
         left={"arm"},
     )
-    for row in rows:
+    for row in arms.rows:
         table.add_row(
-            row.arm,
-            f"{row.median:.6f}",
+            row.setting,
+            f"{row.value:.6f}",
             f"{row.lowest:.6f}",
             f"{row.highest:.6f}",
-            f"{1e3 * row.above_exact:.3f}",
-            f"{row.strings:g}",
-            f"{row.shots:g}",
+            f"{1e3 * row.above:.3f}" if row.reference == "FCI" else "-",
+            f"{median(arms.strings(row.setting) or [0.0]):g}",
+            f"{row.spent['shots']:g}",
         )
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import anyio
 import pytest
 
 from qcsc_algorithms.sqd import SQD
-from qcsc_algorithms.sqd.comparison import compare
+from qcsc_algorithms.sqd.comparison import Comparison, compare
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.sweeping.plan import Plan
+from qcsc_loop.sweeping.running import Manner
 
 WIDE: Any = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "6-31g"}
 COMMAND = [sys.executable, "-m", "qcsc_loop.cli.main", "sqd-compare"]
@@ -54,7 +57,7 @@ def test_every_arm_has_the_same_budget(command: Any) -> None:
 def test_no_arm_has_more_strings_than_the_smallest_reaches(command: Any) -> None:
     _, found = command
     least = min(row["strings"] for row in found["free"])
-    assert found["matched_limit"] == least < found["limit"] == 12
+    assert found["matched_limit"] <= least < found["limit"] == 12  # of rows that are medians
     assert all(row["strings"] <= least for row in found["matched"])
 
 
@@ -70,25 +73,60 @@ def test_the_same_command_reads_what_is_finished(command: Any, tmp_path: Path) -
     before = sorted(store.rglob("*.json"))
     again = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(again.stdout.splitlines()[-1]) == found
-    kept = [file for file in sorted(store.rglob("*.json")) if "epochs" not in file.parts]
-    assert kept == [file for file in before if "epochs" not in file.parts]
+    # one more driver of each of the two sweeps, and none of a run
+    added = {file.relative_to(store).parts[0] for file in set(store.rglob("*.json")) - set(before)}
+    assert added <= {"_sweeps"}
+
+
+def test_every_member_at_the_matched_limit_reaches_it(command: Any) -> None:
+    _, found = command
+    assert found["dimension_matched"] is True
+    assert {row["strings"] for row in found["matched"]} == {found["matched_limit"]}
+
+
+def test_two_seeds_claim_nothing_and_it_is_said_how_many_would(command: Any) -> None:
+    _, found = command
+    assert len(found["claims"]) == 3
+    assert all("no claim from 2 seeds: it takes at least 7" in each for each in found["claims"])
+    paired = [row["paired"] for row in found["matched"] if row["paired"]]
+    assert {(each["baseline"], each["seeds"], each["claimed"]) for each in paired} == {
+        ("de", 2, False)
+    }
+
+
+def test_its_arms_are_a_sweep_like_any_other(command: Any) -> None:
+    words, found = command
+    store = words[words.index("--store") + 1]
+    shown = subprocess.run(
+        [*COMMAND[:-1], "sweep", "show", found["sweeps"]["free"], "--json", "--store", store],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = json.loads(shown.stdout)["rows"]
+    assert [row["median"] for row in rows] == [row["median"] for row in found["free"]]
 
 
 def test_arms_that_all_reach_the_limit_are_run_once(tmp_path: Path) -> None:
     small: Any = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
-    told: list[int] = []
-    found = anyio.run(
-        lambda: compare(
-            SQD(system=small, shots=200, max_strings=1),
-            store=DirectoryStore(tmp_path),
-            arms=["perturb", "random"],
-            seeds=1,
-            iterations=1,
-            progress=lambda done, total, run: told.append(total),
-        )
-    )
-    assert found.free == found.matched and found.matched_limit == 1
-    assert set(told) == {2}
+    sqd, store = SQD(system=small, shots=200, max_strings=1), DirectoryStore(tmp_path)
+    told: list[str] = []
+
+    def manner(plan: Plan) -> Manner:
+        told.append(plan.name)
+        return Manner()
+
+    def again(seeds: int) -> Comparison:
+        arms = ["perturb", "random"]
+        call = partial(compare, sqd, store=store, arms=arms, iterations=1, manner=manner)
+        return anyio.run(partial(call, seeds=seeds))
+
+    found = again(1)
+    assert found.free is found.matched and found.matched.limit == 1
+    assert len(told) == 1
+    more = again(3)
+    assert (more.seeds, again(2).seeds) == (3, 3)  # those that there are count, too
+    assert len(set(told)) == 1
 
 
 def test_an_unknown_arm_is_refused_in_one_sentence(tmp_path: Path) -> None:

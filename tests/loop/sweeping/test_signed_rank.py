@@ -35,6 +35,7 @@ def test_fewer_than_six_seeds_claim_nothing_however_clear_it_is() -> None:
     assert least_pairs() == 6
     assert p_value([1.0] * 5) > 0.05 >= p_value([1.0] * 6)
     five, six = compare_pairs([1.0] * 5), compare_pairs([1.0, 2, 3, 4, 5, 6])
+    assert [least_pairs(comparisons) for comparisons in (2, 3, 4, 6)] == [7, 7, 8, 8]
     assert five is not None and five.interval is None
     assert six is not None and six.interval == (1.0, 6.0)
 
