@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 SBD := $(VENV)/.sbd
 
-.PHONY: run test test-all nightly torture check bench format sbd clean
+.PHONY: run test test-all nightly torture check docs bench format sbd clean
 
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
@@ -46,6 +46,10 @@ check: $(INSTALLED)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports
+
+# build/docs/html; asks the network for nothing, and a warning is an error
+docs: $(INSTALLED)
+	$(VENV)/bin/python -m docs.builder
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/run.py

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.table import record
+
 MB = 1_000_000
 
 
@@ -72,7 +74,8 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def show(title: str, figures: Sequence[Figure]) -> None:
-    """Prints the figures as a table."""
+    """Prints the figures as a table, and records them where that is asked for."""
+    record(title, [_facts(figure) for figure in figures])
     table = Table(
         "measured", "", "beside", "", "ratio", "target", title=title, title_justify="left"
     )
@@ -91,6 +94,20 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     if not console.is_terminal:  # a log has no width to respect
         console.width = 140
     console.print(table)
+
+
+def _facts(figure: Figure) -> dict[str, object]:
+    target = figure.target
+    return {
+        "what": figure.what,
+        "value": figure.value,
+        "unit": figure.unit,
+        "beside": figure.beside,
+        "floor": figure.floor,
+        "ratio": figure.ratio,
+        "target": target.text if target else "",
+        "met": bool(target and target.met),
+    }
 
 
 def _quantity(value: float, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Every error that qcsc-loop raises, in one tree.
+"""Every error that qcsc-loop raises, in one tree::
 
     QcscLoopError
     ├── InputError                  what was asked for cannot be done as asked; nothing was started

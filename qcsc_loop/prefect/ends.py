@@ -54,6 +54,8 @@ def ends_superseded(
     """A flow's body whose flow run ends as Superseded, not Failed, where another driver has the run;
     and as Cancelled where the run was.
 
+    Example::
+
         @flow
         @ends_superseded
         async def scan(algorithm: BitCount) -> ...:

@@ -31,7 +31,7 @@ class FakeIBMQuantum:
     the seed is its option `simulator.seed_simulator`, which a device ignores, or else `seed`.
 
     Args:
-        backends: of Qiskit's fake ones; the service names them ibm_... instead of fake_...
+        backends: of Qiskit's fake ones; the service names them `ibm_...` instead of `fake_...`
         seed: of the samples.
         queue_seconds: that jobs are queued.
         run_seconds: that jobs run at least.

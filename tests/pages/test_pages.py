@@ -1,0 +1,95 @@
+"""Whatever a page has a reader type works as it stands, in the page's order."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pages.blocks import COMMANDS, NOT_RUN, ROOT, TEXT, blocks_of, pages
+from plugins.installed import install
+from qcsc_hpc.testing import FakePBS, FakePJM, FakeSlurm
+from system.command_line import environment
+from system.server import PrefectServer
+
+SESSION = Path(__file__).with_name("session.py")
+LANGUAGES = (*COMMANDS, *TEXT, "python", "toml", "{toctree}")
+LONGEST_SECONDS = 900
+
+
+def shown(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+RUN = [
+    page
+    for page in pages()
+    if any(
+        b.language not in TEXT and {"not run", "of"}.isdisjoint(b.notes) for b in blocks_of(page)
+    )
+]
+
+
+@pytest.fixture
+def reader(tmp_path: Path, server: PrefectServer) -> Iterator[dict[str, str]]:
+    """The environment of a reader in an empty folder: a home, a server, and every scheduler."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    known = environment(home / ".qcsc-loop", home / ".prefect") | server.settings
+    known |= {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    del known["QCSC_LOOP_STORE"]
+    with ExitStack() as running:
+        site = tmp_path / "site-packages"
+        site.mkdir()
+        for name in ("flux_scheduler", "biased_sampler", "campus_machine", "lab_tools"):
+            install(name, site)
+        known["PYTHONPATH"] = ":".join([str(site), *filter(None, [known.get("PYTHONPATH")])])
+        paths = [str(Path(sys.prefix) / "bin")]
+        for fake in (FakeSlurm, FakePBS, FakePJM):
+            place = tmp_path / fake.__name__
+            place.mkdir()
+            running.enter_context(fake(place))
+            paths.append(str(place / "bin"))
+        yield known | {"PATH": ":".join([*paths, known["PATH"]])}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("page", RUN, ids=shown)
+def test_everything_that_a_page_shows_is_done(
+    page: Path, tmp_path: Path, reader: dict[str, str]
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    shutil.copytree(ROOT / "examples", here / "examples")
+    done = subprocess.run(
+        [sys.executable, str(SESSION), str(page)],
+        cwd=here,
+        env=reader,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", pages(), ids=shown)
+def test_what_is_not_run_has_a_reason_that_is_known(page: Path) -> None:
+    reasons = [b.notes["not run"] for b in blocks_of(page) if "not run" in b.notes]
+    assert [why for why in reasons if why not in NOT_RUN] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=shown)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    assert [b.line for b in blocks_of(page) if b.language not in LANGUAGES] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=shown)
+def test_a_piece_of_a_file_is_in_it(page: Path) -> None:
+    pieces = [(b.notes["of"], b.code) for b in blocks_of(page) if "of" in b.notes]
+    assert [code for file, code in pieces if code not in (ROOT / file).read_text()] == []
