@@ -228,20 +228,16 @@ class Journal:
         """How an epoch's driver, which has not ended, holds the run."""
         return look_at_hold(self.store, self._epochs, record)
 
-    def may_write(self, epoch: int) -> bool:
-        """Whether an epoch's driver, though it is not the newest, may stand still before a write.
+    def has_unended(self, epochs: range) -> bool:
+        """Whether one of these drivers has no end: though not the newest, it may stand still.
 
-        It has looked for a newer one before that was there.
+        By one listing, whatever their number: there may have been thousands.
         """
-        try:
-            record = self.epoch(epoch)
-        except KeyError:
+        if not epochs:
             return False
-        except DamagedDocument:
-            return True
-        if self.end(epoch) is not None or self.superseded_by(epoch) is not None:
-            return False
-        return self.hold(record).life is not Life.DEAD
+        names = set(self.store.names(self._epochs))
+        numbers = (f"{epoch:04d}" for epoch in epochs)
+        return any(n in names and f"{n}-end" not in names for n in numbers)
 
     def settings(self) -> Settings:
         """What the newest driver ran the run with, of those whose record can be read."""
@@ -536,7 +532,7 @@ class Lease:
         A driver between that commit's and this one may stand still before its own of the same
         iteration: late as it comes, and newer, it must not count for what was gone on from.
         """
-        if any(map(self.journal.may_write, range(commit.epoch + 1, self.epoch))):
+        if self.journal.has_unended(range(commit.epoch + 1, self.epoch)):
             self.check()
             self.journal.add_history([commit.model_copy(update={"epoch": self.epoch})])
 
