@@ -58,7 +58,7 @@ class Fifty(IterativeAlgorithm[Done, int, list[tuple[str, int]]]):
 
         async def one(number: int) -> None:
             with labelled(str(number)):
-                results[number] = await _outcome(number)
+                results[number] = await outcome(number, HPCProfile(scheduler="slurm"))
 
         async with anyio.create_task_group() as group:
             for number in range(samples):
@@ -69,27 +69,30 @@ class Fifty(IterativeAlgorithm[Done, int, list[tuple[str, int]]]):
         return Done(results=evaluation)
 
 
-async def _outcome(number: int) -> tuple[str, int]:
-    machine = HPCMachine(hpc_profile=HPCProfile(scheduler="slurm"))
+async def outcome(number: int, site: HPCProfile) -> tuple[str, int]:
+    """What a job of the current step, or of its part, gave, or its exit code."""
+    machine = HPCMachine(hpc_profile=site)
     work = Command(command_name="part", executable_key="bash", default_args=["-c", WORK, "part"])
-    words = [str(number), str(_exit_code(number))]
+    words = [str(number), str(exit_code(number))]
     try:
-        result = await machine.run(work, words, collect=_result, outputs=["result"])
+        result = await machine.run(work, words, collect=read_result, outputs=["result"])
     except JobFailed as failed:
         return failed.state, failed.exit_code_of_job or 0
     return "COMPLETED", result
 
 
-def _exit_code(number: int) -> int:
-    return number + 1 if number % 10 == 9 else 0
+def exit_code(number: int) -> int:
+    """How a job's program ends."""
+    return number % 250 + 1 if number % 10 == 9 else 0  # a byte
 
 
-def _result(folder: Path) -> int:
+def read_result(folder: Path) -> int:
     return int((folder / "result").read_text())
 
 
-def _expected(number: int) -> tuple[str, int]:
-    code = _exit_code(number)
+def expected(number: int) -> tuple[str, int]:
+    """What a job gives."""
+    code = exit_code(number)
     return ("FAILED", code) if code else ("COMPLETED", number)
 
 
@@ -108,20 +111,25 @@ class Measured:
     cpu: float
     with_children: float
 
+    @property
+    def names(self) -> str:
+        """How often which command ran."""
+        names = Counter(name for _, name in self.commands)
+        return ", ".join(f"{count} x {name}" for name, count in names.most_common())
+
 
 def figures() -> list[Figure]:
     """Outcomes, commands and CPU time."""
     with own_slurm() as folder:
         if folder is None:
             return []
-        log = _counting(folder / "counting")
-        measured = _measured(folder / "store", log)
-    names = Counter(name for _, name in measured.commands)
-    print(", ".join(f"{count} x {name}" for name, count in names.most_common()))
-    return [*_outcomes(measured), *_commands(measured), *_cpu(measured)]
+        log = counting(folder / "counting")
+        measured = measure(Fifty(), folder / "store", log)
+    print(measured.names)
+    return [*_outcomes(measured), *commands(measured), *cpu(measured)]
 
 
-def _counting(folder: Path) -> Path:
+def counting(folder: Path) -> Path:
     """The log that commands are written to from now on."""
     folder.mkdir()
     log = folder / "log"
@@ -134,9 +142,10 @@ def _counting(folder: Path) -> Path:
     return log
 
 
-def _measured(store: Path, log: Path) -> Measured:
+def measure(algorithm: Fifty, store: Path, log: Path) -> Measured:
+    """One iteration of the algorithm."""
     before, began = psutil.Process().cpu_times(), time.perf_counter()
-    run = Fifty().run(store=DirectoryStore(store), stop=MaxIterations(1))
+    run = algorithm.run(store=DirectoryStore(store), stop=MaxIterations(1))
     outcome = anyio.run(lambda: run)
     wall, after = time.perf_counter() - began, psutil.Process().cpu_times()
     own = after.user + after.system - before.user - before.system
@@ -149,9 +158,9 @@ def _measured(store: Path, log: Path) -> Measured:
 
 
 def _outcomes(measured: Measured) -> list[Figure]:
-    expected = [_expected(number) for number in range(JOBS)]
+    all_of_them = [expected(number) for number in range(JOBS)]
     right = 0
-    for found, wanted in zip(measured.results, expected, strict=True):
+    for found, wanted in zip(measured.results, all_of_them, strict=True):
         right += found == wanted
         if found != wanted:
             print(f"{found}, not {wanted}", file=sys.stderr)
@@ -159,7 +168,8 @@ def _outcomes(measured: Measured) -> list[Figure]:
     return [Figure("right outcomes", right, "jobs", "submitted", JOBS, target)]
 
 
-def _commands(measured: Measured) -> list[Figure]:
+def commands(measured: Measured) -> list[Figure]:
+    """How many there were at the same time."""
     times = [at for at, _ in measured.commands]
     most = max(sum(at <= other < at + WINDOW for other in times) for at in times)
     mean = len(times) / measured.wall
@@ -169,7 +179,8 @@ def _commands(measured: Measured) -> list[Figure]:
     ]
 
 
-def _cpu(measured: Measured) -> list[Figure]:
+def cpu(measured: Measured) -> list[Figure]:
+    """What the driver took of a core."""
     own, all_of_it = (100 * s / measured.wall for s in (measured.cpu, measured.with_children))
     target = at_most(MOST_CPU, own, " %")
     return [Figure("CPU of the driver", own, "%", "with its commands", all_of_it, target)]

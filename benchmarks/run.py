@@ -29,6 +29,7 @@ SUBJECTS = (
     "samples",
     "slurm_jobs",
     "fifty_jobs",
+    "thousand_elements",
     "recovery",
     "sqd",
     "sqd_addon",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from hpc.places import (  # noqa: TID251  # the folder of these tests
 )
 from qcsc_hpc.machine import HPCMachine
 from qcsc_hpc.profiles import Command
-from qcsc_loop.errors import JobFailed
+from qcsc_hpc.testing import Fault
+from qcsc_hpc.testing.executables.state import State
+from qcsc_loop.errors import JobElsewhere, JobFailed
 from qcsc_loop.exactly_once.request import JobResult
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.outcome import JobState
@@ -193,3 +196,220 @@ async def test_a_cancelled_run_ends_its_array(
         await until_async(lambda: len(programs.worked) == 3, "all have begun")
     await until_async(lambda: place.queue.alive() == [], "nothing is left")
     assert {parts.record(one).state for one in "abc"} == {"CANCELLED"}
+
+
+# larger than a site takes
+
+
+def limited(place: Place, setting: str, value: int) -> None:
+    with State(str(place.fake.folder)) as state:
+        state.set(setting, value)
+
+
+def sizes(place: Place, parts: Parts) -> list[int]:
+    """How many elements the arrays had, and jobs by themselves."""
+    return sorted(Counter(array_of(place, one) for one in parts.ids().values()).values())
+
+
+@pytest.mark.parametrize("place", ["fake-slurm", "fake-pbs", "fake-pjm"], indirect=True)
+async def test_more_than_the_site_s_largest_array_are_dealt_into_several(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    limited(place, "max_array_size", 2)
+    parts = Parts(hook, "abcde")
+    found = await parts.run(at(place).machine(), programs.working)
+    assert all(isinstance(result, JobResult) for result in found.values())
+    assert sizes(place, parts) == [1, 2, 2]
+    assert len(programs.worked) == 5
+    (folder,) = {folder.parent for folder in hook.root.rglob("*.array.job")}
+    assert sorted(path.name for path in folder.glob("*.array.job")) == [
+        "0.array.job",
+        "1.array.job",
+    ]
+
+
+@pytest.mark.parametrize("place", ["fake-slurm"], indirect=True)
+async def test_a_profile_says_how_large_an_array_may_be(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    parts = Parts(hook, "abcde")
+    await parts.run(at(place, array_size=3).machine(), programs.working)
+    assert sizes(place, parts) == [2, 3]
+    assert submissions(place) == 2
+
+
+@pytest.mark.parametrize("place", ["fake-slurm"], indirect=True)
+async def test_what_a_limit_on_jobs_does_not_take_now_is_offered_again(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    limited(place, "most_submitted", 3)
+    parts = Parts(hook, "abcdefgh")
+    async with parts.running(at(place).machine(), programs.waiting) as task:
+        said = "QOSMaxSubmitJobPerUserLimit"
+        await until_async(
+            lambda: sum(said in reason for reason in hook.reasons) == 5, "five are told why"
+        )
+        assert len(parts.ids()) == 3
+        programs.go()
+        found = await task
+    assert all(isinstance(result, JobResult) for result in found.values())
+    assert len(programs.worked) == 8
+
+
+# submissions that break off
+
+
+@fakes
+@pytest.mark.parametrize(
+    "fault", [Fault.SUBMIT_TIMES_OUT_THOUGH_ACCEPTED, Fault.SUBMIT_ACCEPTED_LATE], ids=str
+)
+async def test_an_array_that_may_have_been_taken_is_looked_for(
+    place: Place, parts: Parts, programs: Programs, fault: Fault
+) -> None:
+    place.fake.inject(fault, seconds=0.5)
+    found = await parts.run(at(place).machine(), programs.working)
+    assert all(isinstance(result, JobResult) for result in found.values())
+    assert submissions(place) == 1
+    assert len(programs.worked) == 3
+
+
+@fakes
+async def test_an_array_that_was_not_taken_is_submitted_again(
+    place: Place, parts: Parts, programs: Programs
+) -> None:
+    place.fake.inject(Fault.SUBMIT_FAILS_TRANSIENT)
+    await parts.run(at(place).machine(), programs.working)
+    assert len(programs.worked) == 3
+    assert len(place.fake.jobs()) == 3
+
+
+@pytest.mark.parametrize("place", ["fake-slurm"], indirect=True)
+async def test_an_array_that_is_refused_is_refused_for_each(
+    place: Place, parts: Parts, programs: Programs
+) -> None:
+    place.fake.inject(Fault.SUBMIT_REFUSED, reason="sbatch: error: no such thing")
+    found = await parts.run(at(place).machine(), programs.working)
+    for failed in found.values():
+        assert isinstance(failed, JobFailed)
+        assert failed.state == JobState.REJECTED
+        assert "no such thing" in str(failed)
+    assert submissions(place) == 1
+    assert programs.worked == []
+
+
+# what befalls an element
+
+
+async def an_element(parts: Parts, programs: Programs) -> str:
+    """The id of the second part's job, once all work."""
+    ids = await parts.until_ids()
+    await until_async(lambda: len(programs.worked) == 3, "all have begun")
+    return ids["b"]
+
+
+@fakes
+async def test_an_element_that_makes_room_is_done_again_and_no_other(
+    place: Place, parts: Parts, programs: Programs
+) -> None:
+    machine = at(place, extra_directives=[*place.once]).machine()
+    async with parts.running(machine, programs.waiting) as task:
+        place.queue.preempt(await an_element(parts, programs))
+        await until_async(lambda: len(programs.worked) == 4, "it is done again")
+        programs.go()
+        found = await task
+    assert all(isinstance(result, JobResult) for result in found.values())
+    again = Counter(key.partition("/b/")[0] != key for key in programs.worked)
+    assert again == {True: 2, False: 2}
+
+
+@on_arrays
+async def test_an_element_that_is_requeued_works_again_under_its_own_id(
+    place: Place, parts: Parts, programs: Programs
+) -> None:
+    async with parts.running(at(place).machine(), programs.waiting) as task:
+        job_id = await an_element(parts, programs)
+        place.queue.requeue(job_id)
+        await until_async(lambda: len(programs.worked) == 4, "it works again")
+        programs.go()
+        found = await task
+    assert all(isinstance(result, JobResult) for result in found.values())
+    assert parts.ids()["b"] == job_id
+    assert len(parts.hook.records) == 3
+
+
+@on_arrays
+async def test_an_element_that_somebody_else_ends_is_cancelled_and_no_other(
+    place: Place, parts: Parts, programs: Programs
+) -> None:
+    async with parts.running(at(place).machine(), programs.waiting) as task:
+        place.queue.cancel(await an_element(parts, programs))
+        await until_async(lambda: parts.record("b").over, "it is over")
+        programs.go()
+        found = await task
+    failed = found["b"]
+    assert isinstance(failed, JobFailed)
+    assert failed.state == JobState.CANCELLED
+    assert [parts.record(one).state for one in "ac"] == ["COMPLETED", "COMPLETED"]
+
+
+@fakes
+async def test_a_held_array_is_taken_back_when_it_has_waited_too_long(
+    place: Place, parts: Parts, programs: Programs
+) -> None:
+    machine = at(place).holding(queue_timeout=1.0)
+    found = await parts.run(machine, programs.working)
+    states = [failed.state for failed in found.values() if isinstance(failed, JobFailed)]
+    assert states == [JobState.TIMEOUT] * 3
+    await until_async(lambda: place.queue.alive() == [], "nothing is left")
+    assert programs.worked == []
+
+
+@fakes
+async def test_a_held_array_starts_element_by_element(
+    place: Place, parts: Parts, programs: Programs
+) -> None:
+    async with parts.running(at(place).holding(), programs.working) as task:
+        ids = await parts.until_ids()
+        place.queue.release(ids["b"])
+        await until_async(lambda: parts.record("b").over, "the one is over")
+        assert not parts.record("a").over
+        for label in "ac":
+            place.queue.release(ids[label])
+        found = await task
+    assert all(isinstance(result, JobResult) for result in found.values())
+
+
+# ending
+
+
+@fakes
+async def test_many_elements_are_ended_by_few_commands(
+    place: Place, hook: Hook, programs: Programs
+) -> None:
+    parts = Parts(hook, "abcdefgh")
+    async with parts.running(at(place).holding(), programs.waiting):
+        await parts.until_ids()
+    names = [command.argv[0] for command in place.fake.commands()]
+    assert sum(name in ("scancel", "qdel", "pjdel") for name in names) <= 2
+    assert place.queue.alive() == []
+    assert {parts.record(one).state for one in parts.labels} == {"CANCELLED"}
+
+
+# another disk
+
+
+@pytest.mark.parametrize("place", ["fake-slurm", "fake-pbs"], indirect=True)
+async def test_an_array_whose_list_is_on_another_disk_is_left_alone(
+    place: Place, parts: Parts, programs: Programs, tmp_path: Path
+) -> None:
+    other = Hook(tmp_path / "other")
+    other.ledger.run_uid, other.ledger.complete = parts.hook.ledger.run_uid, False
+    async with parts.running(at(place).machine(), programs.waiting):
+        await an_element(parts, programs)
+        with (
+            pytest.raises(JobElsewhere, match="the list of its elements"),
+            stepping(other.step),
+            labelled("a"),
+        ):
+            await at(place).machine().run_job(programs.waiting, ["a"], collect=Path)
+        assert submissions(place) == 1

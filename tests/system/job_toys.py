@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.parameters.resource import BlockName
+from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.record import State
 
@@ -59,6 +61,10 @@ class Chain(IterativeAlgorithm[Links, int, int]):
         return int(current_step().rng.integers(1 << 30))
 
     async def evaluate(self, state: Links, samples: int) -> int:
+        return await self.link(state, samples)
+
+    async def link(self, state: Links, samples: int) -> int:
+        """What a job of the current step, or of its part, makes of both."""
         assert isinstance(self.machine, Machine)
         source = current_step().work_dir / "input"
         with write_whole(source) as file:
@@ -77,6 +83,24 @@ class Chain(IterativeAlgorithm[Links, int, int]):
 
     async def converged(self, previous: Links, current: Links) -> bool:
         return False
+
+
+class Braid(Chain):
+    """Of several strands: each iteration's jobs are parts of one step, and of one shape.
+
+    Attributes:
+        strands: how many.
+    """
+
+    strands: Annotated[int, OPERATIONAL] = Field(default=4, ge=1)
+
+    async def evaluate(self, state: Links, samples: int) -> int:
+        parts = {
+            f"strand-{number}": partial(self.link, state, samples + number)
+            for number in range(self.strands)
+        }
+        found = await run_parts(parts, int, limit=self.strands)
+        return sum(number or 0 for number in found.values())
 
 
 def _read(folder: Path) -> int:

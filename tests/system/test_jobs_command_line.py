@@ -789,6 +789,12 @@ class TestOneJobFromAFlow:
         assert done.metrics.nodes == 1
         assert done.metrics.run_seconds is not None
 
+    def test_it_is_called_as_a_program_of_the_peer_s_asks(
+        self, blocks: str, queue: Queue, tmp_path: Path
+    ) -> None:
+        done = self.in_a_flow(blocks, tmp_path, fugaku_job_name="gbsqd/ext 1")
+        assert queue.fact(done.job_id, "JobName").startswith("gbsqd-ext-1-")
+
     def test_the_profile_can_be_overridden_for_one_job(
         self, blocks: str, queue: Queue, tmp_path: Path
     ) -> None:

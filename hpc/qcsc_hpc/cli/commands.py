@@ -11,7 +11,13 @@ import click
 @click.option(
     "--ranks", type=click.IntRange(1), metavar="N", help="MPI ranks.  [default: the profile's]"
 )
-def render(machine: str, words: tuple[str, ...], ranks: int | None) -> None:
+@click.option(
+    "--array",
+    type=click.IntRange(2),
+    metavar="N",
+    help="The script of an array of N such jobs, each of which has its own beside it.",
+)
+def render(machine: str, words: tuple[str, ...], ranks: int | None, array: int | None) -> None:
     """Print the job script for MACHINE, without submitting it.
 
     WORDS are the command and its arguments; left out, the machine's own command.
@@ -21,7 +27,7 @@ def render(machine: str, words: tuple[str, ...], ranks: int | None) -> None:
     from qcsc_hpc.cli.rendering import render_script
     from qcsc_loop.printing import printable
 
-    script = render_script(machine, words, ranks)
+    script = render_script(machine, words, ranks, array)
     # a file or a pipe gets the job's own bytes
     click.echo(printable(script) if sys.stdout.isatty() else script, nl=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,7 +45,7 @@ class FinishedJob:
         return self.exit_code
 
 
-async def run_job_from_blocks(
+async def run_job_from_blocks(  # noqa: PLR0913  # those of qcsc-prefect's, so that programs go on
     *,
     command_block_name: str,
     execution_profile_block_name: str,
@@ -56,6 +57,7 @@ async def run_job_from_blocks(
     watch_poll_interval: float | None = None,
     timeout_seconds: float | None = None,
     metrics_artifact_key: str | None = None,
+    fugaku_job_name: str | None = None,
 ) -> FinishedJob:
     """Runs a command in a folder on a machine, as one job, to its end.
 
@@ -71,6 +73,9 @@ async def run_job_from_blocks(
         timeout_seconds: after which the running job is cancelled; waiting in the queue is not
             counted.
         metrics_artifact_key: key of the table artifact that gets the job's metrics.
+        fugaku_job_name: what the job is called in its folder, its key and, before its hash, its name
+            on Slurm and PBS, in the place of the command's name. PJM shows ten characters, by which a
+            job has to be found, and they are the hash's.
 
     Raises:
         BlockNotFound, InvalidParameters, JobRefused: nothing was submitted.
@@ -80,18 +85,25 @@ async def run_job_from_blocks(
         machine = HPCMachine(
             hpc_profile=(await hpc_profile(hpc_profile_block_name)).to_settings(),
             execution_profile=(await execution_profile(execution_profile_block_name)).to_settings(),
-            command=(await command_block(command_block_name)).to_settings(),
+            command=(command := (await command_block(command_block_name)).to_settings()),
         )
         machine = _changed(
             machine, execution_profile_overrides or {}, watch_poll_interval, timeout_seconds
         )
         folder = Path(work_dir).expanduser().absolute()
         await to_thread.run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
-        return await _run(machine, folder, script_filename, user_args, metrics_artifact_key)
+        called = _plain_name(fugaku_job_name or "") or command.command_name
+        return await _run(machine, called, folder, script_filename, user_args, metrics_artifact_key)
+
+
+def _plain_name(text: str) -> str:
+    """As qcsc-prefect makes a name of it: a part of a folder's, and of every scheduler's."""
+    return re.sub(r"[^a-zA-Z0-9_-]+", "-", text).strip("-")
 
 
 async def _run(
     machine: HPCMachine,
+    called: str,
     folder: Path,
     script_filename: str,
     arguments: Sequence[str | Path],
@@ -101,11 +113,11 @@ async def _run(
     outer = current_step()
     if outer.run_id != STANDALONE:
         step = replace(outer, make_folder=lambda: folder / KEPT)
-        name = machine.command.command_name
+        name = called
     else:
         digest = await to_thread.run_sync(input_digest, [machine.command.command_name, *arguments])
         step = await own_step(folder)
-        name = f"{machine.command.command_name}-{digest[:12]}"
+        name = f"{called}-{digest[:12]}"
         name += repeated(name)
     with stepping(step):
         # inside a loop the run's own measuring goes on beside it

@@ -148,6 +148,8 @@ class Followed:
         now = time.monotonic()
         self.silence, self.doubtful = None, doubtful
         before = self.status.state if self.status else None
+        if not self.answered or _is_news(self.status, status):
+            self.news.set()
         if status is None:
             self.unknown_since = self.unknown_since or now
         else:
@@ -160,7 +162,6 @@ class Followed:
                 self.final_since = None
         self.status, self.answered = status, True
         self.ask_at = now + self._pause(now, longest)
-        self.news.set()
 
     def _pause(self, now: float, longest: float) -> float:
         state = self.status.state if self.status else None
@@ -313,6 +314,13 @@ class Watch:
             self._said[why] = now
             self._followed[0].trouble(f"{why}; its jobs go on, and it is asked again")
         self._silent = True
+
+
+def _is_news(before: Status | None, now: Status | None) -> bool:
+    """Whether anything follows from it: of many jobs that wait or run, nothing does."""
+    if before is None or now is None or _is_over(now):
+        return True
+    return (before.state, before.reason) != (now.state, now.reason)
 
 
 def _is_over(status: Status | None) -> bool:
