@@ -311,8 +311,7 @@ async def an_element(parts: Parts, programs: Programs) -> str:
 async def test_an_element_that_makes_room_is_done_again_and_no_other(
     place: Place, parts: Parts, programs: Programs
 ) -> None:
-    machine = at(place, extra_directives=[*place.once]).machine()
-    async with parts.running(machine, programs.waiting) as task:
+    async with parts.running(at(place).machine(), programs.waiting) as task:
         place.queue.preempt(await an_element(parts, programs))
         await until_async(lambda: len(programs.worked) == 4, "it is done again")
         programs.go()
