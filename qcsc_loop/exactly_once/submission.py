@@ -63,6 +63,10 @@ async def resolve_doubt(call: JobCall[T], record: JobRecord, since: float) -> Jo
     if found is not None:
         return await _adopt(call, record, found)
     if record.intent.site == call.here:
+        if record.intent.epoch != call.ledger.epoch:
+            # what an earlier driver prepared may not have outlived its machine
+            await to_thread.run_sync(_make, record.folder)
+            await to_thread.run_sync(call.request.prepare, record.key, record.folder)
         return await _submit(call, record)
     # it was meant for another machine than the one that this driver submits to
     return await end_job(call.ledger, record, call.site_of(record))

@@ -143,7 +143,10 @@ def _records(
     whole = True
     for line in lines:
         if isinstance(line, Intent):
-            records[line.key] = JobRecord(line)
+            # one of a driver that was overtaken while it wrote it: it comes to no submission
+            known = records.get(line.key)
+            if known is None or known.intent.epoch <= line.epoch:
+                records[line.key] = JobRecord(line)
         elif line is not None and line.key in records:
             records[line.key] = records[line.key].after(line)
         elif not isinstance(line, Measured):  # figures of a job that is long over may come late

@@ -54,6 +54,7 @@ class PaidSite(JobSite):
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
         _, result = [*self.paid()][int(job.job_id) - 1]
+        job.folder.mkdir(parents=True, exist_ok=True)  # it may not have outlived its disk's power
         with write_whole(job.folder / RESULT, sync="name") as file:
             file.write(str(result).encode())
         return JobOutcome(state=JobState.COMPLETED)
@@ -111,4 +112,5 @@ class Paying(IterativeAlgorithm[Total, int, int]):
 
 
 def _write(path: Path, number: int) -> None:
-    path.write_text(str(number))
+    with write_whole(path) as file:
+        file.write(str(number).encode())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture.point import Ground, Point
+from torture.power import disk, why_no_disk
 from torture.trial import LAST_LIVES, Trial, Wrong
 
 LOST_LEASE = 3
@@ -183,6 +184,31 @@ _cut("power cut: unsynced is zeroes", lambda content: bytes(len(content)))
 _cut("power cut: unsynced is half", lambda content: content[: len(content) // 2])
 
 
+# the same on real file systems, whatever of the driver's and its jobs' files they have not written
+
+
+def _power_lost(name: str, kind: str, options: str, seconds: float = 0.0) -> None:
+    def has_disk(ground: Ground, _point: Point) -> bool:
+        here = ground.stack in ("service", "local", "ibm") and ground.placement != "warm"
+        return here and ground.store == "directory" and why_no_disk(kind) is None
+
+    @_fault(name, has_disk)
+    def _lost(trial: Trial) -> None:
+        lost = trial.afterwards.enter_context(disk(trial.folder / "disk", kind, options))
+        trial.disk = lost.folder
+        trial.hurt("die")
+        time.sleep(seconds)  # the file system writes what it likes best first
+        lost.cut()
+        trial.ends()
+
+
+_power_lost("power lost on ext4", "ext4", "defaults")
+# its journal is written at once, and what is in files much later: names without contents
+_power_lost("power lost on ext4, data late", "ext4", "data=writeback,noauto_da_alloc,commit=1", 1.2)
+_power_lost("power lost on xfs", "xfs", "defaults")
+_power_lost("power lost on btrfs", "btrfs", "defaults")
+
+
 # what had been durable is damaged
 
 
@@ -243,7 +269,7 @@ def _overtaken(trial: Trial) -> None:
         return
     if trial.lives_on(take_over=True) != 0:
         raise Wrong(f"the driver that takes over fails: {trial.sentence}")
-    before = _kept(trial)
+    before, jobs, states = _kept(trial), trial.jobs(), trial.states()
     stale.send(signal.SIGCONT)
     code = stale.wait()
     if code != LOST_LEASE:
@@ -251,12 +277,19 @@ def _overtaken(trial: Trial) -> None:
     if (changed := _kept(trial)) != before:
         names = sorted(str(path) for path in changed.keys() ^ before.keys())
         raise Wrong(f"the overtaken driver has written: {names or 'into files of the other'}")
+    # a line that it was about to write says nothing new
+    if [job.state for job in trial.jobs()] != [job.state for job in jobs]:
+        raise Wrong(f"the overtaken driver has changed what is known of jobs: {trial.jobs()}")
+    if trial.states() != states:
+        raise Wrong("the overtaken driver has changed what was committed")
     trial.ends()
 
 
 def _kept(trial: Trial) -> dict[Path, bytes]:
     """What a run relies on."""
-    left_out = re.compile(r"\.beat$|-superseded\.json$|/work/|/warm/|live\.json|chart\.json|log\.")
+    left_out = re.compile(
+        r"\.beat$|-superseded\.json$|/work/|/warm/|live\.json|chart\.json|\.jsonl$"
+    )
     kept = _contents(trial.run_folder)
     relied = {path: body for path, body in kept.items() if not left_out.search(str(path))}
     return {

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -84,6 +85,7 @@ def main() -> None:
     Heartbeat._start_pulse = _no_pulse  # type: ignore[method-assign, assignment]
     for module in sys.argv[1:]:
         import_module(module)
+    _learn()
     gc.freeze()
     alive, rest = set[int](), ""
     while True:
@@ -102,6 +104,13 @@ def main() -> None:
                 print(pid, os.waitstatus_to_exitcode(ended[1]), flush=True)
     for pid in alive:
         os.kill(pid, signal.SIGKILL)
+
+
+def _learn() -> None:
+    """What a run imports when it comes to it, and makes of types once, each fork then has."""
+    with tempfile.TemporaryDirectory() as folder:
+        orders = Orders(folder, "learning", "loop.toys:Counting", limit=1)
+        asyncio.run(driven(find_algorithm(orders.algorithm)(), run_options(orders, [])))
 
 
 def _no_pulse(_: Heartbeat) -> None:

@@ -10,8 +10,8 @@ from torture.point import Ground, Point
 
 # how often each is drawn: what is slow less often
 GROUNDS = {
-    Ground("service", "directory", "job"): 50,
-    Ground("service", "directory", "chain"): 20,
+    Ground("service", "directory", "job"): 120,
+    Ground("service", "directory", "chain"): 50,
     Ground("service", "artifacts", "job"): 4,
     Ground("local", "directory", "job"): 20,
     Ground("local", "directory", "chain"): 5,

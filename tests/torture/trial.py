@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,7 +95,9 @@ class Trial:
         allowed: jobs that a fault itself has ended, whose work is submitted anew.
         kills: so far.
         lost: so far, in seconds.
-        elsewhere: the store that the next driver has, where that is another disk.
+        disk: the folder of its store.
+        elsewhere: that of the next driver, where it is another one.
+        afterwards: what is ended once all was looked at.
     """
 
     place: Place
@@ -104,20 +107,22 @@ class Trial:
     kills: int = 0
     lost: float = 0.0
     lives: int = 0
+    disk: Path = field(init=False)
+    afterwards: ExitStack = field(default_factory=ExitStack)
     elsewhere: Path | None = None
     said: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        self.disk = self.folder
         self.run_id = f"{self.place.ground.stack}-{self.folder.name}"
-        self.place.site.forget()
 
     # what is on disk
 
     @property
     def store(self) -> Path:
-        return self.elsewhere or self.folder / "store"
+        return (self.elsewhere or self.disk) / "store"
 
     @property
     def run_folder(self) -> Path:
@@ -260,6 +265,7 @@ class Trial:
         went_on, wrong, same, extra = False, "", False, 0
         try:
             right = self.place.unhurt.states()
+            self.place.site.forget()
             play(self)
             went_on = True
             states = self.states()
@@ -272,6 +278,7 @@ class Trial:
             wrong = f"{type(error).__name__}: {error}"
         finally:
             self.place.site.heal()
+            self.afterwards.close()
         return Result(str(self.point), self.kills, same, extra, went_on, round(self.lost, 3), wrong)
 
     def _extra(self) -> int:
@@ -292,8 +299,7 @@ class Trial:
         good = [job.key.iteration for job in self.jobs() if job.state == "COMPLETED"]
         if self.elsewhere is None and sorted(good) != [*range(1, ITERATIONS + 1)]:
             return f"jobs that completed are of iterations {good}"
-        lines = self.journal.store.lines(f"{self.run_id}/history.jsonl")
-        iterations = [json.loads(line)["iteration"] for line in lines]
+        iterations = [commit.iteration for commit in self.journal.history()]
         if self.elsewhere is None and iterations != [*range(ITERATIONS + 1)]:
             return f"the history has iterations {iterations}"
         return ""

@@ -173,6 +173,9 @@ def _ending(dialect: Dialect, *, warned: bool) -> Iterator[str]:
         yield f'  for written in "$folder"/{dialect.gathers}; do'
         yield '    [ -f "$written" ] && cat -- "$written" && rm -f -- "$written"'
         yield "  done"
+    # what a record says is there has to be there after a power cut, too; a disk that cannot say so has
+    # its word in the log, and the job its end all the same
+    yield '  find "$folder" -xdev \\( -type f -o -type d \\) -exec sync -- {} + || :'
     form, told = "", ""
     if warned:
         yield f'  [ -e "$folder/{WARNED}" ] && warned=true'
@@ -183,7 +186,9 @@ def _ending(dialect: Dialect, *, warned: bool) -> Iterator[str]:
         f'"$me" {dialect.own_restarts} "$1" "${{2-}}" $((${{after:-0}} - ${{before:-0}})) '
         f'{told}"$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json'
     )
+    yield '  sync -- "$folder/.exit.$me" || :'
     yield '  mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json'
+    yield '  sync -- "$folder" || :'
     yield '  exit "$1"'
     yield "}"
 
