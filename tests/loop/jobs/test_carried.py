@@ -160,6 +160,17 @@ def test_a_line_of_a_driver_that_had_stood_still_is_not_lost_behind_what_is_carr
         assert late[0].key in read_log(store, NAME, start).records
 
 
+def test_an_intent_of_a_driver_that_was_overtaken_takes_back_nothing(store: Store) -> None:
+    stale, driver = opened(store), opened(store, 2)
+    for line in (done := life(random.Random(1), 1, 2)):
+        driver.write_blocking(line)
+    before = JobsReader(store, RUN).read()
+    stale.write_blocking(life(random.Random(1), 1, 1)[0])  # it woke up just before its line
+    assert done[0].key == before[0].key
+    assert JobsReader(store, RUN).read() == before
+    assert read_log(store, NAME).records[done[0].key] == before[0]
+
+
 def torn(content: bytes, _: random.Random) -> bytes:
     return content[:-7]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from loop.testing.impure import Repeats
 from loop.toys import Counting
 from ordeals.paid_toys import Paying
-from qcsc_loop.errors import InputError
+from qcsc_loop.errors import HookFailed, InputError
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing import (
@@ -141,3 +142,22 @@ class TestSubmissions:
             ("paid/2/evaluate/square.0", "2"),
         ]
         assert all(job.remote for job in submitted)
+
+
+class TestAPowerCut:
+    """As a driver finds its disk: what was not synced is not there."""
+
+    def test_a_job_whose_folder_is_lost_is_prepared_again(self, tmp_path: Path) -> None:
+        store, bill = DirectoryStore(tmp_path / "store"), tmp_path / "bill"
+        paying = Paying(bill=str(bill))
+
+        def drive() -> None:
+            anyio.run(lambda: paying.run(store=store, run_id="cut", stop=MaxIterations(1)))
+
+        instants = Instants(tmp_path / "store" / "cut", "1/job.intent/durable", tell)
+        with instants.watching(), pytest.raises(HookFailed, match="raised Told"):
+            drive()
+        assert not bill.exists()
+        shutil.rmtree(tmp_path / "store" / "cut" / "work")
+        drive()
+        assert len(bill.read_text().splitlines()) == 1
