@@ -50,7 +50,7 @@ def test_a_run_whose_machine_loses_its_power_ends_with_the_same_bits(
     torturer: Torturer, ground: Ground, fault: str
 ) -> None:
     boundaries = torturer.boundaries(ground)
-    chosen = dict.fromkeys([*ONCE[ground.stack], *choose(boundaries, kills(1 / 3))])
+    chosen = dict.fromkeys([*ONCE[ground.stack], *choose(boundaries, kills(1 / 6))])
     results = [torturer.result(Point(ground, fault, boundary)) for boundary in chosen]
     assert [result for result in results if result.wrong] == []
     assert {result.kills for result in results} == {1}

@@ -67,7 +67,7 @@ def test_whatever_happens_at_a_boundary_a_paid_job_is_paid_once(
 ) -> None:
     all_of_them = every_point(SERVICE, torturer.boundaries(SERVICE))
     points = [point for point in all_of_them if point.fault == fault]
-    assert_nothing_went_wrong(tried(torturer, points, kills(1 / 3)))
+    assert_nothing_went_wrong(tried(torturer, points, kills(1 / 4)))
 
 
 def test_the_same_seed_draws_the_same_points() -> None:

@@ -69,14 +69,20 @@ class Life:
 
 
 class Hurt(Instants):
-    """The boundaries of a life, from one of which on everything may fail."""
+    """The boundaries of a life, from one of which on everything may fail.
+
+    Attributes:
+        failing: with which error everything fails; 0: nothing does.
+        tears: half of what is written is left at a boundary of that name: not by one that goes on.
+    """
 
     failing = 0
+    tears = True
 
     def reach(self, what: str, stage: str, torn: Any = None) -> None:
         if self.failing and not f"{what}/{stage}".endswith(REMOTE):
             raise OSError(self.failing, os.strerror(self.failing))
-        super().reach(what, stage, torn)
+        super().reach(what, stage, torn if self.tears else None)
 
 
 def main() -> None:
@@ -181,6 +187,7 @@ def _hurt(life: Life, log: Any) -> Hurt:
     orders = life.orders
     folder = Path(orders.store) / orders.run_id
     hurt = Hurt(folder, life.at, acts.get(life.does, lambda _: None), tell)
+    hurt.tears = life.does != "stand still"
     return hurt
 
 
