@@ -349,6 +349,7 @@ NASTY = [
 ]
 
 
+@pytest.mark.guarantee("S16")
 @anywhere
 async def test_defect_08_arguments_run_no_commands(
     place: Place, hook: Hook, programs: Programs
@@ -359,6 +360,7 @@ async def test_defect_08_arguments_run_no_commands(
     assert "hacked" not in (done.value / "files").read_text().split()
 
 
+@pytest.mark.guarantee("S16")
 @anywhere
 async def test_defect_08_values_of_the_environment_are_not_expanded(
     place: Place, hook: Hook, programs: Programs

@@ -90,6 +90,7 @@ costs = st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=3), min_size=
 deaths = st.lists(st.builds(Life, st.integers(0, 9), st.integers(1, 60)), max_size=4)
 
 
+@pytest.mark.guarantee("G8")
 @given(costs, st.integers(1, 200), st.floats(0.5, 10), deaths)
 def test_a_budget_is_spent_as_if_nobody_had_died(
     shots: list[list[int]], most: int, seconds: float, dying: list[Life]

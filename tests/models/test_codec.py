@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from qcsc_loop.values.document import Document
 from qcsc_loop.values.encodings import Packed, read_in_one, write_in_one
 
 
+@pytest.mark.guarantee("G5")
 @given(st.data(), typed() | states() | unions())
 def test_what_is_kept_is_kept_to_the_bit_and_what_is_not_is_refused_in_a_sentence(
     data: st.DataObject, kind: Typed
@@ -36,6 +38,7 @@ def test_what_is_kept_is_kept_to_the_bit_and_what_is_not_is_refused_in_a_sentenc
     assert codec.keep(read)[0].body == document.body
 
 
+@pytest.mark.guarantee("G5")
 @given(st.data(), states())
 def test_every_way_out_of_the_process_keeps_the_bits(data: st.DataObject, kind: Typed) -> None:
     codec, value = value_of(data, kind)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +90,7 @@ damages = st.lists(
 )
 
 
+@pytest.mark.guarantee("G22")
 @given(damages)
 def test_a_damaged_run_goes_on_to_the_same_bits_or_says_why_not(hurt: list[Damage]) -> None:
     told: list[Event] = []
@@ -106,6 +108,7 @@ def test_a_damaged_run_goes_on_to_the_same_bits_or_says_why_not(hurt: list[Damag
     assert same(outcome.state, whole().state)
 
 
+@pytest.mark.guarantee("G22")
 @given(damages)
 def test_what_is_read_of_a_damaged_run_was_written(hurt: list[Damage]) -> None:
     with damaged_copy(hurt) as store:

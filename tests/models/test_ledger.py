@@ -29,6 +29,8 @@ from qcsc_loop.errors import JobFailed, LeaseLost, QcscLoopError
 from qcsc_loop.jobs.ledger import LOG, Ledger
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
 
+pytestmark = pytest.mark.guarantee("G10")
+
 ANSWERS: list[Submission] = ["taken", "taken in silence", "taken late", "not taken", "not now"]
 CALLS: list[Call] = ["submit", "find", "outcome", "cancel", "fetch"]
 BAD = [state for state in JobState if state.final and state is not JobState.COMPLETED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from qcsc_loop.store.records import Commit, Settings
 amounts = st.floats(min_value=0, max_value=1e6)
 
 
+@pytest.mark.guarantee("G7")
 @given(rules(), histories(), amounts, amounts, amounts)
 def test_a_stored_rule_is_the_rule(
     rule: StopRule, history: list[Committed], amount: float, more: float, seconds: float
@@ -36,6 +38,7 @@ def test_a_rule_looks_back_no_further_than_it_says(
     assert rule.check(progress(seen, 1, 1, 1)) == rule.check(progress(history, 1, 1, 1))
 
 
+@pytest.mark.guarantee("G7")
 @given(rules(), histories(), st.data())
 def test_a_resumed_run_stops_where_the_one_that_was_never_killed_would(
     rule: StopRule, history: list[Committed], data: st.DataObject

@@ -13,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from models.protocol import World, worlds
 from models.stepped import HOLDER_OF_A_CLAIM, SteppedDriver, counting, created, elsewhere, ended
 
+pytestmark = pytest.mark.guarantee("G19")
+
 BOUNDS = [(2, 2), (3, 1), pytest.param(3, 2, marks=pytest.mark.thorough)]
 
 

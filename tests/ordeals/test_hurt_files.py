@@ -120,6 +120,7 @@ class PaidRun(HurtRun):
         assert known == [(k, 0, "COMPLETED") for k in range(1, self.way.limit + 1)], known
 
 
+@pytest.mark.guarantee("G1", "G23")
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_a_run_whose_driver_is_hurt_ends_with_the_same_bits(born: list[Nursery], way: Way) -> None:
     assert_nothing_went_wrong(ToyRun.on(nursery, way) for nursery in born)

@@ -127,6 +127,7 @@ class ChainsOrdeal(Ordeal):
             self.login.until_status(run_id, "max_iterations", seconds=300)
 
 
+@pytest.mark.guarantee("G29")
 class TestKilledAgainAndAgain:
     @pytest.fixture(scope="class")
     @classmethod

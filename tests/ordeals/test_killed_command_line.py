@@ -119,6 +119,7 @@ class CommandLineOrdeal(Ordeal):
         self.answer = self.line(*resume).well().answer
 
 
+@pytest.mark.guarantee("G1")
 class TestKilledAgainAndAgain:
     @pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way.server} server")
     @classmethod
@@ -214,6 +215,7 @@ class TestBitCount:
         assert found, driver.result()
         return found
 
+    @pytest.mark.guarantee("G17")
     def test_a_driver_killed_while_its_ranks_work_leaves_none(
         self, qcsc_loop: CommandLine, run_id: str, whole: str
     ) -> None:

@@ -67,6 +67,7 @@ def ordeal(tmp_path_factory: pytest.TempPathFactory) -> ToyOrdeal:
     return ordeal.goes_through(deaths(choose(MARKS, KILLS), seed=20), SHORT_LIMIT)
 
 
+@pytest.mark.guarantee("G1")
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     ordeal: ToyOrdeal, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     assert_same_bits(ordeal, undisturbed.states())
 
 
+@pytest.mark.guarantee("G2")
 def test_no_recorded_step_of_a_killed_run_is_executed_again(ordeal: ToyOrdeal) -> None:
     after = executions(ordeal.trace)
     assert len(ordeal.before) >= KILLS
@@ -116,6 +118,7 @@ def test_the_driver_after_a_killed_one_does_not_wait_for_its_lease(tmp_path: Pat
     ordeal.ends(SHORT_LIMIT)
 
 
+@pytest.mark.guarantee("G18")
 def test_two_drivers_started_at_once_are_one_driver(tmp_path: Path) -> None:
     ordeal = ToyOrdeal.at(tmp_path)
     orders = ordeal.orders(limit=SHORT_LIMIT)

@@ -210,6 +210,7 @@ def assert_nothing_is_left(ordeal: JobsOrdeal) -> None:
 # killed again and again
 
 
+@pytest.mark.guarantee("G11")
 class TestOnARealSlurm:
     @pytest.fixture(scope="class")
     @classmethod
@@ -247,6 +248,7 @@ class TestOnARealSlurm:
             assert_nothing_is_left(ordeal)
 
 
+@pytest.mark.guarantee("G11")
 class TestOnFakeSystems:
     @pytest.fixture(scope="class")
     @classmethod
@@ -283,6 +285,7 @@ class TestOnFakeSystems:
 # a driver that stands still, and two drivers
 
 
+@pytest.mark.guarantee("G19")
 class TestADriverThatStoodStill:
     """With a job on its way; another driver takes the run over."""
 
@@ -347,6 +350,7 @@ class TestADriverThatStoodStill:
 
 
 class TestTwoDrivers:
+    @pytest.mark.guarantee("G18")
     def test_the_second_is_refused_and_does_not_touch_the_first_ones_job(
         self, slurm: SlurmCluster, tmp_path: Path, undisturbed: Callable[[int], list[str]]
     ) -> None:

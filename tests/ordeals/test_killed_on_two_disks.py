@@ -141,6 +141,7 @@ def qpu_ordeals(
     return killed(runs, QPU_MARKS)
 
 
+@pytest.mark.guarantee("G12")
 def test_qpu_jobs_are_paid_once_for_each_key(
     qpu_ordeals: list[TwoDisksOfQPUJobs], ibm: FakeIBMQuantum
 ) -> None:
@@ -155,6 +156,7 @@ def test_qpu_jobs_are_paid_once_for_each_key(
     assert [job for job in ibm.jobs() if job.state not in OVER] == []
 
 
+@pytest.mark.guarantee("G26")
 def test_qpu_jobs_give_the_bits_of_a_run_that_was_never_killed(
     qpu_ordeals: list[TwoDisksOfQPUJobs], ibm: FakeIBMQuantum, tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_the_state_is_that_of_a_run_that_was_never_killed(
         assert_same_bits(ordeal, undisturbed)
 
 
+@pytest.mark.guarantee("G12")
 def test_each_key_has_one_job_and_was_paid_once(
     ordeals: list[QPUOrdeal], ibm: FakeIBMQuantum
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_job_is_done_once_at_whatever_instant_its_driver_dies(
     assert died > 10
 
 
+@pytest.mark.guarantee("G10")
 def test_a_job_is_done_once_at_whatever_instants_two_drivers_die(tmp_path: Path) -> None:
     for first, _, _ in lives(tmp_path / "lives", plain):
         for second in itertools.count(1):
@@ -152,6 +153,7 @@ def dies_cancelling(drivers: Drivers, service: Service, instant: int) -> bool:
     return fate.struck
 
 
+@pytest.mark.guarantee("G16")
 def test_a_job_whose_driver_dies_while_cancelling_it_does_not_run_on(tmp_path: Path) -> None:
     died = 0
     for instant in range(1, MOST_INSTANTS):

@@ -406,6 +406,7 @@ def plain(folder: Path) -> list[str]:
     return [commit.state_sha256 for commit in history]
 
 
+@pytest.mark.guarantee("G2")
 class TestBetweenTwoWalkers:
     def test_no_finished_walkers_or_batchs_work_is_repeated(
         self, between_walkers: Future[SQDOrdeal], folder: Path

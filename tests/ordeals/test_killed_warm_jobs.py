@@ -144,6 +144,7 @@ def test_the_states_are_those_of_a_run_that_was_never_killed(ordeal: WarmOrdeal)
     store.close()
 
 
+@pytest.mark.guarantee("G15")
 def test_each_key_has_one_outcome(ordeal: WarmOrdeal) -> None:
     iterations = [commit.iteration for commit in ordeal.journal.history()][1:]
     jobs = [job for job in ordeal.jobs() if job.key.step != "warm"]

@@ -36,11 +36,13 @@ def test_help_lists_all_commands_and_says_whose_they_are(line: CommandLine) -> N
     assert said.count("A command of broken-tools.") == len(COMMANDS)
 
 
+@pytest.mark.guarantee("S1")
 @pytest.mark.parametrize("words", [("list",), ("show", "whole"), ("reap", "whole")], ids=str)
 def test_it_breaks_no_reading(line: CommandLine, words: tuple[str, ...]) -> None:
     assert "whole" in line(*words).well().out
 
 
+@pytest.mark.guarantee("S1")
 def test_it_breaks_no_resume(line: CommandLine) -> None:
     done = line("resume", "whole", "--no-prefect", "--max-iterations", "2", "--json").well()
     assert done.answer["iteration"] == 2
@@ -120,6 +122,7 @@ def test_doctor_has_each_of_them(line: CommandLine) -> None:
     assert result.code == 1
 
 
+@pytest.mark.guarantee("S2")
 def test_a_name_of_ours_is_nobody_else_s(
     line_with: Callable[..., CommandLine], tmp_path: Path
 ) -> None:

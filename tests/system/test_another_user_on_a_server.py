@@ -49,6 +49,7 @@ print(len(checkpoints), len(drivers))
 """
 
 
+@pytest.mark.guarantee("S13")
 @pytest.mark.thorough  # test_copies_of_a_run.py shows it of a server that is none
 def test_what_another_user_puts_on_a_server_stops_brings_and_runs_nothing(
     with_server: CommandLine, server: PrefectServer, run_id: str, tmp_path: Path

@@ -123,6 +123,7 @@ def api() -> FakeAPI:
     return FakeAPI()
 
 
+@pytest.mark.guarantee("S13")
 class TestADiskThatHasTheRun:
     def test_a_forged_artifact_brings_stops_and_changes_nothing(
         self, api: FakeAPI, tmp_path: Path
@@ -187,6 +188,7 @@ class TestADiskThatHasTheRun:
         brought(api, journal)
         assert journal.newest_good() == 3
 
+    @pytest.mark.guarantee("S10")
     def test_a_planted_record_of_a_driver_does_not_say_what_runs(self, tmp_path: Path) -> None:
         journal = run_to(tmp_path, 1)
         first = Path(journal.store.place, RUN, "epochs", "0001.json")
@@ -199,6 +201,7 @@ class TestADiskThatHasTheRun:
             recorded_algorithm(journal)
 
 
+@pytest.mark.guarantee("S13")
 class TestADriverThatWorks:
     @staticmethod
     def after_announcing(api: FakeAPI, journal: Journal) -> int:
@@ -245,6 +248,7 @@ def put_back(api: FakeAPI, *texts: str) -> None:
         api.add(RUN if "commit" in data else f"{RUN}-run", text)
 
 
+@pytest.mark.guarantee("S14")
 class TestOldSignedArtifactsThatArePutBack:
     def test_change_nothing_on_a_disk_that_has_newer(self, api: FakeAPI, tmp_path: Path) -> None:
         journal = run_to(tmp_path, 3)
@@ -415,6 +419,7 @@ class TestADriverElsewhereWhoseServersDatabaseHasAClockOfItsOwn:
         assert datetime.fromisoformat(row["updated"]) <= now
 
 
+@pytest.mark.guarantee("S15")
 class TestADiskThatHasNothing:
     def test_it_says_what_it_found_and_asks_for_the_code(
         self, api: FakeAPI, tmp_path: Path
@@ -533,6 +538,7 @@ class TestSignatures:
         signer = Signer(b"k" * 32)
         assert not signer.is_ours(json.dumps(edit(json.loads(signer.sign(self.TEXT)))))
 
+    @pytest.mark.guarantee("S3")
     def test_the_key_is_made_once_and_for_its_owner_alone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -543,6 +549,7 @@ class TestSignatures:
         assert path.stat().st_mode & 0o077 == 0
         assert path.parent.stat().st_mode & 0o077 == 0
 
+    @pytest.mark.guarantee("S3")
     @pytest.mark.parametrize(
         "spoil",
         [

@@ -47,6 +47,7 @@ def newest(line: CommandLine, run_id: str, suffix: str) -> Path:
     return sorted((line.store / run_id / "checkpoints").glob(f"*{suffix}"))[-1]
 
 
+@pytest.mark.guarantee("G22")
 class TestADamagedCheckpoint:
     @pytest.fixture
     def line(self, qcsc_loop: CommandLine, run_id: str) -> CommandLine:
@@ -173,6 +174,7 @@ def disk(qcsc_loop: CommandLine) -> Iterator[SmallDisk]:
         qcsc_loop.close()
 
 
+@pytest.mark.guarantee("G23")
 class TestAFullDisk:
     LARGE = ("run", WANDER, "--no-prefect", *setting(size=20_000))  # 160 kB a state
 
@@ -219,6 +221,7 @@ class TestAFullDisk:
         qcsc_loop(*TOY, "--run-id", run_id, "--max-iterations", "1").well()
 
 
+@pytest.mark.guarantee("G23")
 class TestAReadOnlyDisk:
     def test_a_resume_is_refused_in_one_sentence_and_right_after_mending(
         self, qcsc_loop: CommandLine, run_id: str, disk: SmallDisk, whole: str

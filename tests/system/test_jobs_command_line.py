@@ -702,6 +702,7 @@ class TestRefused:
         assert f"qcsc-loop resume {run_id}" in result.refusal
 
 
+@pytest.mark.guarantee("G25")
 @pytest.mark.thorough
 @pytest.mark.server
 def test_a_server_that_goes_away_neither_fails_nor_repeats_a_job(

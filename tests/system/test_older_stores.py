@@ -102,6 +102,7 @@ def without_new_fields(store: Path, run_id: str) -> str:
     return hashlib.sha256(NEW_FIELDS.sub(b"", body)).hexdigest()
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize(("version", "run_id"), RUNS)
 def test_a_resume_ends_where_the_older_version_would(
     version: str, run_id: str, tmp_path: Path

@@ -123,6 +123,7 @@ class TestOneThatRuns:
         shared.keeper.send_signal(signal.SIGHUP)
         assert shared("status")["pid"] == pid
 
+    @pytest.mark.guarantee("S5")
     def test_nobody_else_is_let_in(self, shared: Own) -> None:
         url = f"http://127.0.0.1:{shared.record.port}/api"
         assert httpx.post(f"{url}/block_documents/filter", json={}).status_code == 401

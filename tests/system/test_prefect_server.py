@@ -325,6 +325,7 @@ class TestAFlowOfYourOwn:
             ends_superseded(len)  # type: ignore[arg-type]  # that is its fault
 
 
+@pytest.mark.guarantee("G26")
 class TestWithoutTheDisk:
     """A run whose store is gone goes on from what the server has."""
 
@@ -481,6 +482,7 @@ class TestAnotherMachine:
         assert answer["state_sha256"] == whole(with_server, *limit(5))
 
 
+@pytest.mark.guarantee("G25")
 class TestAServerThatGoesAway:
     @pytest.fixture
     def line(

@@ -182,6 +182,7 @@ def test_a_file_with_the_secret_is_found(tmp_path: Path) -> None:
     assert leaks(tmp_path) == ["folder/leak"]
 
 
+@pytest.mark.guarantee("S4")
 def test_no_trouble_that_a_run_survives_shows_the_key(
     line: CommandLine,
     ibm: FakeIBMQuantum,
@@ -202,6 +203,7 @@ def test_no_trouble_that_a_run_survives_shows_the_key(
     assert_nothing_leaked(line, own_server, server_home, run_id, commands)
 
 
+@pytest.mark.guarantee("S4")
 @pytest.mark.parametrize(("fault", "request_kind"), first_rows(2, FATAL))
 def test_no_error_that_ends_a_run_shows_the_key(
     line: CommandLine,

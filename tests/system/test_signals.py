@@ -74,6 +74,7 @@ def held(line: CommandLine, run_id: str, gate: Gate, *more: str) -> Background:
     return driver
 
 
+@pytest.mark.guarantee("G3")
 @pytest.mark.parametrize("number", EXIT_CODES, ids=lambda number: number.name)
 @pytest.mark.parametrize("prefect", [("--no-prefect",), ()], ids=["alone", "temporary server"])
 def test_a_signal_ends_the_run_in_order_and_it_can_be_resumed(

@@ -71,6 +71,7 @@ def driver(qcsc_loop: CommandLine, gate: Path) -> Background:
     return driver
 
 
+@pytest.mark.guarantee("S5")
 def test_another_user_is_let_in_nowhere_and_the_run_is_not_disturbed(
     driver: Background, gate: Path, prefect_home: Path
 ) -> None:

@@ -398,6 +398,7 @@ with stepping(Step(make_folder=lambda: folder)):
 """
 
 
+@pytest.mark.guarantee("G17")
 def test_a_driver_that_is_killed_leaves_nothing_that_its_jobs_have_started(
     folder: Path, pids: set[int]
 ) -> None:

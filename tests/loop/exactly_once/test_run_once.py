@@ -537,6 +537,7 @@ def test_a_reader_s_error_fails_the_step_and_keeps_the_job(
     assert caught.value.transient
 
 
+@pytest.mark.guarantee("G13")
 def test_a_result_that_could_not_be_read_is_read_by_the_next_call(
     drivers: Drivers, service: Service
 ) -> None:
@@ -572,6 +573,7 @@ def test_a_result_that_a_service_keeps_is_fetched_again(
     assert len(service.accepted) == 1
 
 
+@pytest.mark.guarantee("G13")
 @pytest.mark.parametrize("spoil", [gone, emptied, full_of_nuls, all_of_it_gone])
 def test_a_result_that_nobody_else_has_is_not_paid_for_again_unasked(
     drivers: Drivers, service: Service, spoil: Callable[[Path], None]
@@ -739,6 +741,7 @@ def test_a_job_that_was_taken_without_a_word_is_found(drivers: Drivers, service:
     assert len(service.accepted) == 1
 
 
+@pytest.mark.guarantee("G14")
 def test_a_job_that_turns_up_late_is_waited_for(drivers: Drivers, service: Service) -> None:
     service.submissions, service.settle_seconds = ["taken late"], SETTLE
     assert drivers.ask(doubling(service)).value == 42
@@ -796,6 +799,7 @@ def test_a_job_that_was_given_up_is_submitted_by_the_next_call(
     assert drivers.ask(doubling(service), ledger).record.key.attempt == 0
 
 
+@pytest.mark.guarantee("G14")
 @pytest.mark.parametrize("plan", ["taken in silence", "not taken"])
 def test_a_job_that_cannot_be_looked_for_is_not_submitted_again(
     drivers: Drivers, service: Service, plan: Submission
@@ -971,6 +975,7 @@ def test_a_cancellation_stays_one_whatever_goes_wrong_with_the_job(
     assert states(drivers) == ["cancelling"]
 
 
+@pytest.mark.guarantee("G16")
 def test_a_job_that_could_not_be_ended_is_ended_by_the_next_driver(
     drivers: Drivers, busy: Service
 ) -> None:

@@ -130,6 +130,7 @@ def test_the_final_state_is_the_one_computed_by_hand(store: Store) -> None:
     assert (state.count, state.squares) == (4, 1 + 4 + 9 + 16)
 
 
+@pytest.mark.guarantee("G4")
 def test_the_random_numbers_derive_from_seed_iteration_and_step_alone(store: Store) -> None:
     state = drive(Counting(), 3, store=store).state
     np.testing.assert_array_equal(state.numbers, numbers_after(3, seed=SEED))
@@ -218,6 +219,7 @@ def test_wall_time_stops_before_the_next_iteration(store: Store) -> None:
     assert (outcome.reason, outcome.iteration) == (Reason.WALL_TIME, 0)
 
 
+@pytest.mark.guarantee("G3")
 def test_a_run_stopped_by_wall_time_goes_on_when_resumed(store: Store) -> None:
     drive(Counting(), store=store, stop=WallTime(1e-9))
     assert drive(Counting(), store=store).state_sha256 == uninterrupted()
@@ -309,6 +311,7 @@ def hanging(trace: str, hook: str) -> Counting:
     return Counting(trace=trace, trap=Trap(hook=hook, iteration=3, does="hang"))
 
 
+@pytest.mark.guarantee("G3")
 @cancellers
 @hooks
 def test_a_cancelled_run_resumes_to_the_same_bits(
@@ -525,12 +528,14 @@ def test_a_failing_hook_ends_the_run_as_failed_with_the_traceback(store: Store) 
     assert "ValueError: the toy was\ntold to fail" in end.traceback
 
 
+@pytest.mark.guarantee("G3")
 @hooks
 def test_a_run_resumed_after_a_failure_has_the_same_bits(store: Store, hook: str) -> None:
     failed(store, hook)
     assert drive(Counting(), store=store).state_sha256 == uninterrupted()
 
 
+@pytest.mark.guarantee("G2")
 @pytest.mark.parametrize("hook", ["evaluate", "update", "converged"])
 def test_a_run_resumed_after_a_failure_does_not_sample_again(
     store: Store, trace: str, hook: str
@@ -590,6 +595,7 @@ def test_converged_must_return_a_bool_and_not_what_counts_as_one(store: Store) -
         drive(Truthy(), store=store)
 
 
+@pytest.mark.guarantee("G4")
 def test_a_transient_error_is_retried_with_the_same_random_numbers(store: Store) -> None:
     toy = Counting(trap=Trap(hook="sample", iteration=3, does="transient"))
     outcome = drive(toy, store=store, retry=Retry(times=1, delay=0))

@@ -97,6 +97,7 @@ GIVEN = {
 }
 
 
+@pytest.mark.guarantee("G6")
 @pytest.mark.parametrize(
     ("hook", "argument"), [(hook, name) for hook, names in GIVEN.items() for name in names]
 )
@@ -118,6 +119,7 @@ def test_so_is_one_that_changes_what_another_hook_returned(hook: str, argument: 
         drive(impure(hook, argument, lambda draw: draw.shots.__setitem__(0, 7)))
 
 
+@pytest.mark.guarantee("G6")
 def test_so_is_one_that_changes_a_parameter() -> None:
     class Impure(Bags):
         async def sample(self, state: Bag) -> Draw:

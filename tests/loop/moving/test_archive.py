@@ -51,6 +51,7 @@ def left(store: DirectoryStore) -> list[str]:
     return [path.name for path in store.root.iterdir()] if store.root.exists() else []
 
 
+@pytest.mark.guarantee("G28")
 def test_an_imported_run_goes_on_with_the_same_bits(
     here: DirectoryStore, there: DirectoryStore, file: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_signs_of_life_and_half_files_stay_behind(here: DirectoryStore, file: Pa
     assert not [n for n in names if n.endswith((".beat", ".tmp")) or n == "run/live.json"]
 
 
+@pytest.mark.guarantee("S11")
 def test_code_is_not_taken_from_an_imported_run(there: DirectoryStore, file: Path) -> None:
     journal = import_run(there, file)
 
@@ -116,6 +118,7 @@ def repacked(file: Path, change: Callable[[str, bytes], tuple[str, bytes] | None
                 archive.addfile(entry, io.BytesIO(new[1]))
 
 
+@pytest.mark.guarantee("S12")
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -152,6 +155,7 @@ def test_what_is_not_whole_changes_nothing(
     assert not (there.root.parent / "evil").exists()
 
 
+@pytest.mark.guarantee("S12")
 @pytest.mark.parametrize(
     "content", [b"", b"text", gzip.compress(b"no tar", mtime=0)], ids=["empty", "text", "gzip"]
 )

@@ -56,6 +56,7 @@ def drive(store: DirectoryStore, run_id: str, iterations: int, **parameters: Any
     return anyio.run(lambda: run(store=store, run_id=run_id, stop=stop))
 
 
+@pytest.mark.guarantee("G28")
 def test_an_unchanged_fork_has_its_parents_bits(store: DirectoryStore) -> None:
     parent = drive(store, "parent", 5)
     before = {p: p.read_bytes() for p in (store.root / "parent").rglob("*") if p.is_file()}

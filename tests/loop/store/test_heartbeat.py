@@ -127,6 +127,7 @@ def test_a_driver_gives_signs_of_life_until_it_is_stopped(tmp_path: Path) -> Non
     assert pulses(os.getpid()) == before
 
 
+@pytest.mark.guarantee("G21")
 def test_a_call_that_keeps_the_interpreters_lock_does_not_stop_them(
     tmp_path: Path, api: Api
 ) -> None:

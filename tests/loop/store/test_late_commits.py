@@ -62,6 +62,7 @@ def gone_on_from(lease: Lease) -> list[int]:
     return found.state.by
 
 
+@pytest.mark.guarantee("G19")
 def test_the_commit_that_was_gone_on_from_counts(leases: list[Lease], journal: Journal) -> None:
     first, second, third = leases
     commit_late(first, [0, 1])

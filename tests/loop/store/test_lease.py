@@ -192,6 +192,7 @@ def test_a_claim_is_refused_while_a_driver_on_another_host_gives_signs_of_life(
     assert 0 < caught.value.free_in <= LONG
 
 
+@pytest.mark.guarantee("G20")
 def test_a_driver_in_another_pid_namespace_is_not_taken_for_dead(journal: Journal) -> None:
     gone = Holder(host=socket.gethostname(), pid=2**22 + 1, pid_started=0, pid_namespace="pid:[1]")
     left_by(journal, gone, LONG)
@@ -202,6 +203,7 @@ def test_a_driver_in_another_pid_namespace_is_not_taken_for_dead(journal: Journa
 # taken over
 
 
+@pytest.mark.guarantee("G20")
 def test_a_run_is_free_at_once_when_its_driver_was_killed(on_disk: Journal, tmp_path: Path) -> None:
     with held_elsewhere(on_disk, tmp_path) as process:
         process.kill()
@@ -274,6 +276,7 @@ def test_a_process_that_has_ended_is_dead() -> None:
     assert life_of_holder(holder) is Life.DEAD
 
 
+@pytest.mark.guarantee("G20")
 def test_a_clock_that_is_set_makes_no_process_dead() -> None:
     with waiting_process() as process:
         holder = of_process(process.pid, pid_started=new_holder().pid_started - 7200)
@@ -298,6 +301,7 @@ def test_of_a_driver_of_an_older_version_nothing_is_known() -> None:
     assert life_of_holder(older) is Life.UNKNOWN
 
 
+@pytest.mark.guarantee("G20")
 def test_a_process_that_may_not_be_seen_is_not_taken_for_dead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -359,6 +363,7 @@ def test_of_processes_that_claim_at_once_one_wins(
         assert sorted([said(one), said(other)]) == ["epoch 1", "refused"]
 
 
+@pytest.mark.guarantee("G18")
 def test_of_processes_that_take_over_at_once_one_wins(on_disk: Journal, tmp_path: Path) -> None:
     here = new_holder()
     left_by(on_disk, here.model_copy(update={"start_ticks": here.start_ticks - 1}), LONG)
@@ -375,6 +380,7 @@ def beats(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+@pytest.mark.guarantee("G21")
 def test_a_hook_that_blocks_the_event_loop_does_not_stop_the_signs_of_life(tmp_path: Path) -> None:
     trace, release = tmp_path / "trace", tmp_path / "release"
     trap = Trap(hook="sample", iteration=1, does="block", until=str(release))

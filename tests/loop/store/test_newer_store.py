@@ -80,6 +80,7 @@ NEWER: dict[str, Callable[[DirectoryStore], Path]] = {
 }
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize("path", NEWER.values(), ids=NEWER.keys())
 def test_a_resume_is_refused_before_any_hook_is_called_and_the_store_stays(
     store: DirectoryStore, tmp_path: Path, path: Callable[[DirectoryStore], Path]

@@ -63,6 +63,7 @@ def run_to(root: Path, last: int, toy: Counting | BitCount | None = None) -> Jou
     return Journal(store, RUN)
 
 
+@pytest.mark.guarantee("S6")
 @pytest.mark.parametrize("umask", [0, 0o002, 0o077])
 def test_what_a_run_leaves_nobody_else_can_write_whatever_the_umask(root: Path, umask: int) -> None:
     before = os.umask(umask)
@@ -112,6 +113,7 @@ OPEN: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.guarantee("S7")
 @pytest.mark.parametrize("case", OPEN)
 def test_a_store_that_is_not_ones_own_alone_is_refused_with_a_sentence(
     root: Path, case: str
@@ -129,6 +131,7 @@ def test_a_store_that_is_not_ones_own_alone_is_refused_with_a_sentence(
     assert journal.newest_epoch() == 1
 
 
+@pytest.mark.guarantee("S7")
 def test_a_planted_run_in_a_folder_where_all_may_add_is_refused(root: Path) -> None:
     root.mkdir()
     root.chmod(0o1777)
@@ -146,6 +149,7 @@ def test_the_group_that_is_its_owners_alone_may_write(root: Path) -> None:
     assert run_to(root, 2).newest_epoch() == 2
 
 
+@pytest.mark.guarantee("S8")
 class TestAGroupsStore:
     @pytest.fixture(autouse=True)
     def _shared(self, monkeypatch: pytest.MonkeyPatch) -> None:

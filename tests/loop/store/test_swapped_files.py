@@ -41,6 +41,7 @@ def swap(one: Path, other: Path) -> None:
     other.write_bytes(content)
 
 
+@pytest.mark.guarantee("G22")
 def test_steps_in_each_others_places_are_no_records_of_each_other(store: DirectoryStore) -> None:
     steps = store.root / "run" / "steps"
     swap(steps / "00000003.sample.e0001.json", steps / "00000003.evaluate.e0001.json")

@@ -58,6 +58,7 @@ def is_same(one: Document, other: Document) -> bool:
     return one.body == other.body and bool(np.array_equal(one.arrays["a0"], other.arrays["a0"]))
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("change", [DirectoryStore.write, DirectoryStore.create])
 def test_a_document_whose_folder_is_not_synced_is_told_and_stands_with_its_arrays(
     store: DirectoryStore, fail: Callable[[int], None], change: Change
@@ -69,6 +70,7 @@ def test_a_document_whose_folder_is_not_synced_is_told_and_stands_with_its_array
     assert files(store, ".tmp") == []
 
 
+@pytest.mark.guarantee("G24")
 def test_a_power_cut_may_then_bring_the_old_document_back_whole(
     store: DirectoryStore, fail: Callable[[int], None]
 ) -> None:

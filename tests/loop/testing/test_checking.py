@@ -38,6 +38,7 @@ def test_a_pure_algorithm_is_resumed_and_killed_everywhere_with_the_same_bits() 
 RARE = pytest.mark.thorough  # each is found as its neighbour above is
 
 
+@pytest.mark.guarantee("G9")
 @pytest.mark.parametrize(
     ("impurity", "when", "cause"),
     [
@@ -100,6 +101,7 @@ def test_what_a_kill_changes_is_named_with_the_write() -> None:
     assert "it is resumed after iteration" in " ".join(finding.check for finding in findings)
 
 
+@pytest.mark.guarantee("G9")
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "algorithm",

@@ -516,6 +516,7 @@ def test_a_body_that_is_no_such_value_is_refused(body: bytes) -> None:
         CODEC.decode(Document(body))
 
 
+@pytest.mark.guarantee("S9")
 def test_a_description_of_an_array_of_objects_is_never_followed() -> None:
     document = CODEC.encode(Holder(values=np.arange(4.0)))
 
@@ -533,6 +534,7 @@ class Trap:
         return Path.touch, (self.mark,)
 
 
+@pytest.mark.guarantee("S9")
 def test_a_pickle_put_in_place_of_the_arrays_is_not_executed(tmp_path: Path) -> None:
     store, mark = DirectoryStore(tmp_path), tmp_path / "executed"
     store.write("run/state", CODEC.encode(Holder(values=np.arange(float(LARGE)))))

@@ -218,6 +218,7 @@ class Stages(State):
     by: dict[int | str, str] = {}
 
 
+@pytest.mark.guarantee("G5")
 @pytest.mark.parametrize(
     ("value", "words"),
     [

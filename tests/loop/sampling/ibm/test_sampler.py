@@ -328,6 +328,7 @@ async def test_a_job_is_not_lost_because_the_clients_repetition_was_refused(
     assert states(ibm) == ["Completed"]
 
 
+@pytest.mark.guarantee("G14")
 async def test_a_submission_that_hangs_and_is_accepted_is_one_job(
     ibm: FakeIBMQuantum, driver: Driver, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,6 +435,7 @@ def folder_gone(result: Path) -> None:
     shutil.rmtree(result.parent)
 
 
+@pytest.mark.guarantee("G13")
 @pytest.mark.parametrize("spoil", [gone, emptied, full_of_nuls, cut_off, folder_gone])
 async def test_a_paid_result_that_cannot_be_read_is_fetched_again(
     ibm: FakeIBMQuantum, driver: Driver, expected: str, spoil: Callable[[Path], None]
@@ -966,6 +968,7 @@ def refuse_when_lost() -> None:
         raise LeaseLost("quantum", 1, 2)
 
 
+@pytest.mark.guarantee("G19")
 @pytest.mark.parametrize("mode", ["job", "session"])
 async def test_a_driver_that_lost_its_run_while_it_compiled_submits_nothing(
     ibm: FakeIBMQuantum, driver: Driver, mode: str
@@ -1124,6 +1127,7 @@ def test_a_resume_in_another_mode_closes_the_session_that_was_left(
     assert session_requests(ibm) == ["POST", "PATCH"]
 
 
+@pytest.mark.guarantee("G16")
 def test_reap_closes_the_session_that_was_left(ibm: FakeIBMQuantum, tmp_path: Path) -> None:
     left_by_a_driver_that_died(ibm, DirectoryStore(tmp_path))
 
