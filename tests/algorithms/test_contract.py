@@ -1,0 +1,62 @@
+"""Every algorithm that is shipped, in its variants, keeps the contract that its runs are resumed by."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+import pytest
+
+from qcsc_loop.algorithm import AnyAlgorithm
+from qcsc_loop.catalog import find_algorithm
+from qcsc_loop.parameters.build import build
+from qcsc_loop.testing import check_algorithm
+from thorough import first_rows
+
+H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
+SMALL_SQD: dict[str, Any] = {"system": H2, "walkers": 2, "shots": 100}
+
+# by its name; the first variant of each is tried in every run
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "bitcount": [{"num_qubits": 2, "shots": 10}],
+    "vqe": [
+        {},
+        {"optimizer": "adam", "precision": 0.1},
+        {"ansatz": "qaoa", "hamiltonian": {"ZZ": 1.0, "ZI": 0.5}},
+    ],
+    "sqd": [
+        SMALL_SQD,
+        *({**SMALL_SQD, "optimizer": kind} for kind in ("fixed", "perturb", "random")),
+        {**SMALL_SQD, "solver": "pyscf"},
+        {**SMALL_SQD, "sampler": "ffsim"},
+    ],
+    "skqd": [{"system": H2, "shots": 100}, {"system": H2, "shots": 100, "solver": "pyscf"}],
+}
+EXAMPLE = "examples/custom.py:FindPhase"
+
+
+def tried(algorithm: AnyAlgorithm) -> None:
+    checked = check_algorithm(algorithm, iterations=2, kills=4)
+    assert (checked.findings, checked.kills) == ([], 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        row
+        for name, variants in VARIANTS.items()
+        for row in first_rows(1, [(name, variant) for variant in variants])
+    ],
+    ids=str,
+)
+@pytest.mark.guarantee("G9")
+def test_it_has_the_same_bits_in_every_life(name: str, given: dict[str, Any]) -> None:
+    tried(build(find_algorithm(name), given))
+
+
+def test_so_has_the_example() -> None:
+    tried(build(find_algorithm(EXAMPLE), {"shots": 20}))
+
+
+def test_every_algorithm_is_tried() -> None:
+    assert set(VARIANTS) == {each.name for each in entry_points(group="qcsc_loop.algorithms")}
