@@ -7,7 +7,7 @@ person names the code that it is to run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -250,22 +250,28 @@ async def _bring_checkpoints(
 ) -> int:
     """The newest state that verifies, if it is newer than the store's, and all scalars.
 
+    Newer is that of a newer driver, too, which went on from an older one than is here while this
+    disk's stood still, before it had told of its last ones: what follows was made of theirs.
+
     Args:
         counts: whether an artifact does, beside what the history has of its iteration.
 
     Returns:
         The newest iteration that did not count and is newer than what did; 0 if there is none.
     """
-    local = journal.newest_good()
+    here = journal.newest_good_commit()
+    local = -1 if here is None else here.iteration
     known = {commit.iteration: commit for commit in journal.commits.after(local)}
     brought: dict[int, Commit] = {}
     adopted, elsewhere, passed = _NOTHING, "", 0
     async for published in artifacts.checkpoints():
         commit, packed = published.commit, published.state
-        if commit.iteration <= local:
+        if _ends(commit, here, brought):
             break
-        if not published.is_of(uid):
+        if not published.is_of(uid) or (commit.iteration <= local and not published.ours):
             continue
+        if here is not None and commit.iteration <= local and commit.epoch <= here.epoch:
+            continue  # what this disk has, beside a newer driver's
         if not counts(published, known.get(commit.iteration)):
             passed = passed if brought else max(passed, commit.iteration)
             continue
@@ -279,6 +285,14 @@ async def _bring_checkpoints(
         raise NoGoodCheckpoint(artifacts.run_id, [elsewhere or "no artifact verifies"])
     journal.add_history([brought[k] for k in sorted(brought) if k not in known])
     return passed
+
+
+def _ends(commit: Commit, here: Commit | None, brought: Mapping[int, Commit]) -> bool:
+    """Whether this commit and all after it, which are older, are of no use to a disk that has one."""
+    if here is None or commit.iteration > here.iteration:
+        return False
+    is_late = commit.iteration < here.iteration and not brought
+    return is_late or (commit.epoch <= here.epoch and commit.iteration not in brought)
 
 
 def _same(one: Commit, other: Commit) -> bool:

@@ -458,14 +458,19 @@ class Journal:
 
     def newest_good(self) -> int:
         """The newest iteration whose checkpoint verifies; -1 if there is none."""
+        newest = self.newest_good_commit()
+        return -1 if newest is None else newest.iteration
+
+    def newest_good_commit(self) -> Commit | None:
+        """That of the newest checkpoint that verifies; None if there is none."""
         for name in self.checkpoints():
             try:
                 commit, state = self.checkpoint(name)
                 state.verify()
             except (DamagedDocument, KeyError):
                 continue
-            return commit.iteration
-        return -1
+            return commit
+        return None
 
     def work_folder(self, iteration: int, step: str) -> Path:
         """The step's folder, made if need be."""

@@ -359,6 +359,32 @@ class TestTwoDisksThatDidNotHearOfEachOther:
         assert here.epoch(3).holder == there.epoch(2).holder
         assert here.store.has(f"{RUN}/elsewhere")
 
+    def test_what_a_newer_driver_made_of_an_iteration_counts_where_an_older_one_told_nobody(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        """What was made of it afterwards, elsewhere, was made of the newer driver's."""
+        here = run_to(tmp_path / "a", 2)
+        publish(api, here)
+        there = Journal(DirectoryStore(tmp_path / "b"), RUN)
+        brought(api, there, Wanted(algorithm=Counting))
+        run_to(tmp_path / "b", 4)
+        publish(api, there)
+        commit, state = here.checkpoint(here.checkpoints()[0])
+        for iteration in (3, 4):  # of the first driver, which stood still before it told
+            late = commit.model_copy(update={"iteration": iteration, "scalars": {"count": -1.0}})
+            here.add_checkpoint(late, state)
+            here.add_history([late])
+
+        brought(api, here)
+
+        newest, _ = here.checkpoint(here.checkpoints()[0])
+        assert newest.rank == (4, 2)
+        assert [(line.rank, line.scalars["count"]) for line in here.history()[2:]] == [
+            ((2, 1), 2.0),
+            ((3, 2), 3.0),
+            ((4, 2), 4.0),
+        ]
+
     def test_while_it_works_it_has_the_run(self, api: FakeAPI, tmp_path: Path) -> None:
         here = run_to(tmp_path, 1)
         epoch = here.epoch(1)
