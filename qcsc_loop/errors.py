@@ -847,8 +847,9 @@ class JobElsewhere(JobError):
     def __init__(self, key: str, job_id: str, site: str, folder: str, run_id: str) -> None:
         self.job_id, self.site, self.folder = job_id, site, folder
         super().__init__(
-            f"{key} is the work of {site} job {job_id} in {folder}, which is not to be seen here: the "
-            "job is left alone. Resume the run where that folder is, or mount it; if it is lost, "
+            f"{key} is the work of {site} job {job_id} in {folder}, which is not to be seen here, or "
+            "is somebody else's: the job is left alone. Resume the run where that folder is, or mount "
+            "it; if it is lost, "
             f"qcsc-loop reap {run_id} ends the job, and a resume has its work done anew"
         )
 

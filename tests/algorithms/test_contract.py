@@ -13,8 +13,8 @@ from qcsc_loop.parameters.build import build
 from qcsc_loop.testing import check_algorithm
 from thorough import first_rows
 
-H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
-SMALL_SQD: dict[str, Any] = {"system": H2, "walkers": 2, "shots": 100}
+H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g", "frozen_core": 0}
+SMALL_SQD: dict[str, Any] = {"system": H2, "walkers": 4, "shots": 100}
 
 # by its name; the first variant of each is tried in every run
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -30,6 +30,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {**SMALL_SQD, "solver": "pyscf"},
         {**SMALL_SQD, "sampler": "ffsim"},
     ],
+    "plain-sqd": [{"system": H2, "shots": 100}],
     "skqd": [{"system": H2, "shots": 100}, {"system": H2, "shots": 100, "solver": "pyscf"}],
 }
 EXAMPLE = "examples/custom.py:FindPhase"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from hpc.places import RUN, Hook, Place, Programs  # noqa: TID251  # the folder of these tests
+from other_user import NOBODY
 from qcsc_hpc.machine import Machine
 from qcsc_loop.errors import JobElsewhere, LeaseLost
 from qcsc_loop.exactly_once.ending import end_job
@@ -95,6 +97,27 @@ async def test_a_job_whose_folder_is_not_to_be_seen_is_refused_by_its_name_and_l
     assert done.value == "done\n"
     assert len(programs.worked) == 1
     assert place.queue.accepted(second.record.key) == [job_id]
+
+
+@pytest.mark.guarantee("S17")
+@pytest.mark.parametrize("place", ["fake-slurm"], indirect=True)
+async def test_no_result_is_taken_from_a_folder_of_somebody_else(
+    place: Place, first: Hook, second: Hook, programs: Programs
+) -> None:
+    """A job that somebody has called by the name of one of ours, with what they like in its folder."""
+    if os.geteuid() != 0:
+        pytest.skip("to give a folder away needs root")
+    await left(first, place.machine(), programs)
+    os.chown(first.record.folder, NOBODY, NOBODY)
+
+    with pytest.raises(JobElsewhere, match="or is somebody else's"):
+        await second.run(place.machine(), programs.waiting, outputs=["out"], collect=read)
+
+    os.chown(first.record.folder, 0, 0)
+    programs.go()
+    again(second, first.ledger.run_uid)
+    done = await second.run(place.machine(), programs.waiting, outputs=["out"], collect=read)
+    assert done.value == "done\n"
 
 
 @told

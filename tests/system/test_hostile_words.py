@@ -62,13 +62,13 @@ def failed(line: CommandLine) -> str:
     return result.out + result.err
 
 
-@pytest.mark.guarantee("S17")
+@pytest.mark.guarantee("S18")
 def test_a_hooks_error_its_log_and_its_scalars_as_they_happen(failed: str) -> None:
     assert failed.count(SHOWN) >= 3
     assert failed.replace("\n", "").isprintable()
 
 
-@pytest.mark.guarantee("S17")
+@pytest.mark.guarantee("S18")
 @pytest.mark.parametrize("words", [("list",), ("show", "bad"), ("show", "sly"), ("resume", "sly")])
 @pytest.mark.usefixtures("failed")
 def test_what_is_printed_afterwards(line: CommandLine, words: tuple[str, ...]) -> None:

@@ -226,7 +226,7 @@ def test_any_values_are_a_page(
         assert page.text(".pill") == "driver gone"
 
 
-@pytest.mark.guarantee("S18")
+@pytest.mark.guarantee("S19")
 def test_what_others_wrote_is_text(
     qcsc_loop: CommandLine,
     chromium: Chromium,
@@ -249,7 +249,7 @@ def test_what_others_wrote_is_text(
         assert HOSTILE in page.text()
 
 
-@pytest.mark.guarantee("S18")
+@pytest.mark.guarantee("S19")
 def test_a_page_may_run_nothing_that_is_not_its_own(
     qcsc_loop: CommandLine,
     chromium: Chromium,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -37,6 +38,7 @@ from qcsc_loop.errors import (
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
+from qcsc_loop.parameters.environment import environment
 from qcsc_loop.steps.step import current_step
 
 _runtimes: RunVar[dict[str, Runtime]] = RunVar("qcsc_hpc_runtimes")
@@ -160,7 +162,7 @@ class BatchSite(JobSite):
         return None
 
     async def sees(self, job: PlacedJob) -> bool:
-        return await to_thread.run_sync(job.folder.is_dir)
+        return await to_thread.run_sync(_is_own_folder, job.folder)
 
     async def outcome(self, job: PlacedJob, waiting: Waiting) -> JobOutcome:
         watch = self._runtime().watch
@@ -276,6 +278,16 @@ class BatchSite(JobSite):
             lost_seconds = self.where.lost_seconds
             known[name] = Runtime(self.title, lost_seconds, scheduler, commands, watch, arrays)
         return known[name]
+
+
+def _is_own_folder(folder: Path) -> bool:
+    """Whether results may be taken from there: anybody may call a job of theirs by a job's name."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return False
+    own = status.st_uid in (os.geteuid(), 0) or environment().shared_store
+    return stat.S_ISDIR(status.st_mode) and own
 
 
 def _same_or(folder: Path, told: str) -> Path:

@@ -18,8 +18,12 @@ from pathlib import Path
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.errors import CheckFailed, InputError
 from qcsc_loop.testing.checking.comparing import Difference, first_difference_of, submissions
+from qcsc_loop.testing.checking.elsewhere import DIFFERS
 from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
 from qcsc_loop.testing.checking.process import LivingProcess, living_process
+
+UNWRITTEN = 0x5A  # a byte of memory; doubles of it are 4e125
+QUIET = ("the process", "the machine", "unwritten memory")  # asked for often, and for good reasons
 
 Say = Callable[[str], None]
 
@@ -148,12 +152,15 @@ class _Check:
             self._same(live, "Python's hash seed is another one (the order of sets)", self._life)
         with living_process(self._algorithm, hash_seed=1, threads=2) as live:
             self._same(live, "it has more threads (the order of sums)", self._life)
+        with living_process(self._algorithm, hash_seed=1, threads=1, memory=UNWRITTEN) as live:
+            self._same(live, "memory that it has not written holds something else", self._life)
         self._note_what_is_left()
 
     def _change_the_world(self, live: LivingProcess) -> None:
         life = self._life
         self._same(live, "global random generators have another state", replace(life, start=2))
         self._same(live, "it is started in another folder", replace(life, folder=self._new("cwd")))
+        self._same(live, f"it is on another machine ({DIFFERS})", replace(life, elsewhere=True))
         self._same(live, "parts are begun in another order", replace(life, reverse=True))
         self._same(live, "it was run before in the same process", replace(life, twice=True))
         if names := sorted({a.name for a in self._asked if a.what == "the environment"}):
@@ -234,7 +241,7 @@ class _Check:
     def _note_what_is_left(self) -> None:
         blamed = {finding.hook for finding in self.checked.findings}
         for asked in self._asked:
-            if asked.hook not in blamed and asked.what != "the process":
+            if asked.hook not in blamed and asked.what not in QUIET:
                 note = f"{asked.hook} asks for {asked.what} ({asked}); no bit depended on it here"
                 self.checked.notes.append(note)
                 self._say(f"· {note}")

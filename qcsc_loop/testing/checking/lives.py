@@ -28,6 +28,7 @@ from qcsc_loop.parameters.build import build
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps import parts
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.testing.checking.elsewhere import go_elsewhere
 from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
 from qcsc_loop.testing.checking.watching import watching
 from qcsc_loop.testing.instants import Instants
@@ -78,6 +79,8 @@ def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
             os.environ[name] = value
     folder = life.folder or tempfile.mkdtemp(prefix="qcsc-loop-check-")
     os.chdir(folder)
+    if life.elsewhere:
+        go_elsewhere()
     if life.reverse:
         parts.in_turn = _reversed  # type: ignore[assignment]  # of a function that is generic
     if life.twice:

@@ -20,6 +20,7 @@ class Life:
         folder: where it is started; empty: a new one.
         variables: what is in its environment beside what everybody has; None: taken out.
         reverse: parts of a step are begun in the reverse order.
+        elsewhere: on what looks like another machine; see elsewhere.py.
         twice: the same run is driven before, elsewhere, in the same process.
         watch: notes what the algorithm's own files ask of clock, environment and chance.
         die_at: dies at this write of its store; 0: it lives.
@@ -36,6 +37,7 @@ class Life:
     folder: str = ""
     variables: dict[str, str | None] = field(default_factory=dict[str, str | None])
     reverse: bool = False
+    elsewhere: bool = False
     twice: bool = False
     watch: bool = False
     die_at: int = 0
@@ -59,7 +61,8 @@ class Asked:
     """Something of the world that the algorithm's own code asked for.
 
     Attributes:
-        what: "the clock", "the environment", "global randomness", "the process".
+        what: "the clock", "the environment", "global randomness", "the process", "the machine",
+            "unwritten memory".
         name: the function, or the environment's variable.
         hook, iteration: in which call.
         where: `file.py:12`.

@@ -17,13 +17,18 @@ from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.testing.checking.orders import Life, Lived
 
 THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"]
+# glibc's, by its name before 2.26 and the one since (mallopt(3), M_PERTURB); others do not mind it
+UNWRITTEN = {"MALLOC_PERTURB_": "%d", "GLIBC_TUNABLES": "glibc.malloc.perturb=%d"}
 
 
 @contextmanager
 def living_process(
-    algorithm: AnyAlgorithm, *, hash_seed: int = 1, threads: int = 1
+    algorithm: AnyAlgorithm, *, hash_seed: int = 1, threads: int = 1, memory: int = 0
 ) -> Iterator[LivingProcess]:
     """One that is there until the block ends.
+
+    Args:
+        memory: what each byte of it holds that nobody has written; 0: what happens to be there.
 
     Raises:
         InputError: the algorithm's class cannot be imported elsewhere.
@@ -36,6 +41,7 @@ def living_process(
             "PYTHONHASHSEED": str(hash_seed),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             **dict.fromkeys(THREADS, str(threads)),
+            **({name: words % memory for name, words in UNWRITTEN.items()} if memory else {}),
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ from qcsc_loop.steps.step import STANDALONE, current_step
 from qcsc_loop.testing.checking.orders import Asked
 
 _CLOCK, _CHANCE, _PROCESS = "the clock", "global randomness", "the process"
+_MACHINE, _MEMORY = "the machine", "unwritten memory"
 _FUNCTIONS = {
     ("time", "time"): _CLOCK,
     ("time", "time_ns"): _CLOCK,
@@ -28,6 +29,12 @@ _FUNCTIONS = {
     ("posix", "urandom"): _CHANCE,
     ("posix", "getrandom"): _CHANCE,
     ("posix", "getpid"): _PROCESS,
+    ("_socket", "gethostname"): _MACHINE,
+    ("posix", "cpu_count"): _MACHINE,
+    ("posix", "uname"): _MACHINE,
+    ("posix", "listdir"): _MACHINE,
+    ("posix", "scandir"): _MACHINE,
+    ("numpy", "empty"): _MEMORY,
     ("builtins", "id"): _PROCESS,
     ("builtins", "hash"): _PROCESS,
 }

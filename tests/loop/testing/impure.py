@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -44,6 +46,17 @@ def _from_a_file() -> float:
     return float(count)
 
 
+def _unwritten() -> float:
+    return float(np.any(np.empty(10**6)))  # so large that it is fresh from the kernel: zeros
+
+
+def _of_files() -> float:
+    place = Path(tempfile.mkdtemp())
+    for name in ("a", "b"):
+        (place / name).touch()
+    return float("ab".index(next(place.iterdir()).name))
+
+
 NUMBERS: dict[str, Callable[[], float]] = {
     "nothing": lambda: 1.0,
     "global randomness": random.random,
@@ -57,6 +70,12 @@ NUMBERS: dict[str, Callable[[], float]] = {
     "a file": _from_a_file,
     "the process": lambda: float(os.getpid()),
     "threads": lambda: float(os.environ["OMP_NUM_THREADS"]),
+    "an object's id": lambda: float(id(calls) % 1_000_003),
+    "unwritten memory": _unwritten,
+    "the host": lambda: float(len(socket.gethostname())),
+    "processors": lambda: float(os.cpu_count() or 0),
+    "the time zone": lambda: float(time.localtime(0).tm_hour),
+    "order of files": _of_files,
 }
 Impurity = Literal[
     "nothing",
@@ -71,6 +90,14 @@ Impurity = Literal[
     "a file",
     "the process",
     "threads",
+    "an object's id",
+    "unwritten memory",
+    "the host",
+    "processors",
+    "the time zone",
+    "order of files",
+    "a set's order",
+    "itself",
     "an argument",
     "a parameter",
     "order of parts",
@@ -95,6 +122,10 @@ class Impure(IterativeAlgorithm[Sum, Value, Value]):
             state.items.append(1.0)
         if self.impurity == "a parameter":
             self.box.append(1)
+        if self.impurity == "itself":
+            self.__dict__["calls"] = self.__dict__.get("calls", 0) + 1
+        if self.impurity == "a set's order":
+            return Value(text="".join({"one", "two", "three", "four", "five"}))
         if self.impurity == "clock in a log":
             current_step().logger.info("it is %s", time.time())
         if self.impurity == "order of parts":
