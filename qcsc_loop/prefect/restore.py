@@ -275,6 +275,8 @@ async def _bring_checkpoints(
         if not counts(published, known.get(commit.iteration)):
             passed = passed if brought else max(passed, commit.iteration)
             continue
+        if not published.ours:  # the disk vouches for the state: what else it says is the disk's
+            commit = known.get(commit.iteration, commit)
         before = brought.setdefault(commit.iteration, commit)
         brought[commit.iteration] = max(before, commit, key=lambda one: one.rank)
         if packed is None:
@@ -296,7 +298,7 @@ def _ends(commit: Commit, here: Commit | None, brought: Mapping[int, Commit]) ->
 
 
 def _same(one: Commit, other: Commit) -> bool:
-    return (one.epoch, one.state_sha256) == (other.epoch, other.state_sha256)
+    return one.state_sha256 == other.state_sha256
 
 
 def _adopt(journal: Journal, commit: Commit, packed: Packed) -> bool:

@@ -188,6 +188,26 @@ class TestADiskThatHasTheRun:
         brought(api, journal)
         assert journal.newest_good() == 3
 
+    def test_of_a_copy_that_the_history_vouches_for_the_state_alone_is_taken(
+        self, api: FakeAPI, tmp_path: Path
+    ) -> None:
+        """What it says beside that could stop the run, or make its budget a new one."""
+        journal = run_to(tmp_path, 3)
+        publish(api, journal)
+        commit, state = journal.checkpoint(journal.checkpoints()[0])
+        told = {"converged": True, "spent": {}, "scalars": {"count": 1e9}, "epoch": 7}
+        for row in api.rows:
+            data = json.loads(row["data"])
+            data.pop("signature")
+            if data.get("commit", {}).get("iteration") == 3:
+                data["commit"] |= told
+            row["data"] = json.dumps(data)
+        journal.add_checkpoint(commit, Document(state.body.replace(b'"count":3', b'"count":4')))
+
+        brought(api, journal)
+
+        assert journal.checkpoint(journal.checkpoints()[0])[0] == commit
+
     @pytest.mark.guarantee("S10")
     def test_a_planted_record_of_a_driver_does_not_say_what_runs(self, tmp_path: Path) -> None:
         journal = run_to(tmp_path, 1)
