@@ -16,7 +16,7 @@ from qcsc_loop.cli.screen import Screen
 from qcsc_loop.events import Event
 from qcsc_loop.printing import printable
 from qcsc_loop.reports.tables import PlainConsole
-from qcsc_loop.sweeping.events import MemberEvent, MemberFailed
+from qcsc_loop.sweeping.events import MemberEvent
 from qcsc_loop.sweeping.following import Following, draw
 from qcsc_loop.sweeping.plan import Plan
 from qcsc_loop.sweeping.standing import Standing
@@ -64,7 +64,7 @@ class _Live:
 
     def __call__(self, event: Event) -> None:
         line = self._following.take(event)
-        if line and isinstance(event, MemberFailed | MemberEvent):  # all else the picture shows
+        if line and isinstance(event, MemberEvent):  # all else the picture shows
             self._say(Text(printable(line), style="yellow"))
 
     def say(self, text: str) -> None:

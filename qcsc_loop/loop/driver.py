@@ -16,7 +16,7 @@ from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.cancelling import ends_when_ordered
 from qcsc_loop.loop.charts import Charts
-from qcsc_loop.loop.events import RunStarted, RunStopped
+from qcsc_loop.loop.events import ChartRead, RunStarted, RunStopped
 from qcsc_loop.loop.hook_caller import HookCaller
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S, hook_types
 from qcsc_loop.loop.iteration import Iteration, Point, prune
@@ -32,6 +32,7 @@ from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import Stop
 from qcsc_loop.steps.run_cache import CompiledCircuits
 from qcsc_loop.steps.step import loop_running
+from qcsc_loop.store.live import SideFiles
 from qcsc_loop.store.records import CancelOrder, EndRecord
 from qcsc_loop.store.recovery import last_good
 from qcsc_loop.values.kept import Kept
@@ -149,6 +150,9 @@ class Run(Generic[S, M, E]):
         self._stopping.add(found.recent)
         kept = await to_thread.run_sync(Kept[S].of, self._types.state, found.state)
         await prune(lease, found.commit, kept.document)
+        if SideFiles(journal.store, journal.run_id).chart() is None:
+            # the driver was killed in the second before it wrote; this one may commit nothing
+            self._tell(ChartRead(self._charts.read(kept.fresh(), found.commit.scalars)))
         return resumed_from, Point(kept, found.commit)
 
     def _obey(self, order: CancelOrder) -> None:

@@ -97,6 +97,13 @@ class IterationCommitted(Event):
 
 
 @dataclass(frozen=True)
+class ChartRead(Event):
+    """How a resumed run is looked at, where the driver that committed last left no word of it."""
+
+    chart: ChartRecord
+
+
+@dataclass(frozen=True)
 class RunStopped(Event):
     """The driver is done with the run; the reason may be an interruption or a fault."""
 

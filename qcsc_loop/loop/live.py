@@ -18,6 +18,7 @@ from qcsc_loop.events import Event, Trouble
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.loop.events import (
     COMMITTING,
+    ChartRead,
     IterationCommitted,
     PhaseStarted,
     StepRetried,
@@ -83,6 +84,8 @@ class Doing:
             case PartsMoved():
                 parts = LiveParts(label=event.label, done=event.done, total=event.total)
                 self._parts[event.label] = parts
+            case ChartRead(chart=chart):
+                self.chart = chart
             case IterationCommitted():
                 self.chart = event.chart
                 self._begin(event.commit.iteration, COMMITTING)

@@ -14,6 +14,7 @@ from anyio import to_thread
 from qcsc_loop.errors import (
     InputError,
     LeaseLost,
+    QcscLoopError,
     RunLocked,
     StoreError,
     SweepLost,
@@ -253,7 +254,7 @@ class Sweeping:
         except Exception as error:
             await self._settle(member)
             self._over.add(member.run_id)
-            why = message_of(error)
+            why = error.happened if isinstance(error, QcscLoopError) else message_of(error)
             await self._decide_to(Failed(run_id=member.run_id, why=why))
             self._tell(MemberFailed(member.run_id, why))
             return False

@@ -167,9 +167,7 @@ def warnings_of(standing: Standing) -> list[str]:
             f"the members were driven by {codes} versions of their algorithm's file: it was changed "
             "while the sweep went on"
         )
-    nan = [
-        e.member.run_id for e in standing.members if e.view and len(e.view.history) and _is_nan(e)
-    ]
+    nan = [e.member.run_id for e in standing.members if e.has_come and _is_nan(e)]
     if nan:
         more = f" and {len(nan) - 3} more" if len(nan) > 3 else ""
         found.append(f"no finite headline, and not in the table: {', '.join(nan[:3])}{more}")

@@ -74,8 +74,13 @@ class MemberStanding:
     why: str = ""
 
     @property
+    def has_come(self) -> bool:
+        """Whether it is as far as it goes, so that its value may stand beside others'."""
+        return self.status in (MemberStatus.DONE, MemberStatus.STOPPED, MemberStatus.BETWEEN)
+
+    @property
     def value(self) -> float:
-        """Its best headline, or the last where no value is better; NaN: it has none."""
+        """Its best headline so far, or the last where no value is better; NaN: it has none."""
         if self.view is None:
             return math.nan
         return self.view.best.value if self.view.best is not None else self.view.headline

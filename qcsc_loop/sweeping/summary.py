@@ -44,7 +44,8 @@ class Row:
 
     Attributes:
         members: how many there are.
-        values: how many of them have one, over which the numbers are.
+        values: how many of them came as far as they go, with a finite headline: the numbers are over
+            these, and never over those that failed or are on their way.
         value: the median of the members' best headlines; NaN where there is none.
         lowest, highest: of those.
         above: the median's distance from the reference, if all members have the same one.
@@ -112,9 +113,12 @@ def _group_rows(standing: Standing, group: str) -> Iterator[Row]:
 
 
 def _differences(ones: Sequence[MemberStanding], others: Sequence[MemberStanding]) -> list[float]:
-    """By seeds that are in both, with a value in both."""
-    values = {each.member.seed: each.value for each in others}
-    found = [each.value - values.get(each.member.seed, math.nan) for each in ones]
+    """By seeds of which both members are done: at other costs they say nothing of each other."""
+    done = MemberStatus.DONE
+    values = {each.member.seed: each.value for each in others if each.status is done}
+    found = [
+        each.value - values.get(each.member.seed, math.nan) for each in ones if each.status is done
+    ]
     return [difference for difference in found if math.isfinite(difference)]
 
 
@@ -122,7 +126,8 @@ def _row(
     group: str, setting: str, members: Sequence[MemberStanding], against: Against | None
 ) -> Row:
     views = [each.view for each in members if each.view is not None]
-    values = [each.value for each in members if math.isfinite(each.value)]
+    come = [each for each in members if each.has_come]
+    values = [each.value for each in come if math.isfinite(each.value)]
     chart = views[0].chart if views else None
     goals = {view.reference for view in views}
     goal = goals.pop() if len(goals) == 1 else None

@@ -251,3 +251,18 @@ def test_a_driver_that_was_superseded_says_no_more(store: DirectoryStore) -> Non
         live(Trouble("too late"))
 
     assert (files.live(), list(files.log())) == before
+
+
+def test_a_resume_that_commits_nothing_says_how_the_run_is_looked_at(tmp_path: Path) -> None:
+    """Its driver was killed in the second before it did."""
+    store = DirectoryStore(tmp_path)
+
+    async def drive() -> None:
+        await Falling().run(store=store, run_id="falling", stop=MaxIterations(2))
+
+    anyio.run(drive)
+    chart = RunReader(store, "falling").look().chart
+    (tmp_path / "falling" / "chart.json").unlink()
+    anyio.run(drive)
+    assert RunReader(store, "falling").look().chart == chart
+    assert chart.references["FCI"] == -1.5
