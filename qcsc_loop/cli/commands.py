@@ -425,6 +425,31 @@ def report(*, run_id: str, output: Path | None, store: Path | None) -> None:
 
 
 @commands.command()
+@click.option(
+    "--port",
+    type=click.IntRange(1024, 65535),
+    metavar="N",
+    help="Where it answers, on this machine alone.  [default: one of yours, or a free one]",
+)
+@click.option(
+    "--uds",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A socket that nobody else may open, instead of a port.",
+)
+@STORE
+def ui(*, port: int | None, uds: Path | None, store: Path | None) -> None:
+    """Look at all runs in a browser, live.
+
+    It goes on until it is ended. Its address has a key in it: whoever has that can look, and nobody
+    can change anything.
+    """
+    from qcsc_loop.cli.ui import serve_pages
+
+    serve_pages(store=store, port=port, uds=uds)
+
+
+@commands.command()
 @click.argument("one", metavar="RUN")
 @click.argument("other", metavar="RUN")
 @STORE

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from qcsc_loop.cli.asking import ASKED
 from qcsc_loop.printing import say
 
 Shell = Literal["bash", "zsh", "fish"]
-
-ASKED = "_QCSC_LOOP_COMPLETE"  # a shell wants to know what the last word may be
 
 _BASH = r"""
 _qcsc_loop() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from qcsc_loop.cli.completion import ASKED
+from qcsc_loop.cli.asking import ASKED
 from qcsc_loop.cli.streams import end_streams, keep_streams
 from qcsc_loop.printing import say, say_json
 
