@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from qcsc_loop.store.store import Store
     from qcsc_loop.sweeping.plan import Halving
     from qcsc_loop.sweeping.sweep import Sweep, sweep, sweeps
+    from qcsc_loop.tracking.tracker import TrackedPoint, TrackedRun, Tracker
     from qcsc_loop.values.arrays import NDArray
     from qcsc_loop.values.chart import Chart
     from qcsc_loop.values.record import Record, State
@@ -129,6 +130,9 @@ __all__ = [
     "Store",
     "Sweep",
     "Table",
+    "TrackedPoint",
+    "TrackedRun",
+    "Tracker",
     "Trouble",
     "WallTime",
     "compare",
@@ -206,6 +210,9 @@ __getattr__, __dir__ = lazy_face(
         "Store": "store.store",
         "Sweep": "sweeping.sweep",
         "Table": "loop.hooks",
+        "TrackedPoint": "tracking.tracker",
+        "TrackedRun": "tracking.tracker",
+        "Tracker": "tracking.tracker",
         "Trouble": "events",
         "WallTime": "rules.stop",
         "current_step": "steps.step",

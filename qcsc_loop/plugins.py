@@ -5,6 +5,7 @@
     qcsc_loop.flows         a flow that can be deployed
     qcsc_loop.commands      a command of `qcsc-loop`
     qcsc_loop.doctor        a check
+    qcsc_loop.trackers      who is told of runs
     qcsc_loop.saved_blocks  who keeps settings under names
     qcsc_hpc.schedulers     a batch system, by the name that profiles have
 
@@ -29,6 +30,7 @@ GROUPS = (
     "qcsc_loop.flows",
     "qcsc_loop.commands",
     "qcsc_loop.doctor",
+    "qcsc_loop.trackers",
     "qcsc_loop.saved_blocks",
     "qcsc_hpc.schedulers",
 )

@@ -450,6 +450,25 @@ def ui(*, port: int | None, uds: Path | None, store: Path | None) -> None:
 
 
 @commands.command()
+@click.argument("run_ids", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--to", required=True, metavar="TRACKER", help="tensorboard, mlflow, or one that is installed."
+)
+@click.option(
+    "--follow", is_flag=True, help="Go on for as long as they are driven, and until all is taken."
+)
+@STORE
+def track(*, run_ids: tuple[str, ...], to: str, follow: bool, store: Path | None) -> None:
+    """Hand RUNs on to an experiment tracker, each iteration once.
+
+    A driver knows nothing of it: a tracker that is slow, away or broken holds up no run.
+    """
+    from qcsc_loop.cli.track import track_runs
+
+    sys.exit(track_runs(run_ids, to=to, follow=follow, store=store))
+
+
+@commands.command()
 @click.argument("one", metavar="RUN")
 @click.argument("other", metavar="RUN")
 @STORE

@@ -38,6 +38,7 @@ RUNS = frozenset(
         "cancel",
         "gc",
         "reap",
+        "track",
     )
 )
 ALGORITHMS = frozenset(("run", "check", "describe"))

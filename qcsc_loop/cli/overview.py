@@ -27,6 +27,7 @@ COMMANDS = {
     "plot": "Draw the convergence of RUNs, here or into a file.",
     "report": "Write RUN as one HTML file, to look at and to send to somebody.",
     "ui": "Look at all runs in a browser, live.",
+    "track": "Hand RUNs on to an experiment tracker, each iteration once.",
     "diff": "Say how two RUNs differ: parameters, results, cost, from where.",
     "sweep": "Run a grid, a list or seeds of settings, each as an ordinary run.",
     "fork": "Make a run that begins with a state of RUN, to go another way.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +24,7 @@ def anyio_backend() -> str:
 def all_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for `sys.path` with every distribution that works."""
     site = tmp_path_factory.mktemp("site-packages")
-    for name in ("flux_scheduler", "biased_sampler", "campus_machine", "lab_tools"):
+    for name in ("flux_scheduler", "biased_sampler", "campus_machine", "lab_tools", "line_tracker"):
         install(name, site)
     return site
 
@@ -45,7 +46,8 @@ def line_with(tmp_path: Path) -> Iterator[Callable[..., CommandLine]]:
             site.mkdir()
             for name in names:
                 install(name, site)
-            line = command_line(tmp_path / "line", tmp_path / "prefect", PYTHONPATH=str(site))
+            path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+            line = command_line(tmp_path / "line", tmp_path / "prefect", PYTHONPATH=path)
             return opened.enter_context(line)
 
         yield made

@@ -189,3 +189,32 @@ def test_doctor_lists_who_offers_what(line_with: LineWith, tmp_path: Path) -> No
 @pytest.mark.usefixtures("here")
 def test_what_is_installed_later_in_a_process_is_found() -> None:
     assert "biased" in {sub.model_fields["type"].default for sub in concrete(Sampler)}
+
+
+# a tracker
+
+
+def test_a_tracker_is_told_of_runs_while_they_go_on_and_after(
+    line_with: LineWith, tmp_path: Path
+) -> None:
+    line, lines = line_with("line_tracker"), tmp_path / "lines"
+    line.environment["LINE_TRACKER"] = str(lines)
+    line(*BITCOUNT, *SMALL, "--run-id", "coins").well()
+    said = line("track", "coins", "--to", "lines", "--follow").well().out
+    assert "coins: lines has it up to iteration 1" in said
+    assert lines.read_text().splitlines() == ["coins 0", "coins 1", "coins limit reached"]
+    resumed = ("resume", "coins", "--no-prefect", "--max-iterations", "2")
+    line(*resumed).well()
+    line("track", "coins", "--to", "lines").well()
+    assert lines.read_text().splitlines()[3:] == ["coins 2", "coins limit reached"]
+    line.environment["LINE_TRACKER"] = str(tmp_path)
+    line("resume", "coins", "--no-prefect", "--max-iterations", "3").well()
+    failed = line("track", "coins", "--to", "lines")
+    assert failed.code == 1
+    assert "coins could not be handed on to lines: IsADirectoryError" in failed.err
+
+
+def test_a_tracker_that_is_not_installed_is_named(line_with: LineWith) -> None:
+    line = line_with("line_tracker")
+    line(*BITCOUNT, *SMALL, "--run-id", "coins").well()
+    assert "did you mean 'lines'?" in line("track", "coins", "--to", "line").refusal

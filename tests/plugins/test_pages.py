@@ -15,6 +15,7 @@ PAGES = {
     "add-a-scheduler.md": "flux_scheduler",
     "add-a-sampler.md": "biased_sampler",
     "add-a-machine.md": "campus_machine",
+    "add-a-tracker.md": "line_tracker",
 }
 
 
