@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from qcsc_loop.sampling.ibm.sampler import IBMRuntimeSampler
     from qcsc_loop.sampling.random_bits import RandomSampler
     from qcsc_loop.sampling.replay import ReplaySampler
+    from qcsc_loop.sampling.sample_array import SampleArray
     from qcsc_loop.sampling.sampler import Sampler
     from qcsc_loop.sampling.samples import Samples, merge_samples
     from qcsc_loop.steps.parts import run_parts
@@ -117,6 +118,7 @@ __all__ = [
     "RunOptions",
     "RunStarted",
     "RunStopped",
+    "SampleArray",
     "Sampler",
     "Samples",
     "Shots",
@@ -196,6 +198,7 @@ __getattr__, __dir__ = lazy_face(
         "RunOptions": "loop.options",
         "RunStarted": "loop.events",
         "RunStopped": "loop.events",
+        "SampleArray": "sampling.sample_array",
         "Sampler": "sampling.sampler",
         "Samples": "sampling.samples",
         "Shots": "rules.stop",

@@ -16,7 +16,7 @@ START = np.full(ANSATZ.num_parameters, 0.1)
 
 def energy(angles: npt.NDArray[np.float64]) -> float:
     """Of the circuit at these angles."""
-    job = StatevectorEstimator().run([(ANSATZ, HAMILTONIAN, angles)])
+    job = StatevectorEstimator().run([(ANSATZ.assign_parameters(angles), HAMILTONIAN)])
     return float(job.result()[0].data["evs"])
 
 

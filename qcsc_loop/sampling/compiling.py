@@ -43,7 +43,8 @@ def compile_once(
     """
     fingerprint = circuit_bytes(circuit)
     seed = _seed(step.run_seed, fingerprint)
-    what = f"{backend.name}\0{_calibrated(backend)}\0{level}\0{pass_manager}\0{seed}".encode()
+    name = f"{backend.name}{_gates(backend)}"
+    what = f"{name}\0{_calibrated(backend)}\0{level}\0{pass_manager}\0{seed}".encode()
     key = hashlib.sha256(what + fingerprint).hexdigest()
     result: QuantumCircuit = step.compiled.get(
         key, lambda: _compiled(circuit, backend, seed, level, pass_manager, len(fingerprint))
@@ -160,6 +161,12 @@ def _calibrated(backend: BackendV2) -> str:
     properties = getattr(backend, "properties", None)
     found = properties() if callable(properties) else None
     return str(getattr(found, "last_update_date", ""))
+
+
+def _gates(backend: BackendV2) -> str:
+    """Which of its sets of gates a real backend was asked for with; empty: the usual one."""
+    options = getattr(backend, "options", None)
+    return " with fractional gates" if getattr(options, "use_fractional_gates", False) else ""
 
 
 def _found(reference: str) -> Callable[..., Any]:

@@ -22,20 +22,22 @@ _NUMBERED = re.compile(r"[a-z]+(\d+)")  # what qiskit calls registers that nobod
 _PLACED = re.compile(r"[a-z]:(\d+)")  # what we call them
 
 
-def circuit_bytes(circuit: QuantumCircuit) -> bytes:
-    """A circuit as QPY that is equal for equal circuits, in any process.
+def circuit_bytes(circuit: QuantumCircuit, *more: QuantumCircuit) -> bytes:
+    """A circuit, or several, as QPY that is equal for equal circuits, in any process.
 
     An expression of several parameters, of which nothing can be run yet, is a parameter that is named
     after it: QPY writes the table of its symbols in a random order.
     """
     from qiskit import qpy
 
-    plain, file = _with_named_expressions(bare(circuit), {}), io.BytesIO()
+    plain = [_with_named_expressions(bare(each), {}) for each in (circuit, *more)]
+    file = io.BytesIO()
     qpy.dump(plain, file)
     content = file.getvalue()
-    for random, ours in _uuids(plain).items():
-        # as QPY writes them: nothing else in it has these sixteen bytes
-        content = content.replace(random.bytes, ours.bytes)
+    for each in plain:
+        for random, ours in _uuids(each).items():
+            # as QPY writes them: nothing else in it has these sixteen bytes
+            content = content.replace(random.bytes, ours.bytes)
     return content
 
 

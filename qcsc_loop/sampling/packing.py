@@ -42,9 +42,15 @@ def require_measured(circuit: QuantumCircuit) -> None:
 
 def read_registers(data: DataBin) -> tuple[dict[str, Packed], dict[str, int]]:
     """A primitive's result: bits, as of `in_rows`, and widths by register."""
+    bits, widths = read_arrays(data)
+    return in_rows(bits, widths), widths
+
+
+def read_arrays(data: DataBin) -> tuple[dict[str, Packed], dict[str, int]]:
+    """A primitive's result as it came: bits, of any shape, and widths by register."""
     found: dict[str, Any] = dict(data.items())
     widths = {name: int(register.num_bits) for name, register in found.items()}
-    return in_rows({name: register.array for name, register in found.items()}, widths), widths
+    return {name: register.array for name, register in found.items()}, widths
 
 
 def shots_of(bits: Mapping[str, Packed]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.loop.provenance import installed_version
@@ -23,6 +23,7 @@ def sample_provenance(
     package: str = "",
     seed: int | None = None,
     circuit: QuantumCircuit | None = None,
+    circuits: Sequence[QuantumCircuit] = (),
 ) -> Json:
     """The source, its settings, and what else of this is given; in the order in which it is stored.
 
@@ -32,6 +33,7 @@ def sample_provenance(
         facts: what this source alone can tell.
         package: the distribution that did it; its version is told.
         circuit: as it was run.
+        circuits: the same of several.
     """
     told: Json = {"source": source.type, "settings": source.model_dump(mode="json")}
     if backend:
@@ -43,4 +45,7 @@ def sample_provenance(
     if circuit is not None:
         told["circuit_sha256"] = circuit_sha256(circuit)
         told["circuit"] = circuit_facts(circuit)
+    if circuits:
+        told["circuits_sha256"] = [circuit_sha256(each) for each in circuits]
+        told["circuits"] = [circuit_facts(each) for each in circuits]
     return told | dict(facts or {})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from builtins import type as Kind  # the class has a field of that name
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from anyio import to_thread
 from pydantic import Field
@@ -13,7 +14,9 @@ from qcsc_loop.catalog import find_algorithm
 from qcsc_loop.errors import DamagedDocument, NewerDocument, SamplingFailed
 from qcsc_loop.loop.hooks import hook_types
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.sampling.batch import Batch
 from qcsc_loop.sampling.provenance import sample_provenance
+from qcsc_loop.sampling.sample_array import SampleArray
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import Step, current_step
@@ -23,6 +26,9 @@ from qcsc_loop.store.records import RunId
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+
+T = TypeVar("T", Samples, SampleArray)
 
 
 class ReplaySampler(Sampler):
@@ -43,14 +49,24 @@ class ReplaySampler(Sampler):
     first: int = Field(default=1, ge=1)
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        samples = await to_thread.run_sync(self._recorded, current_step())
+        return await to_thread.run_sync(self._again, current_step(), Samples, shots)
+
+    async def sample_batch(self, batch: Batch, *, shots: int) -> SampleArray:
+        samples = await to_thread.run_sync(self._again, current_step(), SampleArray, shots)
+        if samples.shape != batch.shape:
+            why = f"run {self.run_id} sampled the shape {samples.shape}, not {batch.shape}"
+            raise SamplingFailed("replay", why)
+        return samples
+
+    def _again(self, step: Step, kind: Kind[T], shots: int) -> T:
+        samples = self._recorded(step, kind)
         if samples.provenance.get("shots_asked", samples.shots) != shots:
             why = f"run {self.run_id} took {samples.shots} shots, not {shots}"
             raise SamplingFailed("replay", why)
         origin = sample_provenance(self, {"original": samples.provenance})
         return samples.model_copy(update={"provenance": origin})
 
-    def _recorded(self, step: Step) -> Samples:
+    def _recorded(self, step: Step, kind: Kind[T]) -> T:
         store = DirectoryStore(Path(self.store) if self.store else environment().store)
         journal = Journal(store, self.run_id)
         iteration = step.iteration - 1 + self.first
@@ -66,12 +82,12 @@ class ReplaySampler(Sampler):
             )
             raise SamplingFailed("replay", why)
         value = hook_types(find_algorithm(settings.algorithm)).samples.decode(found[1])
-        return self._chosen(value, step.label)
+        return self._chosen(value, step.label, kind)
 
-    def _chosen(self, value: Any, label: str) -> Samples:
+    def _chosen(self, value: Any, label: str, kind: Kind[T]) -> T:
         if isinstance(value, Mapping) and label in value:
             value = value[label]
-        if not isinstance(value, Samples):
+        if not isinstance(value, kind):
             what = f"{label!r} of it" if label else "what it sampled"
-            raise SamplingFailed("replay", f"in run {self.run_id} {what} is no Samples")
+            raise SamplingFailed("replay", f"in run {self.run_id} {what} is no {kind.__name__}")
         return value

@@ -25,7 +25,7 @@ def mark_all(fate: Fate, algorithm: type) -> None:
     fate.marks(qcsc_loop.sampling.ibm.sampler, "submit", lambda *_: "submit")
     fate.marks(Client, "run", lambda *_, **__: "request")
     fate.marks(IBMSite, "find", lambda *_: "find")
-    fate.marks(qcsc_loop.sampling.ibm.ibm_site, "save_result", lambda *_: "save")
+    fate.marks(qcsc_loop.sampling.ibm.ibm_site, "save_results", lambda *_: "save")
     fate.marks(algorithm, "update", lambda *_: "update")
     fate.marks(Lease, "save_step", lambda _lease, note, *_: f"keep {note.step}")
     fate.marks(Lease, "commit", lambda *_: "commit")

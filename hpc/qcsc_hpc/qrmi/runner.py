@@ -1,4 +1,4 @@
-"""Runs one circuit on a QRMI resource, inside a batch job. Run as
+"""Runs circuits as one task on a QRMI resource, inside a batch job. Run as
 
     python -m qcsc_hpc.qrmi.runner RESOURCE REQUEST.json CIRCUIT.qpy
 
@@ -15,6 +15,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,25 +72,37 @@ def _known_task() -> str | None:
 
 
 def _started(resource: Any, name: str, asked: Json, circuit: Path) -> str:
+    import numpy as np
     from qiskit import qpy
     from qiskit_ibm_runtime import RuntimeEncoder
 
     from qcsc_loop.jobs.payload import write_facts
+    from qcsc_loop.sampling.batch import pub_of
     from qcsc_loop.sampling.compiling import circuit_facts, compile_circuit
     from qcsc_loop.sampling.identity import circuit_sha256
 
     qrmi: Any = importlib.import_module("qrmi")
     backend = importlib.import_module("qrmi.primitives.ibm").get_backend(resource)
     with circuit.open("rb") as file:
-        (given,) = qpy.load(file)
-    ready = compile_circuit(given, backend, asked["seed"], asked["level"], asked["pass_manager"])
+        given = qpy.load(file)
+    # one circuit, or the seeds of several
+    seeds = asked["seeds"] if "seeds" in asked else [asked["seed"]]
+    ready = [
+        compile_circuit(each, backend, seed, asked["level"], asked["pass_manager"])
+        for each, seed in zip(given, seeds, strict=True)
+    ]
+    hashes = [circuit_sha256(each) for each in ready]
     facts = {
         "resource": name,
-        "circuit_sha256": circuit_sha256(ready),
-        "circuits": [circuit_facts(ready, backend.target)],
+        **({"circuits_sha256": hashes} if "seeds" in asked else {"circuit_sha256": hashes[0]}),
+        "circuits": [circuit_facts(each, backend.target) for each in ready],
     }
     write_facts(Path(), facts)
-    parameters = sampler_parameters(ready, asked["shots"], asked["options"])
+    values = None
+    if "parameters" in asked:
+        values = np.load(circuit.with_name(asked["parameters"]), allow_pickle=False)
+    pubs = [pub_of(*pair, values) for pair in zip(given, ready, strict=True)]
+    parameters = sampler_parameters(pubs, asked["shots"], asked["options"])
     text = json.dumps(parameters, cls=RuntimeEncoder)
     task = str(resource.task_start(qrmi.Payload.QiskitPrimitive(input=text, program_id="sampler")))
     with write_whole(Path(TASK)) as file:
@@ -98,10 +111,14 @@ def _started(resource: Any, name: str, asked: Json, circuit: Path) -> str:
     return task
 
 
-def sampler_parameters(circuit: Any, shots: int, options: Json) -> Json:
-    """What the service's sampler program is given, for its own encoder."""
+def sampler_parameters(pubs: Sequence[tuple[Any, ...]], shots: int, options: Json) -> Json:
+    """What the service's sampler program is given, for its own encoder.
+
+    Args:
+        pubs: circuits, each alone or with values of its parameters.
+    """
     return {
-        "pubs": [[circuit, None, shots]],
+        "pubs": [[pub[0], pub[1] if len(pub) > 1 else None, shots] for pub in pubs],
         "version": 2,
         "support_qiskit": True,
         "options": {**options, "default_shots": shots},
@@ -138,9 +155,9 @@ def _fetched(resource: Any, task: str) -> str:
 def _keep_result(text: str) -> None:
     from qiskit_ibm_runtime import RuntimeDecoder
 
-    from qcsc_loop.sampling.result_files import save_result
+    from qcsc_loop.sampling.result_files import save_results
 
-    save_result(Path(), json.loads(text, cls=RuntimeDecoder)[0])
+    save_results(Path(), list(json.loads(text, cls=RuntimeDecoder)))
 
 
 def _logs(resource: Any, task: str) -> str:

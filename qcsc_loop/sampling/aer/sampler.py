@@ -13,9 +13,11 @@ from qcsc_loop.concurrency.worker import call_in_worker
 from qcsc_loop.errors import QcscLoopError, SamplingFailed
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.aer.simulator import aer_backend, simulate
+from qcsc_loop.sampling.batch import Batch
 from qcsc_loop.sampling.compiling import PassManagerReference, compile_once
-from qcsc_loop.sampling.packing import flip_bits, read_registers, require_measured
+from qcsc_loop.sampling.packing import flip_bits, read_arrays, read_registers, require_measured
 from qcsc_loop.sampling.provenance import sample_provenance
+from qcsc_loop.sampling.sample_array import SampleArray, in_shape
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
@@ -87,12 +89,51 @@ class AerSampler(Sampler):
             ),
         )
 
+    async def sample_batch(self, batch: Batch, *, shots: int) -> SampleArray:
+        step = current_step()
+        step.spend(shots=shots * batch.size)
+        width = max(circuit.num_qubits for circuit in batch.circuits)
+        simulator = await to_thread.run_sync(self._simulator, width)
+        try:
+            ready = [
+                await to_thread.run_sync(
+                    compile_once, each, simulator, step, self.optimization_level, self.pass_manager
+                )
+                for each in batch.circuits
+            ]
+            work = partial(self._run_pubs, batch.pubs(ready), shots, step.seed, width)
+            results = await self._called(work, width)
+        except QcscLoopError:
+            raise
+        except Exception as error:  # qiskit and Aer raise whatever their parts raise
+            raise SamplingFailed("Aer", f"{type(error).__name__}: {error}") from error
+        bits, widths, given = in_shape(results, batch.points, batch.shape)
+        if self.bit_flip:
+            rng = step.rng
+            for name, rows in bits.items():
+                flat = rows.reshape(-1, rows.shape[-1])
+                call = partial(flip_bits, rng, flat, widths[name], self.bit_flip)
+                bits[name] = (await to_thread.run_sync(call)).reshape(rows.shape)
+        told = partial(
+            sample_provenance, self, package="qiskit-aer", seed=step.seed, circuits=ready
+        )
+        return SampleArray(
+            shape=batch.shape,
+            bits=bits,
+            num_bits=widths,
+            shots=given,
+            provenance=await to_thread.run_sync(told),
+        )
+
     async def _simulated(self, circuit: QuantumCircuit, shots: int, seed: int) -> Any:
-        """Bits and widths; by a thread, or by a process that can be killed."""
-        work = partial(self._run, circuit, shots, seed)
+        """Bits and widths of one circuit."""
+        return await self._called(partial(self._run, circuit, shots, seed), circuit.num_qubits)
+
+    async def _called(self, work: partial[Any], num_qubits: int) -> Any:
+        """What a simulation gives; by a thread, or by a process that can be killed."""
         if self.timeout is None:
             quick = self.method in ("stabilizer", "extended_stabilizer")
-            width = 0 if quick else circuit.num_qubits
+            width = 0 if quick else num_qubits
             return await simulate(work, num_qubits=width, threads=self.threads)
         with anyio.move_on_after(self.timeout):
             return await call_in_worker(work, threads=self.threads)
@@ -104,6 +145,13 @@ class AerSampler(Sampler):
         simulator = self._simulator(circuit.num_qubits)
         job = SamplerV2.from_backend(simulator, seed=seed).run([circuit], shots=shots)
         return read_registers(job.result()[0].data)
+
+    def _run_pubs(self, pubs: list[Any], shots: int, seed: int, num_qubits: int) -> Any:
+        from qiskit_aer.primitives import SamplerV2
+
+        simulator = self._simulator(num_qubits)
+        result = SamplerV2.from_backend(simulator, seed=seed).run(pubs, shots=shots).result()
+        return [read_arrays(each.data) for each in result]
 
     def _simulator(self, num_qubits: int) -> Any:
         return aer_backend(self.method, self.threads, self.noise_of, num_qubits)

@@ -53,6 +53,7 @@ class IBMRuntimeEstimator(IBMRuntime, Estimator):
             pass_manager=self.pass_manager,
             options=self.options,
             max_execution_time=self.max_execution_time,
+            fractional_gates=self.fractional_gates,
         )
         request = JobRequest(
             name="estimator",

@@ -25,7 +25,7 @@ from qcsc_loop.sampling.ibm.describing import ask_facts
 from qcsc_loop.sampling.ibm.job_questions import ask_metrics, ask_status, cancel_job
 from qcsc_loop.sampling.ibm.modes import close_mode
 from qcsc_loop.sampling.ibm.polling import Pending
-from qcsc_loop.sampling.result_files import RESULT, save_result
+from qcsc_loop.sampling.result_files import RESULT, save_results
 
 GLANCE_SECONDS = 30.0
 RETRY_SECONDS = 2.0
@@ -148,7 +148,7 @@ class IBMSite(JobSite):
         pause, end = RETRY_SECONDS, time.monotonic() + self.patience
         while True:
             try:
-                data = await self.service.ask(lambda client: client.job(job.job_id).result()[0])
+                data = await self.service.ask(lambda client: list(client.job(job.job_id).result()))
                 if not read_facts(job.folder):  # they are on the disk of whoever submitted it
                     facts = await ask_facts(self.service, job.job_id)
                     await to_thread.run_sync(_note, job.folder, facts)
@@ -187,9 +187,9 @@ class IBMSite(JobSite):
         return found
 
 
-def _save(folder: Path, data: Any) -> None:
+def _save(folder: Path, data: Sequence[Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleaned up
-    save_result(folder, data)
+    save_results(folder, data)
 
 
 def _note(folder: Path, facts: Json) -> None:

@@ -27,6 +27,7 @@ class IBMRuntime(BaseModel):
     Attributes:
         credentials, instance, channel, url, proxies: see `IBMAccount`; no key is kept here.
         backend: name; empty: the least busy one that is wide enough, chosen at submission.
+        fractional_gates: ask for a backend's `rzz` and `rx` of any angle; one that has none is refused.
         options: of the client's class, as a nested table; checked before anything is submitted.
         max_execution_time: QPU seconds after which the service ends the job.
         queue_timeout: seconds after which a job that still waits is cancelled.
@@ -46,6 +47,7 @@ class IBMRuntime(BaseModel):
     mode: Annotated[Mode, OPERATIONAL] = "job"
     optimization_level: int = Field(default=1, ge=0, le=3)
     pass_manager: str = PassManagerReference
+    fractional_gates: bool = Field(default=False, description="rzz and rx of any angle")
     options: Json = {}
     max_execution_time: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
     queue_timeout: Annotated[float | None, OPERATIONAL] = Field(default=None, gt=0)
@@ -83,12 +85,14 @@ class IBMRuntime(BaseModel):
 
     def chosen(self) -> Json:
         """The settings that results depend on."""
-        return {
+        chosen: Json = {
             "backend": self.backend,
             "level": self.optimization_level,
             "pass_manager": self.pass_manager,
             "options": self.options,
         }
+        # left out otherwise: jobs of a run from before there was a choice are found again
+        return chosen | ({"fractional_gates": True} if self.fractional_gates else {})
 
 
 def nothing_to_prepare(_key: JobKey, _folder: Path) -> None:

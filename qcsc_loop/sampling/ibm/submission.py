@@ -19,6 +19,7 @@ from qcsc_loop.errors import (
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.payload import write_facts
 from qcsc_loop.plain import Json
+from qcsc_loop.sampling.batch import pub_of
 from qcsc_loop.sampling.compiling import compile_once
 from qcsc_loop.sampling.ibm.account import TITLE
 from qcsc_loop.sampling.ibm.client import checked_before_post, status_of
@@ -43,7 +44,8 @@ class Primitive:
     """One call of a primitive.
 
     Attributes:
-        pubs: circuits, each with the rest of its PUB (an estimator's observables).
+        pubs: circuits, each with the rest of its PUB: an estimator's observables, a sampler's
+            values of its parameters.
         arguments: of `run`: shots, or precision.
     """
 
@@ -57,6 +59,7 @@ class Primitive:
     pass_manager: str
     options: Json
     max_execution_time: int | None
+    fractional_gates: bool = False
 
 
 async def submit(site: IBMSite, primitive: Primitive, step: Step, key: JobKey, folder: Path) -> str:
@@ -158,12 +161,24 @@ def _backend(
     client: QiskitRuntimeService, primitive: Primitive
 ) -> Any:  # the client says BackendV2
     from qiskit.providers import QiskitBackendNotFoundError
+    from qiskit_ibm_runtime.exceptions import IBMInputValueError
 
     width = max(pub[0].num_qubits for pub in primitive.pubs)
     try:
         if primitive.backend:
-            return client.backend(primitive.backend)
-        return client.least_busy(min_num_qubits=width, operational=True)
+            return client.backend(
+                primitive.backend, use_fractional_gates=primitive.fractional_gates
+            )
+        return client.least_busy(
+            min_num_qubits=width,
+            operational=True,
+            use_fractional_gates=primitive.fractional_gates,
+        )
+    except IBMInputValueError as error:
+        if not primitive.fractional_gates:
+            raise
+        why = f"{error.message} Leave fractional_gates out, or name a backend that has them"
+        raise JobRejected(TITLE, why) from error
     except QiskitBackendNotFoundError as error:
         there = {str(known.name): known.num_qubits for known in client.backends()}
         fits = (
@@ -185,7 +200,7 @@ def _ready(
 ) -> tuple[Any, ...]:
     circuit = compile_once(pub[0], backend, step, primitive.level, primitive.pass_manager)
     if primitive.kind == "sampler":
-        return (circuit, *pub[1:])
+        return pub_of(pub[0], circuit, pub[1]) if len(pub) > 1 else (circuit,)
     # observables are of the circuit's qubits, and have to follow them to the device's
     observables = [observable.apply_layout(circuit.layout) for observable in pub[1]]
     return (circuit, observables, *pub[2:])

@@ -14,6 +14,7 @@ import anyio
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 
 from hpc.places import Hook, Place  # noqa: TID251  # the folder of these tests
 from qcsc_hpc.machine import HPCMachine, LocalMachine
@@ -22,6 +23,7 @@ from qcsc_hpc.script.outputs import OUTPUT_EXIT
 from qcsc_loop.errors import JobFailed, JobRefused
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.sampling.sample_array import SampleArray
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import stepping
 from qcsc_loop.testing import FakeIBMJob, FakeIBMQuantum, IBMFault
@@ -142,6 +144,36 @@ async def test_a_job_with_the_qpu_gives_the_circuit_s_bits(
     assert samples.provenance["source"] == "qrmi"
     assert samples.provenance["job_id"] == site.hook.job_id
     assert samples.provenance["settings"]["resource"] == QPU
+
+
+def turned(other: bool = False) -> QuantumCircuit:
+    """A qubit that is turned by an angle, and by pi more."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.rx(Parameter("angle"), 0)
+    if other:
+        circuit.x(0)
+    circuit.measure(0, 0)
+    return circuit
+
+
+@on_fake
+@with_both
+async def test_several_circuits_at_several_points_are_one_job_and_one_task(
+    site: Site, runner: Literal["own", "task_runner"]
+) -> None:
+    async def swept() -> SampleArray:
+        with anyio.fail_after(LONGEST_SECONDS), stepping(site.hook.step) as step:
+            by, circuits = site.sampler(runner=runner), [turned(), turned(other=True)]
+            found = await by.sample_all(circuits, [[0.0], [np.pi]], shots=SHOTS)
+            assert step.usage["shots"] == 4 * SHOTS
+            return found
+
+    found = await swept()
+    assert (found.shape, found.shots) == ((2, 2), SHOTS)
+    assert found.expectation({"Z": 1.0}).tolist() == [[1, -1], [-1, 1]]
+    site.next_driver()
+    assert (await swept()).bits["c"].tobytes() == found.bits["c"].tobytes()
+    assert (len(site.place.fake.jobs()), len(site.tasks)) == (1, 1)
 
 
 @on_real
