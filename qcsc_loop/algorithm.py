@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Unpack, final
 
+from qcsc_loop.loop.displays import notebook_displays
 from qcsc_loop.loop.driver import run_loop
 from qcsc_loop.loop.hooks import E, Hooks, M, S
 from qcsc_loop.loop.options import RunOptions
@@ -40,8 +41,12 @@ class IterativeAlgorithm(Hooks[S, M, E], Generic[S, M, E]):
 
     @final
     async def run(self, **options: Unpack[RunOptions]) -> Outcome[S]:
-        """Runs to a stop rule, or resumes the run of that id; see `run_loop` for the options."""
-        return await run_loop(self, **options)
+        """Runs to a stop rule, or resumes the run of that id; see `run_loop` for the options.
+
+        In a notebook it shows a card of the run, which goes on with it.
+        """
+        looking = [*options.get("observers", ()), *notebook_displays(options.get("store"))]
+        return await run_loop(self, **{**options, "observers": looking})
 
 
 AnyAlgorithm = IterativeAlgorithm[Any, Any, Any]

@@ -6,6 +6,7 @@
     qcsc_loop.commands      a command of `qcsc-loop`
     qcsc_loop.doctor        a check
     qcsc_loop.trackers      who is told of runs
+    qcsc_loop.displays      who shows a run that is driven in a notebook
     qcsc_loop.saved_blocks  who keeps settings under names
     qcsc_hpc.schedulers     a batch system, by the name that profiles have
 
@@ -31,6 +32,7 @@ GROUPS = (
     "qcsc_loop.commands",
     "qcsc_loop.doctor",
     "qcsc_loop.trackers",
+    "qcsc_loop.displays",
     "qcsc_loop.saved_blocks",
     "qcsc_hpc.schedulers",
 )
