@@ -18,7 +18,7 @@ class Crew(ABC):
 
     @abstractmethod
     def for_halves(self) -> Crew:
-        """The same for work that is the less, the later a row comes."""
+        """The same for work that is the more, the later a row comes."""
 
     @abstractmethod
     def own(self, rows: int) -> tuple[int, int]:
@@ -85,7 +85,7 @@ class Ranks(Crew):
     def _bounds(self, rows: int) -> list[int]:
         share = np.linspace(0, 1, self._comm.size + 1)
         if self._halves:
-            share = 1 - np.sqrt(1 - share)  # of a triangle's area
+            share = np.sqrt(share)  # of a triangle's area
         bounds: list[int] = (rows * share).astype(int).tolist()
         return bounds
 

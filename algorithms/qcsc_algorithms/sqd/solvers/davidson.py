@@ -18,7 +18,8 @@ from qcsc_algorithms.sqd.solvers.crew import Crew
 from qcsc_algorithms.sqd.solvers.string_tables import Floats
 
 MAX_VECTORS = 16  # kept, and as many images; more, if many are asked for
-GUARDS = 3  # vectors followed beside those asked for
+GUARDS = 3  # vectors followed beside those asked for, as long as they may come out lower
+SURELY = 2.5  # times what perturbation theory lowers a vector by, it is not lowered more
 SMALLEST = 1e-4  # hartree: of the preconditioner's denominators
 DEPENDENT = 1e-8  # what is left of a unit vector that is of the others' space
 ENOUGH = 0.7  # is left of a unit vector: it need not be made orthogonal once more
@@ -77,19 +78,20 @@ def find_lowest(
         values, mixing = basis.solve()
         followed = min(basis.size, roots + guards)
         residuals, norms = basis.residuals(values[:followed], mixing[:followed])
-        worst = values[roots - 1]
-        open_ = [
-            i
-            for i, norm in enumerate(norms)
-            if norm > tolerance and (i < roots or values[i] - norm < worst)
-        ]
-        if not open_ or cycle >= max_cycles:
+        corrections: dict[int, Floats] = {}
+        for i, norm in enumerate(norms):
+            if norm > tolerance:
+                correction = _corrected(residuals[i], diagonal, values[i])
+                # by so much does perturbation theory lower it
+                lower = abs(basis.inner(residuals[i], correction))
+                if i < roots or values[i] - SURELY * lower < values[roots - 1]:
+                    corrections[i] = correction
+        if not corrections or cycle >= max_cycles:
             break
-        if basis.size + len(open_) > most:
+        if basis.size + len(corrections) > most:
             basis.restart(mixing[: followed + 1])
-        corrections = [_corrected(residuals[i], diagonal, values[i]) for i in open_]
         # of an operator that is its diagonal, corrections are what there is already
-        for news in (corrections, [residuals[i] for i in open_]):
+        for news in (list(corrections.values()), [residuals[i] for i in corrections]):
             if any([basis.append(vector) for vector in news]):
                 break
         else:  # the space is exhausted
@@ -99,7 +101,7 @@ def find_lowest(
         values=np.array(values[:roots]),
         vectors=basis.combine(mixing[:roots]),
         residuals=np.array(norms[:roots]),
-        converged=max(norms[:roots]) <= tolerance or not open_,
+        converged=max(norms[:roots]) <= tolerance or not corrections,
         products=basis.products,
     )
 
@@ -176,8 +178,12 @@ class _Basis:
         for i in range(kept):
             self._matrix[i, :kept] = self._overlaps(self._vectors, self._images[i])
 
+    def inner(self, one: Floats, other: Floats) -> float:
+        """The scalar product."""
+        return inner_product(self._crew, self._rows, one, other)
+
     def _norm(self, vector: Floats) -> float:
-        return float(inner_product(self._crew, self._rows, vector, vector) ** 0.5)
+        return float(self.inner(vector, vector) ** 0.5)
 
     def _overlaps(self, vectors: Floats, vector: Floats) -> Floats:
         """With each of the first ones."""

@@ -38,7 +38,7 @@ ALONE = Alone()
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 SMALLER, DENSE = 4, 10  # the start is from so many times fewer strings; from so few exactly
-ROUGH, ROUGH_CYCLES = 3e-2, 12  # hartree: of the residuals of a start
+ROUGH, ROUGH_CYCLES = 6e-2, 12  # hartree: of the residuals of a start
 MORE_STARTS = 3  # than roots
 NOISE = 1e-3  # of a start vector's norm: a symmetry of all starts would never be left
 PENALTIES = (0.0, 0.3, 1.0, 3.0)  # hartree for each unit of S^2, until it is right

@@ -150,9 +150,9 @@ class ProductSpace:
         add_opposite_spins(
             vector,
             image,
-            self.alpha.moves,
-            self.beta.singles,
-            (self.alpha.pairs, self.beta.pairs),
+            self.beta.moves,
+            self.alpha.singles,
+            (self.beta.pairs, self.alpha.pairs),
             self.integrals.two_body,
             self.mirrored != 0,
             (first, last),

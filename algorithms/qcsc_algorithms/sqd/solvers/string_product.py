@@ -17,15 +17,19 @@ from qcsc_algorithms.sqd.solvers.compiling import compiled
 from qcsc_algorithms.sqd.solvers.string_tables import Counts, Floats, Moves, Rows, StringTables
 
 WIDTH = 16  # numbers that are multiplied at a time: what fits the registers of any processor
-BLOCK = 64  # columns of which the transpose is read at a time: their lines stay in the cache
+BLOCK = 128  # columns at a time: what is read of them again stays in the cache
+NARROW = 32  # columns at a time where both a matrix and its transpose are touched
 
 
-def _generate_sums(width: int, terms: int) -> Any:
+def _generate_sums(width: int, terms: int, *, by_move: bool) -> Any:
     """Instructions for sums = sum of values[moves[t]] * rows[columns[t]] over t in start..stop.
 
     So many sums are made side by side, of every other term: one would wait for its additions. numba
     does not keep them in registers by itself. A product is added with one rounding, which is the same
     everywhere; `rows` have WIDTH numbers each, of which the first ones are meant.
+
+    Args:
+        by_move: else values[t] is meant.
     """
 
     def sum_rows(
@@ -36,6 +40,8 @@ def _generate_sums(width: int, terms: int) -> Any:
                 context.make_array(kind)(context, builder, value).data
                 for kind, value in zip(signature.args[:5], arguments[:5], strict=True)
             ]
+            if not by_move:
+                pointers[1] = None
             term = _Term(builder, ir.VectorType(ir.DoubleType(), width), *pointers[:4])
             zeros = [ir.Constant(term.vector, [0.0] * width)] * terms
             at, found = _loop(builder, term, arguments[5], arguments[6], zeros)
@@ -69,7 +75,8 @@ class _Term:
     def add(self, position: Any, total: Any) -> Any:
         """That of the term there."""
         builder = self._builder
-        value = builder.load(builder.gep(self._values, [self._integer(self._moves, position)]))
+        which = position if self._moves is None else self._integer(self._moves, position)
+        value = builder.load(builder.gep(self._values, [which]))
         offset = builder.mul(self._integer(self._columns, position), INTEGER(WIDTH))
         row = builder.bitcast(builder.gep(self._rows, [offset]), self.vector.as_pointer())
         some = ir.Constant(self.vector, ir.Undefined)
@@ -104,8 +111,9 @@ def _loop(builder: Any, term: _Term, start: Any, stop: Any, sums: list[Any]) -> 
     return at, running
 
 
-_sum_rows: Any = _generate_sums(WIDTH, 2)
-_sum_short_rows: Any = _generate_sums(WIDTH // 2, 2)  # the same numbers, of half as many
+_sum_rows: Any = _generate_sums(WIDTH, 2, by_move=True)
+_sum_short_rows: Any = _generate_sums(WIDTH // 2, 2, by_move=True)  # the same, half as many
+_sum_valued_rows: Any = _generate_sums(WIDTH, 2, by_move=False)
 
 
 @compiled
@@ -124,16 +132,28 @@ def add_same_spin(
         field: float64 (pairs of the rows' spin, strings of the other), in which they move.
     """
     width = vector.shape[1]
-    for row in range(first, last):
-        for t in range(doubles.first[row], doubles.first[row + 1]):
-            value, source = doubles.value[t], doubles.column[t]
-            for k in range(width):
-                image[row, k] += value * vector[source, k]
-        for t in range(singles.first[row], singles.first[row + 1]):
-            value, source, move = singles.value[t], singles.column[t], singles.move[t]
-            pair, sign = move // 2, 1.0 - 2.0 * (move % 2)
-            for k in range(width):
-                image[row, k] += (value + sign * field[pair, k]) * vector[source, k]
+    panel, sums = np.zeros((len(vector), WIDTH)), np.empty(WIDTH)
+    for start in range(0, width, WIDTH):
+        some = panel[:, : min(WIDTH, width - start)]
+        some[:] = vector[:, start : start + WIDTH]
+        for row in range(first, last):
+            where = doubles.first[row], doubles.first[row + 1]
+            _sum_valued_rows(doubles.value, doubles.column, doubles.column, panel, sums, *where)
+            target = image[row, start : start + WIDTH]
+            for k in range(len(target)):
+                target[k] += sums[k]
+    for start in range(0, width, BLOCK):
+        stop = min(width, start + BLOCK)
+        for row in range(first, last):
+            target = image[row, start:stop]
+            for t in range(singles.first[row], singles.first[row + 1]):
+                value, source = singles.value[t], vector[singles.column[t], start:stop]
+                met, sign = (
+                    field[singles.move[t] // 2, start:stop],
+                    1.0 - 2.0 * (singles.move[t] % 2),
+                )
+                for k in range(len(target)):
+                    target[k] += (value + sign * met[k]) * source[k]
 
 
 @compiled
@@ -150,39 +170,39 @@ def add_opposite_spins(
 ) -> None:
     """Adds what moves an electron of each spin, to these rows and columns of the image.
 
-    For each pair of orbitals, the columns that it moves are gathered, WIDTH at a time; to those
-    all moves of the rows' spin are applied at once.
+    For each pair of orbitals, the rows that it moves are gathered, WIDTH at a time, side by side; to
+    those all moves of the columns' spin are applied at once.
 
     Args:
-        pairs: of the columns' spin and of the rows'.
-        half: only columns from the row's number on are needed.
+        moves, singles: of the rows' spin, and of the columns'.
+        pairs: the same.
+        half: only columns up to the row's number are needed.
         rows, columns: the first, and the one after the last.
     """
-    (first, last), (start, stop) = rows, columns
+    first, last = rows
     if half:
-        start = max(start, first)
-    gathered, sums = np.zeros((len(vector), WIDTH)), np.empty(WIDTH)
+        first = max(first, columns[0])
+    gathered, sums = np.zeros((2, vector.shape[1], WIDTH))
     values = np.empty(2 * len(pairs[1]))
     for pair in range(len(pairs[0])):
         _look_up(two_body, pairs[0][pair], pairs[1], values)
         begin, end = moves.first[pair], moves.first[pair + 1]
-        while begin < end and moves.to[begin] < start:
+        while begin < end and moves.to[begin] < first:
             begin += 1
-        while begin < end and moves.to[end - 1] >= stop:
+        while begin < end and moves.to[end - 1] >= last:
             end -= 1
         for move in range(begin, end, WIDTH):
             width = min(WIDTH, end - move)
             _gather(vector, moves, move, width, gathered)
-            below = min(last, moves.to[move + width - 1] + 1) if half else last
-            for row in range(first, below):
-                where = singles.first[row], singles.first[row + 1]
+            below = min(columns[1], moves.to[move + width - 1] + 1) if half else columns[1]
+            for column in range(columns[0], below):
+                where = singles.first[column], singles.first[column + 1]
+                total = sums[column]
                 if width > WIDTH // 2:
-                    _sum_rows(values, singles.move, singles.column, gathered, sums, *where)
+                    _sum_rows(values, singles.move, singles.column, gathered, total, *where)
                 else:
-                    _sum_short_rows(values, singles.move, singles.column, gathered, sums, *where)
-                for k in range(width):
-                    if not half or row <= moves.to[move + k]:
-                        image[row, moves.to[move + k]] += sums[k]
+                    _sum_short_rows(values, singles.move, singles.column, gathered, total, *where)
+            _scatter(sums, moves, move, width, half, columns[0], below, image)
 
 
 @compiled
@@ -196,25 +216,50 @@ def _look_up(two_body: Floats, own: int, pairs: Counts, values: Floats) -> None:
 
 @compiled
 def _gather(vector: Floats, moves: Moves, move: int, width: int, gathered: Floats) -> None:
-    """Writes the columns from which so many moves come, with their signs."""
-    for row in range(len(vector)):
+    """Writes the rows from which so many moves come, with their signs, side by side."""
+    for start in range(0, len(gathered), NARROW):
+        some = gathered[start : start + NARROW]
         for k in range(width):
-            gathered[row, k] = moves.sign[move + k] * vector[row, moves.source[move + k]]
+            sign, source = moves.sign[move + k], vector[moves.source[move + k], start:]
+            for column in range(len(some)):
+                some[column, k] = sign * source[column]
         for k in range(width, WIDTH):
-            gathered[row, k] = 0.0
+            some[:, k] = 0.0
+
+
+@compiled
+def _scatter(
+    sums: Floats,
+    moves: Moves,
+    move: int,
+    width: int,
+    half: bool,
+    first: int,
+    last: int,
+    image: Floats,
+) -> None:
+    """Adds the sums of columns `first` to `last` to the rows to which so many moves lead."""
+    for start in range(first, last, NARROW):
+        stop = min(last, start + NARROW)
+        for k in range(width):
+            to = moves.to[move + k]
+            target = image[to, start : min(stop, to + 1) if half else stop]
+            some = sums[start:stop, k]
+            for column in range(len(target)):
+                target[column] += some[column]
 
 
 @compiled
 def multiply_diagonal(
     diagonal: Floats, vector: Floats, image: Floats, half: bool, first: int, last: int
 ) -> None:
-    """image = diagonal * vector in rows `first` to `last`; if half, below its diagonal 0."""
+    """image = diagonal * vector in rows `first` to `last`; if half, above its diagonal 0."""
     for row in range(first, last):
-        start = row if half else 0
-        for k in range(start):
-            image[row, k] = 0.0
-        for k in range(start, vector.shape[1]):
+        stop = row + 1 if half else vector.shape[1]
+        for k in range(stop):
             image[row, k] = diagonal[row, k] * vector[row, k]
+        for k in range(stop, vector.shape[1]):
+            image[row, k] = 0.0
 
 
 @compiled
@@ -234,10 +279,15 @@ def add_mirrored(
         start: the row of `half` that is the image's first one.
     """
     size = len(half)
-    for column in range(0, size, BLOCK):
+    for column in range(0, size, NARROW):
         for row in range(first, last):
-            for k in range(column, min(size, column + BLOCK)):
-                image[row - start, k] = half[row, k] + sign * half[k, row]
+            source, turned = (
+                half[row, column : column + NARROW],
+                half[column : column + NARROW, row],
+            )
+            target = image[row - start, column : column + NARROW]
+            for k in range(len(target)):
+                target[k] = source[k] + sign * turned[k]
 
 
 @compiled
@@ -248,10 +298,12 @@ def add_transposed(other: Floats, image: Floats, start: int, first: int, last: i
         start: the column of `other` that is the image's first row.
     """
     width = len(other)
-    for column in range(0, width, BLOCK):
+    for column in range(0, width, NARROW):
         for row in range(first, last):
-            for k in range(column, min(width, column + BLOCK)):
-                image[row - start, k] += other[k, row]
+            target = image[row - start, column : column + NARROW]
+            turned = other[column : column + NARROW, row]
+            for k in range(len(target)):
+                target[k] += turned[k]
 
 
 @compiled
