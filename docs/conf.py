@@ -24,7 +24,9 @@ myst_links_external_new_tab = False
 
 default_role = "literal"  # docstrings write code as Markdown does
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the signature has them, and they would be there twice
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 80
 autodoc_default_options = {"exclude-members": "model_config, model_post_init, model_fields"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -49,7 +51,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"qcsc_\w+(\.\w+){2,}(\[.*)?"),
     ("py:class", r"[a-z_ ]+"),
     ("py:exc", "NameTaken"),
-    ("py:class", r"prefect\..*"),  # its pages are not Sphinx's
+    ("py:.*", r"(prefect|mpi4py|pydantic|pydantic_core)\..*"),  # not Sphinx's, or not stored
+    ("py:.*", r"[A-Z][a-z]{0,2}|.*_co|.*\.[A-Z]"),  # type variables
 ]
 
 

@@ -1,5 +1,5 @@
-"""A reader who types all of a page, in its order: `python session.py PAGE [--go-on]`, in an empty
-folder.
+"""A reader who types all of a page, in its order: `python -m pages.session PAGE [--go-on]`, in an
+empty folder.
 
 Python blocks see what those before them have defined, and may `await`; commands are typed into a
 shell. What goes on until it is ended is ended when the page is.
@@ -23,7 +23,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from blocks import COMMANDS, Block, blocks_of
+from pages.blocks import COMMANDS, Block, blocks_of
 
 ENDLESS = re.compile(r"qcsc-loop (?:serve|supervise|emit (?:files|backend)|watch)\b(?!.*--once)")
 DETACHED = re.compile(r"driven by process (\d+)")
@@ -68,7 +68,7 @@ class Session:
     def end(self) -> None:
         """Ends what goes on."""
         for process in self._going:
-            assert process.poll() in (None, 0), f"{process.args} ended with {process.returncode}"
+            assert process.poll() in (None, 0), f"{process.args!r} ended with {process.returncode}"
             process.send_signal(signal.SIGINT)
             process.wait(60)
         for driver in self._drivers:
@@ -170,5 +170,4 @@ def main(page: Path, *, go_on: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.getcwd())
     sys.exit(main(Path(sys.argv[1]), go_on="--go-on" in sys.argv))

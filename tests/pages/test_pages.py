@@ -17,7 +17,7 @@ from qcsc_hpc.testing import FakePBS, FakePJM, FakeSlurm
 from system.command_line import environment
 from system.server import PrefectServer
 
-SESSION = Path(__file__).with_name("session.py")
+TESTS = Path(__file__).parents[1]
 LANGUAGES = (*COMMANDS, *TEXT, "python", "toml", "{toctree}")
 LONGEST_SECONDS = 900
 
@@ -48,7 +48,7 @@ def reader(tmp_path: Path, server: PrefectServer) -> Iterator[dict[str, str]]:
         site.mkdir()
         for name in ("flux_scheduler", "biased_sampler", "campus_machine", "lab_tools"):
             install(name, site)
-        known["PYTHONPATH"] = ":".join([str(site), *filter(None, [known.get("PYTHONPATH")])])
+        known["PYTHONPATH"] = f"{site}:{TESTS}:{known.get('PYTHONPATH', '')}"
         paths = [str(Path(sys.prefix) / "bin")]
         for fake in (FakeSlurm, FakePBS, FakePJM):
             place = tmp_path / fake.__name__
@@ -67,7 +67,7 @@ def test_everything_that_a_page_shows_is_done(
     here.mkdir()
     shutil.copytree(ROOT / "examples", here / "examples")
     done = subprocess.run(
-        [sys.executable, str(SESSION), str(page)],
+        [sys.executable, "-m", "pages.session", str(page)],
         cwd=here,
         env=reader,
         capture_output=True,

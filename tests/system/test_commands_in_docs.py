@@ -25,7 +25,8 @@ def shown() -> Iterator[str]:
         blocks = re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL)
         for part in [text] if page.suffix == ".toml" else blocks:
             for line in COMMAND.findall(part):
-                yield from (word.strip() for word in re.split(r"&+|[|>].*", re.sub(r"\s#.*", "", line)))
+                parts = re.split(r"&+|[|>]", re.sub(r"\s#.*", "", line))
+                yield from (part.strip() for part in parts if part.lstrip().startswith("qcsc-loop"))
         yield from IN_TEXT.findall(text)
 
 
