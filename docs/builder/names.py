@@ -13,10 +13,12 @@ from docs.builder.pages import DOCS, pages, place
 FACES = (
     "qcsc_loop",
     "qcsc_loop.deployments",
+    "qcsc_loop.optimizers",
     "qcsc_loop.testing",
     "qcsc_hpc",
     "qcsc_hpc.testing",
     "qcsc_algorithms.bitcount",
+    "qcsc_algorithms.minimization",
     "qcsc_algorithms.sqd",
     "qcsc_algorithms.vqe",
 )

@@ -29,7 +29,7 @@ ENDLESS = re.compile(r"qcsc-loop (?:serve|supervise|emit (?:files|backend)|watch
 DETACHED = re.compile(r"driven by process (\d+)")
 PID = re.compile(r"\bPID\b")
 OPEN = ". ./.reader 2> /dev/null || true"  # what the blocks before have exported
-CLOSE = "export -p > .reader"
+CLOSE = "export -p > .reader; env -0 > .exported"
 LONGEST_SECONDS = 600
 
 
@@ -126,6 +126,9 @@ class Session:
             check=False,
         )
         self._said = done.stdout
+        if not done.returncode:
+            exported = Path(".exported").read_text().strip("\0").split("\0")
+            os.environ.update(line.split("=", 1) for line in exported)
         self._drivers += DETACHED.findall(done.stdout)
         assert bool(done.returncode) == fails, f"exit code {done.returncode}:\n{done.stdout}"
 

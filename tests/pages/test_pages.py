@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import pytest
 
 from pages.blocks import COMMANDS, NOT_RUN, ROOT, TEXT, blocks_of, pages
 from plugins.installed import install
-from qcsc_hpc.testing import FakePBS, FakePJM, FakeSlurm
+from qcsc_hpc.testing import FakeBatchSystem, FakePBS, FakePJM, FakeSlurm
 from system.command_line import environment
 from system.server import PrefectServer
 
 TESTS = Path(__file__).parents[1]
 LANGUAGES = (*COMMANDS, *TEXT, "python", "toml", "{toctree}")
+SUBMITS = re.compile(r"--machine (?!local)|machine\.type=campus|await run_job_from_blocks")
 LONGEST_SECONDS = 900
 
 
@@ -35,8 +37,16 @@ RUN = [
 ]
 
 
+def has_jobs(page: Path) -> bool:
+    """Whether a reader submits to Slurm, which then has to be a real one."""
+    typed = (b.code for b in blocks_of(page) if b.language not in TEXT and "not run" not in b.notes)
+    return any(SUBMITS.search(code) for code in typed)
+
+
 @pytest.fixture
-def reader(tmp_path: Path, server: PrefectServer) -> Iterator[dict[str, str]]:
+def reader(
+    page: Path, tmp_path: Path, server: PrefectServer, request: pytest.FixtureRequest
+) -> Iterator[dict[str, str]]:
     """The environment of a reader in an empty folder: a home, a server, and every scheduler."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
@@ -50,7 +60,12 @@ def reader(tmp_path: Path, server: PrefectServer) -> Iterator[dict[str, str]]:
             install(name, site)
         known["PYTHONPATH"] = f"{site}:{TESTS}:{known.get('PYTHONPATH', '')}"
         paths = [str(Path(sys.prefix) / "bin")]
-        for fake in (FakeSlurm, FakePBS, FakePJM):
+        fakes: list[type[FakeBatchSystem]] = [FakePBS, FakePJM]
+        if has_jobs(page):
+            known |= request.getfixturevalue("slurm").environment
+        else:
+            fakes.append(FakeSlurm)
+        for fake in fakes:
             place = tmp_path / fake.__name__
             place.mkdir()
             running.enter_context(fake(place))

@@ -12,9 +12,11 @@ from urllib.parse import unquote
 import pytest
 
 from docs.builder.commands import all_commands, write_commands
-from docs.builder.names import FACES, examples, public_names, write_names
+from docs.builder.names import FACES as SHOWN
+from docs.builder.names import examples, public_names, write_names
 from docs.builder.pages import DOCS, ROOT, finish_index, pages, place, stage
 from docs.builder.records import FILES, write_records
+from system.test_faces_in_docs import FACES
 
 LONGEST_SECONDS = 900
 
@@ -46,7 +48,11 @@ def test_every_command_has_a_page_with_its_options(staged: Path) -> None:
         assert [option for option in options if option not in text and option not in hidden] == []
 
 
-@pytest.mark.parametrize("face", FACES)
+def test_every_face_has_its_pages() -> None:
+    assert SHOWN == FACES
+
+
+@pytest.mark.parametrize("face", SHOWN)
 def test_every_public_name_has_a_page_with_an_example(staged: Path, face: str) -> None:
     shown = examples(face)
     assert sorted(set(shown) - set(public_names(face))) == []
