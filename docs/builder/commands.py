@@ -96,7 +96,7 @@ def examples_of(words: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
     seen: set[str] = set()
     for page in pages():
         for block in re.findall(r"```\w*\n(.*?)```", page.read_text(), re.DOTALL):
-            for line in begins.findall(block):
+            for line in begins.findall(re.sub(r"\\\n\s*", "", block)):
                 typed = re.sub(r"\s+#.*", "", line)
                 if typed not in seen:
                     seen.add(typed)

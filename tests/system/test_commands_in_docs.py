@@ -24,7 +24,7 @@ def shown() -> Iterator[str]:
         text = page.read_text()
         blocks = re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL)
         for part in [text] if page.suffix == ".toml" else blocks:
-            for line in COMMAND.findall(part):
+            for line in COMMAND.findall(re.sub(r"\\\n\s*", "", part)):
                 parts = re.split(r"&+|[|>]", re.sub(r"\s#.*", "", line))
                 yield from (part.strip() for part in parts if part.lstrip().startswith("qcsc-loop"))
         yield from IN_TEXT.findall(text)
