@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OF_THE_PROJECT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-REST = "@the-rest\n"  # in the index: top-level pages that it does not name
+REST = re.compile(r"^@the-rest ?(.*)\n", re.MULTILINE)  # in the index: of a folder, not named there
 TREE = re.compile(r"^```\{toctree\}.*?^```", re.DOTALL | re.MULTILINE)
 NO_PAGES = {"api", "builder", "inventories"}
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)((?:#[^)\s]*)?)(?=\))")
@@ -42,12 +42,9 @@ def finish_index(source: Path) -> None:
 
 
 def _grown(tree: str, source: Path) -> str:
-    there = (line for line in tree.replace(REST, "\n".join([*_rest(), ""])).splitlines())
-    return "\n".join(
-        line
-        for line in there
-        if not re.match(r"\w", line) or "*" in line or (source / f"{line}.md").exists()
-    )
+    whole = REST.sub(lambda found: "".join(f"{name}\n" for name in _rest(found[1])), tree)
+    lines = whole.splitlines()
+    return "\n".join(n for n in lines if not re.match(r"\w", n) or (source / f"{n}.md").exists())
 
 
 def pages() -> list[Path]:
@@ -61,10 +58,12 @@ def place(page: Path) -> str:
     return str(_place(page).with_suffix(""))
 
 
-def _rest() -> list[str]:
-    text = (DOCS / "index.md").read_text()
-    names = sorted(path.stem for path in DOCS.glob("*.md"))
-    return [n for n in names if n != "index" and not re.search(rf"^{n}$", text, re.MULTILINE)]
+def _rest(folder: str) -> list[str]:
+    """The pages of a folder of docs that the index does not name."""
+    named = (DOCS / "index.md").read_text().splitlines()
+    below = sorted((DOCS / folder).glob("*.md"))
+    names = (str(path.relative_to(DOCS).with_suffix("")) for path in below)
+    return [name for name in names if name != "index" and name not in named]
 
 
 def _place(path: Path) -> Path:
