@@ -80,7 +80,7 @@ class MaxCut(IterativeAlgorithm[Search, list[Samples], Counted]):
         winner = int(evaluation.means.argmax())
         angles = state.tries[winner]
         spread = state.spread * (0.7 if winner == 0 else 1.0)  # none was better than the last best
-        steps = spread * current_step().rng.standard_normal(state.tries.shape)
+        steps = np.asarray(spread * current_step().rng.standard_normal(state.tries.shape))
         steps[0] = 0  # the best angles are tried again: their counts are noisy
         better = evaluation.best > state.best
         return Search(

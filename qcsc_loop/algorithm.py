@@ -45,8 +45,9 @@ class IterativeAlgorithm(Hooks[S, M, E], Generic[S, M, E]):
 
         In a notebook it shows a card of the run, which goes on with it.
         """
-        looking = [*options.get("observers", ()), *notebook_displays(options.get("store"))]
-        return await run_loop(self, **{**options, "observers": looking})
+        shown = notebook_displays(options.get("store"))
+        options["observers"] = [*options.get("observers", ()), *shown]
+        return await run_loop(self, **options)
 
 
 AnyAlgorithm = IterativeAlgorithm[Any, Any, Any]

@@ -128,7 +128,7 @@ class Session:
         self._said = done.stdout
         if not done.returncode:
             exported = Path(".exported").read_text().strip("\0").split("\0")
-            os.environ.update(line.split("=", 1) for line in exported)
+            os.environ.update({n: v for n, _, v in (line.partition("=") for line in exported)})
         self._drivers += DETACHED.findall(done.stdout)
         assert bool(done.returncode) == fails, f"exit code {done.returncode}:\n{done.stdout}"
 

@@ -30,7 +30,7 @@ def events(folder: Path) -> Iterator[Any]:
             content = content[16 + size :]
 
 
-def scalars(folder: Path, tag: str) -> list[tuple[int, float, float]]:
+def scalars(folder: Path, tag: str) -> list[tuple[int, Any, float]]:  # Any: approximately
     return [
         (event.step, pytest.approx(value.simple_value), event.wall_time)
         for event in events(folder)
