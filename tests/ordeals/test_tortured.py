@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from qcsc_loop.testing.boundary import LOG
 from torture.faults import FAULTS
 from torture.matrix import GROUNDS, drawn, every_point
 from torture.point import Ground, Point
+from torture.table import table
 from torture.torturer import Torturer
 from torture.trial import Result
 
@@ -96,3 +98,14 @@ def test_what_goes_wrong_is_seen(torturer: Torturer, monkeypatch: pytest.MonkeyP
     result = torturer.result(Point(SERVICE, "driver killed", "1/submit/after"))
     assert (result.extra, result.same_bits, result.kills) == (1, True, 1)
     assert result.wrong == "1 jobs more were accepted than there is work"
+
+
+def test_what_became_of_points_is_a_table() -> None:
+    good = Result("local/directory/job/driver killed/1/x/y", 1, True, 0, True, 0.25)
+    bad = Result("ibm/directory/job/disk full/1/x/y", 0, False, 1, False, 0.0, "it cannot go on")
+    page = table([good, bad], seed=3, seconds=9.0)
+    assert "`make torture SEED=3 POINTS=2`, 9 s." in page
+    assert "| driver killed | 1 | 1 | 1 of 1 | 0 | 0 | 0.25 |" in page
+    assert "| ibm/directory/job | 1 | 0 | 0 of 1 | 1 | 1 | 0.00 |" in page
+    assert page.count("| all | 2 | 1 | 1 of 2 | 1 | 1 | 0.25 |") == 2
+    assert Result(**json.loads(bad.to_line())) == bad

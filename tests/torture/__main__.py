@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from torture.trial import Result
 def main() -> int:
     """0 if everything held."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # in order
     for name in ("QCSC_LOOP_KEY_FILE", "QCSC_LOOP_SERVER"):
         os.environ[name] = str(Path(tempfile.gettempdir(), f"torture-{os.getpid()}-{name}"))
     results = _earlier(given.out)

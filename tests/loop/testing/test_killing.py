@@ -12,6 +12,9 @@ import pytest
 from loop.testing.impure import Repeats
 from loop.toys import Counting
 from ordeals.paid_toys import Paying
+from qcsc_hpc.machine import HPCMachine
+from qcsc_hpc.profiles import HPCProfile
+from qcsc_hpc.testing import FakeSlurm, Fault
 from qcsc_loop.errors import HookFailed, InputError
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
@@ -161,3 +164,34 @@ class TestAPowerCut:
         shutil.rmtree(tmp_path / "store" / "cut" / "work")
         drive()
         assert len(bill.read_text().splitlines()) == 1
+
+
+class TestOnAFakeSite:
+    """As docs/testing.md has it."""
+
+    @pytest.fixture
+    def slurm(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
+        with FakeSlurm(tmp_path / "slurm") as slurm:
+            monkeypatch.setenv("PATH", slurm.environment["PATH"])
+            yield slurm
+
+    @pytest.fixture
+    def chain(self) -> Chain:
+        profile = HPCProfile(scheduler="slurm", settle_seconds=2, poll_seconds=0.5)
+        return Chain(machine=HPCMachine(hpc_profile=profile))
+
+    def test_a_job_that_was_just_taken_is_found_again(self, slurm: FakeSlurm, chain: Chain) -> None:
+        killed = kill_at("1/submit/after", chain)
+        assert killed.same_bits, killed
+        assert killed.extra_submissions == 0
+        assert len(slurm.jobs()) == 2  # one of the run that nobody kills
+
+    def test_an_answer_that_is_lost_costs_no_second_job(
+        self, slurm: FakeSlurm, chain: Chain, tmp_path: Path
+    ) -> None:
+        slurm.inject(Fault.SUBMIT_TIMES_OUT_THOUGH_ACCEPTED, seconds=1)
+        store = DirectoryStore(tmp_path / "store")
+        with recording_submissions() as submitted:
+            anyio.run(lambda: chain.run(store=store, run_id="lost", stop=MaxIterations(1)))
+        assert len(slurm.jobs()) == 1
+        assert [job.job_id for job in submitted] == [None]  # whoever asked was not told
