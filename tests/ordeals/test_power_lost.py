@@ -45,6 +45,7 @@ def fault(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("ground", GROUNDS, ids=str)
 def test_a_run_whose_machine_loses_its_power_ends_with_the_same_bits(
     torturer: Torturer, ground: Ground, fault: str

@@ -44,6 +44,7 @@ def assert_nothing_went_wrong(results: list[Result]) -> None:
     assert all(result.same_bits and result.went_on and not result.extra for result in results)
 
 
+@pytest.mark.guarantee("G1")
 @pytest.mark.parametrize("ground", [JOBS, SERVICE], ids=str)
 def test_killed_at_every_boundary_it_goes_on(torturer: Torturer, ground: Ground) -> None:
     boundaries = torturer.boundaries(ground)
