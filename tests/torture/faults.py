@@ -254,14 +254,18 @@ _clock("clock 3 h back", -HOURS_3)
 # two drivers
 
 
-@_fault(
-    "driver frozen, overtaken and woken",
-    # a submission that is on its way when the driver freezes cannot be called back: its job ends at
-    # its fence (test_killed_jobs)
-    lambda _, point: (
-        not point.boundary.startswith(("end/", "run/")) and "submit/before" not in point.boundary
-    ),
-)
+def _can_be_overtaken(_ground: Ground, point: Point) -> bool:
+    """Whether there is a driver, who is to find out that it is no longer the run's.
+
+    A submission that is on its way when it freezes cannot be called back: its job ends at its fence
+    (test_killed_jobs).
+    """
+    if point.what == "driver":
+        return point.stage in ("named", "durable")
+    return point.what not in ("run", "end") and "submit/before" not in point.boundary
+
+
+@_fault("driver frozen, overtaken and woken", _can_be_overtaken)
 def _overtaken(trial: Trial) -> None:
     stale = trial.begins_to_be_hurt("stand still")
     if not stale.until_it_stands_still():
