@@ -85,6 +85,13 @@ def test_the_same_seed_draws_the_same_points() -> None:
     assert [str(Point.read(name)) for name in some(3)] == some(3)
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_point_is_read_from_its_name(fault: str) -> None:
+    point = Point(JOBS, fault, "1/checkpoint/named#2")
+    assert Point.read(str(point)) == point
+    assert (point.what, point.stage, point.iteration) == ("1/checkpoint", "named", 1)
+
+
 def test_a_point_that_there_is_not_is_named() -> None:
     with pytest.raises(ValueError, match=r"begins with service\|local"):
         Point.read("cloud/directory/job/driver killed/1/x/y")

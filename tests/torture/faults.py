@@ -123,8 +123,8 @@ def _disk(name: str, does: str, error: int) -> None:
         trial.ends()
 
 
-_disk("an I/O error", "once", errno.EIO)
-_disk("I/O errors from there on", "on", errno.EIO)
+_disk("EIO once", "once", errno.EIO)
+_disk("EIO from there on", "on", errno.EIO)
 _disk("disk full", "on", errno.ENOSPC)
 _disk("disk read-only", "on", errno.EROFS)
 
