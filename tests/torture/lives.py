@@ -31,6 +31,7 @@ from qcsc_loop.testing.instants import Act, Instants, kill_this_process
 
 Does = Literal["live", "die", "stand still", "fail once", "fail on"]
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOOK_SECONDS = 0.005  # between two looks for lives that have ended
 REMOTE = ("submit/before", "submit/after")  # no file's operation is there to fail
 
@@ -135,6 +136,7 @@ def _begun(life: Life) -> int:
 def _live(life: Life) -> None:
     """Never comes back: nobody else's exit is run in a fork."""
     code = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # one that stands still, too
     try:
         err = os.open(life.err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         for stream in (1, 2):
