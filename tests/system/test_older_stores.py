@@ -23,7 +23,9 @@ EXPECTED: dict[str, dict[str, dict[str, Any]]] = tomllib.loads(
     (STORES / "expected.toml").read_text()
 )
 RUNS = [(version, run_id) for version, runs in EXPECTED.items() for run_id in runs]
-NEW_FIELDS = re.compile(rb'"spin_square":[^,]+,')  # SQD's
+NEW_FIELDS = re.compile(  # SQD's
+    rb'"spin_square":[^,]+,|,"(?:density|levels|dipole_integrals|fixed_dipole)":\{[^}]*\}'
+)
 LONGEST_SECONDS = 300.0
 LONG_AGO = 1_700_000_000.0
 

@@ -20,6 +20,7 @@ from qcsc_algorithms.sqd.chemistry.properties import (
 )
 from qcsc_loop import MaxIterations, MemoryStore
 
+RANDOM: Any = {"type": "random"}
 HYDROXYL = "O 0 0 0; H 0 0.1 0.97"
 
 
@@ -43,9 +44,9 @@ def test_a_run_s_dipole_and_natural_orbitals_are_casci_s(charge: int, spin: int)
     space: Any = mcscf.CASCI(field, 5, made.nelectron - 2)
     space.kernel()
     dipole = scf.hf.dip_moment(made, space.make_rdm1(), unit="debye", verbose=0, origin=(0, 0, 0))
-    occupations = np.sort(np.linalg.eigvalsh(space.fcisolver.make_rdm1(*_of(space))))[::-1]
+    occupations: Any = np.sort(np.linalg.eigvalsh(space.fcisolver.make_rdm1(*_of(space))))[::-1]
 
-    sqd = SQD(system=molecule, shots=5000, optimizer={"type": "random"}, walkers=1)
+    sqd = SQD(system=molecule, shots=5000, optimizer=RANDOM, walkers=1)
     state = run(sqd)
 
     density = np.asarray(state.guess.density)
@@ -90,7 +91,7 @@ def test_several_states_are_a_table() -> None:
     """Energies of hydrogen's three singlets, the lowest first."""
     solver: Any = {"type": "native", "roots": 3}
     system: Any = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g"}
-    sqd = SQD(system=system, shots=100, solver=solver, optimizer={"type": "random"}, walkers=1)
+    sqd = SQD(system=system, shots=100, solver=solver, optimizer=RANDOM, walkers=1)
     state = run(sqd)
     table: Any = sqd.tables(state)["sqd-states"]
     energies = [row["energy (hartree)"] for row in table]
