@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qcsc_algorithms.sqd.skqd import SKQD, Krylov
     from qcsc_algorithms.sqd.solvers.callable import CallableSolver
     from qcsc_algorithms.sqd.solvers.native import NativeSolver
+    from qcsc_algorithms.sqd.solvers.pauli_subspace import PauliState, lowest_pauli_state
     from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
     from qcsc_algorithms.sqd.solvers.sbd import SbdSolver
     from qcsc_algorithms.sqd.solvers.sbd_files import SbdFilesSolver
@@ -45,6 +46,7 @@ __all__ = [
     "Krylov",
     "Molecule",
     "NativeSolver",
+    "PauliState",
     "PlainSQD",
     "PyscfSolver",
     "Recovered",
@@ -58,6 +60,7 @@ __all__ = [
     "as_integers",
     "compare",
     "from_samples",
+    "lowest_pauli_state",
     "recover",
     "solve_sci_batch",
     "subsample",
@@ -78,6 +81,7 @@ __getattr__, __dir__ = lazy_face(
         "LUCJ": "chemistry.ansatz",
         "Molecule": "chemistry.system",
         "NativeSolver": "solvers.native",
+        "PauliState": "solvers.pauli_subspace",
         "PlainSQD": "plain",
         "PyscfSolver": "solvers.pyscf",
         "Recovered": "plain",
@@ -93,6 +97,7 @@ __getattr__, __dir__ = lazy_face(
         "as_integers": "determinants.configurations",
         "compare": "comparison",
         "from_samples": "determinants.configurations",
+        "lowest_pauli_state": "solvers.pauli_subspace",
         "recover": "determinants.recovery",
         "solve_sci_batch": "solvers.sci_states",
         "subsample": "determinants.subspace",
