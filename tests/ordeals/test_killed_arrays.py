@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import anyio
 import pytest
 
 from cluster.slurm import SlurmCluster
-from ordeals.kills import Mark, choose, deaths, kills, share_out
+from ordeals.kills import Death, Mark, choose, deaths, kills, share_out
 from ordeals.ordeal import Driver, assert_same_bits, wait_for_mark
 from ordeals.test_killed_jobs import (
     DEADLINE_SECONDS,
@@ -26,6 +29,8 @@ from ordeals.test_killed_jobs import (
     real,
     stands_still,
 )
+from qcsc_hpc.testing import FakeSlurm
+from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.key import JobKey
 from waiting import until
 
@@ -177,6 +182,44 @@ class TestOnFakeSystems:
         assert_nothing_is_left(ordeal)
 
 
+class TestReap:
+    @pytest.mark.parametrize("name", FAKES)
+    @pytest.mark.parametrize("mark", ["after submit", "PENDING seen"])
+    def test_what_a_killed_driver_has_left_is_ended_by_few_commands(
+        self, tmp_path: Path, name: str, mark: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whether the ledger has the elements' ids, or nobody has."""
+        with FAKES[name](tmp_path / "system") as system:
+            monkeypatch.setenv("PATH", system.environment["PATH"])
+            gate = str(tmp_path / "gate")
+            ordeal = ArraysOrdeal.with_arrays(fake(system), tmp_path, "left", gate=gate)
+            ordeal.lives(Death(mark))
+            until(lambda: len(ordeal.started) == STRANDS, "all work")
+            left = anyio.run(reap, ordeal.journal, lambda _job, _why: None)
+            assert left == []
+            assert_nothing_is_left(ordeal)
+            assert {job.state for job in ordeal.jobs()} == {"CANCELLED"}
+            endings = [c for c in system.commands() if c.argv[0] in ("scancel", "qdel", "pjdel")]
+            assert len(endings) <= 2
+
+    def test_a_resume_does_the_work_anew(
+        self,
+        tmp_path: Path,
+        undisturbed: Callable[[int], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        with FakeSlurm(tmp_path / "system") as system:
+            monkeypatch.setenv("PATH", system.environment["PATH"])
+            gate = tmp_path / "gate"
+            ordeal = ArraysOrdeal.with_arrays(fake(system), tmp_path, "left", gate=str(gate))
+            ordeal.lives(Death("PENDING seen"))
+            anyio.run(reap, ordeal.journal, lambda _job, _why: None)
+            gate.touch()
+            ordeal.ends(1)
+            assert_same_bits(ordeal, undisturbed(ordeal.iterations))
+            assert Counter(job.key.attempt for job in ordeal.jobs()) == {0: STRANDS, 1: STRANDS}
+
+
 class TestADriverThatStoodStill:
     """With an array on its way; another driver takes the run over."""
 
@@ -198,8 +241,10 @@ class TestADriverThatStoodStill:
         ordeal = ArraysOrdeal.with_arrays(real(slurm), tmp_path, run_id)
         with self.standing_still(ordeal, "before command") as stale:
             with ordeal.driver(ordeal.orders(limit=1, take_over=True)) as process:
-                ordeal.answer = _answer(process)
-            stale.send_signal(18)
+                out, err = process.communicate(timeout=DEADLINE_SECONDS)
+            assert process.returncode == 0, err.decode()
+            ordeal.answer = json.loads(out)
+            stale.send_signal(signal.SIGCONT)
             stale.communicate(timeout=DEADLINE_SECONDS)
             assert stale.returncode == LOST_LEASE
         until(lambda: ordeal.batch.alive(run_id) == [], "the second array is over")
@@ -208,12 +253,3 @@ class TestADriverThatStoodStill:
         accepted = Counter(name for _, name in ordeal.batch.accepted(run_id))
         # both arrays, under a name each
         assert sorted(accepted.values()) == [STRANDS, STRANDS]
-
-
-def _answer(process: Driver) -> dict[str, Any]:
-    import json
-
-    out, err = process.communicate(timeout=DEADLINE_SECONDS)
-    assert process.returncode == 0, err.decode()
-    answer: dict[str, Any] = json.loads(out)
-    return answer
