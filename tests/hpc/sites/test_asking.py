@@ -218,3 +218,18 @@ async def test_a_job_that_left_the_one_list_is_looked_for_in_the_other() -> None
 
     assert await states(MIYABI, ["1.opbs"], say) == {"1.opbs": C}
     assert await states(MIYABI, ["1.opbs"], lambda _: "No matching job found\n") == {"1.opbs": None}
+
+
+async def test_elements_that_an_answer_leaves_open_are_asked_for_by_their_array_alone() -> None:
+    scheduler = PBS(HPCProfile(scheduler="pbs", array=True))
+
+    def say(argv: list[str]) -> str:
+        asked = ids_in(argv)
+        # openpbs#2672: of several it shows the first
+        return listed(asked[0], "7[1].vm") if asked == ["7[].vm"] else listed(asked[0])
+
+    told = Told(say)
+    known = await Asking(scheduler, told).ask_for(["7[0].vm", "7[1].vm", "7[2].vm"])
+    found = {job: status.state if status else None for job, status in known.jobs.items()}
+    assert found == {"7[0].vm": R, "7[1].vm": R, "7[2].vm": None}
+    assert [ids_in(argv) for argv in told.asked] == [["7[0].vm", "7[1].vm", "7[2].vm"], ["7[].vm"]]
