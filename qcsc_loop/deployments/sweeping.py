@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from anyio import to_thread
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelled
 
 from qcsc_loop.deployments.attempts import flow_runs
 from qcsc_loop.errors import InputError, QcscLoopError
@@ -29,6 +31,7 @@ from qcsc_loop.sweeping.plan import Member
 T = TypeVar("T")
 
 LOOK_EVERY = 2.0  # seconds
+START_SECONDS = 300.0  # that a process may take from a worker's claim to the run's driver
 ATTEMPTS = 3  # at a member whose flow runs end without its run having ended
 NO_LIMIT = 10**9  # iterations, of a rule that has none of its own
 TAG = "qcsc-loop-sweep"
@@ -63,16 +66,18 @@ class Deployed:
         """
         journal = Journal(self.store, member.run_id)
         for flow_run in await self._alive(member):  # of a sweep's process that is gone
-            await self._until_over(flow_run)
+            await self._take_over(flow_run, journal)
+        last = ""
         for _ in range(ATTEMPTS):
             before = await to_thread.run_sync(journal.newest_epoch)
             flow_run = await self._create(member, rule)
-            await self._until_over(flow_run)
+            last = flow_run.name
+            await self._until_over(flow_run, journal, before)
             if (came := await self._until_ended(journal, before)) is not None:
                 return came
         raise QcscLoopError(
             f"{ATTEMPTS} flow runs of {self.deployment} ended, and {member.run_id} did not; the last "
-            f"is {flow_run.name!r}. Look at it on the server, and type the sweep's command again"
+            f"is {last!r}. Look at it on the server, and type the sweep's command again"
         )
 
     async def _until_ended(self, journal: Journal, before: int) -> Came | None:
@@ -98,6 +103,22 @@ class Deployed:
 
     def _is_free(self, journal: Journal, epoch: int) -> bool:
         return journal.hold(journal.epoch(epoch)).is_free
+
+    def _is_over(self, journal: Journal, before: int) -> bool:
+        """Whether there was a driver after that one, and it drives no more, whatever a server says."""
+        newest = journal.newest_epoch()
+        return newest > before and (
+            journal.end(newest) is not None or self._is_free(journal, newest)
+        )
+
+    async def _take_over(self, flow_run: FlowRun, journal: Journal) -> None:
+        """Ends one that nobody has begun; waits for the end of one that goes on."""
+        if flow_run.state is not None and not flow_run.state.is_running():
+            await _cancel(flow_run)
+            return
+        newest = await to_thread.run_sync(journal.newest_epoch)
+        goes_on = newest and not await to_thread.run_sync(self._is_over, journal, newest - 1)
+        await self._until_over(flow_run, journal, newest - 1 if goes_on else newest)
 
     async def _create(self, member: Member, rule: StopRule) -> FlowRun:
         key = secrets.token_hex(16)  # so that an answer that was lost makes no second one
@@ -132,19 +153,40 @@ class Deployed:
         async def read(client: PrefectClient) -> list[FlowRun]:
             return await flow_runs(client, flow_runs={"tags": {"all_": [self._tag(member)]}})
 
-        return [each for each in await _patiently(read) if not _is_over(each)]
+        return [each for each in await _patiently(read) if not _is_final(each)]
 
-    async def _until_over(self, flow_run: FlowRun) -> None:
+    async def _until_over(self, flow_run: FlowRun, journal: Journal, before: int) -> None:
+        """Until the flow run has ended, or its driver has, or nobody begins it who took it.
+
+        A worker or a process that is killed tells no server: it stays pending, or running, for ever.
+        """
+
         async def read(client: PrefectClient) -> FlowRun:
             return await client.read_flow_run(flow_run.id)
 
+        begun = time.monotonic()
         while True:
-            if _is_over(await _patiently(read)):
+            found = await _patiently(read)
+            if _is_final(found) or await to_thread.run_sync(self._is_over, journal, before):
+                return
+            has_driver = await to_thread.run_sync(journal.newest_epoch) > before
+            if has_driver or found.state is None or found.state.is_scheduled():
+                begun = time.monotonic()  # it goes on, or waits for a worker
+            elif time.monotonic() - begun > START_SECONDS:
+                await _cancel(found)
                 return
             await anyio.sleep(LOOK_EVERY)
 
 
-def _is_over(flow_run: FlowRun) -> bool:
+async def _cancel(flow_run: FlowRun) -> None:
+    async def cancel(client: PrefectClient) -> None:
+        words = "its sweep has begun another one for this member"
+        await client.set_flow_run_state(flow_run.id, Cancelled(message=words), force=True)
+
+    await _patiently(cancel)
+
+
+def _is_final(flow_run: FlowRun) -> bool:
     return flow_run.state is not None and flow_run.state.is_final()
 
 

@@ -17,6 +17,7 @@ from qcsc_loop.sweeping.signed_rank import (
 from qcsc_loop.sweeping.standing import MemberStanding, MemberStatus, Standing
 
 AMOUNTS = ("shots", "qpu_seconds", "node_hours")
+LEAST_P = 1e-12  # that is written out: what is smaller says nothing more
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ def claim(row: Row) -> str:
     if paired.interval is not None:
         low, high = paired.interval
         far += f" ({CONFIDENCE:.0%}: {_signed(low, unit)} to {_signed(high, unit)})"
-    test = f"p = {row.against.p_holm:.2g}"
+    p = row.against.p_holm
+    test = f"p = {p:.2g}" if p >= LEAST_P else f"p < {LEAST_P:g}"
     if row.against.is_claimed:
         return f"{row.setting}: {far}, {test}, {seeds}"
     more = paired.wanted

@@ -241,7 +241,9 @@ class TestSeveralDrivers:
         gate = tmp_path / "gate"
         walk = Walk(gate=str(gate))
 
-        async def both() -> str:
+        said: list[str] = []
+
+        async def both() -> None:
             call = partial(sweep, walk, name="down", store=tmp_path / "s", stop=MaxIterations(1))
             seen = Seen()
             async with anyio.create_task_group() as tasks:
@@ -249,12 +251,12 @@ class TestSeveralDrivers:
                 await until_async(lambda: seen.of(MemberEvent), "a member goes on")
                 with pytest.raises(SweepLocked) as refused:
                     await call()
+                said.append(str(refused.value))
                 gate.touch()
-            return str(refused.value)
 
-        said = anyio.run(both)
-        assert "the sweep 'down' is being driven by process" in said
-        assert "qcsc-loop sweep show down" in said
+        anyio.run(both)
+        assert "the sweep 'down' is being driven by process" in said[0]
+        assert "qcsc-loop sweep show down" in said[0]
         assert Sweep("down", store=tmp_path / "s").status == "done"
 
     def test_taken_over_the_old_one_ends_and_the_new_one_goes_on(self, tmp_path: Path) -> None:
