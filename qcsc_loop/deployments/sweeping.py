@@ -67,6 +67,8 @@ class Deployed:
         journal = Journal(self.store, member.run_id)
         for flow_run in await self._alive(member):  # of a sweep's process that is gone
             await self._take_over(flow_run, journal)
+        if (came := await to_thread.run_sync(done_before, journal, rule)) is not None:
+            return came
         last = ""
         for _ in range(ATTEMPTS):
             before = await to_thread.run_sync(journal.newest_epoch)
@@ -188,6 +190,20 @@ async def _cancel(flow_run: FlowRun) -> None:
 
 def _is_final(flow_run: FlowRun) -> bool:
     return flow_run.state is not None and flow_run.state.is_final()
+
+
+def done_before(journal: Journal, rule: StopRule) -> Came | None:
+    """What came of a run that has ended by the same limits; None: it has not, or by another rule.
+
+    A flow run for it would start a process that finds nothing to do.
+    """
+    newest, plain = journal.newest_epoch(), to_plain(rule)
+    end = journal.end(newest) if newest else None
+    if end is None or not end.reason.finished or not says_all(plain):
+        return None
+    if limits_of(journal.settings().stop) != limits_of(plain):
+        return None
+    return Came(end.reason, end.iteration, end.because)
 
 
 def _limits(rule: StopRule) -> Json:
