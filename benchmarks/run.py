@@ -22,6 +22,8 @@ from benchmarks.table import FIGURES, keep  # noqa: E402  # after that
 SUBJECTS = (
     "overhead",
     "long_runs",
+    "many_runs",
+    "load",
     "resume",
     "start_up",
     "counting",

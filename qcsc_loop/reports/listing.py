@@ -17,6 +17,7 @@ from qcsc_loop.errors import (
 )
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.phrases import ago, span
+from qcsc_loop.reports.remembered import Remembered
 from qcsc_loop.reports.run import number
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import RunReader, View
@@ -101,14 +102,23 @@ def read_runs(store: DirectoryStore, wanted: Wanted) -> list[View]:
 
 
 def _views(store: DirectoryStore, *, whole: bool) -> Iterator[View]:
+    remembered = None if whole else Remembered(store)
     for run_id in run_ids(store):
+        if remembered is not None and (known := remembered.view(run_id)) is not None:
+            yield known
+            continue
         reader = RunReader(store, run_id)
         try:
-            yield reader.look() if whole else reader.skim()
+            view = reader.look() if remembered is None else reader.skim()
+            if remembered is not None:
+                remembered.keep(view)
+            yield view
         except RunNotFound:  # removed meanwhile
             continue
         except (QcscLoopError, OSError, ArithmeticError, ValueError) as error:
             yield View(run_id, f"{store.place}/{run_id}", RunStatus.DAMAGED, str(error))
+    if remembered is not None:
+        remembered.save()
 
 
 def _status_test(word: str) -> Callable[[RunStatus], bool]:
