@@ -64,6 +64,7 @@ def _module(name: str) -> str:
 
 def _write(contents: dict[Path, str]) -> None:
     done: list[Path] = []
+    target = next(iter(contents))
     try:
         for target, content in contents.items():
             target.parent.mkdir(parents=True, exist_ok=True)

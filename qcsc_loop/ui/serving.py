@@ -64,6 +64,7 @@ def serve(
 
 
 def _on_port(port: int | None) -> socket.socket:
+    why = ""
     wanted = [port] if port is not None else [FIRST_PORT + os.getuid() % 1000, 0]
     for number in wanted:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

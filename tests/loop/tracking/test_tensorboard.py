@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,17 +21,17 @@ pytest.importorskip("tensorboardX")
 
 def events(folder: Path) -> Iterator[Any]:
     """All events of a folder: records of a length, its check, the event and its check."""
-    from tensorboardX.proto.event_pb2 import Event
+    kind: Any = importlib.import_module("tensorboardX.proto.event_pb2")
 
     for file in sorted(folder.iterdir()):
         content = file.read_bytes()
         while content:
             (size,) = struct.unpack("<Q", content[:8])
-            yield Event.FromString(content[12 : 12 + size])
+            yield kind.Event.FromString(content[12 : 12 + size])
             content = content[16 + size :]
 
 
-def scalars(folder: Path, tag: str) -> list[tuple[int, Any, float]]:  # Any: approximately
+def scalars(folder: Path, tag: str) -> list[tuple[int, Any, float]]:
     return [
         (event.step, pytest.approx(value.simple_value), event.wall_time)
         for event in events(folder)
