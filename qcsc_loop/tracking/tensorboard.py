@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from qcsc_loop.errors import InputError
 from qcsc_loop.plain import Json
@@ -15,7 +17,11 @@ VARIABLE = "QCSC_LOOP_TENSORBOARD"
 
 
 class TensorBoardTracker(Tracker):
-    """Writes into $QCSC_LOOP_TENSORBOARD/RUN, by default STORE/.tensorboard/RUN."""
+    """Writes into $QCSC_LOOP_TENSORBOARD/RUN, by default STORE/.tensorboard/RUN.
+
+    Each call has a file of its own: tensorboardX writes behind its caller, and only what is closed is
+    certain to be there.
+    """
 
     def __init__(self, run: TrackedRun, memory: Json) -> None:
         super().__init__(run, memory)
@@ -26,29 +32,34 @@ class TensorBoardTracker(Tracker):
                 "the tracker tensorboard needs tensorboardX: pip install 'qcsc-loop[tensorboard]'"
             ) from error
         root = os.environ.get(VARIABLE) or os.path.join(run.store, ".tensorboard")
-        through = memory.get("through")
-        # what a process that died has written of later iterations is purged by readers
-        purge = None if through is None else int(through) + 1
-        folder = os.path.join(root, run.run_id)
-        self._writer = SummaryWriter(folder, purge_step=purge)
-        if through is None:
-            facts = {"algorithm": run.algorithm, "seed": run.seed, **run.parameters}
-            self._writer.add_text("parameters", f"```\n{json.dumps(facts, indent=2)}\n```")
+        self._folder, self._kind = os.path.join(root, run.run_id), SummaryWriter
+
+    def _open(self, purge_step: int | None = None) -> Any:  # it says no types
+        # of two files of one second the later one would take the earlier one's name
+        suffix = f".{secrets.token_hex(4)}"
+        return self._kind(self._folder, purge_step=purge_step, filename_suffix=suffix)
 
     def log(self, points: Sequence[TrackedPoint]) -> None:
-        for point in points:
-            at = point.at.timestamp()
-            named = {
-                **point.scalars,
-                **{f"seconds/{name}": value for name, value in point.seconds.items()},
-                **{f"spent/{name}": value for name, value in point.spent.items()},
-            }
-            for name, value in named.items():
-                if not math.isnan(value):
-                    self._writer.add_scalar(name, value, point.iteration, walltime=at)
-        self._writer.flush()
+        through = self.memory.get("through")
+        # what a process that died has written of later iterations is purged by readers
+        with self._open(purge_step=None if through is None else int(through) + 1) as writer:
+            if through is None:
+                facts = {"algorithm": self.run.algorithm, "seed": self.run.seed}
+                text = json.dumps({**facts, **self.run.parameters}, indent=2)
+                writer.add_text("parameters", f"```\n{text}\n```")
+            for point in points:
+                at = point.at.timestamp()
+                for name, value in _named(point):
+                    writer.add_scalar(name, value, point.iteration, walltime=at)
         self.memory["through"] = points[-1].iteration
 
     def end(self, status: str, message: str) -> None:
-        self._writer.add_text("end", f"{status}: {message}")
-        self._writer.flush()
+        with self._open() as writer:
+            writer.add_text("end", f"{status}: {message}")
+
+
+def _named(point: TrackedPoint) -> Iterator[tuple[str, float]]:
+    """All that is known of an iteration; a curve has no NaN."""
+    yield from ((name, value) for name, value in point.scalars.items() if not math.isnan(value))
+    yield from ((f"seconds/{name}", value) for name, value in point.seconds.items())
+    yield from ((f"spent/{name}", value) for name, value in point.spent.items())
