@@ -48,10 +48,11 @@ class LiveCard:
         self._next = now + max(PAUSE_SECONDS, SHARE * (now - began))
 
     def _draw(self, run: Run) -> None:
-        from IPython.display import display
+        from IPython import display
 
         if self._shown is None:
-            self._shown = display(run, display_id=True)
+            show: Any = display.display  # it does not say of what type it is
+            self._shown = show(run, display_id=True)
         else:
             self._shown.update(run)
 

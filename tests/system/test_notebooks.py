@@ -23,7 +23,8 @@ LONGEST_SECONDS = 300
 def executed(path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The notebook with its outputs; a cell that raises fails the test."""
     monkeypatch.setenv("QCSC_LOOP_STORE", str(store))
-    notebook = nbformat.read(path, as_version=4)
+    read: Any = nbformat.read  # it does not say of what type it is
+    notebook = read(path, as_version=4)
     NotebookClient(notebook, timeout=LONGEST_SECONDS).execute(cwd=str(store))
     return notebook
 
