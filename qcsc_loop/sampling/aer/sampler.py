@@ -150,8 +150,9 @@ class AerSampler(Sampler):
         from qiskit_aer.primitives import SamplerV2
 
         simulator = self._simulator(num_qubits)
-        result = SamplerV2.from_backend(simulator, seed=seed).run(pubs, shots=shots).result()
-        return [read_arrays(each.data) for each in result]
+        job = SamplerV2.from_backend(simulator, seed=seed).run(pubs, shots=shots)
+        results: Any = job.result()  # qiskit does not say that it can be gone through
+        return [read_arrays(each.data) for each in results]
 
     def _simulator(self, num_qubits: int) -> Any:
         return aer_backend(self.method, self.threads, self.noise_of, num_qubits)
