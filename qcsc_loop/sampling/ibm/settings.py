@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,7 +48,10 @@ class IBMRuntime(BaseModel):
     mode: Annotated[Mode, OPERATIONAL] = "job"
     optimization_level: int = Field(default=1, ge=0, le=3)
     pass_manager: str = PassManagerReference
-    fractional_gates: bool = Field(default=False, description="rzz and rx of any angle")
+    # left out where it says nothing: runs from before there was a choice have the same settings
+    fractional_gates: bool = Field(
+        default=False, description="rzz and rx of any angle", exclude_if=operator.not_
+    )
     options: Json = {}
     max_execution_time: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
     queue_timeout: Annotated[float | None, OPERATIONAL] = Field(default=None, gt=0)

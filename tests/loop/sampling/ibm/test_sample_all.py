@@ -158,4 +158,7 @@ async def test_a_backend_that_has_none_refuses_them_before_anything_is_paid(
 
 def test_settings_without_them_are_what_they_were() -> None:
     assert "fractional_gates" not in IBMRuntimeSampler().chosen()
-    assert IBMRuntimeSampler(fractional_gates=True).chosen()["fractional_gates"] is True
+    assert "fractional_gates" not in IBMRuntimeSampler().model_dump()
+    asked = IBMRuntimeSampler(fractional_gates=True)
+    assert asked.chosen()["fractional_gates"] is True
+    assert IBMRuntimeSampler.model_validate_json(asked.model_dump_json()) == asked
