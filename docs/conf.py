@@ -51,8 +51,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"qcsc_\w+(\.\w+){2,}(\[.*)?"),
     ("py:class", r"[a-z_ ]+"),
     ("py:exc", "NameTaken"),
-    ("py:.*", r"(prefect|mpi4py|pydantic|pydantic_core)\..*"),  # not Sphinx's, or not stored
+    ("py:.*", r"(prefect|mpi4py|MPI|pydantic|pydantic_core|annotated_types)\..*"),  # not stored
+    ("py:.*", r"typing\..*|types\..*|numpy\..*"),  # what they are made of
     ("py:.*", r"[A-Z][a-z]{0,2}|.*_co|.*\.[A-Z]"),  # type variables
+    ("py:class", r"Floats|Integers|SCIResult|MolecularHamiltonian"),  # names of a module's own
 ]
 
 
