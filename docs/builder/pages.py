@@ -9,7 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-OF_THE_PROJECT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+OF_THE_PROJECT = {
+    ROOT / "CHANGELOG.md": "changelog",
+    ROOT / "CONTRIBUTING.md": "contributing",
+    ROOT / "SECURITY.md": "security",
+    ROOT / "tests" / "README.md": "tests",
+}
 REST = re.compile(r"^@the-rest ?(.*)\n", re.MULTILINE)  # in the index: of a folder, not named there
 TREE = re.compile(r"^```\{toctree\}.*?^```", re.DOTALL | re.MULTILINE)
 NO_PAGES = {"api", "builder", "inventories"}
@@ -28,8 +33,8 @@ def stage(source: Path) -> None:
     for path in sorted(DOCS.rglob("*")):
         if NO_PAGES.isdisjoint(path.relative_to(DOCS).parts) and path.is_file():
             _copy(path, source / path.relative_to(DOCS), source)
-    for name in OF_THE_PROJECT:
-        _copy(ROOT / name, source / _place(ROOT / name), source)
+    for path in OF_THE_PROJECT:
+        _copy(path, source / _place(path), source)
 
 
 def finish_index(source: Path) -> None:
@@ -50,7 +55,7 @@ def _grown(tree: str, source: Path) -> str:
 def pages() -> list[Path]:
     """Every page that a person has written, in the site's order of names."""
     below = (path for path in DOCS.rglob("*.md") if NO_PAGES.isdisjoint(path.parts))
-    return sorted([*below, *(ROOT / name for name in OF_THE_PROJECT)])
+    return sorted([*below, *OF_THE_PROJECT])
 
 
 def place(page: Path) -> str:
@@ -68,8 +73,8 @@ def _rest(folder: str) -> list[str]:
 
 def _place(path: Path) -> Path:
     """Where a file of the repository is in the site: pages as pages, all else as a file to load."""
-    if path.name in OF_THE_PROJECT and path.parent == ROOT:
-        return Path("project", path.name.lower())
+    if path in OF_THE_PROJECT:
+        return Path("project", f"{OF_THE_PROJECT[path]}.md")
     if path.is_relative_to(DOCS):
         return path.relative_to(DOCS)
     return Path("files", path.relative_to(ROOT))

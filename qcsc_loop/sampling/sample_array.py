@@ -24,8 +24,8 @@ class SampleArray(Record):
     of the shape.
 
     Attributes:
-        shape: as it was asked for: (circuits, *points of parameters).
-        bits: register name to shots, uint8 of shape (*shape, shots, ceil(num_bits / 8)), each shot
+        shape: as it was asked for: `(circuits, *points of parameters)`.
+        bits: register name to shots, uint8 of shape `(*shape, shots, ceil(num_bits / 8))`, each shot
             as in `Samples`: the layout of a `qiskit.primitives.BitArray` of that shape.
         num_bits: register name to its width.
         shots: of each entry.

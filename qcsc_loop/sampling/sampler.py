@@ -53,12 +53,12 @@ class Sampler(Resource, ABC):
 
         Args:
             circuits: with the same classical registers.
-            parameters: float64 (*points, parameters), in the order of `circuit.parameters`; all
+            parameters: float64 `(*points, parameters)`, in the order of `circuit.parameters`; all
                 circuits are run at all points.
             shots: of each circuit at each point.
 
         Returns:
-            Samples in the shape (circuits, *points); (*points,) of a circuit that is given alone.
+            Samples in the shape `(circuits, *points)`; `(*points,)` of a circuit that is given alone.
 
         Raises:
             NothingMeasured: nothing would be read of a circuit.
