@@ -20,8 +20,9 @@ from models.stepped import (
     created,
     elsewhere,
 )
+from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal, Lease
-from qcsc_loop.store.records import Commit
+from qcsc_loop.store.records import Commit, EndRecord
 from qcsc_loop.store.recovery import last_good
 from qcsc_loop.values.document import Document
 
@@ -90,11 +91,11 @@ def test_a_checkpoint_without_a_line_has_one_before_it_is_gone_on_from(
     fourth.release(None)
 
 
-def test_a_driver_that_is_gone_for_sure_can_write_nothing_late(tmp_path: Path) -> None:
+def test_drivers_that_have_ended_can_write_nothing_late(tmp_path: Path) -> None:
     journal = created(tmp_path / "store")
     for _ in range(3):
         lease = journal.claim(SETTINGS, {}, LEASE_SECONDS)
         gone_on_from(lease)
-        lease.release(None)
+        lease.release(EndRecord(epoch=lease.epoch, reason=Reason.INTERRUPTED, iteration=0))
 
     assert len(journal.store.lines("run-1/history.jsonl")) == 1
