@@ -178,8 +178,10 @@ def whole() -> Outcome[Tally]:
 
 @cache
 def written_commits() -> dict[int, Commit]:
-    """What the run's history says before anything happens to it."""
-    return {commit.iteration: commit for commit in Journal(killed_run(), RUN).history()}
+    """What the run has committed before anything happens to it; the last line may be cut off."""
+    journal = Journal(killed_run(), RUN)
+    kept = (journal.checkpoint(name)[0] for name in reversed(journal.checkpoints()))
+    return {commit.iteration: commit for commit in (*kept, *journal.history())}
 
 
 @cache
