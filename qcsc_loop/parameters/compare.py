@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,13 +21,35 @@ def to_plain(model: BaseModel) -> Json:
 
 
 def find_differences(now: BaseModel, was: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
-    """Parameters that differ and change results, by dotted name: (was, now)."""
+    """Parameters that differ and change results, by dotted name: (was, now).
+
+    One that there was none of before, and that is what it is by default, is no difference: a newer
+    version has learnt it, and does by default what the older one did.
+    """
     before, after = _flat(was), _flat(to_plain(now))
+    learnt = tuple(_learnt(now, before, find_given(now)))
     return {
         name: (before.get(name, "unset"), after.get(name, "unset"))
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not is_operational(now, name.split("."))
+        if before.get(name) != after.get(name)
+        and not any(_is_below(name, each) for each in learnt)
+        and not is_operational(now, name.split("."))
     }
+
+
+def _learnt(now: BaseModel, before: Json, given: list[str], prefix: str = "") -> Iterator[str]:
+    """Fields that nothing is known of before, and that are what they are by default."""
+    for field in type(now).model_fields:
+        name, value = f"{prefix}{field}", getattr(now, field)
+        if not any(_is_below(known, name) for known in before):
+            if not any(_is_below(each, name) for each in given):
+                yield name
+        elif isinstance(value, BaseModel) and name not in before:
+            yield from _learnt(value, before, given, f"{name}.")
+
+
+def _is_below(name: str, whole: str) -> bool:
+    return name == whole or name.startswith(f"{whole}.")
 
 
 def find_given(model: BaseModel) -> list[str]:

@@ -441,6 +441,22 @@ def test_a_parameter_that_one_side_lacks_is_unset_there() -> None:
     assert find_differences(Hubbard(), to_plain(Hubbard()) | {"old": 1}) == {"old": (1, "unset")}
 
 
+def test_one_that_a_newer_version_has_learnt_is_no_difference_by_default() -> None:
+    was = to_plain(Hubbard())
+    del was["shots"], was["solver"]["subspace"]["largest"]
+
+    assert find_differences(Hubbard(), was) == {}
+    assert list(find_differences(Hubbard(shots=5), was)) == ["shots"]
+
+
+def test_what_a_table_has_more_by_default_is_a_difference() -> None:
+    class Weighted(Hubbard):
+        weights: dict[str, float] = {"a": 1.0, "b": 2.0}
+
+    was = to_plain(Weighted(weights={"a": 1.0}))
+    assert list(find_differences(Weighted(), was)) == ["weights.b"]
+
+
 def test_an_empty_setting_differs_from_a_filled_one() -> None:
     was = to_plain(Hubbard()) | {"solver": {}}
 
