@@ -54,7 +54,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(prefect|mpi4py|MPI|pydantic|pydantic_core|annotated_types)\..*"),  # not stored
     ("py:.*", r"typing\..*|types\..*|numpy\..*"),  # what they are made of
     ("py:.*", r"[A-Z][a-z]{0,2}|.*_co|.*\.[A-Z]"),  # type variables
-    ("py:class", r"[A-Z]\w*|\w+\[.*"),  # aliases of a module, and names for type checkers alone
+    ("py:class", r"[A-Z]\w*|[\w.]+\[.*|npt\..*"),  # aliases, and names for type checkers alone
 ]
 
 
