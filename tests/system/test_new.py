@@ -41,7 +41,7 @@ def test_its_own_tests_pass_one_of_which_is_the_check(
 
 def test_it_is_written_as_linters_want_it(written: Path) -> None:
     for words in (("check",), ("format", "--check", "--line-length", "100")):
-        ruff = ["ruff", *words, "--isolated", "--no-cache", str(written)]
+        ruff = [sys.executable, "-m", "ruff", *words, "--isolated", "--no-cache", str(written)]
         done = subprocess.run(ruff, capture_output=True, text=True, check=False, cwd=written)
         assert done.returncode == 0, done.stdout + done.stderr
 
