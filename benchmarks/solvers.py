@@ -5,9 +5,8 @@
 The system is N2 in 6-31G (16 orbitals) and in cc-pVDZ (26), two frozen core orbitals each. Strings
 are drawn by the energies of their orbitals: few excitations mostly, as samples have them. Each
 solver has a run that is not counted, on a small space: imports and compilation are not what a loop
-repeats. CPU time is firm where wall time is not; ratios of one run are what counts. fulqrum, which is
-no dependency (`pip install fulqrum` compiles it), is measured where it is installed: its matrix in
-rows, and scipy's eigsh; its operator, which is made once of a Hamiltonian, is not counted.
+repeats. CPU time is firm where wall time is not; ratios of one run are what counts. sbd is measured
+where it is installed (`make sbd`).
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -114,30 +111,6 @@ def by_sbd(hamiltonian: Hamiltonian, strings: Strings) -> float:
     return float(found["energy"])
 
 
-def by_fulqrum(hamiltonian: Hamiltonian, strings: Strings) -> float:
-    """The energy by fulqrum's rows of the matrix and scipy's Lanczos."""
-    from scipy.sparse.linalg import eigsh
-
-    fulqrum: Any = import_module("fulqrum")
-
-    operator = _fulqrum_operator(hamiltonian)
-    texts = sorted(format(word, f"0{hamiltonian.norb}b") for word in as_integers(strings).tolist())
-    projected = fulqrum.SubspaceHamiltonian(operator, fulqrum.Subspace([texts, texts]))
-    matrix = projected.to_csr_linearoperator_fast()
-    diagonal = projected.diagonal_vector()
-    start = np.full(len(diagonal), 1e-6)
-    start[np.argmin(diagonal)] = 1
-    values, _ = eigsh(matrix, k=1, which="SA", tol=1e-7, v0=start)
-    return float(values[0]) + hamiltonian.constant
-
-
-@cache
-def _fulqrum_operator(hamiltonian: Hamiltonian) -> Any:
-    convert = import_module("fulqrum.convert.integrals").integrals_to_fq_fermionic_op
-    one_body, two_body = np.array(hamiltonian.one_body), hamiltonian.full_two_body()
-    return convert(one_body, two_body).extended_jw_transformation()
-
-
 def _problem(hamiltonian: Hamiltonian) -> dict[str, Any]:
     return {
         "one_body": np.array(hamiltonian.one_body),
@@ -167,7 +140,6 @@ def _quiet() -> Iterator[None]:
 Solve = Callable[[Hamiltonian, Strings], float]
 SOLVERS: dict[str, Solve] = {"native": by_native, "pyscf": by_pyscf}
 SOLVERS |= {"sbd": by_sbd} if find_spec("sbd") else {}
-SOLVERS |= {"fulqrum": by_fulqrum} if find_spec("fulqrum") else {}
 
 
 def measure(hamiltonian: Hamiltonian, strings: int) -> dict[str, Timed]:

@@ -62,6 +62,7 @@ from qcsc_loop.values.document import Document
 
 R = TypeVar("R", bound=BaseModel)
 
+MOST_LOOKED_AT = 8  # drivers without an end, before a run is gone on with
 IMPORTED = "imported"  # a run's document: it was made elsewhere, by whoever made it
 
 _RUN = re.compile(RUN_ID)
@@ -228,16 +229,24 @@ class Journal:
         """How an epoch's driver, which has not ended, holds the run."""
         return look_at_hold(self.store, self._epochs, record)
 
-    def has_unended(self, epochs: range) -> bool:
-        """Whether one of these drivers has no end: though not the newest, it may stand still.
+    def may_write_late(self, epochs: range) -> bool:
+        """Whether one of these drivers, though not the newest, may stand still before a write.
 
-        By one listing, whatever their number: there may have been thousands.
+        It has looked for a newer one before that was there. Of thousands a few are looked at: of the
+        others it is taken for granted.
         """
         if not epochs:
             return False
         names = set(self.store.names(self._epochs))
-        numbers = (f"{epoch:04d}" for epoch in epochs)
-        return any(n in names and f"{n}-end" not in names for n in numbers)
+        unended = [e for e in epochs if f"{e:04d}" in names and f"{e:04d}-end" not in names]
+        return len(unended) > MOST_LOOKED_AT or any(map(self._may_live, unended))
+
+    def _may_live(self, epoch: int) -> bool:
+        try:
+            record = self.epoch(epoch)
+        except DamagedDocument:
+            return True
+        return self.superseded_by(epoch) is None and self.hold(record).life is not Life.DEAD
 
     def settings(self) -> Settings:
         """What the newest driver ran the run with, of those whose record can be read."""
@@ -537,7 +546,7 @@ class Lease:
         A driver between that commit's and this one may stand still before its own of the same
         iteration: late as it comes, and newer, it must not count for what was gone on from.
         """
-        if self.journal.has_unended(range(commit.epoch + 1, self.epoch)):
+        if self.journal.may_write_late(range(commit.epoch + 1, self.epoch)):
             self.check()
             self.journal.add_history([commit.model_copy(update={"epoch": self.epoch})])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -11,12 +12,11 @@ from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import find_algorithm
 from qcsc_loop.parameters.build import build
 from qcsc_loop.testing import check_algorithm
-from thorough import first_rows
 
 H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g", "frozen_core": 0}
 SMALL_SQD: dict[str, Any] = {"system": H2, "walkers": 4, "shots": 100}
 
-# by its name; the first variant of each is tried in every run
+# by its name
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "bitcount": [{"num_qubits": 2, "shots": 10}],
     "vqe": [
@@ -41,20 +41,22 @@ def tried(algorithm: AnyAlgorithm) -> None:
     assert (checked.findings, checked.kills) == ([], 4)
 
 
-@pytest.mark.parametrize(
-    ("name", "given"),
-    [
-        row
-        for name, variants in VARIANTS.items()
-        for row in first_rows(1, [(name, variant) for variant in variants])
-    ],
-    ids=str,
-)
+def rows() -> Iterator[Any]:
+    """Each takes minutes: the first variant of the two quick ones in CI, all in nightly runs."""
+    for name, variants in VARIANTS.items():
+        for number, given in enumerate(variants):
+            quick = name in ("bitcount", "vqe") and not number
+            mark = pytest.mark.thorough if quick else pytest.mark.nightly
+            yield pytest.param(name, given, marks=mark, id=f"{name} {number}")
+
+
+@pytest.mark.parametrize(("name", "given"), rows())
 @pytest.mark.guarantee("G9")
 def test_it_has_the_same_bits_in_every_life(name: str, given: dict[str, Any]) -> None:
     tried(build(find_algorithm(name), given))
 
 
+@pytest.mark.nightly
 def test_so_has_the_example() -> None:
     tried(build(find_algorithm(EXAMPLE), {"shots": 20}))
 

@@ -34,7 +34,7 @@ from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.key import JobKey
 from waiting import until
 
-KILLS = kills()
+KILLS = kills(1 / 2)
 FAKE_KILLS = kills(1 / 8)
 RUNS = min(6, KILLS // 2 or 1)
 STRANDS = 4  # elements of each array

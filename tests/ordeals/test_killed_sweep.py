@@ -25,7 +25,7 @@ from waiting import until
 TESTS = Path(__file__).parents[1]
 WALK = f"{walks.__file__}:Walk"
 H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g", "frozen_core": 0}
-MANY = KILLS >= 20  # with 24 of `bitcount` and 12 of `sqd`, as many as it was promised for
+MANY = KILLS >= 200  # with 24 of `bitcount` and 12 of `sqd`, as many as it was promised for
 AT_ONCE = 4
 ITERATIONS = 3
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,8 +74,17 @@ def reader(
         yield known | {"PATH": ":".join([*paths, known["PATH"]])}
 
 
+IN_CI = ("README.md", "docs/start.md", "docs/tutorials/first-algorithm.md")
+
+
+def with_marks(page: Path) -> Any:
+    """A page that a reader types whole: minutes, and all of them more than half an hour."""
+    mark = pytest.mark.thorough if shown(page) in IN_CI else pytest.mark.nightly
+    return pytest.param(page, marks=mark, id=shown(page))
+
+
 @pytest.mark.server
-@pytest.mark.parametrize("page", RUN, ids=shown)
+@pytest.mark.parametrize("page", map(with_marks, RUN))
 def test_everything_that_a_page_shows_is_done(
     page: Path, tmp_path: Path, reader: dict[str, str]
 ) -> None:

@@ -56,7 +56,7 @@ def test_a_resume_reads_no_more_records_of_drivers_where_there_were_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[list[str]] = []
-    for drivers in (3, 300):
+    for drivers in (30, 300):
         store = aged(tmp_path / str(drivers), 5)
         epochs = tmp_path / str(drivers) / RUN / "epochs"
         for number in range(2, drivers + 1):

@@ -123,7 +123,7 @@ class Impure(IterativeAlgorithm[Sum, Value, Value]):
         if self.impurity == "a parameter":
             self.box.append(1)
         if self.impurity == "itself":
-            self.__dict__["calls"] = self.__dict__.get("calls", 0) + 1
+            object.__setattr__(self, "calls", getattr(self, "calls", 0) + 1)
         if self.impurity == "a set's order":
             return Value(text="".join({"one", "two", "three", "four", "five"}))
         if self.impurity == "clock in a log":

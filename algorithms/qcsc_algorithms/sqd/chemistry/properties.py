@@ -18,7 +18,8 @@ def natural_occupations(density: Floats) -> Floats:
     Args:
         density: float64 (2, norb, norb), <a+(p) a(q)> of alpha and of beta electrons.
     """
-    return np.linalg.eigvalsh(density.sum(axis=0))[::-1]
+    found: Floats = np.linalg.eigvalsh(density.sum(axis=0))[::-1]
+    return found
 
 
 def unpaired_electrons(occupations: Floats) -> float:

@@ -107,7 +107,8 @@ def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats]
     """The space, states in it, each float64 (beta strings, alpha strings), how they were found."""
     target, roots = float(problem["spin_square"]), int(problem.get("roots", 1))
     space = _space(problem, target, crew)
-    for penalty in PENALTIES if not math.isnan(target) else PENALTIES[:1]:
+    penalties = PENALTIES if not math.isnan(target) else PENALTIES[:1]
+    for penalty in penalties:
         found = find_lowest(
             partial(_multiply, space, target, penalty),
             space.diagonal[space.own],
@@ -118,9 +119,9 @@ def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats]
             crew=space.crew,
         )
         states = [space.crew.gather(state, space.shape[0]) for state in found.vectors]
-        if _are_of_spin(space, states, target):
-            break
-    return space, states, _of_the_hamiltonian(space, found) if penalty else found
+        if _are_of_spin(space, states, target) or penalty == penalties[-1]:
+            return space, states, _of_the_hamiltonian(space, found) if penalty else found
+    raise AssertionError("there is a last penalty")
 
 
 def _are_of_spin(space: ProductSpace, states: list[Floats], target: float) -> bool:

@@ -59,7 +59,9 @@ def test_an_orbital_that_is_not_there_is_answered_with_those_that_are() -> None:
 
 def test_only_one_way_of_choosing_orbitals_is_taken() -> None:
     with pytest.raises(ValidationError, match="active_space and avas both choose the orbitals"):
-        Molecule(active_space={"electrons": 2, "orbitals": 2}, avas={"labels": ["H 1s"]})
+        Molecule.model_validate(
+            {"active_space": {"electrons": 2, "orbitals": 2}, "avas": {"labels": ["H 1s"]}}
+        )
 
 
 def test_hartree_fock_that_is_not_stable_is_said_and_without_symmetry_left() -> None:

@@ -40,7 +40,7 @@ def test_it_is_the_lowest_state_of_the_matrix(qubits: int, count: int) -> None:
 
 
 def test_a_matrix_with_imaginary_elements_is_one() -> None:
-    operator = SparsePauliOp(["XYZ", "YXI", "ZIY", "IIZ"], [1.0, 0.7, -0.4, 0.2])
+    operator = SparsePauliOp(["XYZ", "YXI", "ZIY", "IIZ"], np.array([1.0, 0.7, -0.4, 0.2]))
     found = lowest_pauli_state(operator, rows_of(np.arange(8), 3))
     assert found.energy == pytest.approx(np.linalg.eigvalsh(operator.to_matrix())[0], abs=1e-9)
 
@@ -48,7 +48,7 @@ def test_a_matrix_with_imaginary_elements_is_one() -> None:
 def test_what_cannot_be_solved_is_said() -> None:
     rows = rows_of(np.arange(3), 3)
     with pytest.raises(ValueError, match="not Hermitian"):
-        lowest_pauli_state(SparsePauliOp(["XYZ"], [1j]), rows)
+        lowest_pauli_state(SparsePauliOp(["XYZ"], np.array([1j])), rows)
     with pytest.raises(ValueError, match="no bit string was sampled"):
         lowest_pauli_state(SparsePauliOp(["XYZ"]), rows[:0])
     with pytest.raises(ValueError, match="at most 63 qubits, not 64"):
