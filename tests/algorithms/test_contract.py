@@ -50,7 +50,7 @@ def rows() -> Iterator[Any]:
             yield pytest.param(name, given, marks=mark, id=f"{name} {number}")
 
 
-@pytest.mark.parametrize(("name", "given"), rows())
+@pytest.mark.parametrize(("name", "given"), [*rows()])
 @pytest.mark.guarantee("G9")
 def test_it_has_the_same_bits_in_every_life(name: str, given: dict[str, Any]) -> None:
     tried(build(find_algorithm(name), given))

@@ -84,7 +84,7 @@ def with_marks(page: Path) -> Any:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("page", map(with_marks, RUN))
+@pytest.mark.parametrize("page", [with_marks(page) for page in RUN])
 def test_everything_that_a_page_shows_is_done(
     page: Path, tmp_path: Path, reader: dict[str, str]
 ) -> None:
