@@ -36,9 +36,11 @@ async def reap(
 
     Raises:
         RunLocked: the run has a driver, which ends its own jobs.
+        RunNotFound: there is no such run.
         StoreNotPrivate: others may have written which jobs it has.
     """
     await to_thread.run_sync(journal.store.require_own, journal.run_id)
+    await to_thread.run_sync(journal.record)
     known = await to_thread.run_sync(job_records, journal.store, journal.run_id)
     if all(job.over and not job.holding and not (unread and job.unread) for job in known):
         return []

@@ -417,6 +417,7 @@ WHERE = {
 }
 # what the driver itself minds, what only names something, and what stands for other settings
 OF_THE_DRIVER = {
+    "array_size",
     "profile_name",
     "command_name",
     "queue_timeout",

@@ -47,10 +47,17 @@ def test_samples_and_states_are_of_their_types(store: DirectoryStore) -> None:
     assert run.state().count == 12
     assert run.state(5).count == 5
     assert isinstance(run.samples(12), Draw)
-    with pytest.raises(InputError, match="kept are: 3, 4, 5"):
-        run.state(1)
     with pytest.raises(InputError, match="keeps those of its last 10 iterations"):
         run.samples(1)
+
+
+def test_a_state_that_is_not_kept_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    drive(store, "long", 20)
+
+    assert Run("long", store=store).state(4).count == 4
+    with pytest.raises(InputError, match="kept are: 0, 1, 2, 4, 8, 11"):
+        Run("long", store=store).state(5)
 
 
 def test_it_says_how_it_stands(store: DirectoryStore) -> None:

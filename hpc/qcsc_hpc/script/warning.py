@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 WARNED = "warned"  # in the job's folder, once it was told
+FIRST_MOMENTS = 5  # seconds
 
 
 def warned(signal: str) -> Iterator[str]:
@@ -25,8 +26,9 @@ def relayed(command: str, *, signals: Sequence[str], told: str = "") -> Iterator
         yield f'trap "kill -{signal} $child 2> /dev/null || :" {signal}'
     if told:
         yield f"trap ': > \"$folder/{WARNED}\"; kill -{told} $child 2> /dev/null || :' {told}"
-        # it came before there was a program
-        yield f'[ ! -e "$folder/{WARNED}" ] || kill -{told} $child 2> /dev/null || :'
+        # it came before there was a program, which cannot hear it in its first moments, and would end
+        later = f"sleep {FIRST_MOMENTS}; kill -{told} $child 2> /dev/null"
+        yield f'[ ! -e "$folder/{WARNED}" ] || {{ {later}; }} &'
     # a signal ends the waiting, not what is waited for; the last one tells how that ended
     yield "while kill -0 $child 2> /dev/null; do wait $child && break; done"
     yield "wait $child && code=0 || code=$?"

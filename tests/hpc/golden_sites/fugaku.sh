@@ -49,8 +49,11 @@ finish() {
   for written in "$folder"/output.*/*/*/std*; do
     [ -f "$written" ] && cat -- "$written" && rm -f -- "$written"
   done
+  find "$folder" -xdev \( -type f -o -type d \) -exec sync -- {} + || :
   printf '{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,"started":%s,"ended":%s}\n' "$me" null "$1" "${2-}" $((${after:-0} - ${before:-0})) "$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json
+  sync -- "$folder/.exit.$me" || :
   mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json
+  sync -- "$folder" || :
   exit "$1"
 }
 if mpiexec -n 8 bash "$folder/job.sh" rank < /dev/null; then

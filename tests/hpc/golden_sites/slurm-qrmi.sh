@@ -47,8 +47,11 @@ before=$(killed 2> /dev/null)
 finish() {
   local after
   after=$(killed 2> /dev/null)
+  find "$folder" -xdev \( -type f -o -type d \) -exec sync -- {} + || :
   printf '{"job":"%s","restarts":%s,"exit_code":%d,"fault":"%s","oom_kills":%d,"started":%s,"ended":%s}\n' "$me" "${SLURM_RESTART_COUNT:-0}" "$1" "${2-}" $((${after:-0} - ${before:-0})) "$began" "$(date +%s.%N)" >| "$folder/.exit.$me" || unwritable exit.json
+  sync -- "$folder/.exit.$me" || :
   mv -f "$folder/.exit.$me" "$folder/exit.json" || unwritable exit.json
+  sync -- "$folder" || :
   exit "$1"
 }
 if bash "$folder/job.sh" rank < /dev/null; then

@@ -232,7 +232,8 @@ def test_a_script_is_what_it_was(name: str) -> None:
 
 
 def test_every_kept_script_belongs_to_a_machine() -> None:
-    assert {path.stem for path in GOLDEN.iterdir()} == set(MACHINES)
+    kept = {path.stem for path in GOLDEN.iterdir()}
+    assert kept - {f"array-{name}" for name in ("slurm", "pbs", "pjm")} == set(MACHINES)
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.sh")), ids=lambda path: path.stem)

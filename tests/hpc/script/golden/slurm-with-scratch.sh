@@ -104,7 +104,7 @@ trap ': > "$folder/warned"' USR1
 srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=3 bash "$folder/job.sh" rank < /dev/null &
 child=$!
 trap ': > "$folder/warned"; kill -USR1 $child 2> /dev/null || :' USR1
-[ ! -e "$folder/warned" ] || kill -USR1 $child 2> /dev/null || :
+[ ! -e "$folder/warned" ] || { sleep 5; kill -USR1 $child 2> /dev/null; } &
 while kill -0 $child 2> /dev/null; do wait $child && break; done
 wait $child && code=0 || code=$?
 if [ $code = 0 ]; then
