@@ -18,8 +18,8 @@ def natural_occupations(density: Floats) -> Floats:
     Args:
         density: float64 (2, norb, norb), <a+(p) a(q)> of alpha and of beta electrons.
     """
-    found: Floats = np.linalg.eigvalsh(density.sum(axis=0))[::-1]
-    return found
+    found = np.linalg.eigvalsh(density.sum(axis=0))[::-1]
+    return np.asarray(found, np.float64)
 
 
 def unpaired_electrons(occupations: Floats) -> float:

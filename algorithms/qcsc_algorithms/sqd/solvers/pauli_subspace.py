@@ -50,8 +50,8 @@ def lowest_pauli_state(hamiltonian: SparsePauliOp, rows: Strings) -> PauliState:
         raise ValueError(f"Pauli strings on at most {MAX_QUBITS} qubits, not {qubits}")
     if not len(rows):
         raise ValueError("no bit string was sampled: there is no space to diagonalise in")
-    coefficients: npt.NDArray[Any] = np.asarray(hamiltonian.simplify().coeffs)
-    if abs(coefficients.imag).max(initial=0) > IMAGINARY:
+    imaginary = np.imag(np.array(hamiltonian.simplify().coeffs))
+    if abs(imaginary).max(initial=0) > IMAGINARY:
         raise ValueError("a Hamiltonian's coefficients are real: this operator is not Hermitian")
     distinct, _, _ = unique_rows(rows)
     bits = np.unpackbits(distinct, axis=1)[:, -qubits:].astype(bool)
