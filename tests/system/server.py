@@ -208,6 +208,10 @@ class PrefectServer:
         """Overwrites what an artifact holds."""
         self._ask("PATCH", f"/artifacts/{artifact}", json={"data": data}).raise_for_status()
 
+    def has(self, path: str) -> bool:
+        """Whether there is something."""
+        return bool(self._ask("GET", path).is_success)
+
     def get(self, path: str) -> Any:
         answer = self._ask("GET", path)
         assert answer.is_success, answer.text

@@ -221,7 +221,9 @@ class TestPaused:
         flow_run = site.start(name)
         site.until_flow_run(flow_run, "PAUSED")
         keys = site.flow_run(flow_run)["state"]["state_details"]["run_input_keyset"]
-        asked = site.server.get(f"/flow_runs/{flow_run}/input/{keys['description']}")
+        question = f"/flow_runs/{flow_run}/input/{keys['description']}"
+        until(lambda: site.server.has(question), "what it asks is there")  # after its state
+        asked = site.server.get(question)
         assert "the detector is off" in asked
         assert "qcsc-loop resume paused" in asked
         Path(f"{trace}.bad").unlink()

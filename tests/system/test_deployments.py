@@ -92,7 +92,9 @@ class TestDeploy:
 
     def test_the_examples_can_be_deployed(self, site: Site) -> None:
         files = sorted((TESTS.parent / "examples" / "deployments").glob("*.toml"))
-        would = [f"would create {name}" for name in ("sqd/nightly", "bitcount/triggered")]
+        would = [
+            f"would create {name}" for name in ("bitcount/lab", "sqd/nightly", "bitcount/triggered")
+        ]
         said = site.line("deploy", "--dry-run", *files).well().out
         assert said.splitlines() == would
 
