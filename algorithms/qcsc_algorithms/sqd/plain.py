@@ -10,7 +10,6 @@ import math
 from typing import Annotated, ClassVar
 
 import numpy as np
-from anyio import to_thread
 from pydantic import Field
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
@@ -19,10 +18,9 @@ from qcsc_algorithms.sqd.chemistry.reference import Energies
 from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
-    Diagonalised,
     Guess,
+    Pooled,
     SampleBased,
-    Seen,
     energy_table,
     require_variational,
     state_tables,
@@ -35,14 +33,7 @@ from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.chart import Chart
-from qcsc_loop.values.record import Record, State
-
-
-class Round(Record):
-    """The shots, and what they came to this time."""
-
-    pool: Pool
-    found: Diagonalised
+from qcsc_loop.values.record import State
 
 
 class Recovered(State):
@@ -81,7 +72,7 @@ class Recovered(State):
     guess: Guess
 
 
-class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Round]):
+class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Pooled]):
     """Sample-based quantum diagonalization of one set of shots, with self-consistent recovery.
 
     >>> import anyio
@@ -127,15 +118,10 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Round]
         assert isinstance(self.sampler, Sampler)  # names were resolved when the run started
         return await self.sampler.sample(circuit, shots=self.shots)
 
-    async def evaluate(self, state: Recovered, samples: Samples | None) -> Round:
-        pool = state.pool
-        if samples is not None:
-            pool = await to_thread.run_sync(pool.with_samples, samples)
-        seen = Seen(np.asarray(pool.rows), np.asarray(pool.counts))
-        found = await self._diagonalised(state.hamiltonian, seen, state.guess)
-        return Round(pool=pool, found=found)
+    async def evaluate(self, state: Recovered, samples: Samples | None) -> Pooled:
+        return await self._pooled(state.hamiltonian, state.pool, samples, state.guess)
 
-    async def update(self, state: Recovered, evaluation: Round) -> Recovered:
+    async def update(self, state: Recovered, evaluation: Pooled) -> Recovered:
         found = evaluation.found
         require_variational(found.energy, state.references.fci)
         before, now = state.guess, found.guess

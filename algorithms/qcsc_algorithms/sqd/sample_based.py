@@ -32,6 +32,7 @@ from qcsc_algorithms.sqd.determinants.configurations import (
 )
 from qcsc_algorithms.sqd.determinants.recovery import recover
 from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.solvers.native import NativeSolver
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_hpc.machine import LocalMachine, Machine
@@ -41,6 +42,7 @@ from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.parameters.resource import BlockName
 from qcsc_loop.sampling.sampler import Sampler
+from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step, labelled
 from qcsc_loop.values.arrays import NDArray
@@ -119,6 +121,13 @@ class Diagonalised(Record):
         """Standard error of the mean over batches, in hartree; NaN for a single one."""
         n = len(self.energies)
         return float(np.std(self.energies, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+
+class Pooled(Record):
+    """The pool with an iteration's samples, and what it came to."""
+
+    pool: Pool
+    found: Diagonalised
 
 
 class Seen(NamedTuple):
@@ -236,6 +245,15 @@ class SampleBased(BaseModel):
             )
         solutions = await self._solved(hamiltonian, chosen.subspaces)
         return self._summary(chosen.subspaces, solutions, chosen.valid, limit)
+
+    async def _pooled(
+        self, hamiltonian: Hamiltonian, pool: Pool, samples: Samples | None, guess: Guess
+    ) -> Pooled:
+        """The pool with new samples, if there are any, and what all of it comes to."""
+        if samples is not None:
+            pool = await to_thread.run_sync(pool.with_samples, samples)
+        seen = Seen(np.asarray(pool.rows), np.asarray(pool.counts))
+        return Pooled(pool=pool, found=await self._diagonalised(hamiltonian, seen, guess))
 
     async def _solved(self, hamiltonian: Hamiltonian, subspaces: list[Subspace]) -> list[Solution]:
         assert isinstance(self.machine, Machine)  # names were resolved when the run started

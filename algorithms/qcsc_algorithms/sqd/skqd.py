@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
-from anyio import to_thread
 from pydantic import Field
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
@@ -22,10 +21,9 @@ from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
     MAX_PATIENCE,
-    Diagonalised,
     Guess,
+    Pooled,
     SampleBased,
-    Seen,
     energy_table,
     has_settled,
     require_variational,
@@ -39,7 +37,7 @@ from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.chart import Chart
-from qcsc_loop.values.record import Record, State
+from qcsc_loop.values.record import State
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -50,13 +48,6 @@ ALIKE = 1e-6  # hartree
 Start = Literal["hartree-fock", "lucj", "spread"]
 
 _NONE = np.empty(0)
-
-
-class Pooled(Record):
-    """The pool with an iteration's samples, and what it came to."""
-
-    pool: Pool
-    found: Diagonalised
 
 
 class Krylov(State):
@@ -159,11 +150,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
         return await self.sampler.sample(circuit, shots=self.shots)
 
     async def evaluate(self, state: Krylov, samples: Samples) -> Pooled:
-        pool = await to_thread.run_sync(state.pool.with_samples, samples)
-        seen = Seen(np.asarray(pool.rows), np.asarray(pool.counts))
-        return Pooled(
-            pool=pool, found=await self._diagonalised(state.hamiltonian, seen, state.guess)
-        )
+        return await self._pooled(state.hamiltonian, state.pool, samples, state.guess)
 
     async def update(self, state: Krylov, evaluation: Pooled) -> Krylov:
         found = evaluation.found
