@@ -22,6 +22,8 @@ from parts import LONGEST
 TESTS = Path(__file__).parent
 # words in the names of tests that show with a Prefect server what their siblings show without
 WITH_A_SERVER = ("in a flow]", "temporary server", "restarted server", "with_blocks")
+# bash's, and what Debian's own read in turn
+LOGIN_SCRIPTS = (".bash_profile", ".bash_login", ".profile", ".bashrc", ".bash_logout")
 NO_SKIPS = bool(os.environ.get("QCSC_LOOP_NO_SKIPS"))  # set by .ci/run
 
 
@@ -123,11 +125,24 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ):
         Path(folder).chmod(0o755)
         patch.setenv("TMPDIR", folder)
+        patch.setenv("HOME", str(_without_login_scripts(Path(folder, "home"))))
         # a person's are left alone
         patch.setenv("QCSC_LOOP_KEY_FILE", str(Path(folder, "key")))
         patch.setenv("QCSC_LOOP_SERVER", str(Path(folder, "no-server")))
         patch.setattr(tempfile, "tempdir", None)
         yield
+
+
+def _without_login_scripts(home: Path) -> Path:
+    """The person's home but for what a login shell reads, as every job's script is one.
+
+    Such a script may take a second, or wait for a lock that a killed job has left behind.
+    """
+    home.mkdir()
+    for entry in Path.home().iterdir():
+        if entry.name not in LOGIN_SCRIPTS:
+            (home / entry.name).symlink_to(entry)
+    return home
 
 
 @cache  # asked for each test of several machines
