@@ -16,7 +16,7 @@ import pytest
 
 from cluster import packages
 from cluster.slurm import SlurmCluster
-from long import long_tests
+from long import is_long
 from parts import LONGEST
 
 TESTS = Path(__file__).parent
@@ -50,9 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for places in proofs.values():
         for item in _shown_again(places):
             item.add_marker(pytest.mark.thorough)
-    long = long_tests()
     for item in items:
-        if item.nodeid in long or any(word in item.name for word in WITH_A_SERVER):
+        if is_long(item.nodeid) or any(word in item.name for word in WITH_A_SERVER):
             item.add_marker(pytest.mark.thorough)
     _mix(items)
 

@@ -1,12 +1,13 @@
 """Which tests are left to CI since they take long: `make test` is to end in ten minutes.
 
-`tests/long.txt` names them, a line each. It is made again of what a run of the default set took:
+`tests/long.txt` names them, a line each: a test, or by hand a class or a file, whose first test would
+else bear what all of them share. Tests are added to it from what a run of the default set took:
 
     make test PYTEST_ADDOPTS="--junitxml=took.xml"    # on a machine that does nothing else
     python tests/long.py took.xml
 
-Ordeals are never among them: whatever else, drivers are killed in every run. Of a file whose tests all
-take long, the quickest stays.
+Ordeals are among them by hand only: whatever else, drivers are killed in every run. Of a file whose
+tests all take long, the quickest stays.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,8 +24,14 @@ SECONDS = 1.5
 ALWAYS = ("tests/ordeals/",)
 
 
-def long_tests() -> frozenset[str]:
-    """Their node ids."""
+def is_long(node: str) -> bool:
+    """Whether the test, its class or its file is on the list."""
+    file, *parts = node.split("::", maxsplit=2)
+    return not _listed().isdisjoint(["::".join([file, *parts[:n]]) for n in range(len(parts) + 1)])
+
+
+@cache
+def _listed() -> frozenset[str]:
     return frozenset(LIST.read_text(encoding="utf-8").splitlines())
 
 
@@ -53,8 +61,7 @@ def read_junit(file: Path) -> Iterable[tuple[str, float]]:
 def main() -> None:
     """Adds what a run took long, to what is left out of it already."""
     more = chosen(read_junit(Path(sys.argv[1])))
-    known = long_tests() if LIST.exists() else frozenset()
-    LIST.write_text("".join(f"{node}\n" for node in sorted({*known, *more})), encoding="utf-8")
+    LIST.write_text("".join(f"{node}\n" for node in sorted({*_listed(), *more})), encoding="utf-8")
 
 
 if __name__ == "__main__":
