@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from qiskit.circuit import Parameter
 from loop.sampling.ibm.ibm_driver import LONGEST_SECONDS, Driver, sampler
 from loop.sampling.sampling_toys import rotated
 from qcsc_loop.errors import JobFailed, SiteUnreachable
+from qcsc_loop.jobs.outcome import JobState
 from qcsc_loop.sampling.ibm.sampler import IBMRuntimeSampler
 from qcsc_loop.sampling.result_files import RESULT
 from qcsc_loop.sampling.sample_array import SampleArray
 from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.testing import FakeIBMQuantum, IBMFault
+from waiting import until_async
 
 pytestmark = pytest.mark.anyio
 ANGLES = np.array([[0.0], [np.pi], [0.0]])
@@ -109,8 +112,11 @@ async def test_a_submission_that_was_taken_twice_is_one_job_of_all_circuits(
     ibm: FakeIBMQuantum, driver: Driver
 ) -> None:
     ibm.inject(IBMFault.GATEWAY_TIMEOUT_THOUGH_ACCEPTED)
-    found = await swept(driver, sampler(ibm, backend="ibm_manila"))
-    assert found.shape == (2,)
+    ibm.hold()  # or the second may have run before it is known
+    asking = asyncio.create_task(swept(driver, sampler(ibm, backend="ibm_manila")))
+    await until_async(lambda: asking.done() or JobState.PENDING in driver.states, "it has an id")
+    ibm.release()
+    assert (await asking).shape == (2,)
     assert sorted(job.state for job in ibm.jobs()) == ["Cancelled", "Completed"]
 
 
