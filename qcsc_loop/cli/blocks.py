@@ -26,8 +26,6 @@ def apply_blocks(*, file: Path, dry_run: bool, as_json: bool) -> None:
     for change in changes:
         fields = f": {', '.join(change.fields)}" if change.fields else ""
         if not change.compared:
-            fields = (
-                ", or keep it: no server is configured (PREFECT_API_URL) that could compare them"
-            )
+            fields = ", or keep it: what is saved cannot be read without a server"
         would = "would " if dry_run and change.action != "keep" else ""
         say(f"{would}{change.action:<7}{change.block}{fields}")

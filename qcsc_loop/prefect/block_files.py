@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from qcsc_loop.errors import InvalidParameters, did_you_mean
 from qcsc_loop.parameters.resource import Resource
-from qcsc_loop.prefect.local_database import api_is_configured, saved_blocks
+from qcsc_loop.prefect.local_database import answers_here, read_document, saved_blocks
 from qcsc_loop.prefect.server import prefect_api
 
 
@@ -25,7 +25,7 @@ class Change:
 
     Attributes:
         fields: those that change.
-        compared: with what is saved; no server was there to say that.
+        compared: with what is saved, which could be read.
     """
 
     block: str
@@ -42,11 +42,8 @@ async def apply_blocks(wanted: Mapping[str, Any], file: str, *, dry_run: bool) -
     """
     load_prefect_collections()  # a block's class must be imported to be known
     blocks = _checked(wanted, file)
-    if dry_run and not api_is_configured() and (saved := saved_blocks()) is not None:
-        return [
-            Change(name, "update", compared=False) if name in saved else Change(name, "create")
-            for name in blocks
-        ]
+    if dry_run and answers_here():
+        return [await _change_here(name, block) for name, block in blocks.items()]
     with prefect_api():
         async with get_client() as client:
             changes = [await _change(client, name, block) for name, block in blocks.items()]
@@ -128,8 +125,22 @@ async def _change(client: PrefectClient, name: str, block: Block) -> Change:
         saved = await client.read_block_document_by_name(document_name, slug, include_secrets=True)
     except ObjectNotFound:
         return Change(name, "create")
+    return _difference(name, block, saved.data)
+
+
+async def _change_here(name: str, block: Block) -> Change:
+    """Said without a server."""
+    if name not in (saved_blocks() or ()):
+        return Change(name, "create")
+    saved = await read_document(name)
+    if saved is None:
+        return Change(name, "update", compared=False)
+    return _difference(name, block, saved.data)
+
+
+def _difference(name: str, block: Block, saved: Mapping[str, Any]) -> Change:
     # as the server has it: masked, every secret would differ
     fields = set(type(block).model_fields)
     now = block.model_dump(mode="json", include=fields, context={"include_secrets": True})
-    differ = [field for field, value in now.items() if saved.data.get(field) != value]
+    differ = [field for field, value in now.items() if saved.get(field) != value]
     return Change(name, "update" if differ else "keep", tuple(differ))

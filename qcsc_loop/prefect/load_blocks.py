@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar, cast
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
 from prefect.plugins import load_prefect_collections
 from pydantic import SecretStr
 
 from qcsc_loop.errors import BlockNotFound
 from qcsc_loop.parameters.resource import Resource
-from qcsc_loop.prefect.local_database import api_is_configured, saved_blocks
+from qcsc_loop.prefect.local_database import answers_here, read_block, saved_blocks
 from qcsc_loop.prefect.server import prefect_api
 
 B = TypeVar("B", bound=Block)
@@ -26,7 +26,7 @@ async def load_settings(name: str) -> Resource:
     """
     refuse_unknown(name)
     load_prefect_collections()  # the class must be imported before its documents load
-    with prefect_api():
+    with _blocks_kept():
         block = await load_block(Block, name)
         load = getattr(block, "load_settings", None)  # a block that names others
         settings = getattr(block, "settings", None) if load is None else await load()
@@ -41,17 +41,14 @@ def refuse_unknown(name: str) -> None:
     Raises:
         BlockNotFound: there is none of that name; names those that exist.
     """
-    if FlowRunContext.get() is not None or api_is_configured():
-        return
-    saved = saved_blocks()
-    if saved is not None and name not in saved:
+    if answers_here() and name not in (saved := saved_blocks() or []):
         raise BlockNotFound(name, "no block of that name is saved", saved)
 
 
 async def load_secret(name: str) -> str:
     """The secret in a saved block of credentials; for where it is used, and nowhere else."""
     load_prefect_collections()
-    with prefect_api():
+    with _blocks_kept():
         block = await load_block(Block, name)
         key = getattr(block, "api_key", None)
         if not isinstance(key, SecretStr):
@@ -67,7 +64,7 @@ async def load_block(kind: type[B], name: str) -> B:
     """
     full = name if "/" in name or kind is Block else f"{kind.get_block_type_slug()}/{name}"
     try:
-        block = await Block.aload(full)
+        block = await _load(full)
     except Exception as error:  # Prefect raises ValueError, RuntimeError and HTTP errors here
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BlockNotFound(full, why, await _saved()) from error
@@ -77,7 +74,23 @@ async def load_block(kind: type[B], name: str) -> B:
     return cast("B", block)  # pyright forgets that it is one
 
 
+async def _load(name: str) -> Block:
+    if answers_here():
+        if (block := await read_block(name)) is not None:
+            return block
+        with prefect_api():
+            return await Block.aload(name)
+    return await Block.aload(name)
+
+
+def _blocks_kept() -> AbstractContextManager[object]:
+    """Whoever keeps them can be asked inside: the disk, or a server, which is started for it."""
+    return nullcontext() if answers_here() else prefect_api()
+
+
 async def _saved() -> list[str]:
+    if answers_here():
+        return saved_blocks() or []
     async with get_client() as client:
         documents = await client.read_block_documents(
             # the client's default of None is refused by the server

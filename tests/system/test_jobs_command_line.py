@@ -111,6 +111,36 @@ def jobs(line: CommandLine, run_id: str) -> list[JobRecord]:
     return job_records(line.journal(run_id).store, run_id)
 
 
+WITHOUT_A_CHILD = """
+import sys
+
+from qcsc_loop.cli.main import main
+
+
+def refuse(event: str, arguments: object) -> None:
+    if event in ("subprocess.Popen", "os.fork", "os.posix_spawn"):
+        raise AssertionError(f"it starts {arguments}")
+
+
+sys.addaudithook(refuse)
+main()
+"""
+
+
+def without_a_child(line: CommandLine, *words: str | Path) -> str:
+    """What a command says that starts no process, so no server either."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_CHILD, *map(str, words)],
+        env=line.environment,
+        cwd=line.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def blocks_file(folder: Path, name: str, **changes: str) -> Path:
     """A machine in three blocks; `changes` are lines of its tables, by what they replace."""
     text = f"""\
@@ -260,8 +290,16 @@ class TestApplyingBlocks:
     def test_without_a_server_of_ones_own_they_are_kept_all_the_same(
         self, qcsc_loop: CommandLine, tmp_path: Path, name: str
     ) -> None:
-        qcsc_loop("blocks", "apply", blocks_file(tmp_path, name)).well()
-        assert "#SBATCH --nodes=2" in qcsc_loop("render", name, "--", "true").well().out
+        file = blocks_file(tmp_path, name)
+        qcsc_loop("blocks", "apply", file).well()
+        assert "#SBATCH --nodes=2" in without_a_child(qcsc_loop, "render", name, "--", "true")
+        said = without_a_child(qcsc_loop, "blocks", "apply", "--dry-run", file)
+        assert said.splitlines() == [
+            f"keep   {kind}/{name}" for kind in ("hpc-profile", "execution-profile", "hpc-machine")
+        ]
+        file.write_text(file.read_text().replace("num_nodes = 2", "num_nodes = 3"))
+        said = without_a_child(qcsc_loop, "blocks", "apply", "--dry-run", file)
+        assert f"would update execution-profile/{name}: num_nodes" in said
 
 
 # a run on a machine
