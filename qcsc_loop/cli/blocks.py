@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import anyio
 
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.cli.read_toml import read_toml
 from qcsc_loop.printing import say, say_json
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What becomes of one block.
+
+    Attributes:
+        fields: those that change.
+    """
+
+    block: str
+    action: Literal["create", "update", "keep"]
+    fields: tuple[str, ...]
 
 
 def apply_blocks(*, file: Path, dry_run: bool, as_json: bool) -> None:
@@ -19,9 +34,7 @@ def apply_blocks(*, file: Path, dry_run: bool, as_json: bool) -> None:
 
     changes = anyio.run(lambda: apply_blocks(wanted, str(file), dry_run=dry_run))
     if as_json:
-        say_json(
-            [{"block": c.block, "action": c.action, "fields": list(c.fields)} for c in changes]
-        )
+        say_json([asdict(Applied(c.block, c.action, c.fields)) for c in changes])
         return
     for change in changes:
         fields = f": {', '.join(change.fields)}" if change.fields else ""

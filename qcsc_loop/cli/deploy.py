@@ -39,15 +39,7 @@ def deploy_files(*, files: Sequence[Path], dry_run: bool, as_json: bool) -> None
     with lasting_server():
         differences = anyio.run(_deploy, wanted, dry_run)
     if as_json:
-        facts = [
-            {
-                "deployment": d.deployment,
-                "action": d.action,
-                "changes": [asdict(change) for change in d.changes],
-            }
-            for d in differences
-        ]
-        say_json(facts)
+        say_json([asdict(difference) for difference in differences])
         return
     for difference in differences:
         would = "would " if dry_run and difference.action != "keep" else ""

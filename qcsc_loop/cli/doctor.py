@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.text import Text
@@ -11,6 +11,18 @@ from qcsc_loop.doctor import Finding, Request, findings
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import printable, say_json
 from qcsc_loop.reports.tables import PlainConsole
+
+
+@dataclass(frozen=True)
+class Examined:
+    """All that was found.
+
+    Attributes:
+        well: whether every finding is.
+    """
+
+    well: bool
+    findings: list[Finding]
 
 
 def examine(*, ranks: int, machine: str, store: Path | None, as_json: bool) -> int:
@@ -26,7 +38,7 @@ def examine(*, ranks: int, machine: str, store: Path | None, as_json: bool) -> i
             console.say(f"      {finding.cure}")
     ill = [finding for finding in found if not finding.well]
     if as_json:
-        say_json({"well": not ill, "findings": [asdict(finding) for finding in found]})
+        say_json(asdict(Examined(not ill, found)))
     else:
         console.say(f"{len(ill)} of {len(found)} checks failed" if ill else "all is well")
     return 1 if ill else 0

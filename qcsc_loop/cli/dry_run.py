@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.cli.driving import Driving
@@ -76,6 +75,31 @@ class Plan:
         return resource.preview(ranks if isinstance(ranks, int) else None)
 
 
+@dataclass(frozen=True)
+class Foretold:
+    """What a run would be, for programs.
+
+    Attributes:
+        given: the names of the parameters that are not by default.
+        iterations: how many are left at most; None where only convergence ends it.
+        resources: what its sampler, machine, ... say of themselves, such as a job's script.
+    """
+
+    run_id: str
+    new: bool
+    algorithm: str
+    seed: int
+    parameters: Json
+    given: list[str]
+    stop: Json
+    limits: dict[str, float]
+    iterations: float | None
+    per_iteration: dict[str, float]
+    resources: dict[str, str]
+    driven: str
+    folder: str
+
+
 def say_plan(request: RunRequest, driving: Driving, journal: Journal) -> None:
     """Prints what a run would be.
 
@@ -87,7 +111,7 @@ def say_plan(request: RunRequest, driving: Driving, journal: Journal) -> None:
         if not isinstance(resource, str):
             plan.preview(resource)
     if driving.as_json:
-        say_json(_facts(plan))
+        say_json(asdict(_facts(plan)))
         return
     console = wide_console()
     name = type(plan.algorithm).__name__
@@ -175,23 +199,22 @@ def _print_previews(plan: Plan, console: PlainConsole) -> None:
             console.say(rest.rstrip())
 
 
-def _facts(plan: Plan) -> Json:
-    resources: dict[str, Any] = {
-        name: value if isinstance(value, str) else plan.preview(value)
-        for name, value in plan.resources.items()
-    }
-    return {
-        "run_id": plan.run_id,
-        "new": plan.known is None,
-        "algorithm": class_reference(type(plan.algorithm)),
-        "seed": plan.seed,
-        "parameters": to_plain(plan.algorithm),
-        "given": find_given(plan.algorithm),
-        "stop": plan.stop,
-        "limits": limits_of(plan.stop),
-        "iterations": plan.iterations,
-        "per_iteration": plan.per_iteration,
-        "resources": resources,
-        "driven": plan.driven,
-        "folder": plan.folder,
-    }
+def _facts(plan: Plan) -> Foretold:
+    return Foretold(
+        run_id=plan.run_id,
+        new=plan.known is None,
+        algorithm=class_reference(type(plan.algorithm)),
+        seed=plan.seed,
+        parameters=to_plain(plan.algorithm),
+        given=find_given(plan.algorithm),
+        stop=plan.stop,
+        limits=limits_of(plan.stop),
+        iterations=plan.iterations,
+        per_iteration=plan.per_iteration,
+        resources={
+            name: value if isinstance(value, str) else plan.preview(value)
+            for name, value in plan.resources.items()
+        },
+        driven=plan.driven,
+        folder=plan.folder,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from uuid import uuid4
 
 import anyio
@@ -11,10 +12,25 @@ import anyio
 from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.build import parse_settings
+from qcsc_loop.plain import Json
 from qcsc_loop.printing import say, say_json
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 _OURS = "qcsc-loop."
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """An event that the server has.
+
+    Attributes:
+        about: the id of the resource it is about.
+    """
+
+    event: str
+    id: str
+    about: str
+    payload: Json
 
 
 def emit_event(
@@ -35,7 +51,7 @@ def emit_event(
     about = about or f"{name}.source"
     anyio.run(lambda: post_event(name, about, content, sent))
     if as_json:
-        say_json({"event": name, "id": str(sent), "about": about, "payload": content})
+        say_json(asdict(Emitted(name, str(sent), about, content)))
     else:
         say(f"the server has {name} ({sent})")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from qcsc_loop.cli.deploy import require_server
 from qcsc_loop.cli.emit import require_name
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.plain import Json
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.store.directory import DirectoryStore
 
@@ -34,6 +35,19 @@ class Watch:
     every: float
     once: bool
     as_json: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An event that was sent because something was seen.
+
+    Attributes:
+        about: the id of the resource it is about.
+    """
+
+    event: str
+    about: str
+    payload: Json
 
 
 def emit_files(folder: Path, pattern: str, watch: Watch) -> None:
@@ -113,7 +127,7 @@ class _Sayer:
             return
         self._trouble = ""
         if self._as_json:
-            say_json({"event": self._event, "about": what.about, "payload": what.payload})
+            say_json(asdict(Seen(self._event, what.about, what.payload)))
         else:
             say(f"{_now()}  {self._event}: {what.about}")
 

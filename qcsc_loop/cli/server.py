@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qcsc_loop.printing import say, say_json
 
 if TYPE_CHECKING:
     from qcsc_loop.prefect.own_server import OwnServer
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A server that runs no more.
+
+    Attributes:
+        ran: whether it did until now.
+    """
+
+    ran: bool
+    folder: str
+    state: Literal["none"] = "none"
 
 
 def start_server(*, port: int | None, as_json: bool) -> int:
@@ -46,7 +60,7 @@ def stop_server(*, as_json: bool) -> int:
     folder = own_server.server_folder()
     ran = own_server.stop(folder)
     if as_json:
-        say_json({"state": "none", "ran": ran, "folder": str(folder)})
+        say_json(asdict(Stopped(ran, str(folder))))
     else:
         what = "your Prefect server is ended" if ran else "no Prefect server of yours ran"
         say(f"{what}; what it knows is kept in {folder}")
@@ -55,7 +69,7 @@ def stop_server(*, as_json: bool) -> int:
 
 def _say(found: OwnServer, *, as_json: bool) -> None:
     if as_json:
-        say_json(_facts(found))
+        say_json(asdict(found.facts()))
         return
     from qcsc_loop.prefect.own_server import State
 
@@ -91,19 +105,3 @@ def _running(found: OwnServer) -> list[str]:
     if configured := os.environ.get("PREFECT_API_URL"):
         lines.append(f"here PREFECT_API_URL names another one, which is used instead: {configured}")
     return lines
-
-
-def _facts(found: OwnServer) -> dict[str, object]:
-    record = found.record
-    return {
-        "state": str(found.state),
-        "folder": str(found.folder),
-        "url": f"{found.ui}/api" if record else None,
-        "ui": found.ui or None,
-        "password_file": str(found.password_file),
-        "host": found.host or None,
-        "pid": record.pid if record else None,
-        "port": record.port if record else None,
-        "restarts": record.restarts if record else 0,
-        "log": str(found.log),
-    }

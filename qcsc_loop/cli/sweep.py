@@ -24,7 +24,7 @@ from qcsc_loop.reports.view import limits_of
 from qcsc_loop.reports.words import amount, rule_in_words
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.driving import Drives
-from qcsc_loop.sweeping.facts import facts_of
+from qcsc_loop.sweeping.facts import DetachedFacts, facts_of, foretold_facts
 from qcsc_loop.sweeping.plan import Plan
 from qcsc_loop.sweeping.running import Manner, run_sweep, to_go_on_with
 from qcsc_loop.sweeping.standing import Standing, SweepStatus, read_standing
@@ -165,8 +165,14 @@ def _detach(asked: Asked, plan: Plan, store: DirectoryStore) -> int:
         return code
     show = f"qcsc-loop sweep show {plan.name}{asked.more}"
     if asked.as_json:
-        facts = {"sweep": plan.name, "pid": driver.process.pid, "output": str(output)}
-        say_json({**facts, "ended": code is not None, "show": show})
+        facts = DetachedFacts(
+            sweep=plan.name,
+            pid=driver.process.pid,
+            output=str(output),
+            ended=code is not None,
+            show=show,
+        )
+        say_json(facts.model_dump(mode="json"))
     else:
         how = "which writes" if code is None else "which has ended; it wrote"
         say(f"{plan.name}: driven by process {driver.process.pid}, {how} to {output}")
@@ -178,9 +184,8 @@ def _say_plan(plan: Plan, store: DirectoryStore, *, as_json: bool) -> None:
     """What would run, and what it may cost at most where that is known."""
     most = _most(plan)
     if as_json:
-        facts = plan.model_dump(mode="json", exclude={"created"})
-        say_json({"sweep": plan.name, "new": not SweepJournal(store, plan.name).exists(),
-                  "at_most": most, "plan": facts})  # fmt: skip
+        is_new = not SweepJournal(store, plan.name).exists()
+        say_json(foretold_facts(plan, most, new=is_new).model_dump(mode="json"))
         return
     console = wide_console()
     count = len(plan.members)

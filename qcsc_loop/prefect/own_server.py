@@ -82,6 +82,22 @@ class Record(BaseModel):
 
 
 @dataclass(frozen=True)
+class ServerFacts:
+    """A server for programs: how it is, and how to get in."""
+
+    state: State
+    folder: str
+    url: str | None
+    ui: str | None
+    password_file: str
+    host: str | None
+    pid: int | None
+    port: int | None
+    restarts: int
+    log: str
+
+
+@dataclass(frozen=True)
 class OwnServer:
     """The server of one folder, as it was when it was looked at."""
 
@@ -110,6 +126,22 @@ class OwnServer:
     def is_kept_by(self, pid: int) -> bool:
         """Whether that process keeps it."""
         return self.record is not None and self.record.pid == pid
+
+    def facts(self) -> ServerFacts:
+        """For programs."""
+        record = self.record
+        return ServerFacts(
+            state=self.state,
+            folder=str(self.folder),
+            url=f"{self.ui}/api" if record else None,
+            ui=self.ui or None,
+            password_file=str(self.password_file),
+            host=self.host or None,
+            pid=record.pid if record else None,
+            port=record.port if record else None,
+            restarts=record.restarts if record else 0,
+            log=str(self.log),
+        )
 
     def door(self) -> Door:
         """How to get in.

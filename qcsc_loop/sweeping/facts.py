@@ -9,10 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from qcsc_loop.reports.listing import plain_number
+from qcsc_loop.sweeping.plan import Plan
 from qcsc_loop.sweeping.signed_rank import CONFIDENCE, NAME
 from qcsc_loop.sweeping.standing import MemberStanding, Standing
 from qcsc_loop.sweeping.summary import Against, Row, claim, rows_of
@@ -118,7 +120,47 @@ class ListedFacts(_Facts):
     next: str
 
 
+class PlanFacts(Plan):
+    """A sweep that was not begun, or not now."""
+
+    created: datetime = Field(exclude=True)
+
+
+class ForetoldFacts(_Facts):
+    """What a sweep would be.
+
+    Attributes:
+        at_most: what all members may cost, by amount, where every member says so.
+    """
+
+    sweep: str
+    new: bool
+    at_most: dict[str, float]
+    plan: PlanFacts
+
+
+class DetachedFacts(_Facts):
+    """A sweep that goes on in the background.
+
+    Attributes:
+        output: the file with what its driver says.
+        show: the command that shows it.
+    """
+
+    sweep: str
+    pid: int
+    output: str
+    ended: bool
+    show: str
+
+
 SweepFacts.model_rebuild()
+
+
+def foretold_facts(plan: Plan, at_most: dict[str, float], *, new: bool) -> ForetoldFacts:
+    """A sweep that is not begun yet, or not now."""
+    would = PlanFacts.model_validate(plan, from_attributes=True)
+    return ForetoldFacts(sweep=plan.name, new=new, at_most=at_most, plan=would)
 
 
 def facts_of(standing: Standing) -> SweepFacts:

@@ -19,6 +19,7 @@ import psutil
 
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from system.documented import require_documented
 from system.interpreter import SCRIPT, interpreter
 from waiting import DEADLINE_SECONDS, alive, until
 
@@ -32,14 +33,26 @@ BOUND_SECONDS = 30.0  # on a busy machine, from a signal to the end of driver an
 class Result:
     """How a command ended, and what it said."""
 
+    words: tuple[str, ...]
     code: int
     out: str
     err: str
 
     @property
     def answer(self) -> Any:
-        """The JSON in the last line of stdout."""
-        return json.loads(self.out.splitlines()[-1])
+        """The JSON in the last line of stdout, which has to be as docs/json.schema.json has it."""
+        return self._read(self.out.splitlines()[-1])
+
+    @property
+    def answers(self) -> list[Any]:
+        """The same of every line, of a command that goes on."""
+        return [self._read(line) for line in self.out.splitlines()]
+
+    def _read(self, line: str) -> Any:
+        answer = json.loads(line)
+        if "--json" in self.words:
+            require_documented(self.words, answer)
+        return answer
 
     @property
     def refusal(self) -> str:
@@ -60,8 +73,11 @@ class Result:
 class Background:
     """A command that is running."""
 
-    def __init__(self, process: subprocess.Popen[str], out: Path, err: Path) -> None:
+    def __init__(
+        self, words: tuple[str, ...], process: subprocess.Popen[str], out: Path, err: Path
+    ) -> None:
         self.process, self.pid, self._out, self._err = process, process.pid, out, err
+        self._words = words
 
     @property
     def said(self) -> str:
@@ -97,7 +113,7 @@ class Background:
     def result(self) -> Result:
         """Waits for its end."""
         code = self.process.wait(LONGEST_SECONDS)
-        return Result(code, self._out.read_text(), self._err.read_text())
+        return Result(self._words, code, self._out.read_text(), self._err.read_text())
 
     def kill(self) -> list[psutil.Process]:
         """Kills the process alone; returns those that were below it."""
@@ -174,7 +190,7 @@ class CommandLine:
             err=err,
             seconds=LONGEST_SECONDS,
         )
-        return Result(code, out.read_text(), err.read_text())
+        return Result(tuple(map(str, words)), code, out.read_text(), err.read_text())
 
     def start(
         self,
@@ -195,7 +211,7 @@ class CommandLine:
                 cwd=cwd or self.folder,
                 text=True,
             )
-        self._started.append(Background(process, out, err))
+        self._started.append(Background(tuple(map(str, words)), process, out, err))
         return self._started[-1]
 
     def _streams(self) -> tuple[Path, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -48,8 +47,7 @@ def drivers(site: Site, run_id: str) -> list[str]:
 
 def supervised(site: Site) -> list[dict[str, Any]]:
     """What a supervisor does in one look."""
-    said = site.line("supervise", "--once", "--json").well().out
-    return [json.loads(line) for line in said.splitlines()]
+    return site.line("supervise", "--once", "--json").well().answers
 
 
 @pytest.mark.usefixtures("worker")

@@ -298,8 +298,10 @@ class TestStarts:
         (tmp_path / "c.dat").write_text("two")
         until(lambda: "c.dat" in watcher.said, "the watcher tells of the other content")
         watcher.end()
-        again = site.line(*words, "--once", "--every", "0.1").well()
-        assert again.out == ""
+        (tmp_path / "d.dat").write_text("three")
+        again = site.line(*words, "--once", "--every", "0.1", "--json").well()
+        (seen,) = again.answers  # what was told of is no news
+        assert seen["payload"]["path"] == str(tmp_path / "d.dat")
         said = watcher.said.splitlines()
         assert [line.rpartition("/")[2] for line in said] == ["a.dat", "c.dat"]
 

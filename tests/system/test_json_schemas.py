@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
-import click
 import jsonschema
 import pytest
 
-from qcsc_loop.cli.commands import commands
-from qcsc_loop.cli.driving import DrivingCommand
+from qcsc_loop.testing.checking.check import Checked
 from system.command_line import TOYS, WANDER, CommandLine
+from system.documented import PAGE, SCHEMAS, definition, require_documented, with_json
 
-PAGE = Path(__file__).parents[2] / "docs" / "json.schema.json"
-SCHEMAS = json.loads(PAGE.read_text())["$defs"]
-# what they print is of a Prefect server, and said in words in docs/json.md
-OF_A_SERVER = ("deploy", "supervise", "emit", "blocks", "server", "sweep")
+ROOT = PAGE.parents[1]
 ALGORITHM = ("--no-prefect", "--max-iterations", "3")
+# answers of these are read, and so held to their definitions, where there is what they need: a
+# Prefect server, a check's many lives, a saved block of another program's, a comparison's minute
+ELSEWHERE = {
+    "check": "tests/loop/testing/test_checking.py",
+    "doctor": "tests/system/test_own_server.py",
+    "server": "tests/system/test_own_server.py",
+    "server-stop": "tests/system/test_own_server.py",
+    "deploy": "tests/system/test_deployments.py",
+    "supervise": "tests/system/test_chain.py",
+    "emit-event": "tests/system/test_run_events.py",
+    "emit-seen": "tests/system/test_deployments.py",
+    "blocks": "tests/system/test_jobs_command_line.py",
+    "blocks-import": "tests/system/test_tutorials.py",
+    "sqd-compare": "tests/algorithms/sqd/test_comparison.py",
+}
 
 
-def with_json(group: click.Group, before: str = "") -> Iterator[str]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from with_json(command, f"{before}{name} ")
-        elif isinstance(command, DrivingCommand) or any(
-            option.name == "as_json" for option in command.params
-        ):
-            yield before + name
-
-
-@pytest.mark.parametrize("command", sorted(with_json(commands)))
+@pytest.mark.parametrize("command", sorted(with_json()))
 def test_every_command_that_has_it_has_a_schema(command: str) -> None:
-    titles = ", ".join(schema["title"] for schema in SCHEMAS.values())
-    named = {title.split(" ")[0] for title in titles.split(", ")}
-    assert command.split(" ")[0] in {*named, *OF_A_SERVER}
+    assert definition(command.split(" ")) in SCHEMAS
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -44,16 +42,33 @@ def test_a_schema_is_one(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
 
 
+def test_what_is_made_of_types_is_current(tmp_path: Path) -> None:
+    """Else: python -m docs.builder.schemas"""
+    made = tmp_path / "json.schema.json"
+    # by an interpreter that knows no other models: other tests define some
+    words = [sys.executable, "-m", "docs.builder.schemas", made]
+    subprocess.run(words, check=True, cwd=ROOT)
+    assert PAGE.read_text() == made.read_text()
+
+
+def test_an_answer_that_is_otherwise_is_refused() -> None:
+    checked = dict(vars(Checked("Toy", 3)))
+    assert require_documented(["check", "toy"], checked) == "check"
+    for other in (checked | {"more": 1}, checked | {"kills": "1"}, {"algorithm": "Toy"}):
+        with pytest.raises(jsonschema.ValidationError):
+            require_documented(["check", "toy"], other)
+
+
 def test_what_commands_print_is_as_it_says(qcsc_loop: CommandLine, tmp_path: Path) -> None:
     seen: set[str] = set()
 
-    def said(name: str, *words: str | Path, fails: bool = False) -> Any:
+    def said(name: str, *words: str | Path, fails: bool = False) -> None:
         done = qcsc_loop(*words, "--json")
         answer = (done if fails else done.well()).answer
-        jsonschema.Draft202012Validator(SCHEMAS[name]).validate(answer)
+        assert require_documented([*map(str, words)], answer) == name
         seen.add(name)
-        return answer
 
+    said("run-dry-run", "run", WANDER, *ALGORITHM, "--run-id", "one", "--dry-run")
     said("run", "run", WANDER, *ALGORITHM, "--run-id", "one")
     said("run", "resume", "one", "--no-prefect", "--max-iterations", "4")
     said("run", "run", WANDER, *ALGORITHM, "--run-id", "two", "--seed", "1")
@@ -78,5 +93,12 @@ def test_what_commands_print_is_as_it_says(qcsc_loop: CommandLine, tmp_path: Pat
     said("gc", "gc", "--older", "0s")
     said("reap", "reap", "one")
     said("detach", "run", WANDER, *ALGORITHM, "--run-id", "five", "-d")
-    # `check` and `doctor`, which take long, have their own tests of what they print
-    assert set(SCHEMAS) - seen == {"check", "doctor"}
+    sweep = tmp_path / "wander.toml"
+    sweep.write_text(f'algorithm = "{WANDER}"\nseeds = 1\n[stop]\nmax_iterations = 1\n')
+    said("sweep-dry-run", "sweep", sweep, "--dry-run")
+    said("sweep", "sweep", sweep)
+    said("sweep", "sweep", "show", "wander")
+    said("sweep-list", "sweep", "list")
+    said("sweep-detach", "sweep", sweep, "-d")
+    said("error", "sweep", "show", "nobodys", fails=True)
+    assert set(SCHEMAS) - seen == set(ELSEWHERE)

@@ -377,8 +377,8 @@ def test_blocks_of_the_peer_are_imported_and_it_is_said_what_each_became(
     save_theirs(server, name, site)
     would = with_server("blocks", "import", "--dry-run").well().out
     assert f"would create command/{name}" in would
-    done = with_server("blocks", "import", "--json").well().out
-    rows = {row["block"]: row for row in json.loads(done) if name in row["block"]}
+    done = with_server("blocks", "import", "--json").well().answer
+    rows = {row["block"]: row for row in done if name in row["block"]}
     assert {block: row["action"] for block, row in rows.items()} == {
         f"command/{name}": "create",
         f"execution-profile/{name}": "keep",

@@ -13,17 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import Any
 
 from anyio import to_thread
 
 from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.parameters.compare import to_plain
-from qcsc_loop.plain import Json
+from qcsc_loop.reports.listing import plain_number
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.composing import Group, compose
-from qcsc_loop.sweeping.facts import facts_of
+from qcsc_loop.sweeping.facts import Number, PairedFacts, facts_of
 from qcsc_loop.sweeping.plan import Choice, Plan
 from qcsc_loop.sweeping.running import Manner, run_sweep
 from qcsc_loop.sweeping.standing import Standing, SweepStatus, read_standing
@@ -72,6 +71,46 @@ class Arms:
 
 
 @dataclass(frozen=True)
+class ArmFacts:
+    """An arm at one limit.
+
+    Attributes:
+        above_exact: the median's distance from FCI; None where that is not known.
+        strings: the median of the members'.
+        paired: beside the first arm, seed by seed; None of the first.
+    """
+
+    arm: str
+    median: Number
+    lowest: Number
+    highest: Number
+    above_exact: Number | None
+    strings: float
+    shots: float
+    paired: PairedFacts | None
+
+
+@dataclass(frozen=True)
+class ComparisonFacts:
+    """What the arms came to, for programs.
+
+    Attributes:
+        limit, matched_limit: strings of each spin at most.
+        sweeps: the names under which the store has them.
+    """
+
+    limit: int
+    matched_limit: int
+    dimension_matched: bool
+    free: list[ArmFacts]
+    matched: list[ArmFacts]
+    wins: dict[str, int]
+    seeds: int
+    claims: list[str]
+    sweeps: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What the arms came to.
 
@@ -96,19 +135,19 @@ class Comparison:
         """Whether every member came to its end."""
         return all(a.standing.status is SweepStatus.DONE for a in (self.free, self.matched))
 
-    def facts(self) -> Json:
-        """As plain JSON."""
-        return {
-            "limit": self.free.limit,
-            "matched_limit": self.matched.limit,
-            "dimension_matched": self.matched.is_matched,
-            "free": _facts(self.free),
-            "matched": _facts(self.matched),
-            "wins": self.wins,
-            "seeds": self.seeds,
-            "claims": [claim(row) for row in self.matched.rows if row.against is not None],
-            "sweeps": {"free": self.free.name, "matched": self.matched.name},
-        }
+    def facts(self) -> ComparisonFacts:
+        """For programs."""
+        return ComparisonFacts(
+            limit=self.free.limit,
+            matched_limit=self.matched.limit,
+            dimension_matched=self.matched.is_matched,
+            free=_facts(self.free),
+            matched=_facts(self.matched),
+            wins=self.wins,
+            seeds=self.seeds,
+            claims=[claim(row) for row in self.matched.rows if row.against is not None],
+            sweeps={"free": self.free.name, "matched": self.matched.name},
+        )
 
 
 async def compare(
@@ -177,22 +216,18 @@ def _fingerprint(sqd: SQD, arms: Sequence[str]) -> str:
     return hashlib.sha256(words.encode()).hexdigest()[:8]
 
 
-def _facts(arms: Arms) -> list[Json]:
+def _facts(arms: Arms) -> list[ArmFacts]:
     paired = {row.setting: row.paired for row in facts_of(arms.standing).rows}
     return [
-        {
-            "arm": row.setting,
-            "median": row.value,
-            "lowest": row.lowest,
-            "highest": row.highest,
-            "above_exact": row.above if row.reference == "FCI" else None,
-            "strings": median(arms.strings(row.setting) or [0.0]),
-            "shots": row.spent["shots"],
-            "paired": _plain(paired[row.setting]),
-        }
+        ArmFacts(
+            arm=row.setting,
+            median=plain_number(row.value),
+            lowest=plain_number(row.lowest),
+            highest=plain_number(row.highest),
+            above_exact=plain_number(row.above) if row.reference == "FCI" else None,
+            strings=median(arms.strings(row.setting) or [0.0]),
+            shots=row.spent["shots"],
+            paired=paired[row.setting],
+        )
         for row in arms.rows
     ]
-
-
-def _plain(facts: Any) -> Json | None:  # a model of facts, or none
-    return None if facts is None else facts.model_dump(mode="json")

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+from pydantic import TypeAdapter
 from rich.table import Table
 
-from qcsc_algorithms.sqd.comparison import ARMS, Arms, Comparison, compare
+from qcsc_algorithms.sqd.comparison import ARMS, Arms, Comparison, ComparisonFacts, compare
 from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.cli.progress import show_hook_logs
 from qcsc_loop.cli.signals import Interrupted, Signals, leave
@@ -59,7 +60,7 @@ def print_comparison(
         leave(interrupted.exit_code)  # a simulation may still hold a thread
         return
     if as_json:
-        say_json(found.facts())
+        say_json(TypeAdapter(ComparisonFacts).dump_python(found.facts(), mode="json"))
     else:
         _print(found, iterations)
     if not found.is_done:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import anyio
 
@@ -10,6 +11,22 @@ from qcsc_hpc.prefect.peer_blocks import Became, all_of_the_peers
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.prefect.block_files import apply_blocks
 from qcsc_loop.printing import say, say_json
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What becomes of one block.
+
+    Attributes:
+        block: its new name; empty of one that is refused.
+        fields: those that change.
+        notes: what a person should know of it, a sentence each.
+    """
+
+    block: str
+    action: Literal["create", "update", "keep", "refused"]
+    fields: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def import_and_say(*, dry_run: bool, as_json: bool) -> None:
@@ -31,18 +48,13 @@ async def _import(*, dry_run: bool, as_json: bool) -> None:
         raise bad[0]
     changes = await apply_blocks(_tables(good), "the server's blocks", dry_run=dry_run)
     rows = [
-        {
-            "block": change.block,
-            "action": change.action,
-            "fields": list(change.fields),
-            "notes": list(one.notes),
-        }
+        Imported(change.block, change.action, change.fields, tuple(one.notes))
         for one, change in zip(good, changes, strict=True)
     ]
-    rows += [{"block": one.block, "action": "keep", "fields": [], "notes": []} for one in both]
-    rows += [{"block": "", "action": "refused", "fields": [], "notes": [str(e)]} for e in bad]
+    rows += [Imported(one.block, "keep") for one in both]
+    rows += [Imported("", "refused", notes=(str(error),)) for error in bad]
     if as_json:
-        say_json(rows)
+        say_json([asdict(row) for row in rows])
         return
     for row in rows:
         say(_line(row, dry_run=dry_run))
@@ -54,11 +66,11 @@ def _serves_both(one: Became) -> bool:
     return one.block.startswith("execution-profile/")
 
 
-def _line(row: dict[str, Any], *, dry_run: bool) -> str:
-    would = "would " if dry_run and row["action"] in ("create", "update") else ""
-    fields = f": {', '.join(row['fields'])}" if row["fields"] else ""
-    notes = "".join(f"\n  {note}" for note in row["notes"])
-    return f"{would}{row['action']:<7}{row['block']}{fields}{notes}"
+def _line(row: Imported, *, dry_run: bool) -> str:
+    would = "would " if dry_run and row.action in ("create", "update") else ""
+    fields = f": {', '.join(row.fields)}" if row.fields else ""
+    notes = "".join(f"\n  {note}" for note in row.notes)
+    return f"{would}{row.action:<7}{row.block}{fields}{notes}"
 
 
 def _tables(blocks: list[Became]) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from qcsc_algorithms.sqd.comparison import Comparison, compare
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.plan import Plan
 from qcsc_loop.sweeping.running import Manner
+from system.documented import require_documented
 
 WIDE: Any = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "basis": "6-31g"}
 COMMAND = [sys.executable, "-m", "qcsc_loop.cli.main", "sqd-compare"]
@@ -45,7 +46,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[s
         "--json",
     ]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return words, json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert require_documented(["sqd-compare"], found) == "sqd-compare"
+    return words, found
 
 
 def test_every_arm_has_the_same_budget(command: Any) -> None:

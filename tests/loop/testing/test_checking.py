@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing import Checked, check_algorithm, find_impurities, replay
 from system.command_line import command_line, setting
+from system.documented import require_documented
 
 
 def tried(impurity: Impurity, **options: Any) -> Checked:
@@ -137,8 +139,11 @@ def test_the_command_line_says_what_was_found(tmp_path: Path) -> None:
     file = f"{Path(__file__).with_name('impure.py')}:Impure"
     few = ["--iterations", "1", "--kills", "0"]
     with command_line(tmp_path, tmp_path) as qcsc_loop:
-        result = qcsc_loop("check", file, *setting(impurity="the clock"), *few)
+        result = qcsc_loop("check", file, *setting(impurity="the clock"), *few, "--json")
 
     assert result.code == 1
+    found, error = map(json.loads, result.out.splitlines())
+    assert require_documented(["check"], found) == "check" and found["findings"]
+    assert require_documented(["check"], error) == "error"
     assert "Impure.evaluate returns something else in iteration 1 (number)" in result.refusal
     assert "the clock: time at impure.py:" in result.refusal
