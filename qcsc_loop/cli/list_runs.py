@@ -23,8 +23,9 @@ from qcsc_loop.reports.listing import (
     newest,
     next_commands,
     parse_since,
-    read_runs,
+    read_entries,
 )
+from qcsc_loop.reports.remembered import Entry
 from qcsc_loop.reports.tables import PlainConsole, wide_console
 from qcsc_loop.reports.view import View
 from qcsc_loop.reports.words import in_letters
@@ -71,9 +72,9 @@ def list_runs(asked: Listing) -> None:
         order=asked.order or "trouble",
         whole=asked.long or asked.as_json,
     )
-    found = read_runs(store, wanted)
+    found = read_entries(store, wanted)
     if asked.as_json:
-        _say_json(found, ordered=asked.order is not None)
+        _say_json([entry.view for entry in found], ordered=asked.order is not None)
     elif found:
         _show(found, asked)
     elif wanted.is_everything:
@@ -87,9 +88,9 @@ def _say_json(found: Sequence[View], *, ordered: bool) -> None:
     say_json(rows if ordered else sorted(rows, key=lambda row: str(row["created"])))
 
 
-def _show(found: Sequence[View], asked: Listing) -> None:
+def _show(found: Sequence[Entry], asked: Listing) -> None:
     console, at = wide_console(), now()
-    views = list(found) if asked.all else newest(found, NEWEST)
+    views = [entry.view for entry in (found if asked.all else newest(found, NEWEST))]
     lines = [line_of(view, at) for view in views]
     if not console.has_blocks:
         lines = [_ascii(line) for line in lines]
@@ -108,10 +109,10 @@ def _where(asked: Listing) -> str:
     return f" --store {shlex.quote(str(asked.store))}" if asked.store else ""
 
 
-def _left_out(found: Sequence[View], views: Sequence[View], asked: Listing) -> str:
+def _left_out(found: Sequence[Entry], views: Sequence[View], asked: Listing) -> str:
     shown = {view.run_id for view in views}
-    older = [view for view in found if view.run_id not in shown]
-    trouble = sum(view.status.is_trouble for view in older)
+    older = [entry for entry in found if entry.run_id not in shown]
+    trouble = sum(entry.status.is_trouble for entry in older)
     said = f", {trouble} of them in trouble" if trouble else ""
     return f"and {len(older)} older{said}: qcsc-loop list --all{_where(asked)}"
 

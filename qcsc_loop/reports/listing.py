@@ -17,7 +17,7 @@ from qcsc_loop.errors import (
 )
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.phrases import ago, span
-from qcsc_loop.reports.remembered import Remembered
+from qcsc_loop.reports.remembered import Entry, Remembered
 from qcsc_loop.reports.run import number
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import RunReader, View
@@ -80,7 +80,12 @@ class Wanted:
 
 
 def read_runs(store: DirectoryStore, wanted: Wanted) -> list[View]:
-    """The runs that are wanted, in their order.
+    """The runs that are wanted, in their order; raises as `read_entries`."""
+    return [entry.view for entry in read_entries(store, wanted)]
+
+
+def read_entries(store: DirectoryStore, wanted: Wanted) -> list[Entry]:
+    """The same as entries: of many runs few are looked at closely.
 
     Raises:
         InvalidParameters: a word that no status is.
@@ -88,23 +93,23 @@ def read_runs(store: DirectoryStore, wanted: Wanted) -> list[View]:
     """
     tests = [_status_test(word) for word in wanted.statuses]
     names = {name.lower() for name in wanted.algorithms}
-    found: list[View] = []
-    for view in _views(store, whole=wanted.whole or wanted.order in ("best", "cost")):
-        seen = view.last_seen
-        if tests and not any(test(view.status) for test in tests):
+    found: list[Entry] = []
+    for entry in _entries(store, whole=wanted.whole or wanted.order in ("best", "cost")):
+        seen = entry.last_seen
+        if tests and not any(test(entry.status) for test in tests):
             continue
-        if names and view.algorithm.lower() not in names:
+        if names and entry.algorithm.lower() not in names:
             continue
         if wanted.since is not None and (seen is None or seen < wanted.since):
             continue
-        found.append(view)
+        found.append(entry)
     return sorted(found, key=_KEYS[wanted.order])
 
 
-def _views(store: DirectoryStore, *, whole: bool) -> Iterator[View]:
+def _entries(store: DirectoryStore, *, whole: bool) -> Iterator[Entry]:
     remembered = None if whole else Remembered(store)
     for run_id in run_ids(store):
-        if remembered is not None and (known := remembered.view(run_id)) is not None:
+        if remembered is not None and (known := remembered.entry(run_id)) is not None:
             yield known
             continue
         reader = RunReader(store, run_id)
@@ -112,11 +117,11 @@ def _views(store: DirectoryStore, *, whole: bool) -> Iterator[View]:
             view = reader.look() if remembered is None else reader.skim()
             if remembered is not None:
                 remembered.keep(view)
-            yield view
+            yield Entry.of(view)
         except RunNotFound:  # removed meanwhile
             continue
         except (QcscLoopError, OSError, ArithmeticError, ValueError) as error:
-            yield View(run_id, f"{store.place}/{run_id}", RunStatus.DAMAGED, str(error))
+            yield Entry.of(View(run_id, f"{store.place}/{run_id}", RunStatus.DAMAGED, str(error)))
     if remembered is not None:
         remembered.save()
 
@@ -167,8 +172,8 @@ def parse_since(text: str) -> datetime:
         raise InvalidParameters("list", [problem], ["12h", "3d", "90min", "2026-11-29"]) from None
 
 
-def _age_key(view: View) -> float:
-    seen = view.last_seen
+def _age_key(entry: Entry) -> float:
+    seen = entry.last_seen
     return -seen.timestamp() if seen is not None else -math.inf
 
 
@@ -186,18 +191,18 @@ def _cost_key(view: View) -> tuple[float, float, float]:
     return first, second, third
 
 
-_KEYS: dict[Order, Callable[[View], tuple[object, ...]]] = {
-    "trouble": lambda view: (view.status.rank, _age_key(view), view.run_id),
-    "age": lambda view: (_age_key(view), view.run_id),
-    "best": lambda view: (*_best_key(view), view.run_id),
-    "cost": lambda view: (*_cost_key(view), view.run_id),
+_KEYS: dict[Order, Callable[[Entry], tuple[object, ...]]] = {
+    "trouble": lambda entry: (entry.status.rank, _age_key(entry), entry.run_id),
+    "age": lambda entry: (_age_key(entry), entry.run_id),
+    "best": lambda entry: (*_best_key(entry.view), entry.run_id),
+    "cost": lambda entry: (*_cost_key(entry.view), entry.run_id),
 }
 
 
-def newest(views: Sequence[View], count: int) -> list[View]:
+def newest(entries: Sequence[Entry], count: int) -> list[Entry]:
     """The last so many to give a sign of themselves, in the order they have."""
-    kept = {view.run_id for view in sorted(views, key=_age_key)[:count]}
-    return [view for view in views if view.run_id in kept]
+    kept = {entry.run_id for entry in sorted(entries, key=_age_key)[:count]}
+    return [entry for entry in entries if entry.run_id in kept]
 
 
 @dataclass(frozen=True)
@@ -276,7 +281,7 @@ def jobs_in_words(view: View) -> str:
 
 def next_commands(views: Sequence[View]) -> list[str]:
     """What to type next, for the runs that want a person most; without `--store`."""
-    ranked = sorted(views, key=_KEYS["trouble"])
+    ranked = [entry.view for entry in sorted(map(Entry.of, views), key=_KEYS["trouble"])]
     wanting = [v for v in ranked if v.status.is_trouble or v.status is RunStatus.NEW]
     wanting = wanting or ranked[:1]
     return [_command(view) for view in wanting[:NEXT_COMMANDS]]

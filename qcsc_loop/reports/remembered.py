@@ -1,5 +1,6 @@
 """Views of runs that have ended, remembered from one list to the next: of 2,000 runs few have changed.
 
+What a list is sorted by stands beside each view, which is made of its records where it is asked for.
 The file is this person's own cache: nothing but a list reads it, and whatever is wrong with it costs
 the time that it would have saved.
 """
@@ -10,8 +11,11 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +25,54 @@ from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.status import RunStatus
-from qcsc_loop.reports.view import View
+from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.live import ChartRecord, LiveRecord
 from qcsc_loop.store.records import EndRecord, EpochRecord, RunRecord
 from qcsc_loop.store.versions import this_version
 
-FORMAT = 1
+FORMAT = 2
 FEW = 50  # runs are read as quickly as remembered
 SETTLED_SECONDS = 2.0  # of a file's time: what is younger may be written again in the same tick
 _PLACES = ("", "/run.json", "/epochs", "/checkpoints", "/history.jsonl", "/jobs.jsonl")
 """What changes whenever a run does that has ended."""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A run in a list: what lists are made by, and its view.
+
+    Attributes:
+        last_seen: as `View.last_seen`.
+        read: makes the view.
+    """
+
+    run_id: str
+    status: RunStatus
+    algorithm: str
+    last_seen: datetime | None
+    read: Callable[[], View]
+
+    @cached_property
+    def view(self) -> View:
+        """The run's view.
+
+        Raises:
+            RunNotFound, QcscLoopError, OSError: as `RunReader.skim`, of one that is remembered wrongly.
+        """
+        return self.read()
+
+    @classmethod
+    def of(cls, view: View) -> Entry:
+        """A run that was read."""
+        return cls(view.run_id, view.status, view.algorithm, view.last_seen, lambda: view)
+
+
 class Remembered:
     """What is remembered of one store."""
 
     def __init__(self, store: DirectoryStore) -> None:
-        self._root = str(store.root)
+        self._store, self._root = store, str(store.root)
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
         self._file = Path(cache).expanduser() / "qcsc-loop" / f"list-{name}.json"
@@ -47,24 +81,51 @@ class Remembered:
         self._now: dict[str, Json] = {}
         self._changed = False
 
-    def view(self, run_id: str) -> View | None:
-        """A run's view, if nothing of the run has changed since; None: it is to be read."""
+    def entry(self, run_id: str) -> Entry | None:
+        """A run's entry, if nothing of the run has changed since; None: it is to be read."""
         known = self._before.get(run_id)
-        if known is None or known.get("signature") != self._signature(run_id):
+        if known is None:
             return None
         try:
-            found = _view(run_id, f"{self._root}/{run_id}", known)
-        except (ValidationError, ValueError, KeyError, TypeError):
+            if known["signature"] != self._signature(run_id):
+                return None
+            found = self._entry(run_id, known)
+        except (ValueError, KeyError, TypeError):
             return None
         self._now[run_id] = known
         return found
+
+    def _entry(self, run_id: str, known: Json) -> Entry:
+        seen: float | None = known["seen"]
+        text: str = known["view"]
+
+        def read() -> View:
+            try:
+                return _view(run_id, f"{self._root}/{run_id}", json.loads(text))
+            except (ValidationError, ValueError, KeyError, TypeError):
+                return RunReader(self._store, run_id).skim()
+
+        return Entry(
+            run_id,
+            RunStatus(known["status"]),
+            str(known["algorithm"]),
+            None if seen is None else datetime.fromtimestamp(seen, UTC),
+            read,
+        )
 
     def keep(self, view: View) -> None:
         """Remembers a run that has ended, unless it was a moment ago."""
         signature = self._signature(view.run_id)
         latest = max((times[0] for times in signature if times), default=0) / 1e9
         if _is_settled(view) and time.time() - latest > SETTLED_SECONDS:
-            self._now[view.run_id] = {"signature": signature, **_facts(view)}
+            seen = view.last_seen
+            self._now[view.run_id] = {
+                "signature": signature,
+                "status": str(view.status),
+                "algorithm": view.algorithm,
+                "seen": None if seen is None else seen.timestamp(),
+                "view": json.dumps(_facts(view)),
+            }
             self._changed = True
 
     def save(self) -> None:
@@ -111,7 +172,7 @@ def _facts(view: View) -> Json:
         "end": view.end.model_dump_json(),
         "live": None if view.live is None else view.live.model_dump_json(),
         "chart": view.chart.model_dump_json(),
-        "history": asdict(view.history),
+        "history": vars(view.history),
         "drivers": view.drivers,
     }
 

@@ -29,7 +29,7 @@ class RunStatus(StrEnum):
     @property
     def rank(self) -> int:
         """Low for what wants a person first."""
-        return list(RunStatus).index(self)
+        return _RANKS[self]
 
     @property
     def is_trouble(self) -> bool:
@@ -61,6 +61,9 @@ class RunStatus(StrEnum):
         if self is RunStatus.RUNNING:
             return "▸"
         return "✓" if self in (RunStatus.CONVERGED, RunStatus.PLATEAU) else "·"
+
+
+_RANKS = {status: rank for rank, status in enumerate(RunStatus)}
 
 
 OF_REASON = {

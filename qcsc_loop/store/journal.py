@@ -580,12 +580,16 @@ class Lease:
 
 def run_ids(store: Store) -> list[str]:
     """The runs of a store, what is left of those whose own record is lost, and what cannot be seen."""
-    return [name for name in store.names("") if _RUN.fullmatch(name) and _may_be_run(store, name)]
+    return [name for name in store.names("") if may_be_run(store, name)]
 
 
-def _may_be_run(store: Store, name: str) -> bool:
+def may_be_run(store: Store, name: str) -> bool:
+    """Whether it is the id of one of a store's runs, as `run_ids` has them."""
+    if not _RUN.fullmatch(name):
+        return False
     try:
-        return Journal(store, name).exists()
+        # nearly all have it, and to ask for one file takes less than to list a folder
+        return store.has(f"{name}/run") or Journal(store, name).exists()
     except StoreError:  # another's, or a disk's fault: whoever reads it says so
         return True
 

@@ -22,7 +22,7 @@ from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.notebook import reported
 from qcsc_loop.reports.view import RunReader
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.store.journal import run_ids
+from qcsc_loop.store.journal import may_be_run
 from qcsc_loop.ui.pages import compare_page, live_facts, live_run_page, problem_page, runs_page
 from qcsc_loop.ui.rows import RunList
 
@@ -133,7 +133,7 @@ class Pages:
         return Response(found[0].read_bytes(), media_type=found[1])
 
     def _known(self, run_id: str) -> str:
-        if run_id not in run_ids(self._store):
+        if not may_be_run(self._store, run_id):
             raise HTTPException(404)
         return run_id
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loop.reports.stored_runs import StoredRun, energies
 from qcsc_loop.jobs.outcome import JobState
-from qcsc_loop.reports.listing import Wanted, line_of, read_runs
+from qcsc_loop.reports import remembered
+from qcsc_loop.reports.listing import Wanted, line_of, read_entries, read_runs
 from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
@@ -66,6 +68,35 @@ def test_it_says_the_same_and_reads_only_what_may_have_changed(
     assert [line_of(view, at) for view in again] == [line_of(view, at) for view in first]
     assert [view.next_command for view in again] == [view.next_command for view in first]
     assert [view.last_seen for view in again] == [view.last_seen for view in first]
+
+
+def test_of_many_runs_only_those_that_are_shown_are_made_of_their_records(
+    store: DirectoryStore, skimmed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(store)
+    skimmed.clear()
+    made: list[str] = []
+    make = remembered._view
+
+    def counted(run_id: str, folder: str, facts: Any) -> View:
+        made.append(run_id)
+        return make(run_id, folder, facts)
+
+    monkeypatch.setattr(remembered, "_view", counted)
+    found = read_entries(store, Wanted(statuses=["converged"]))
+    assert [(entry.run_id, made) for entry in found] == [("one", [])]
+    assert (found[0].view.run_id, made, skimmed) == ("one", ["one"], ["three"])
+
+
+def test_a_run_that_is_remembered_wrongly_is_read(
+    store: DirectoryStore, tmp_path: Path, skimmed: list[str]
+) -> None:
+    at, first = now(), listed(store)
+    (cache,) = (tmp_path / "cache" / "qcsc-loop").iterdir()
+    cache.write_text(cache.read_text().replace('\\"status\\"', '\\"state\\"'))
+    skimmed.clear()
+    assert [line_of(view, at) for view in listed(store)] == [line_of(view, at) for view in first]
+    assert sorted(skimmed) == ["one", "three", "two"]
 
 
 def test_what_has_changed_is_read_again(store: DirectoryStore, skimmed: list[str]) -> None:
