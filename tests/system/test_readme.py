@@ -23,8 +23,3 @@ def test_the_first_example_of_the_readme_runs_as_it_stands(tmp_path: Path) -> No
     ).stdout.splitlines()
     assert re.fullmatch(r"converged after \d+ iterations?", shown[0])
     assert {line.split()[0] for line in shown[1:]} == {"0" * 12, "1" * 12}
-
-
-def test_every_file_that_the_readme_names_is_there() -> None:
-    named = re.findall(r"\]\(([^)]+)\)", README.read_text())
-    assert [name for name in named if not (README.parent / name).exists()] == []
