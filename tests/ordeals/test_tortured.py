@@ -109,10 +109,10 @@ def test_what_goes_wrong_is_seen(torturer: Torturer, monkeypatch: pytest.MonkeyP
 
 
 def test_what_became_of_points_is_a_table() -> None:
-    good = Result("local/directory/job/driver killed/1/x/y", 1, True, 0, True, 0.25)
+    good = Result("local/directory/job/driver killed/1/x/y", 1, True, 0, True, 0.25, seconds=8.0)
     bad = Result("ibm/directory/job/disk full/1/x/y", 0, False, 1, False, 0.0, "it cannot go on")
-    page = table([good, bad], seed=3, seconds=9.0)
-    assert "`make torture SEED=3 POINTS=2`, 9 s." in page
+    page = table([good, bad], seed=3)
+    assert "`make torture SEED=3 POINTS=2`, 8 s of points" in page
     assert "| driver killed | 1 | 1 | 1 of 1 | 0 | 0 | 0.25 |" in page
     assert "| ibm/directory/job | 1 | 0 | 0 of 1 | 1 | 1 | 0.00 |" in page
     assert page.count("| all | 2 | 1 | 1 of 2 | 1 | 1 | 0.25 |") == 2

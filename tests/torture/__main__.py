@@ -11,10 +11,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
-from torture.matrix import GROUNDS, drawn, every_point
+from torture.matrix import GROUNDS, LANES, Lane, drawn, every_point, lane_of
 from torture.point import STACKS, Point
 from torture.table import summary, table
 from torture.torturer import Torturer
@@ -27,44 +30,87 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # in order
     for name in ("QCSC_LOOP_KEY_FILE", "QCSC_LOOP_SERVER"):
         os.environ[name] = str(Path(tempfile.gettempdir(), f"torture-{os.getpid()}-{name}"))
-    results = _earlier(given.out)
-    began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as folder,
-        Torturer(Path(folder)) as torturer,
-    ):
-        if not given.point:
+    tally = Tally(given)
+    with tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as folder:
+        if given.point or given.every:
+            with Torturer(Path(folder)) as torturer:
+                tally.take(torturer, _told(given, torturer, len(tally.results)))
+        else:
             print(f"seed {given.seed}", flush=True)
-        for number, point in enumerate(_points(given, torturer, len(results)), len(results) + 1):
-            result = torturer.result(point)
-            results.append(result)
-            if given.out is not None:
-                with given.out.open("a") as out:
+            _by_chance(given, tally, Path(folder))
+    print(summary(tally.results))
+    if given.table is not None:
+        given.table.write_text(table(tally.results, seed=given.seed))
+    return int(any(result.wrong for result in tally.results))
+
+
+class Tally:
+    """What became of all points, also of those of earlier calls."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.results = _earlier(given.out)
+        self._given, self._ends = given, time.monotonic() + given.seconds
+        self._lock = Lock()
+        self._stopped = False
+
+    def take(self, torturer: Torturer, points: Iterable[Point]) -> None:
+        """Lives through points for as long as there are any, and it is wanted."""
+        for point in points:
+            if self._is_enough:
+                break
+            self._note(point, torturer.result(point))
+
+    @property
+    def _is_enough(self) -> bool:
+        most = self._given.points
+        enough = most is not None and len(self.results) >= most
+        return enough or self._stopped or time.monotonic() > self._ends
+
+    def stop(self) -> None:
+        """Once the points have ended that are being tried."""
+        self._stopped = True
+
+    def _note(self, point: Point, result: Result) -> None:
+        with self._lock:
+            self.results.append(result)
+            if self._given.out is not None:
+                with self._given.out.open("a") as out:
                     out.write(result.to_line() + "\n")
             if result.wrong:
                 print(f"! {point}: {result.wrong}", flush=True)
-            elif given.verbose:
-                print(f"{number} {point}", flush=True)
-            if time.monotonic() - began > given.seconds:
-                break
-    print(summary(results))
-    if given.table is not None:
-        given.table.write_text(table(results, seed=given.seed, seconds=time.monotonic() - began))
-    return int(any(result.wrong for result in results))
+            elif self._given.verbose:
+                print(f"{len(self.results)} {point}", flush=True)
 
 
-def _points(given: argparse.Namespace, torturer: Torturer, done: int) -> Iterator[Point]:
+def _by_chance(given: argparse.Namespace, tally: Tally, folder: Path) -> None:
+    """All lanes beside each other, each in a thread that starts what it needs, and ends it."""
+    earlier = Counter(lane_of(Point.read(result.point).ground) for result in tally.results)
+
+    def run(lane: Lane) -> None:
+        grounds = [g for g in GROUNDS if g.stack in given.stacks and lane_of(g) == lane]
+        if not grounds:
+            return
+        with Torturer(folder / lane) as torturer:
+            points = drawn(given.seed, grounds, torturer.boundaries)
+            tally.take(torturer, itertools.islice(points, earlier[lane], None))
+
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        try:
+            for lane in [pool.submit(run, lane) for lane in LANES]:
+                lane.result()
+        finally:
+            tally.stop()
+
+
+def _told(given: argparse.Namespace, torturer: Torturer, done: int) -> Iterator[Point]:
+    """Those that are named, or every one there is."""
     if given.point:
         return map(Point.read, given.point)
     grounds = [ground for ground in GROUNDS if ground.stack in given.stacks]
-    if given.every:
-        all_of_them = (
-            point
-            for ground in grounds
-            for point in every_point(ground, torturer.boundaries(ground))
-        )
-        return itertools.islice(all_of_them, done, given.points)
-    return itertools.islice(drawn(given.seed, grounds, torturer.boundaries), done, given.points)
+    all_of_them = (
+        point for ground in grounds for point in every_point(ground, torturer.boundaries(ground))
+    )
+    return itertools.islice(all_of_them, done, None)
 
 
 def _earlier(out: Path | None) -> list[Result]:

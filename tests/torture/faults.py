@@ -18,6 +18,7 @@ from torture.trial import LAST_LIVES, Trial, Wrong
 LOST_LEASE = 3
 HOURS_3 = 3 * 3600
 OUTAGE_SECONDS = 1.0
+DEATHS = 5
 LATE_SECONDS = 1.5  # until what arrives late has arrived
 
 Play = Callable[[Trial], None]
@@ -83,15 +84,24 @@ def _killed_twice(trial: Trial) -> None:
     trial.ends()
 
 
+@_fault("driver killed, and those after it")
+def _killed_again_and_again(trial: Trial) -> None:
+    trial.hurt("die")
+    trial.dies_later(DEATHS - 1)
+    trial.ends()
+
+
 @_fault(
     "driver and jobs killed",
-    lambda ground, _: ground.stack in ("pbs", "pjm", "miyabi") and ground.placement != "warm",
+    lambda ground, _: (
+        ground.stack in ("slurm", "pbs", "pjm", "miyabi") and ground.placement != "warm"
+    ),
 )
 def _all_killed(trial: Trial) -> None:
     trial.hurt("die")
     killed = trial.place.site.kill_jobs(trial.run_id)
     trial.kills += killed
-    trial.allowed += killed
+    trial.allowed += 0 if trial.place.site.requeues else killed
     trial.ends(LAST_LIVES)
 
 
@@ -330,7 +340,11 @@ _spoilt(
 _spoilt("network drops in a poll", "drops", _ibm)
 
 
-@_fault("site away", lambda ground, point: _faked(ground, point))
+def _goes_away(ground: Ground, _point: Point) -> bool:
+    return ground.stack not in ("service", "local") and ground.placement != "warm"
+
+
+@_fault("site away", _goes_away)
 def _away(trial: Trial) -> None:
     living = trial.begins_to_be_hurt("stand still")
     if living.until_it_stands_still():

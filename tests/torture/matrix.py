@@ -4,36 +4,55 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, get_args
 
 from torture.faults import FAULTS
 from torture.point import Ground, Point
 
-# how often each is drawn: what is slow less often
-GROUNDS = {
-    Ground("service", "directory", "job"): 120,
-    Ground("service", "directory", "chain"): 50,
-    Ground("service", "artifacts", "job"): 4,
-    Ground("local", "directory", "job"): 20,
-    Ground("local", "directory", "chain"): 5,
-    Ground("local", "directory", "warm"): 3,
-    Ground("local", "artifacts", "job"): 2,
-    Ground("slurm", "directory", "job"): 6,
-    Ground("slurm", "directory", "chain"): 2,
-    Ground("slurm", "directory", "warm"): 1,
-    Ground("slurm", "artifacts", "job"): 1,
-    Ground("pbs", "directory", "job"): 6,
-    Ground("pbs", "directory", "chain"): 2,
-    Ground("pbs", "artifacts", "job"): 1,
-    Ground("miyabi", "directory", "job"): 6,
-    Ground("miyabi", "directory", "chain"): 1,
-    Ground("pjm", "directory", "job"): 6,
-    Ground("pjm", "directory", "chain"): 1,
-    Ground("ibm", "directory", "job"): 8,
-    Ground("ibm", "directory", "chain"): 2,
-    Ground("ibm", "artifacts", "job"): 1,
-}
+GROUNDS = (
+    Ground("service", "directory", "job"),
+    Ground("service", "directory", "chain"),
+    Ground("service", "artifacts", "job"),
+    Ground("service", "artifacts", "chain"),
+    Ground("local", "directory", "job"),
+    Ground("local", "directory", "chain"),
+    Ground("local", "directory", "warm"),
+    Ground("local", "artifacts", "job"),
+    Ground("slurm", "directory", "job"),
+    Ground("slurm", "directory", "chain"),
+    Ground("slurm", "directory", "warm"),
+    Ground("slurm", "artifacts", "job"),
+    Ground("pbs", "directory", "job"),
+    Ground("pbs", "directory", "chain"),
+    Ground("pbs", "artifacts", "job"),
+    Ground("miyabi", "directory", "job"),
+    Ground("miyabi", "directory", "chain"),
+    Ground("pjm", "directory", "job"),
+    Ground("pjm", "directory", "chain"),
+    Ground("ibm", "directory", "job"),
+    Ground("ibm", "directory", "chain"),
+    Ground("ibm", "artifacts", "job"),
+)
+
+Lane = Literal["service", "machines", "fakes", "ibm", "server"]
+"""Grounds that are tried one after the other, beside those of the other lanes: what kills a server
+hurts no run but its own, and what is quick waits for nothing that is slow."""
+
+LANES: tuple[Lane, ...] = get_args(Lane)
 
 Boundaries = Callable[[Ground], Sequence[str]]
+
+
+def lane_of(ground: Ground) -> Lane:
+    if ground.store == "artifacts":
+        return "server"
+    match ground.stack:
+        case "service" | "ibm":
+            return ground.stack
+        case "local" | "slurm":
+            return "machines"
+        case _:
+            return "fakes"
 
 
 def every_point(ground: Ground, boundaries: Sequence[str]) -> Iterator[Point]:
@@ -46,12 +65,25 @@ def every_point(ground: Ground, boundaries: Sequence[str]) -> Iterator[Point]:
 
 
 def drawn(seed: int, grounds: Sequence[Ground], boundaries: Boundaries) -> Iterator[Point]:
-    """Points without end, the same for the same seed: a ground, then a fault, then a boundary."""
+    """Points without end, the same for the same seed.
+
+    No ground comes again before all have come, and none of a ground's faults; boundaries are chance.
+    """
     chance = random.Random(seed)
-    weights = [GROUNDS[ground] for ground in grounds]
+    decks: dict[Ground, Iterator[Point]] = {}
     while True:
-        (ground,) = chance.choices(grounds, weights)
-        by_fault: dict[str, list[Point]] = {}
-        for point in every_point(ground, boundaries(ground)):
-            by_fault.setdefault(point.fault, []).append(point)
-        yield chance.choice(by_fault[chance.choice(sorted(by_fault))])
+        for ground in chance.sample(grounds, len(grounds)):
+            if ground not in decks:
+                points = [*every_point(ground, boundaries(ground))]
+                decks[ground] = _dealt(points, random.Random(f"{seed} {ground}"))
+            yield next(decks[ground])
+
+
+def _dealt(points: Sequence[Point], chance: random.Random) -> Iterator[Point]:
+    """One of each fault, in any order, and again."""
+    by_fault: dict[str, list[Point]] = {}
+    for point in points:
+        by_fault.setdefault(point.fault, []).append(point)
+    while True:
+        for fault in chance.sample(sorted(by_fault), len(by_fault)):
+            yield chance.choice(by_fault[fault])

@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 
 from cluster.slurm import SlurmCluster
 from ordeals.paid_toys import PaidSite
-from qcsc_hpc.testing import FakeBatchSystem, FakePBS, FakePJM, FakeSlurm, Fault
+from qcsc_hpc.testing import FakeBatchSystem, FakeJob, FakePBS, FakePJM, FakeSlurm, Fault
 from qcsc_loop.testing import FakeIBMQuantum, IBMFault
 from torture.point import Ground, Stack
+from waiting import until
 
 ORDEALS = Path(__file__).parents[1] / "ordeals"
 PAUSE_SECONDS = 0.2  # the longest job
+BEGIN_SECONDS = 30.0  # within which a job runs, or ends with its node
 SETTLE_SECONDS = 2.0  # of a submission that may yet turn up
 # as a scheduler that is asked often, away for a moment, and quick to forget
 PATIENT = {
@@ -40,8 +42,10 @@ class Site(ABC):
     Attributes:
         environment: what a driver has in its environment to reach it.
         modules: what a driver imports for it.
+        requeues: a job whose node is lost is begun again by itself, and not submitted again.
     """
 
+    requeues: ClassVar[bool] = False
     modules: ClassVar[tuple[str, ...]] = (
         "qcsc_hpc.machine",
         "system.job_toys",
@@ -168,7 +172,11 @@ class Fake(Site):
         return sum(job.ended is None for job in self.system.jobs())
 
     def kill_jobs(self, run_id: str) -> int:
-        running = [job for job in self.system.jobs() if job.state == "RUNNING"]
+        def jobs(state: str) -> list[FakeJob]:
+            return [job for job in self.system.jobs() if job.state == state]
+
+        until(lambda: not jobs("PENDING"), "its jobs have begun", BEGIN_SECONDS)
+        running = jobs("RUNNING")
         for job in running:
             self.system.fail_node(job.id)
         return len(running)
@@ -200,6 +208,8 @@ class Fake(Site):
 class RealSlurm(Site):
     """A Slurm on this machine."""
 
+    requeues: ClassVar[bool] = True
+
     cluster: SlurmCluster
 
     @property
@@ -220,6 +230,25 @@ class RealSlurm(Site):
         from ordeals.test_killed_jobs import slurm_queue
 
         return [job for job, _ in slurm_queue(self.cluster, run_id, *options)]
+
+    def kill_jobs(self, run_id: str) -> int:
+        from ordeals.test_killed_jobs import slurm_says
+
+        def rows(states: str) -> list[tuple[str, str]]:
+            options = ("--noheader", f"--states={states}", "--format=%i %j|%N")
+            said = slurm_says(self.cluster, "squeue", *options)
+            return [(row[0].split()[0], row[1]) for row in said if f"-{run_id}-" in row[0]]
+
+        until(lambda: not rows("PENDING"), "its jobs have begun", BEGIN_SECONDS)
+        running = rows("RUNNING")
+        for _, node in running:
+            down = (f"nodename={node}", "state=down", "reason=torture")
+            slurm_says(self.cluster, "scontrol", "update", *down)
+        for job, _ in running:
+            until(lambda: not rows("RUNNING,COMPLETING"), "its node is down", BEGIN_SECONDS)
+            if job in [each for each, _ in rows("PENDING")]:  # it would begin again in 2 minutes
+                slurm_says(self.cluster, "scontrol", "update", f"jobid={job}", "StartTime=now+1")
+        return len(running)
 
     @contextmanager
     def outage(self) -> Iterator[None]:

@@ -17,8 +17,9 @@ HEAD = (
 )
 
 
-def table(results: Sequence[Result], *, seed: int, seconds: float) -> str:
+def table(results: Sequence[Result], *, seed: int) -> str:
     """A page of Markdown."""
+    seconds = sum(result.seconds for result in results)
     faults = _rows(results, lambda point: point.fault)
     grounds = _rows(results, lambda point: str(point.ground))
     total = ["all", *_figures(results)]
@@ -26,9 +27,10 @@ def table(results: Sequence[Result], *, seed: int, seconds: float) -> str:
         [
             "# Torture: what became of runs that met a fault",
             "",
-            f"`make torture SEED={seed} POINTS={len(results)}`, {seconds:.0f} s. Each point is a run",
-            "of two iterations that meets the fault at a write boundary, and is resumed. Its states",
-            "are compared with those of a run that nobody hurt, its jobs with what its site accepted.",
+            f"`make torture SEED={seed} POINTS={len(results)}`, {seconds:.0f} s of points, of which",
+            "some are tried at once. Each is a run of two iterations that meets the fault at a write",
+            "boundary, and is resumed. Its states are compared with those of a run that nobody hurt,",
+            "its jobs with what its site accepted.",
             "",
             *_table("fault", faults, total),
             "",

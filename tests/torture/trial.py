@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -42,6 +43,7 @@ class Result:
         went_on: the run came to its end.
         lost: seconds of drivers' work that had to be done again.
         wrong: what did not hold, in a sentence; empty: everything held.
+        seconds: that it took.
     """
 
     point: str
@@ -51,6 +53,7 @@ class Result:
     went_on: bool
     lost: float
     wrong: str = ""
+    seconds: float = 0.0
 
     def to_line(self) -> str:
         return json.dumps(asdict(self))
@@ -92,7 +95,7 @@ class Trial:
     """One run.
 
     Attributes:
-        allowed: jobs that a fault itself has ended, whose work is submitted anew.
+        allowed: jobs that a fault itself has ended, whose work may be submitted anew.
         kills: so far.
         lost: so far, in seconds.
         disk: the folder of its store.
@@ -159,9 +162,15 @@ class Trial:
     # its drivers
 
     def begins(
-        self, limit: int = ITERATIONS, does: Does = "live", *, take_over: bool = False, **more: Any
+        self,
+        limit: int = ITERATIONS,
+        does: Does = "live",
+        *,
+        take_over: bool = False,
+        at: str = "",
+        **more: Any,
     ) -> Living:
-        """A driver; at the point's boundary it does what it is told to."""
+        """A driver; at the point's boundary, or another one, it does what it is told to."""
         self.lives += 1
         place = self.place
         orders = Orders(
@@ -182,7 +191,7 @@ class Trial:
             said=str(self.folder / f"said-{name}"),
             err=str(self.folder / f"err-{name}"),
             environment=place.site.environment,
-            at="" if does == "live" or self.point is None else self.point.boundary,
+            at="" if does == "live" or self.point is None else at or self.point.boundary,
             does=does,
             **more,
         )
@@ -239,6 +248,21 @@ class Trial:
                 raise Wrong(f"link {limit} failed: {self.sentence}")
         return link - 1
 
+    def dies_later(self, times: int) -> None:
+        """Drivers one after the other that are killed further on, spread over the way to the end.
+
+        One that was killed where the next one has nothing to do comes by no more boundary.
+        """
+        assert self.point is not None
+        all_of_them = self.place.boundaries
+        later = all_of_them[all_of_them.index(self.point.boundary) + 1 :]
+        limit = 1 if self.place.ground.placement == "chain" else ITERATIONS
+        for number in range(min(times, len(later))):
+            at = later[number * len(later) // times]
+            limit = max(limit, Point(self.place.ground, self.point.fault, at).iteration or 0)
+            if self.lives_on("die", limit, at=at) not in (0, -signal.SIGKILL):
+                raise Wrong(f"the driver that was to die at {at} says: {self.sentence}")
+
     def begins_to_be_hurt(self, does: Does) -> Living:
         return self.begins(self._links_before() + 1, does)
 
@@ -262,7 +286,7 @@ class Trial:
 
     def result(self, play: Callable[[Trial], None]) -> Result:
         """What became of it."""
-        went_on, wrong, same, extra = False, "", False, 0
+        began, went_on, wrong, same, extra = time.monotonic(), False, "", False, 0
         try:
             right = self.place.unhurt.states()
             self.place.site.forget()
@@ -279,7 +303,10 @@ class Trial:
         finally:
             self.place.site.heal()
             self.afterwards.close()
-        return Result(str(self.point), self.kills, same, extra, went_on, round(self.lost, 3), wrong)
+        lost, seconds = round(self.lost, 3), round(time.monotonic() - began, 3)
+        return Result(
+            str(self.point), self.kills, same, extra, went_on, lost, wrong, seconds=seconds
+        )
 
     def _extra(self) -> int:
         site = self.place.site
@@ -288,7 +315,8 @@ class Trial:
         if accepted is None or self.place.ground.placement == "warm":
             ended = Counter(job.key.work for job in self.jobs() if job.state == "COMPLETED")
             return sum(count - 1 for count in ended.values())
-        return accepted - ITERATIONS - self.allowed
+        given_up = sum(job.state != "COMPLETED" for job in self.jobs())
+        return accepted - ITERATIONS - min(self.allowed, given_up)
 
     def _is_over(self) -> bool:
         return self.place.ground.placement == "warm" or not self.place.site.alive(self.run_id)
