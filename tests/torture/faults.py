@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torture.point import Ground, Point
 from torture.power import disk, why_no_disk
+from torture.sites import Spoilt
 from torture.trial import LAST_LIVES, Trial, Wrong
 
 LOST_LEASE = 3
@@ -317,7 +318,7 @@ def _kept(trial: Trial) -> dict[Path, bytes]:
 # the site
 
 
-def _spoilt(name: str, how: str, fits: Fits = _faked) -> None:
+def _spoilt(name: str, how: Spoilt, fits: Fits = _faked) -> None:
     @_fault(name, fits)
     def _spoils(trial: Trial) -> None:
         trial.place.site.spoil(how)
@@ -330,10 +331,14 @@ def _ibm(ground: Ground, _point: Point) -> bool:
     return ground.stack == "ibm"
 
 
-_spoilt("a submission whose answer is lost", "unclear")
-_spoilt("a submission that arrives late", "late")
+def _faked_or_paid(ground: Ground, point: Point) -> bool:
+    return ground.stack == "service" or _faked(ground, point)
+
+
+_spoilt("a submission whose answer is lost", "unclear", _faked_or_paid)
+_spoilt("a submission that arrives late", "late", _faked_or_paid)
 _spoilt("answers that are cut off", "garbage")
-_spoilt("questions that are refused", "refuses")
+_spoilt("questions that are refused", "refuses", _faked_or_paid)
 _spoilt(
     "accounting that lags, answers in part", "lags", lambda g, p: _faked(g, p) and not _ibm(g, p)
 )
@@ -341,7 +346,7 @@ _spoilt("network drops in a poll", "drops", _ibm)
 
 
 def _goes_away(ground: Ground, _point: Point) -> bool:
-    return ground.stack not in ("service", "local") and ground.placement != "warm"
+    return ground.stack != "local" and ground.placement != "warm"
 
 
 @_fault("site away", _goes_away)

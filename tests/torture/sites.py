@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from cluster.slurm import SlurmCluster
 from ordeals.paid_toys import PaidSite
@@ -21,6 +21,7 @@ from waiting import until
 ORDEALS = Path(__file__).parents[1] / "ordeals"
 PAUSE_SECONDS = 0.2  # the longest job
 BEGIN_SECONDS = 30.0  # within which a job runs, or ends with its node
+PROMPT_SECONDS = 0.6  # the same of the service whose jobs take no time
 SETTLE_SECONDS = 2.0  # of a submission that may yet turn up
 # as a scheduler that is asked often, away for a moment, and quick to forget
 PATIENT = {
@@ -29,6 +30,7 @@ PATIENT = {
     "patience_seconds": 20,
     "lost_seconds": 20,
 }
+Spoilt = Literal["unclear", "late", "garbage", "refuses", "lags", "drops"]
 CHAIN, WARM, SAMPLING = (
     "system.job_toys:Chain",
     "ordeals.warm_chain:Chain",
@@ -92,7 +94,7 @@ class Site(ABC):
         """Nobody answers."""
         raise NotImplementedError
 
-    def spoil(self, how: str) -> None:
+    def spoil(self, how: Spoilt) -> None:
         """Has it answer otherwise than it should, for a while."""
         raise NotImplementedError
 
@@ -133,16 +135,35 @@ class Service(Site):
         raise NotImplementedError
 
     def parameters(self, ground: Ground, trace: Path) -> dict[str, Any]:
-        return {"bill": str(self._bill)}
+        return {"bill": str(self._bill), "settles": PROMPT_SECONDS}
 
     def forget(self) -> None:
         self._bill.unlink(missing_ok=True)
 
     def accepted(self, run_id: str) -> int | None:
-        return len([*PaidSite(bill=str(self._bill)).paid()])
+        return len([*self._service.paid()])
 
     def alive(self, run_id: str) -> int:
         return 0
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self._service.falls_into("away")
+        try:
+            yield
+        finally:
+            self._service.cheers_up()
+
+    def spoil(self, how: Spoilt) -> None:
+        assert how in ("unclear", "late", "refuses")
+        self._service.falls_into(how)
+
+    def heal(self) -> None:
+        self._service.cheers_up()
+
+    @property
+    def _service(self) -> PaidSite:
+        return PaidSite(bill=str(self._bill))
 
 
 @dataclass
@@ -184,7 +205,7 @@ class Fake(Site):
     def outage(self) -> AbstractContextManager[None]:
         return self.system.outage()
 
-    def spoil(self, how: str) -> None:
+    def spoil(self, how: Spoilt) -> None:
         inject = self.system.inject
         match how:
             case "unclear":
@@ -303,7 +324,7 @@ class IBM(Site):
     def outage(self) -> AbstractContextManager[None]:
         return self.service.outage()
 
-    def spoil(self, how: str) -> None:
+    def spoil(self, how: Spoilt) -> None:
         inject = self.service.inject
         match how:
             case "unclear":
