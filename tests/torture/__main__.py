@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 
-from torture.matrix import GROUNDS, LANES, Lane, drawn, every_point, lane_of
+from torture.matrix import GROUNDS, LANES, drawn, every_point, lane_of
 from torture.point import STACKS, Point
 from torture.table import summary, table
 from torture.torturer import Torturer
@@ -53,11 +54,9 @@ class Tally:
         self._lock = Lock()
         self._stopped = False
 
-    def take(self, torturer: Torturer, points: Iterable[Point]) -> None:
+    def take(self, torturer: Torturer, points: Iterator[Point]) -> None:
         """Lives through points for as long as there are any, and it is wanted."""
-        for point in points:
-            if self._is_enough:
-                break
+        while not self._is_enough and (point := next(points, None)) is not None:
             self._note(point, torturer.result(point))
 
     @property
@@ -82,24 +81,41 @@ class Tally:
                 print(f"{len(self.results)} {point}", flush=True)
 
 
+class Lot:
+    """The points of a lane, of which several threads take one after the other."""
+
+    def __init__(self, points: Iterator[Point]) -> None:
+        self._points, self._lock = points, Lock()
+
+    def __iter__(self) -> Iterator[Point]:
+        return self
+
+    def __next__(self) -> Point:
+        with self._lock:
+            return next(self._points)
+
+
 def _by_chance(given: argparse.Namespace, tally: Tally, folder: Path) -> None:
-    """All lanes beside each other, each in a thread that starts what it needs, and ends it."""
+    """All lanes beside each other, each thread with what it has started, and ends."""
     earlier = Counter(lane_of(Point.read(result.point).ground) for result in tally.results)
+    with ThreadPoolExecutor(sum(LANES.values())) as pool, ExitStack() as all_of_them:
+        all_of_them.callback(tally.stop)
+        begun = []
+        for lane, at_once in LANES.items():
+            grounds = [g for g in GROUNDS if g.stack in given.stacks and lane_of(g) == lane]
+            if not grounds:
+                continue
+            torturers = [Torturer(folder / lane / str(number)) for number in range(at_once)]
+            points = drawn(given.seed, grounds, torturers[0].boundaries)
+            lot = Lot(itertools.islice(points, earlier[lane], None))
+            begun += [pool.submit(_live, tally, torturer, lot) for torturer in torturers]
+        for lane_run in begun:
+            lane_run.result()
 
-    def run(lane: Lane) -> None:
-        grounds = [g for g in GROUNDS if g.stack in given.stacks and lane_of(g) == lane]
-        if not grounds:
-            return
-        with Torturer(folder / lane) as torturer:
-            points = drawn(given.seed, grounds, torturer.boundaries)
-            tally.take(torturer, itertools.islice(points, earlier[lane], None))
 
-    with ThreadPoolExecutor(len(LANES)) as pool:
-        try:
-            for lane in [pool.submit(run, lane) for lane in LANES]:
-                lane.result()
-        finally:
-            tally.stop()
+def _live(tally: Tally, torturer: Torturer, lot: Lot) -> None:
+    with torturer:
+        tally.take(torturer, lot)
 
 
 def _told(given: argparse.Namespace, torturer: Torturer, done: int) -> Iterator[Point]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from torture.faults import FAULTS
 from torture.point import Ground, Point
@@ -38,7 +38,8 @@ Lane = Literal["service", "machines", "fakes", "ibm", "server"]
 """Grounds that are tried one after the other, beside those of the other lanes: what kills a server
 hurts no run but its own, and what is quick waits for nothing that is slow."""
 
-LANES: tuple[Lane, ...] = get_args(Lane)
+LANES: dict[Lane, int] = {"service": 4, "machines": 1, "fakes": 1, "ibm": 1, "server": 1}
+"""How many points of each are tried at once."""
 
 Boundaries = Callable[[Ground], Sequence[str]]
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 
 from system.server import PrefectServer
 from torture.faults import FAULTS
@@ -25,7 +26,7 @@ class Torturer:
         self._all = ExitStack()
         self._server: PrefectServer | None = None
         self._sites = self._all.enter_context(Sites(folder / "sites"))
-        self._number = 0
+        self._number, self._lock = 0, Lock()
 
     def __enter__(self) -> Torturer:
         return self
@@ -35,6 +36,12 @@ class Torturer:
 
     def place(self, ground: Ground) -> Place:
         """Where the runs of a ground are; what they need is started for the first of them."""
+        with self._lock:  # whoever wants to know its boundaries may be in another thread
+            place = self._started(ground)
+            assert place.unhurt
+            return place
+
+    def _started(self, ground: Ground) -> Place:
         if ground not in self._places:
             site, folder = self._sites.of(ground.stack), self._folder / str(ground)
             folder.mkdir(parents=True)
