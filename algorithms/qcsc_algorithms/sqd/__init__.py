@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from qcsc_algorithms.sqd.determinants.recovery import recover
     from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+    from qcsc_algorithms.sqd.pauli_skqd import PauliKrylov, PauliSKQD
     from qcsc_algorithms.sqd.plain import PlainSQD, Recovered
     from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
     from qcsc_algorithms.sqd.skqd import SKQD, Krylov
@@ -46,6 +47,8 @@ __all__ = [
     "Krylov",
     "Molecule",
     "NativeSolver",
+    "PauliKrylov",
+    "PauliSKQD",
     "PauliState",
     "PlainSQD",
     "PyscfSolver",
@@ -81,6 +84,8 @@ __getattr__, __dir__ = lazy_face(
         "LUCJ": "chemistry.ansatz",
         "Molecule": "chemistry.system",
         "NativeSolver": "solvers.native",
+        "PauliKrylov": "pauli_skqd",
+        "PauliSKQD": "pauli_skqd",
         "PauliState": "solvers.pauli_subspace",
         "PlainSQD": "plain",
         "PyscfSolver": "solvers.pyscf",

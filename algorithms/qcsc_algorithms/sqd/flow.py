@@ -1,9 +1,10 @@
-"""Closed-loop SQD, plain SQD and SKQD as Prefect flows, the form that is deployed."""
+"""Closed-loop SQD, plain SQD, and SKQD of electrons and qubits, as Prefect flows: what is deployed."""
 
 from __future__ import annotations
 
 from prefect import flow
 
+from qcsc_algorithms.sqd.pauli_skqd import PauliSKQD
 from qcsc_algorithms.sqd.plain import PlainSQD
 from qcsc_algorithms.sqd.skqd import SKQD
 from qcsc_algorithms.sqd.sqd import SQD
@@ -26,4 +27,12 @@ async def plain_sqd(algorithm: PlainSQD = PlainSQD(), run: RunSettings = RunSett
 @flow(persist_result=False)
 async def skqd(algorithm: SKQD = SKQD(), run: RunSettings = RunSettings()) -> Driven:
     """Samples a state at one time step after the other, diagonalises in the space of all samples."""
+    return await drive(algorithm, run)
+
+
+@flow(persist_result=False)
+async def pauli_skqd(
+    algorithm: PauliSKQD = PauliSKQD(), run: RunSettings = RunSettings()
+) -> Driven:
+    """The same of qubits, whose Hamiltonian is a sum of Pauli strings."""
     return await drive(algorithm, run)

@@ -15,7 +15,7 @@ class Pool(Record):
     """All configurations sampled so far.
 
     Attributes:
-        rows: distinct shots, uint8 (distinct, ceil(2 norb / 8)), as a sampler packs them.
+        rows: distinct shots, uint8 (distinct, ceil(bits / 8)), as a sampler packs them.
         counts: int64 (distinct,).
     """
 
@@ -25,7 +25,12 @@ class Pool(Record):
     @classmethod
     def nothing(cls, norb: int) -> Pool:
         """Before the first shot."""
-        rows = np.empty((0, num_bytes(2 * norb)), np.uint8)
+        return cls.of_width(2 * norb)
+
+    @classmethod
+    def of_width(cls, num_bits: int) -> Pool:
+        """The same, for shots of so many bits."""
+        rows = np.empty((0, num_bytes(num_bits)), np.uint8)
         return cls(rows=rows, counts=np.empty(0, np.int64))
 
     def with_samples(self, samples: Samples) -> Pool:

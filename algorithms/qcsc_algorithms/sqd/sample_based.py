@@ -333,21 +333,24 @@ class MissingExtra(InputError):
 class NotVariational(ValueError):
     """An energy that no state of these electrons has."""
 
-    def __init__(self, energy: float, lowest: float) -> None:
+    def __init__(self, energy: float, lowest: float, unit: str) -> None:
         super().__init__(
-            f"the eigensolver gave {energy:.9f} hartree, below the exact {lowest:.9f}: its result "
+            f"the eigensolver gave {energy:.9f}{unit}, below the exact {lowest:.9f}: its result "
             "is wrong and was not accepted"
         )
 
 
-def require_variational(energy: float, lowest: float) -> None:
+def require_variational(energy: float, lowest: float, unit: str = " hartree") -> None:
     """Refuses what is below the exact energy, where that is known.
+
+    Args:
+        unit: begins with its space, if there is one.
 
     Raises:
         NotVariational: it is.
     """
     if energy < lowest - BELOW:
-        raise NotVariational(energy, lowest)
+        raise NotVariational(energy, lowest, unit)
 
 
 def _valid_share(configurations: Configurations, electrons: tuple[int, int]) -> float:

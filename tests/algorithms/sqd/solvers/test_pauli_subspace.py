@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp
 
-from qcsc_algorithms.sqd.solvers.pauli_subspace import lowest_pauli_state
+from qcsc_algorithms.sqd.solvers.pauli_subspace import (
+    lowest_pauli_state,
+    projected,
+    spectrum_ends,
+)
 
 
 def heisenberg(sites: int) -> SparsePauliOp:
@@ -53,3 +57,15 @@ def test_what_cannot_be_solved_is_said() -> None:
         lowest_pauli_state(SparsePauliOp(["XYZ"]), rows[:0])
     with pytest.raises(ValueError, match="at most 63 qubits, not 64"):
         lowest_pauli_state(SparsePauliOp(["X" * 64]), np.zeros((1, 8), np.uint8))
+
+
+def test_its_matrix_is_qiskits_among_the_strings_and_its_ends_are_the_spectrums() -> None:
+    operator = SparsePauliOp(
+        ["XYZ", "YXI", "ZIY", "YYX", "IIZ"], np.array([1, 0.7, -0.4, 0.3, 0.2])
+    )
+    chosen = np.array([0, 1, 3, 4, 6])
+    whole = operator.to_matrix()
+    wanted = whole[np.ix_(chosen, chosen)]
+    np.testing.assert_allclose(projected(operator, chosen).toarray(), wanted, atol=1e-14)
+    values = np.linalg.eigvalsh(whole)
+    assert spectrum_ends(operator) == pytest.approx((values[0], values[-1]))

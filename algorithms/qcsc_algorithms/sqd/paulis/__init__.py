@@ -1,0 +1,1 @@
+"""Hamiltonians of qubits: sums of Pauli strings, and circuits that evolve by them."""
