@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
     from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
     from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule, System
+    from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals
     from qcsc_algorithms.sqd.comparison import Comparison, compare
     from qcsc_algorithms.sqd.determinants.configurations import (
         Configurations,
@@ -36,6 +37,7 @@ __all__ = [
     "LUCJ",
     "SKQD",
     "SQD",
+    "BetaIntegrals",
     "CallableSolver",
     "Comparison",
     "Configurations",
@@ -72,6 +74,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "BetaIntegrals": "chemistry.unrestricted",
         "CallableSolver": "solvers.callable",
         "Comparison": "comparison",
         "Configurations": "determinants.configurations",

@@ -161,6 +161,11 @@ class Chosen(NamedTuple):
     blind: bool
 
 
+def seen_in(pool: Pool) -> Seen:
+    """All of a pool."""
+    return Seen(np.asarray(pool.rows), np.asarray(pool.counts))
+
+
 def choose_subspaces(
     seen: Seen,
     norb: int,
@@ -170,6 +175,7 @@ def choose_subspaces(
     max_carryover: int,
     batches: int,
     rng: np.random.Generator,
+    same_orbitals: bool = True,
 ) -> Chosen:
     """Recovers configurations and draws subspaces of them."""
     configurations = seen.configurations(norb)
@@ -180,7 +186,15 @@ def choose_subspaces(
         pool = recover(configurations, occupancies, electrons, rng)
     carryover = (guess.alpha, guess.beta)
     subspaces = [
-        subsample(pool, electrons, max_strings, carryover, max_carryover, rng)
+        subsample(
+            pool,
+            electrons,
+            max_strings,
+            carryover,
+            max_carryover,
+            rng,
+            same_orbitals=same_orbitals,
+        )
         for _ in range(batches)
     ]
     return Chosen(subspaces, _valid_share(configurations, electrons), blind)
@@ -213,6 +227,7 @@ class SampleBased(BaseModel):
 
         Raises:
             BadSystem: they cannot be computed.
+            JobRefused: they are of orbitals that the solver does not take.
         """
         try:
             found = await in_worker(compute_start, self.system, ansatz)
@@ -220,6 +235,7 @@ class SampleBased(BaseModel):
             raise BadSystem(str(error)) from error
         except ModuleNotFoundError as error:
             raise MissingExtra(str(error.name)) from error
+        self.solver.require_orbitals(found.hamiltonian)  # before anything is sampled
         for remark in found.remarks:
             current_step().logger.warning("%s", remark)
         folder = current_step().work_dir
@@ -230,12 +246,19 @@ class SampleBased(BaseModel):
         self, hamiltonian: Hamiltonian, seen: Seen, guess: Guess
     ) -> Diagonalised:
         """Recovery, subsamples, diagonalisations; draws on the current step's randomness."""
+        chosen = await self._chosen(hamiltonian, seen, guess, self.batches)
+        solutions = await self._solved(hamiltonian, chosen.subspaces)
+        return self._summary(chosen.subspaces, solutions, chosen.valid)
+
+    async def _chosen(
+        self, hamiltonian: Hamiltonian, seen: Seen, guess: Guess, batches: int
+    ) -> Chosen:
+        """So many subspaces; draws on the current step's randomness."""
         electrons, rng = hamiltonian.electrons, current_step().rng
-        limit = int(self.carryover * self.max_strings)
         chosen = await in_worker(
             choose_subspaces,
             *(seen, hamiltonian.norb, electrons, guess),
-            *(self.max_strings, limit, self.batches, rng),
+            *(self.max_strings, self._max_carried, batches, rng, hamiltonian.beta is None),
         )
         if chosen.blind:
             current_step().logger.warning(
@@ -243,8 +266,12 @@ class SampleBased(BaseModel):
                 "Hartree-Fock occupancies",
                 electrons,
             )
-        solutions = await self._solved(hamiltonian, chosen.subspaces)
-        return self._summary(chosen.subspaces, solutions, chosen.valid, limit)
+        return chosen
+
+    @property
+    def _max_carried(self) -> int:
+        """Strings of each spin that may be carried over."""
+        return int(self.carryover * self.max_strings)
 
     async def _pooled(
         self, hamiltonian: Hamiltonian, pool: Pool, samples: Samples | None, guess: Guess
@@ -252,8 +279,7 @@ class SampleBased(BaseModel):
         """The pool with new samples, if there are any, and what all of it comes to."""
         if samples is not None:
             pool = await to_thread.run_sync(pool.with_samples, samples)
-        seen = Seen(np.asarray(pool.rows), np.asarray(pool.counts))
-        return Pooled(pool=pool, found=await self._diagonalised(hamiltonian, seen, guess))
+        return Pooled(pool=pool, found=await self._diagonalised(hamiltonian, seen_in(pool), guess))
 
     async def _solved(self, hamiltonian: Hamiltonian, subspaces: list[Subspace]) -> list[Solution]:
         assert isinstance(self.machine, Machine)  # names were resolved when the run started
@@ -269,15 +295,18 @@ class SampleBased(BaseModel):
             found = await run_parts(calls, Solution, limit=self.concurrency)
             solutions = [solution for solution in found.values() if solution is not None]
         for solution in solutions:
-            if not solution.converged:
-                current_step().logger.warning(
-                    "the eigensolver stopped before its tolerance: residual %.2g hartree at "
-                    "%.9f hartree; give it more cycles",
-                    solution.residual,
-                    solution.energy,
-                )
-            self._warn_of_spin(hamiltonian, solution)
+            self._warn_of(hamiltonian, solution)
         return solutions
+
+    def _warn_of(self, hamiltonian: Hamiltonian, solution: Solution) -> None:
+        if not solution.converged:
+            current_step().logger.warning(
+                "the eigensolver stopped before its tolerance: residual %.2g hartree at "
+                "%.9f hartree; give it more cycles",
+                solution.residual,
+                solution.energy,
+            )
+        self._warn_of_spin(hamiltonian, solution)
 
     def _warn_of_spin(self, hamiltonian: Hamiltonian, solution: Solution) -> None:
         asked = self.solver.asked_spin_square(hamiltonian.electrons)
@@ -291,8 +320,9 @@ class SampleBased(BaseModel):
             )
 
     def _summary(
-        self, subspaces: list[Subspace], solutions: list[Solution], valid: float, limit: int
+        self, subspaces: list[Subspace], solutions: list[Solution], valid: float
     ) -> Diagonalised:
+        limit = self._max_carried
         energies = np.array([solution.energy for solution in solutions])
         lowest = int(np.argmin(energies))
         best, space = solutions[lowest], subspaces[lowest]
@@ -393,7 +423,9 @@ def state_tables(method: str, hamiltonian: Hamiltonian, guess: Guess) -> dict[st
             for i, (energy, spin_square) in enumerate(np.asarray(guess.levels).tolist())
         ]
     density = np.asarray(guess.density)
-    if not density.size:
+    if (
+        not density.size or hamiltonian.beta is not None
+    ):  # no sum over spins: of other orbitals each
         return tables
     occupations = natural_occupations(density)
     tables[f"{method}-natural-orbitals"] = [

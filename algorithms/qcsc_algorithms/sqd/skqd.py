@@ -21,6 +21,7 @@ from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
     MAX_PATIENCE,
+    BadSystem,
     Guess,
     Pooled,
     SampleBased,
@@ -124,6 +125,11 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
 
     async def initialize(self) -> Krylov:
         found = await self._start(self.ansatz)
+        if found.hamiltonian.beta is not None:
+            raise BadSystem(
+                "skqd evolves a state over orbitals common to both spins, and these are "
+                "unrestricted: take sqd or plain-sqd, or restricted orbitals"
+            )
         norb, energy = found.hamiltonian.norb, found.energies.hf
         return Krylov(
             energy=energy,

@@ -37,11 +37,12 @@ class LUCJ(BaseModel):
         """Parameters from coupled-cluster amplitudes, float64 (parameters,).
 
         Args:
-            t1, t2: as pyscf's CCSD has them; with unequal electrons as its UCCSD.
+            t1, t2: as pyscf's CCSD has them; with unequal electrons, or orbitals of each spin, as its
+                UCCSD.
         """
         import ffsim
 
-        closed = electrons[0] == electrons[1]
+        closed = electrons[0] == electrons[1] and not isinstance(t1, tuple)
         kind: Any = ffsim.UCJOpSpinBalanced if closed else ffsim.UCJOpSpinUnbalanced
         norb = _orbitals(t1)
         pairs = self._pairs(norb, closed)
@@ -68,7 +69,7 @@ class LUCJ(BaseModel):
         from qiskit import QuantumCircuit
 
         norb, electrons = hamiltonian.norb, hamiltonian.electrons
-        closed = electrons[0] == electrons[1]
+        closed = hamiltonian.closed_shell
         kind: Any = ffsim.UCJOpSpinBalanced if closed else ffsim.UCJOpSpinUnbalanced
         gate: Any = (
             ffsim.qiskit.UCJOpSpinBalancedJW if closed else ffsim.qiskit.UCJOpSpinUnbalancedJW

@@ -15,9 +15,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from qcsc_algorithms.sqd.chemistry.fcidump_lines import (
+    SAME,
+    Floats,
+    one_body,
+    require_known_lines,
+    require_whole,
+    two_body,
+)
+from qcsc_algorithms.sqd.chemistry.fcidump_spins import spin_integrals
+from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals
 
-SAME = 1e-7  # hartree: two values of one integral that differ by rounding
 FALSE = {"", "0", ".FALSE.", "F", ".F.", "FALSE"}
 _HEADER = re.compile(r"[&$]\s*FCI\b(.*?)(?:[&$]\s*END\b|^\s*/|/\s*$)(.*)", re.S | re.I | re.M)
 _NAME = re.compile(r"([A-Za-z]\w*)\s*(?:\(\s*\d+\s*\))?\s*=")
@@ -34,7 +42,8 @@ class Integrals(NamedTuple):
         constant: the energy of the line without indices, 0 if there is none.
         one_body: float64 (norb, norb).
         two_body: each of eight equal ones once.
-        symmetry: int64 (norb,), the ORBSYM; empty if there is none.
+        symmetry: int64 (norb,), the ORBSYM; empty if there is none, or the spins' orbitals differ.
+        beta: of beta orbitals, where these differ from alpha's, whose the others are then.
     """
 
     electrons: tuple[int, int]
@@ -42,10 +51,11 @@ class Integrals(NamedTuple):
     one_body: Floats
     two_body: Floats
     symmetry: npt.NDArray[np.int64]
+    beta: BetaIntegrals | None = None
 
 
 def read_integrals(path: Path) -> Integrals:
-    """The integrals of a file over real orbitals common to both spins.
+    """The integrals of a file over real orbitals, common to both spins or of each.
 
     Raises:
         ValueError: it cannot be read, or something else may be meant than what it says.
@@ -69,18 +79,29 @@ def _integrals(text: str) -> Integrals:
     if found is None:
         raise ValueError("is no FCIDUMP: it has no &FCI ... &END at its head")
     header, body = _names(found.group(1)), found.group(2)
+    _require_real(header)
     norb = _number(header, "NORB")
+    unrestricted = any(header.get(name, "").upper() not in FALSE for name in ("UHF", "IUHF"))
+    most = 2 * norb if unrestricted else norb
+    values, indices = _table(body, most, plain[: found.start(2)].count("\n") + 1)
+    require_known_lines(indices)
+    ended = text.endswith(("\n", "\r"))
+    if unrestricted:
+        said = spin_integrals(values, indices, norb, ended)
+        electrons = _electrons(header, len(said.one_body))
+        core = said.constant if said.constant is not None else _core(values, indices)
+        none = np.empty(0, np.int64)
+        return Integrals(electrons, core, said.one_body, said.two_body, none, said.beta)
     electrons = _electrons(header, norb)
-    values, indices = _table(body, norb, plain[: found.start(2)].count("\n") + 1)
-    _require_whole(indices, norb, text.endswith(("\n", "\r")))
+    require_whole(indices, norb, ended)
     symmetry = _repeated(header.get("ORBSYM", ""))
     if len(symmetry) not in (0, norb):
         raise ValueError(f"says the ORBSYM of {len(symmetry)} orbitals, and has {norb}")
     return Integrals(
         electrons,
         _core(values, indices),
-        _one_body(values, indices, norb),
-        _two_body(values, indices, norb),
+        one_body(values, indices, norb),
+        two_body(values, indices, norb),
         np.array(symmetry, np.int64),
     )
 
@@ -107,13 +128,16 @@ def _number(header: dict[str, str], name: str, default: int | None = None) -> in
         raise ValueError(f"is no FCIDUMP: its {name} is {said!r}, no number") from error
 
 
-def _electrons(header: dict[str, str], norb: int) -> tuple[int, int]:
-    for name in ("UHF", "IUHF", "TREL", "COMPLEX"):
+def _require_real(header: dict[str, str]) -> None:
+    for name in ("TREL", "COMPLEX"):
         if header.get(name, "").upper() not in FALSE:
             raise ValueError(
-                f"says {name}={header[name]}: UHF integrals cannot be read, nor complex ones; write "
-                "integrals over real orbitals common to both spins"
+                f"says {name}={header[name]}: complex integrals cannot be read; write integrals over "
+                "real orbitals"
             )
+
+
+def _electrons(header: dict[str, str], norb: int) -> tuple[int, int]:
     total = _number(header, "NELEC")
     twice_spin = _number(header, "MS2", total % 2)
     if norb < 1 or (total + twice_spin) % 2 or abs(twice_spin) > min(total, 2 * norb - total):
@@ -191,79 +215,6 @@ def _core(values: Floats, indices: npt.NDArray[np.int64]) -> float:
         said = ", ".join(f"{value:.9g}" for value in values[where])
         raise ValueError(
             f"has {len(where)} lines without indices, of {said}: which is the core energy? "
-            "UHF files have several, and cannot be read"
+            "Files with orbitals of each spin have several, and say UHF=.TRUE. or IUHF=1"
         )
     return float(values[where[0]]) if len(where) else 0.0
-
-
-def _one_body(values: Floats, indices: npt.NDArray[np.int64], norb: int) -> Floats:
-    chosen = (indices[:, :2] > 0).all(axis=1) & (indices[:, 2:] == 0).all(axis=1)
-    p, q = (indices[chosen, :2] - 1).T
-    matrix = np.full((norb, norb), np.nan)
-    _set_once(matrix, (np.maximum(p, q), np.minimum(p, q)), values[chosen], "one-electron")
-    lower: Floats = np.nan_to_num(matrix)
-    whole: Floats = lower + np.tril(lower, -1).T
-    return whole
-
-
-def _require_whole(indices: npt.NDArray[np.int64], norb: int, whole_line: bool) -> None:
-    """Refuses a file that was cut off, as far as that can be seen.
-
-    Zeros may be left out. But a line without indices at the end says that nothing is missing; and
-    without it, blocks of integrals end with the last orbital's.
-    """
-    one, two = indices[(indices[:, 1] > 0) & (indices[:, 2] == 0), :2], indices[indices[:, 3] > 0]
-    used = np.unique(two)
-    lost = used[~np.isin(used, one)]
-    integrals = indices[(indices[:, 1] > 0) | ~indices.any(axis=1)]
-    ended = len(integrals) > 0 and not integrals[-1].any()
-    cut = not ended and (not whole_line or _lacks_its_last(one, norb) or _lacks_its_last(two, norb))
-    if len(lost) or cut:
-        which = (
-            f"orbital {lost[0]} has no one-electron integrals"
-            if len(lost)
-            else "the last are missing"
-        )
-        raise ValueError(f"is no whole FCIDUMP: {which}; was it cut off?")
-
-
-def _lacks_its_last(block: npt.NDArray[np.int64], norb: int) -> bool:
-    """Whether all orbitals but the last one have an integral with themselves, more than one."""
-    alone = np.unique(block[(block == block[:, :1]).all(axis=1)]) if len(block) else block
-    return norb > 2 and np.array_equal(alone, np.arange(1, norb))  # 1: an impurity's repulsion
-
-
-def _two_body(values: Floats, indices: npt.NDArray[np.int64], norb: int) -> Floats:
-    some = (indices > 0).sum(axis=1)
-    wrong = (some == 3) | ((some == 2) & ~(indices[:, :2] > 0).all(axis=1))
-    wrong |= (some == 1) & (indices[:, 0] == 0)
-    if wrong.any():
-        raise ValueError(f"has a line with the indices {indices[wrong][0].tolist()}")
-    chosen = some == 4
-    p, q, r, s = (indices[chosen] - 1).T
-    bra, ket = _pair(p, q), _pair(r, s)
-    count = norb * (norb + 1) // 2
-    packed = np.full(count * (count + 1) // 2, np.nan)
-    _set_once(packed, (_pair(bra, ket),), values[chosen], "two-electron")
-    whole: Floats = np.nan_to_num(packed)
-    return whole
-
-
-def _pair(p: npt.NDArray[np.int64], q: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    high, low = np.maximum(p, q), np.minimum(p, q)
-    pair: npt.NDArray[np.int64] = high * (high + 1) // 2 + low
-    return pair
-
-
-def _set_once(
-    target: Floats, where: tuple[npt.NDArray[np.int64], ...], values: Floats, kind: str
-) -> None:
-    """Writes values; equal ones may come twice, as files without the symmetry have them."""
-    target[where] = values
-    off = np.abs(target[where] - values)
-    if (off > SAME).any():
-        first = int(np.flatnonzero(off > SAME)[0])
-        raise ValueError(
-            f"says a {kind} integral twice, as {values[first]:.9g} and as "
-            f"{target[where][first]:.9g}: it is not of real orbitals common to both spins"
-        )

@@ -10,6 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from qcsc_algorithms.sqd.chemistry.fcidump import read_integrals
+from qcsc_algorithms.sqd.chemistry.fcidump_spins import unrestricted_lines
+from qcsc_algorithms.sqd.chemistry.unrestricted import (
+    FOCK_CYCLES,
+    BetaIntegrals,
+    reordered,
+    reordered_packed,
+    same_spin_repulsion,
+    spins,
+)
 from qcsc_loop.concurrency.whole_file import write_whole
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
@@ -21,7 +30,6 @@ Floats = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.bool_]
 
 LOWER = 1e-6  # hartree: another determinant is taken for Hartree-Fock's only if it is
-FOCK_CYCLES = 30
 
 
 class Hamiltonian(Record):
@@ -38,6 +46,8 @@ class Hamiltonian(Record):
         dipole_integrals: float64 (3, norb, norb), of an electron's position in bohr; empty where
             they are not known.
         fixed_dipole: float64 (3,), of the nuclei and of frozen electrons, in atomic units.
+        beta: the integrals that beta orbitals are in, where these are not the alpha orbitals; all
+            others are then of alpha orbitals.
     """
 
     norb: int
@@ -49,6 +59,7 @@ class Hamiltonian(Record):
     orbital_symmetry: NDArray = np.empty(0, np.int64)
     dipole_integrals: NDArray = np.empty((3, 0, 0))
     fixed_dipole: NDArray = np.empty(0)
+    beta: BetaIntegrals | None = None
 
     @property
     def electrons(self) -> tuple[int, int]:
@@ -56,10 +67,18 @@ class Hamiltonian(Record):
         return self.num_alpha, self.num_beta
 
     @property
+    def closed_shell(self) -> bool:
+        """Whether both spins have as many electrons, in the same orbitals."""
+        return self.num_alpha == self.num_beta and self.beta is None
+
+    @property
     def sha256(self) -> str:
         """Hash of the integrals; the same on every machine."""
         total = hashlib.sha256(repr((self.norb, self.electrons, self.constant.hex())).encode())
-        for array in (self.one_body, self.two_body):
+        arrays = [self.one_body, self.two_body]
+        if self.beta is not None:
+            arrays += [self.beta.one_body, self.beta.two_body, self.beta.mixed]
+        for array in arrays:
             unsigned = np.asarray(array, "<f8") + 0.0  # no -0.0, which an FCIDUMP leaves out
             total.update(np.ascontiguousarray(unsigned).tobytes())
         return total.hexdigest()
@@ -72,6 +91,8 @@ class Hamiltonian(Record):
 
     def determinant_energy(self, alpha: Bits, beta: Bits) -> float:
         """<D|H|D> of a determinant with these orbitals occupied, without the constant."""
+        if self.beta is not None:
+            return spins(self.one_body, self.two_body, self.beta).energy((alpha, beta))
         coulomb, exchange = self._repulsion()
         one, other = alpha.astype(float), beta.astype(float)
         total = one + other
@@ -84,6 +105,8 @@ class Hamiltonian(Record):
         Which ones are is found by the Fock matrix's diagonal: orbitals are filled by it, and it is
         made anew of those, until it fills the same ones.
         """
+        if self.beta is not None:
+            return self._lowest_of_each_spin_first(self.beta)
         first = np.arange(self.norb)
         best, energy = first, self._filled_energy(first) - LOWER
         for order in (first, np.argsort(np.diagonal(self.one_body), kind="stable")):
@@ -110,12 +133,22 @@ class Hamiltonian(Record):
 
     def _repulsion(self) -> tuple[Floats, Floats]:
         """(pp|qq) and (pq|qp)."""
-        p, q = np.indices((self.norb, self.norb))
-        high, low = np.maximum(p, q), np.minimum(p, q)
-        pair, own = high * (high + 1) // 2 + low, np.arange(self.norb)
-        bra, ket = (own * (own + 1) // 2 + own)[high], (own * (own + 1) // 2 + own)[low]
-        two_body = np.asarray(self.two_body)
-        return two_body[bra * (bra + 1) // 2 + ket], two_body[pair * (pair + 1) // 2 + pair]
+        return same_spin_repulsion(np.asarray(self.two_body), self.norb)
+
+    def _lowest_of_each_spin_first(self, beta: BetaIntegrals) -> Self:
+        found = spins(self.one_body, self.two_body, beta).lowest_orders(self.electrons, LOWER)
+        alpha_order, beta_order = found
+        own = np.arange(self.norb)
+        if np.array_equal(alpha_order, own) and np.array_equal(beta_order, own):
+            return self
+        return self.model_copy(
+            update={
+                "one_body": np.asarray(self.one_body)[np.ix_(alpha_order, alpha_order)],
+                "two_body": reordered_packed(np.asarray(self.two_body), alpha_order),
+                "orbital_symmetry": np.empty(0, np.int64),  # the spins' orders differ
+                "beta": reordered(beta, alpha_order, beta_order),
+            }
+        )
 
     def _reordered(self, order: npt.NDArray[np.int64]) -> Self:
         from pyscf import ao2mo
@@ -132,7 +165,15 @@ class Hamiltonian(Record):
         )
 
     def as_ffsim(self) -> MolecularHamiltonian:
-        """The same for ffsim."""
+        """The same for ffsim.
+
+        Raises:
+            ValueError: the spins' orbitals differ, which it cannot say.
+        """
+        if self.beta is not None:
+            raise ValueError(
+                "ffsim's Hamiltonian has the same orbitals for both spins, and these differ"
+            )
         import ffsim
 
         return ffsim.MolecularHamiltonian(
@@ -143,6 +184,11 @@ class Hamiltonian(Record):
         """An FCIDUMP file (Knowles and Handy, Comput. Phys. Commun. 54, 75, 1989), all digits kept."""
         from pyscf.tools import fcidump
 
+        if self.beta is not None:
+            with write_whole(path) as file:
+                for line in unrestricted_lines(self, self.beta):
+                    file.write(line.encode())
+            return
         write: Any = fcidump.from_integrals
         with write_whole(path) as file:
             write(
@@ -160,7 +206,7 @@ class Hamiltonian(Record):
 
     @classmethod
     def read_fcidump(cls, path: Path) -> Self:
-        """The Hamiltonian of an FCIDUMP file over real orbitals common to both spins.
+        """The Hamiltonian of an FCIDUMP file over real orbitals.
 
         Raises:
             ValueError: it is none, or does not say for sure what is meant.
@@ -174,4 +220,5 @@ class Hamiltonian(Record):
             one_body=found.one_body,
             two_body=found.two_body,
             orbital_symmetry=found.symmetry,
+            beta=found.beta,
         )

@@ -35,8 +35,8 @@ class Window(NamedTuple):
     orbitals: int
 
 
-def hartree_fock_field(molecule: Any) -> Field:
-    """Restricted Hartree-Fock, which for open shells is restricted open-shell.
+def hartree_fock_field(molecule: Any, *, unrestricted: bool = False) -> Field:
+    """Restricted Hartree-Fock, which for open shells is restricted open-shell; or unrestricted.
 
     What does not converge is tried by second order. An instability is followed where orbitals need
     keep no symmetry; else it is a remark.
@@ -44,13 +44,14 @@ def hartree_fock_field(molecule: Any) -> Field:
     Raises:
         ValueError: it does not converge.
     """
-    field = _converged(_restricted(molecule))
+    make = _unrestricted if unrestricted else _restricted
+    field = _converged(make(molecule))
     better, stable = _internal_stability(field)
     if stable:
         return Field(field)
     lower = field
     for _ in range(FOLLOWED):
-        lower = _converged(_restricted(_without_symmetry(molecule)).newton(), better, field.mo_occ)
+        lower = _converged(make(_without_symmetry(molecule)).newton(), better, field.mo_occ)
         better, stable = _internal_stability(lower)
         if stable:
             break
@@ -78,6 +79,12 @@ def _restricted(molecule: Any) -> Any:
     return scf.RHF(molecule) if molecule.spin == 0 else scf.ROHF(molecule)
 
 
+def _unrestricted(molecule: Any) -> Any:
+    from pyscf import scf
+
+    return scf.UHF(molecule)
+
+
 def _converged(field: Any, *start: Any) -> Any:
     field.conv_tol = TOLERANCE
     field.kernel(*start)
@@ -101,6 +108,8 @@ def _internal_stability(field: Any) -> tuple[Any, bool]:
     from pyscf.scf import stability
 
     check: Any = stability.rhf_internal if field.mol.spin == 0 else stability.rohf_internal
+    if np.ndim(field.mo_occ) == 2:
+        check = stability.uhf_internal
     if not np.any(field.mo_occ == 0):  # nothing to turn into
         return field.mo_coeff, True
     orbitals, stable = check(field, with_symmetry=False, return_status=True)

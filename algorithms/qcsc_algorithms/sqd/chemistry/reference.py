@@ -11,6 +11,7 @@ import numpy as np
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule
+from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals, unpacked_mixed
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
 
@@ -102,10 +103,11 @@ def determinants(hamiltonian: Hamiltonian) -> int:
 
 def _coupled_cluster(hamiltonian: Hamiltonian) -> tuple[dict[str, float], Any, Any]:
     """Energies, single and double amplitudes, over the orbitals as they are."""
-    field, closed = _mean_field(hamiltonian), hamiltonian.num_alpha == hamiltonian.num_beta
+    field, closed = _mean_field(hamiltonian), hamiltonian.closed_shell
     hf = float(field.energy_tot(field.make_rdm1()))
     occupied = hamiltonian.electrons
-    if (closed and not 0 < occupied[0] < hamiltonian.norb) or max(occupied) == 0:
+    empty = occupied[0] == occupied[1] and not 0 < occupied[0] < hamiltonian.norb
+    if empty or max(occupied) == 0:
         raise ValueError(
             f"{occupied} electrons in {hamiltonian.norb} orbitals leave nothing to correlate; "
             "choose another active space"
@@ -154,27 +156,63 @@ def _mean_field(hamiltonian: Hamiltonian) -> Any:
     """A pyscf mean field whose orbitals are the Hamiltonian's own."""
     from pyscf import ao2mo, gto, scf
 
+    norb, beta = hamiltonian.norb, hamiltonian.beta
+    one_body: Any = np.array(hamiltonian.one_body)
+    two_body: Any = np.array(hamiltonian.two_body)
+    orbitals: Any = np.eye(norb)
+    if beta is not None:
+        one_body, two_body = _doubled(hamiltonian, beta)
+        orbitals = np.split(np.eye(2 * norb), 2, axis=1)
     molecule: Any = gto.M(verbose=0)
     molecule.nelectron = sum(hamiltonian.electrons)
     molecule.spin = hamiltonian.num_alpha - hamiltonian.num_beta
     molecule.incore_anyway = True
-    molecule.nao = hamiltonian.norb
-    norb = hamiltonian.norb
-    field: Any = scf.RHF(molecule) if molecule.spin == 0 else scf.UHF(molecule)
-    field.get_hcore = lambda *_: np.array(hamiltonian.one_body)
-    field.get_ovlp = lambda *_: np.eye(norb)
+    molecule.nao = len(one_body)
+    closed = hamiltonian.closed_shell
+    field: Any = scf.RHF(molecule) if closed else scf.UHF(molecule)
+    field.get_hcore = lambda *_: one_body
+    field.get_ovlp = lambda *_: np.eye(len(one_body))
     field.energy_nuc = lambda *_: hamiltonian.constant
-    field._eri = ao2mo.restore(8, np.array(hamiltonian.two_body), norb)
+    field._eri = ao2mo.restore(8, two_body, len(one_body))
     occupations = [(np.arange(norb) < n).astype(float) for n in hamiltonian.electrons]
-    if molecule.spin == 0:
-        field.mo_coeff, field.mo_occ = np.eye(norb), 2 * occupations[0]
+    if closed:
+        field.mo_coeff, field.mo_occ = orbitals, 2 * occupations[0]
     else:
-        field.mo_coeff, field.mo_occ = np.array([np.eye(norb)] * 2), np.array(occupations)
+        each = orbitals if beta is not None else [orbitals] * 2
+        field.mo_coeff, field.mo_occ = np.array(each), np.array(occupations)
     fock: Any = field.get_fock(dm=field.make_rdm1())
     field.mo_energy = np.diagonal(fock, axis1=-2, axis2=-1)
+    if beta is not None:
+        field.mo_energy = np.array([field.mo_energy[0][:norb], field.mo_energy[1][norb:]])
     field.e_tot = field.energy_tot(field.make_rdm1())
     field.converged = True
     return field
+
+
+def spin_tensors(hamiltonian: Hamiltonian) -> tuple[Any, Any, Any]:
+    """(pq|rs) of alpha orbitals, of two alpha and two beta ones, of beta ones: (norb,) * 4 each."""
+    from pyscf import ao2mo
+
+    beta, norb = hamiltonian.beta, hamiltonian.norb
+    assert beta is not None
+    own = (ao2mo.restore(1, np.array(part), norb) for part in (hamiltonian.two_body, beta.two_body))
+    first, second = own
+    return first, unpacked_mixed(np.asarray(beta.mixed), norb), second
+
+
+def _doubled(hamiltonian: Hamiltonian, beta: BetaIntegrals) -> tuple[Any, Any]:
+    """Integrals over alpha orbitals and, after them, beta orbitals, as if both were atomic ones.
+
+    Pairs of one alpha and one beta orbital have none: what a spin has there is never asked for.
+    """
+    norb = hamiltonian.norb
+    one_body, two_body = np.zeros((2 * norb,) * 2), np.zeros((2 * norb,) * 4)
+    up, down = slice(None, norb), slice(norb, None)
+    one_body[up, up], one_body[down, down] = hamiltonian.one_body, beta.one_body
+    same, mixed, other = spin_tensors(hamiltonian)
+    two_body[up, up, up, up], two_body[down, down, down, down] = same, other
+    two_body[up, up, down, down], two_body[down, down, up, up] = mixed, mixed.transpose(2, 3, 0, 1)
+    return one_body, two_body
 
 
 def _full_ci(hamiltonian: Hamiltonian) -> float:
@@ -182,14 +220,14 @@ def _full_ci(hamiltonian: Hamiltonian) -> float:
         return math.nan
     from pyscf import fci
 
+    one_body: Any = np.array(hamiltonian.one_body)
+    two_body: Any = np.array(hamiltonian.two_body)
     solver: Any = fci.direct_spin1.FCI()
+    if hamiltonian.beta is not None:
+        solver = fci.direct_uhf.FCI()
+        one_body, two_body = (one_body, hamiltonian.beta.one_body), spin_tensors(hamiltonian)
     solver.verbose = 0
     solver.conv_tol = 1e-12
     solver.max_cycle = 300
-    energy, _ = solver.kernel(
-        np.array(hamiltonian.one_body),
-        np.array(hamiltonian.two_body),
-        hamiltonian.norb,
-        hamiltonian.electrons,
-    )
+    energy, _ = solver.kernel(one_body, two_body, hamiltonian.norb, hamiltonian.electrons)
     return float(energy) + hamiltonian.constant if solver.converged else math.nan

@@ -18,6 +18,7 @@ from qcsc_algorithms.sqd.chemistry.orbitals import (
     natural_orbitals,
     valence_window,
 )
+from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals
 
 ABELIAN = {"Dooh": "D2h", "SO3": "D2h", "Coov": "C2v"}  # what an FCIDUMP can label
 WATER = "O 0 0 0.117790; H 0 0.755453 -0.471161; H 0 -0.755453 -0.471161"
@@ -72,6 +73,9 @@ class Molecule(_System):
         ecp: effective core potentials, for all atoms; empty: those that belong to the basis, if any.
         symmetry: whether orbitals are made for the molecule's point group. Without, an unstable
             Hartree-Fock determinant is left for a lower one.
+        orbitals: "unrestricted": alpha and beta electrons have orbitals of their own, of
+            unrestricted Hartree-Fock. native and pyscf diagonalise in them; the spin of their state
+            is told, not chosen.
     """
 
     type: Literal["molecule"] = "molecule"
@@ -85,12 +89,22 @@ class Molecule(_System):
     active_space: ActiveSpace | None = None
     avas: AVAS | None = None
     symmetry: bool = True
+    orbitals: Literal["restricted", "unrestricted"] = Field(
+        default="restricted", description="whether both spins have the same"
+    )
 
     @model_validator(mode="after")
     def _one_choice(self) -> Molecule:
         chosen = [name for name in ("frozen_core", "active_space", "avas") if getattr(self, name)]
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} both choose the orbitals: give one of them")
+        natural = self.active_space is not None and self.active_space.choice == "natural"
+        if self.orbitals == "unrestricted" and (self.avas is not None or natural):
+            which = "active_space.choice = natural" if natural else "avas"
+            raise ValueError(
+                f"{which} makes orbitals common to both spins, and orbitals = unrestricted does not; "
+                "choose them by frozen_core, or active_space around the Fermi level"
+            )
         return self
 
     def hamiltonian(self) -> Hamiltonian:
@@ -148,6 +162,8 @@ class Molecule(_System):
 
         if not molecule.nelectron:
             raise ValueError("a molecule of this charge has no electrons")
+        if self.orbitals == "unrestricted":
+            return self._active_of_each_spin(molecule)
         field, remarks = hartree_fock_field(molecule)
         every, electrons, orbitals = self._window(field)
         space: Any = mcscf.CASCI(field, orbitals, electrons)
@@ -169,6 +185,44 @@ class Molecule(_System):
         # AVAS sorts filled and empty orbitals by their overlap, which need not be their energy
         return SetUp(found.with_lowest_determinant_first() if self.avas else found, remarks)
 
+    def _active_of_each_spin(self, molecule: Any) -> SetUp:
+        from pyscf import ao2mo, mcscf
+
+        field, remarks = hartree_fock_field(molecule, unrestricted=True)
+        electrons, orbitals = self._active_size(field.mol.nelectron, field.mo_coeff[0].shape[1])
+        core = (field.mol.nelectron - electrons) // 2
+        space: Any = mcscf.UCASCI(field, orbitals, electrons, ncore=(core, core))
+        one_body, constant = space.get_h1eff()
+        two_body, mixed, beta = (ao2mo.restore(4, part, orbitals) for part in space.get_h2eff())
+        end = core + orbitals
+        alpha_orbitals, beta_orbitals = (np.asarray(spin)[:, :end] for spin in field.mo_coeff)
+        first, second = ((matrix + matrix.T) / 2 for matrix in one_body)
+        found = Hamiltonian(
+            norb=orbitals,
+            num_alpha=int(space.nelecas[0]),
+            num_beta=int(space.nelecas[1]),
+            constant=float(constant),
+            one_body=first,
+            two_body=ao2mo.restore(8, two_body, orbitals),
+            beta=BetaIntegrals(
+                one_body=second,
+                two_body=ao2mo.restore(8, beta, orbitals),
+                mixed=mixed,
+                overlap=alpha_orbitals.T @ field.get_ovlp() @ beta_orbitals,
+            ),
+        )
+        return SetUp(found, remarks)
+
+    def _active_size(self, total: int, count: int) -> tuple[int, int]:
+        """How many electrons in how many of the orbitals, around the Fermi level."""
+        chosen = self.active_space
+        if chosen is None:
+            active, orbitals = total - 2 * self.frozen_core, count - self.frozen_core
+        else:
+            active, orbitals = chosen.electrons, chosen.orbitals
+        self._counted(total, count, active, orbitals)
+        return active, orbitals
+
     def _window(self, field: Any) -> Window:
         """Which orbitals are active."""
         total, count = field.mol.nelectron, field.mo_coeff.shape[1]
@@ -176,12 +230,8 @@ class Molecule(_System):
             window = valence_window(field, self.avas.labels, self.avas.threshold)
             self._counted(total, count, window.electrons, window.orbitals)
             return window
+        active, orbitals = self._active_size(total, count)
         chosen = self.active_space
-        if chosen is None:
-            active, orbitals = total - 2 * self.frozen_core, count - self.frozen_core
-        else:
-            active, orbitals = chosen.electrons, chosen.orbitals
-        self._counted(total, count, active, orbitals)
         natural = chosen is not None and chosen.choice == "natural"
         every = natural_orbitals(field) if natural else np.asarray(field.mo_coeff)
         return Window(every, active, orbitals)

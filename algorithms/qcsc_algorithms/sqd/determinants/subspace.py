@@ -57,6 +57,8 @@ def subsample(
     carryover: tuple[Strings, Strings],
     max_carryover: int,
     rng: np.random.Generator,
+    *,
+    same_orbitals: bool = True,
 ) -> Subspace:
     """At most `max_strings` strings of each spin, exactly so many if there are.
 
@@ -68,10 +70,11 @@ def subsample(
     Args:
         configurations: with the right number of electrons; may be none.
         carryover: strings of each spin, the most important first.
+        same_orbitals: whether a string of one spin says something of the other spin's.
     """
     norb = configurations.norb
     alpha, beta = _strings(configurations)
-    if electrons[0] == electrons[1]:
+    if electrons[0] == electrons[1] and same_orbitals:
         both = _merged(alpha, beta)
         kept = _interleaved(*carryover)
         chosen, carried = _chosen(

@@ -30,8 +30,9 @@ def one_body_density(space: ProductSpace, state: Floats) -> Floats:
 def two_body_density(space: ProductSpace, state: Floats) -> Floats:
     """<a+(p) a+(r) a(s) a(q)>, summed over spins, float64 (norb,) * 4 in the order p, q, r, s.
 
-    By pyscf, to 63 orbitals; the energy is the trace with (pq|rs), halved.
+    By pyscf on one thread, to 63 orbitals; the energy is the trace with (pq|rs), halved.
     """
+    from pyscf import lib
     from pyscf.fci import selected_ci
 
     alpha, beta = (as_integers(strings) for strings in space.strings)
@@ -41,7 +42,8 @@ def two_body_density(space: ProductSpace, state: Floats) -> Floats:
     vector = wrap(amplitudes, (alpha[orders[0]], beta[orders[1]]))
     norb = len(space.integrals.one_body)
     make: Any = selected_ci.make_rdm2
-    return np.asarray(make(vector, norb, space.electrons))
+    with lib.with_omp_threads(1):  # on more it sums in another order
+        return np.asarray(make(vector, norb, space.electrons))
 
 
 @compiled

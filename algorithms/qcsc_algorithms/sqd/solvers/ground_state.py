@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qcsc_algorithms.sqd.determinants.configurations import as_integers
 from qcsc_algorithms.sqd.solvers.compiling import compile_in_turn
 from qcsc_algorithms.sqd.solvers.crew import Alone, Crew
 from qcsc_algorithms.sqd.solvers.davidson import (
@@ -32,6 +33,7 @@ from qcsc_algorithms.sqd.solvers.davidson import (
 )
 from qcsc_algorithms.sqd.solvers.densities import one_body_density, two_body_density
 from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
+from qcsc_algorithms.sqd.solvers.spin_overlap import MAX_ORBITALS, spin_square_by_overlap
 from qcsc_algorithms.sqd.solvers.string_tables import Floats
 
 ALONE = Alone()
@@ -49,7 +51,7 @@ def describe_lowest(problem: Arrays, crew: Crew | None = None) -> dict[str, npt.
     space, states, found = find_states(problem, crew or Alone())
     probabilities = np.mean([state * state for state in states], axis=0)
     weights = probabilities.sum(axis=0), probabilities.sum(axis=1)
-    spins = np.array([space.spin_square(state) for state in states])
+    spins = np.array([_spin_square(space, problem, state) for state in states])
     told = {
         "energy": np.asarray(found.values[0]),
         "occupancies": np.array(
@@ -106,6 +108,8 @@ def _solve_small_ones() -> None:
 def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats], Lowest]:
     """The space, states in it, each float64 (beta strings, alpha strings), how they were found."""
     target, roots = float(problem["spin_square"]), int(problem.get("roots", 1))
+    if "mixed" in problem:
+        target = math.nan  # exchanges of spins are no part of a space whose orbitals differ
     space = _space(problem, target, crew)
     penalties = PENALTIES if not math.isnan(target) else PENALTIES[:1]
     for penalty in penalties:
@@ -132,6 +136,30 @@ def _are_of_spin(space: ProductSpace, states: list[Floats], target: float) -> bo
     return all(abs(space.spin_square(state) - target) < allowed for state in states)
 
 
+def _spin_square(space: ProductSpace, problem: Arrays, state: Floats) -> float:
+    if space.integrals.beta is None:
+        return space.spin_square(state)
+    if len(space.integrals.one_body) > MAX_ORBITALS:
+        return math.nan
+    strings = [as_integers(each) for each in space.strings]
+    orders = [np.argsort(each, kind="stable") for each in strings]
+    return spin_square_by_overlap(
+        state.T[np.ix_(*orders)],
+        (strings[0][orders[0]], strings[1][orders[1]]),
+        len(space.integrals.one_body),
+        space.electrons,
+        np.asarray(problem["overlap"]),
+    )
+
+
+def _integrals(problem: Arrays) -> Integrals:
+    common = [np.asarray(problem[name], float) for name in ("one_body", "two_body")]
+    if "mixed" not in problem:
+        return Integrals(*common)
+    beta = [np.asarray(problem[f"beta_{name}"], float) for name in ("one_body", "two_body")]
+    return Integrals(*common, (beta[0], beta[1]), np.asarray(problem["mixed"], float))
+
+
 def _space(problem: Arrays, target: float, crew: Crew) -> ProductSpace:
     alpha, beta = problem["alpha"], problem["beta"]
     electrons = int(problem["electrons"][0]), int(problem["electrons"][1])
@@ -144,7 +172,7 @@ def _space(problem: Arrays, target: float, crew: Crew) -> ProductSpace:
             mirrored = 0  # one string of both spins is no triplet; what it is, is told
     crew = crew.for_halves() if mirrored else crew
     return ProductSpace(
-        Integrals(np.asarray(problem["one_body"], float), np.asarray(problem["two_body"], float)),
+        _integrals(problem),
         electrons,
         alpha,
         beta,

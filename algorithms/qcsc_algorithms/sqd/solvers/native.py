@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.solvers.native_program import CompilerMissing, lowest_state
 from qcsc_algorithms.sqd.solvers.one_process import problem_of, solve_in_one_process
+from qcsc_algorithms.sqd.solvers.problem_files import Arrays
 from qcsc_algorithms.sqd.solvers.sci_states import MAX_ORBITALS, STATE, keep_state
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver, lowest_spin_square
 from qcsc_hpc.machine import Machine, Program
@@ -26,7 +30,7 @@ class NativeSolver(Solver):
     """Davidson diagonalisation that touches connected determinants only; any number of orbitals.
 
     The lowest state, or states, of the spin that is asked for, whatever its symmetry. The same bits
-    on any number of threads and ranks.
+    on any number of threads and ranks. Over unrestricted orbitals of any spin, which is told.
 
     Attributes:
         tolerance: of the norm of H|c> - E|c>, in hartree; the energy is good to about its square.
@@ -63,12 +67,49 @@ class NativeSolver(Solver):
             return lowest_spin_square(electrons)
         return self.spin_square
 
+    def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
+        if hamiltonian.beta is None:
+            return
+        if not isinstance(self.spin_square, str):
+            why = (
+                "a state over unrestricted orbitals, alpha and beta ones that differ, is of the spin "
+                "that is lowest; take any: S^2 is told"
+            )
+            raise JobRefused(self.type, "solver.spin_square", why)
+        if self.keep == "rdm":
+            why = (
+                "density matrices of two electrons are kept over orbitals common to both spins, and "
+                "these are unrestricted; take nothing"
+            )
+            raise JobRefused(self.type, "solver.keep", why)
+
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        if self.keep == "rdm" and hamiltonian.norb > MAX_ORBITALS:
+        keep = None
+        if self.keep == "rdm":
+            keep = partial(keep_state, current_step().work_dir / STATE, hamiltonian, subspace)
+        return await self._solved(hamiltonian, subspace, machine, keep)
+
+    async def solve_with_pairs(
+        self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
+    ) -> tuple[Solution, npt.NDArray[np.float64]]:
+        found: list[Arrays] = []
+        solution = await self._solved(hamiltonian, subspace, machine, found.append)
+        return solution, np.asarray(found[-1]["pair_density"], np.float64)
+
+    async def _solved(
+        self,
+        hamiltonian: Hamiltonian,
+        subspace: Subspace,
+        machine: Machine,
+        keep: Callable[[Arrays], None] | None,
+    ) -> Solution:
+        """The solution; `keep` is given all that was found, with densities of two electrons."""
+        if keep is not None and hamiltonian.norb > MAX_ORBITALS:
             why = f"density matrices are kept of at most {MAX_ORBITALS} orbitals; take nothing"
             raise JobRefused(self.type, "solver.keep", why)
+        self.require_orbitals(hamiltonian)
         problem = problem_of(
             hamiltonian,
             alpha=subspace.alpha,
@@ -78,11 +119,8 @@ class NativeSolver(Solver):
             threads=self.threads or 0,
             spin_square=self.asked_spin_square(hamiltonian.electrons),
             roots=self.roots,
-            keep=self.keep,
+            keep="nothing" if keep is None else "rdm",
         )
-        keep = None
-        if self.keep == "rdm":
-            keep = partial(keep_state, current_step().work_dir / STATE, hamiltonian, subspace)
         program = Program("sqd-native", MODULE, mpi=self.ranks is not None)
         what = (lowest_state, program, problem, hamiltonian, subspace, machine)
         try:

@@ -30,7 +30,9 @@ def lowest_state(problem: Arrays, crew: Crew | None = None) -> dict[str, npt.NDA
             packed strings in any order; `tolerance` of the residual's norm, `max_cycles`,
             `threads`, 0 for what OMP_NUM_THREADS says; `spin_square`, of the state that is asked
             for, or NaN for the lowest of any spin; `roots`, how many states, 1 unless told; `keep`,
-            "amplitudes", or "rdm" for these and the two-body density, which are told, too.
+            "amplitudes", or "rdm" for these and the two-body density, which are told, too. Where
+            beta orbitals differ from alpha's, whose the integrals are then: `beta_one_body`,
+            `beta_two_body`, `mixed`, `overlap`; then the states are of any spin.
 
         crew: processes that call it together, each with the same problem.
 

@@ -71,6 +71,13 @@ def problem_of(hamiltonian: Hamiltonian, **more: object) -> dict[str, npt.NDArra
         "electrons": hamiltonian.electrons,
         **more,
     }
+    if hamiltonian.beta is not None:
+        arrays |= {
+            "beta_one_body": hamiltonian.beta.one_body,
+            "beta_two_body": hamiltonian.beta.two_body,
+            "mixed": hamiltonian.beta.mixed,
+            "overlap": hamiltonian.beta.overlap,
+        }
     return {name: np.array(value) for name, value in arrays.items()}
 
 

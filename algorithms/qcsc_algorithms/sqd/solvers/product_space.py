@@ -41,10 +41,22 @@ class Integrals(NamedTuple):
     Attributes:
         one_body: float64 (norb, norb).
         two_body: each of eight equal ones once, as a Hamiltonian keeps them.
+        beta: one_body and two_body of beta orbitals, where these are not the alpha orbitals, whose
+            the others are then.
+        mixed: float64 (pairs, pairs), (pq|rs) of two alpha and two beta orbitals, with `beta`.
     """
 
     one_body: Floats
     two_body: Floats
+    beta: tuple[Floats, Floats] | None = None
+    mixed: Floats | None = None
+
+    @property
+    def opposite(self) -> tuple[Floats, Floats]:
+        """Of both spins, as alpha electrons meet beta ones, and the other way round."""
+        if self.mixed is None:
+            return self.two_body, self.two_body
+        return self.mixed, np.ascontiguousarray(self.mixed.T)
 
 
 class ProductSpace:
@@ -72,18 +84,19 @@ class ProductSpace:
         self.strings = alpha, beta
         self.mirrored, self.threads = mirrored, threads
         self.crew = crew or Alone()
-        self.alpha = tabulate(alpha, *integrals)
-        same = alpha.shape == beta.shape and bool(np.all(alpha == beta))
-        self.beta = self.alpha if same else tabulate(beta, *integrals)
+        one_spin = integrals.one_body, integrals.two_body
+        self.alpha = tabulate(alpha, *one_spin)
+        same = alpha.shape == beta.shape and bool(np.all(alpha == beta)) and integrals.beta is None
+        self.beta = self.alpha if same else tabulate(beta, *(integrals.beta or one_spin))
         own = np.arange(len(integrals.one_body))
-        two_body = integrals.two_body
-        repulsion = mean_field(self.beta, own * (own + 1) // 2 + own, two_body)
+        by_alpha, by_beta = self._opposite_integrals = integrals.opposite
+        repulsion = mean_field(self.beta, own * (own + 1) // 2 + own, by_alpha)
         self.diagonal = determinant_energies(self.alpha, self.beta, repulsion)
         if mirrored:  # to the last bit: what is not mirrored is amplified
             self.diagonal = (self.diagonal + self.diagonal.T) / 2
-        self.field_of_alpha = mean_field(self.alpha, self.beta.pairs, two_body)
+        self.field_of_alpha = mean_field(self.alpha, self.beta.pairs, by_beta)
         self.field_of_beta = (
-            self.field_of_alpha if same else mean_field(self.beta, self.alpha.pairs, two_body)
+            self.field_of_alpha if same else mean_field(self.beta, self.alpha.pairs, by_alpha)
         )
 
     @property
@@ -153,7 +166,7 @@ class ProductSpace:
             self.beta.moves,
             self.alpha.singles,
             (self.beta.pairs, self.alpha.pairs),
-            self.integrals.two_body,
+            self._opposite_integrals[1],
             self.mirrored != 0,
             (first, last),
             (start, stop),

@@ -24,7 +24,8 @@ MAX_ORBITALS = 63
 class PyscfSolver(Solver):
     """Davidson diagonalisation by pyscf's selected CI; up to 63 orbitals.
 
-    It starts at the lowest determinant, and finds the lowest state of that one's symmetry.
+    It starts at the lowest determinant, and finds the lowest state of that one's symmetry. Over
+    unrestricted orbitals too; then towards no spin.
 
     Attributes:
         tolerance: of the energy between two Davidson steps, in hartree.
@@ -47,6 +48,19 @@ class PyscfSolver(Solver):
         told = self.spin_square
         return super().asked_spin_square(electrons) if told is None else told
 
+    def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
+        if hamiltonian.beta is None:
+            return
+        if self.spin_square is not None:
+            why = (
+                "a state over unrestricted orbitals, alpha and beta ones that differ, cannot be driven "
+                "towards a spin; leave it empty: S^2 is told"
+            )
+            raise JobRefused(self.type, "solver.spin_square", why)
+        if not all(hamiltonian.electrons):
+            why = "over unrestricted orbitals pyscf needs an electron of each spin; take native"
+            raise JobRefused(self.type, "solver", why)
+
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
@@ -55,6 +69,7 @@ class PyscfSolver(Solver):
                 f"pyscf takes at most {MAX_ORBITALS} orbitals, not {hamiltonian.norb}; take native"
             )
             raise JobRefused("pyscf", "solver", why)
+        self.require_orbitals(hamiltonian)
         problem = problem_of(
             hamiltonian,
             alpha=as_integers(subspace.alpha),

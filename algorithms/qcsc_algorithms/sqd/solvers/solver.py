@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_hpc.machine import Machine
+from qcsc_loop.errors import JobRefused
 from qcsc_loop.parameters.resource import Resource
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
@@ -56,6 +57,19 @@ class Solver(Resource, ABC):
         """S^2 of the state that is asked for; NaN for any. The lowest there is, unless told."""
         return lowest_spin_square(electrons)
 
+    def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
+        """Refuses orbitals that it cannot diagonalise in: unless it says otherwise, of each spin.
+
+        Raises:
+            JobRefused: it cannot.
+        """
+        if hamiltonian.beta is not None:
+            why = (
+                "it diagonalises over orbitals common to both spins, and these are unrestricted: "
+                "alpha and beta orbitals differ; take native or pyscf, or restricted orbitals"
+            )
+            raise JobRefused(self.type, "solver", why)
+
     @abstractmethod
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
@@ -71,6 +85,20 @@ class Solver(Resource, ABC):
             JobRefused: the solver or the machine cannot do it so; nothing was started.
             JobFailed: it ended without a result.
         """
+
+    async def solve_with_pairs(
+        self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
+    ) -> tuple[Solution, npt.NDArray[np.float64]]:
+        """As `solve`, and the lowest state's density matrix of two electrons.
+
+        Returns:
+            <a+(p) a+(r) a(s) a(q)>, summed over spins, float64 (norb,) * 4 in the order p, q, r, s.
+
+        Raises:
+            JobRefused: this solver does not tell it.
+        """
+        why = "it does not tell the density matrix of two electrons that orbitals are optimised by"
+        raise JobRefused(self.type, "solver", f"{why}; take native")
 
 
 def lowest_spin_square(electrons: tuple[int, int]) -> float:

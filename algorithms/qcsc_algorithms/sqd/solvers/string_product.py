@@ -176,6 +176,8 @@ def add_opposite_spins(
     Args:
         moves, singles: of the rows' spin, and of the columns'.
         pairs: the same.
+        two_body: packed, or where the spins' orbitals differ float64 (pairs of the rows' spin, pairs
+            of the columns').
         half: only columns up to the row's number are needed.
         rows, columns: the first, and the one after the last.
     """
@@ -210,7 +212,10 @@ def _look_up(two_body: Floats, own: int, pairs: Counts, values: Floats) -> None:
     """Writes (own|pair) for each pair, and less it, as `Rows.move` counts them."""
     for number in range(len(pairs)):
         high, low = max(own, pairs[number]), min(own, pairs[number])
-        integral = two_body[high * (high + 1) // 2 + low]
+        if two_body.ndim == 2:  # decided when it is compiled
+            integral = two_body[own, pairs[number]]
+        else:
+            integral = two_body[high * (high + 1) // 2 + low]
         values[2 * number], values[2 * number + 1] = integral, -integral
 
 

@@ -104,6 +104,7 @@ def mean_field(strings: StringTables, pairs: Counts, two_body: Floats) -> Floats
 
     Args:
         pairs: (p, q), p >= q, of the other spin.
+        two_body: packed, or where the spins' orbitals differ float64 (pairs of the other spin, pairs).
 
     Returns:
         float64 (pairs, strings).
@@ -188,7 +189,10 @@ def _add_field(occupied: Bytes, pairs: Counts, two_body: Floats, field: Floats) 
         for k in range(norb):
             other = k * (k + 1) // 2 + k
             high, low = max(pair, other), min(pair, other)
-            coulomb = two_body[high * (high + 1) // 2 + low]
+            if two_body.ndim == 2:  # decided when it is compiled
+                coulomb = two_body[pair, other]
+            else:
+                coulomb = two_body[high * (high + 1) // 2 + low]
             for i in range(count):
                 if occupied[i, k]:
                     field[number, i] += coulomb

@@ -391,7 +391,7 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
     ),
     "complex": (lambda good: good + " (1.0,0.5) 1 1 1 1\n", "has complex integrals, as in line"),
     "not a number": (lambda good: good + " nan 1 1 1 1\n", "integrals that are not finite"),
-    "UHF": (lambda good: good.replace("MS2=0", "MS2=0,IUHF=.TRUE."), "UHF integrals cannot"),
+    "UHF": (lambda good: good.replace("MS2=0", "MS2=0,IUHF=.TRUE."), "each spin has orbitals"),
     "odd": (lambda good: good.replace("NELEC= 2", "NELEC= 3"), "3 electrons with MS2=0"),
     "too much spin": (lambda good: good.replace("MS2=0", "MS2=4"), "2 electrons with MS2=4"),
     "too many electrons": (

@@ -166,9 +166,13 @@ def test_a_model_leaves_out_what_is_zero(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "UHF": (
         lambda: text(body(), HEAD.format("MS2=0,UHF=.TRUE.")),
-        r"says UHF=.TRUE.: UHF integrals cannot be read",
+        "says that each spin has orbitals of its own; .*keep spins neither way",
     ),
-    "IUHF": (lambda: text(body(), HEAD.format("MS2=0,IUHF=1")), "says IUHF=1"),
+    "IUHF": (lambda: text(body(), HEAD.format("MS2=0,IUHF=1")), "write them in blocks"),
+    "complex": (
+        lambda: text(body(), HEAD.format("MS2=0,COMPLEX=.TRUE.")),
+        "says COMPLEX=.TRUE.: complex integrals cannot be read",
+    ),
     "two core energies": (
         lambda: text([*body(), ["0.0", "0", "0", "0", "0"]]),
         "has 2 lines without indices, of .*: which is the core energy",
