@@ -1,7 +1,9 @@
 """Plain SQD: one circuit is sampled once, and its shots are recovered until they agree with themselves.
 
 Robledo-Moreno et al., arXiv:2405.05068. The first iteration samples; every one recovers the shots
-by the occupancies of the one before, draws subspaces of them, and diagonalises. No optimiser.
+by the occupancies of the one before, draws subspaces of them, and diagonalises. No optimiser. On
+request, after some of these the subspace stays, and its orbitals are optimised in turns with
+diagonalisations, as in qiskit-addon-sqd's guide on that.
 """
 
 from __future__ import annotations
@@ -10,30 +12,63 @@ import math
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.orbital_rotation import with_better_orbitals
 from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
+    BadSystem,
     Guess,
     Pooled,
     SampleBased,
     energy_table,
     require_variational,
+    seen_in,
     state_tables,
 )
+from qcsc_hpc.machine import Machine
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
+from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.chart import Chart
-from qcsc_loop.values.record import State
+from qcsc_loop.values.record import Record, State
+
+
+class Tuned(Record):
+    """A subspace that stays, while its orbitals get better.
+
+    Attributes:
+        subspace: the strings.
+        rounds: diagonalisations in it so far.
+        bound: the last state's energy in the orbitals that come next, in hartree: the next
+            diagonalisation's is not above it.
+    """
+
+    subspace: Subspace
+    rounds: int
+    bound: float
+
+
+class Evaluated(Pooled):
+    """What an iteration came to.
+
+    Attributes:
+        tuned, hamiltonian: the subspace that stays, and the integrals in better orbitals for it;
+            None while shots are recovered.
+    """
+
+    tuned: Tuned | None = None
+    hamiltonian: Hamiltonian | None = None
 
 
 class Recovered(State):
@@ -49,6 +84,8 @@ class Recovered(State):
         spin_square: S^2 of the state of `energy`; NaN where a solver does not tell.
         parameters: of the circuit, float64 (parameters,).
         guess: occupancies of the last iteration; all else of the state of `energy`.
+        tuned: the subspace that stays, once its orbitals are optimised; `hamiltonian` is then in the
+            better ones.
     """
 
     chart: ClassVar[Chart] = ENERGY_CHART
@@ -70,9 +107,10 @@ class Recovered(State):
     parameters: NDArray
     pool: Pool
     guess: Guess
+    tuned: Tuned | None = None
 
 
-class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Pooled]):
+class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Evaluated]):
     """Sample-based quantum diagonalization of one set of shots, with self-consistent recovery.
 
     >>> import anyio
@@ -87,7 +125,11 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Pooled
         ansatz: the circuit; its parameters are from CCSD's amplitudes.
         batches: subspaces that are drawn and diagonalised in each iteration.
         tolerance, occupancy_tolerance: converged when an iteration changed the energy by at most so
-            many hartree, and no orbital's occupancy by more.
+            many hartree, and no orbital's occupancy by more; once orbitals are optimised the energy
+            alone counts.
+        optimize_orbitals_after: so many iterations recover; then a last subspace is drawn and stays,
+            and each iteration diagonalises in it, and rotates the Hamiltonian to the orbitals that are
+            best for its state. It takes the solver native, and restricted orbitals.
     """
 
     ansatz: LUCJ = LUCJ()
@@ -98,10 +140,27 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Pooled
     occupancy_tolerance: Annotated[float, OPERATIONAL] = Field(
         default=1e-3, ge=0, description="of an orbital's occupancy"
     )
+    optimize_orbitals_after: int | None = Field(
+        default=None, ge=1, description="iterations; then the subspace stays. Empty: never"
+    )
+
+    @model_validator(mode="after")
+    def _tells_pairs(self) -> PlainSQD:
+        if self.optimize_orbitals_after is not None and self.solver.type != "native":
+            raise ValueError(
+                "optimize_orbitals_after: orbitals are optimised by the density matrix of two "
+                f"electrons, which the solver {self.solver.type} does not tell; take native"
+            )
+        return self
 
     async def initialize(self) -> Recovered:
         found = await self._start(self.ansatz)
         norb = found.hamiltonian.norb
+        if self.optimize_orbitals_after is not None and found.hamiltonian.beta is not None:
+            raise BadSystem(
+                "optimize_orbitals_after optimises orbitals common to both spins, and these are "
+                "unrestricted: leave it empty, or take restricted orbitals"
+            )
         return Recovered(
             energy=found.energies.hf,
             hamiltonian=found.hamiltonian,
@@ -118,10 +177,33 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Pooled
         assert isinstance(self.sampler, Sampler)  # names were resolved when the run started
         return await self.sampler.sample(circuit, shots=self.shots)
 
-    async def evaluate(self, state: Recovered, samples: Samples | None) -> Pooled:
-        return await self._pooled(state.hamiltonian, state.pool, samples, state.guess)
+    async def evaluate(self, state: Recovered, samples: Samples | None) -> Evaluated:
+        after = self.optimize_orbitals_after
+        if after is not None and current_step().iteration > after:
+            return await self._in_better_orbitals(state)
+        pooled = await self._pooled(state.hamiltonian, state.pool, samples, state.guess)
+        return Evaluated(pool=pooled.pool, found=pooled.found)
 
-    async def update(self, state: Recovered, evaluation: Pooled) -> Recovered:
+    async def _in_better_orbitals(self, state: Recovered) -> Evaluated:
+        """A diagonalisation in the subspace that stays, and the best orbitals for its state."""
+        assert isinstance(self.machine, Machine)  # names were resolved when the run started
+        before, rounds, valid = state.hamiltonian, 0, state.valid
+        if state.tuned is None:
+            chosen = await self._chosen(before, seen_in(state.pool), state.guess, 1)
+            (subspace,), valid = chosen.subspaces, chosen.valid
+        else:
+            subspace, rounds = state.tuned.subspace, state.tuned.rounds
+        solution, pairs = await self.solver.solve_with_pairs(before, subspace, self.machine)
+        self._warn_of(before, solution)
+        better = await in_worker(with_better_orbitals, before, solution.density, pairs)
+        return Evaluated(
+            pool=state.pool,
+            found=self._summary([subspace], [solution], valid),
+            tuned=Tuned(subspace=subspace, rounds=rounds + 1, bound=better.bound),
+            hamiltonian=better.hamiltonian,
+        )
+
+    async def update(self, state: Recovered, evaluation: Evaluated) -> Recovered:
         found = evaluation.found
         require_variational(found.energy, state.references.fci)
         before, now = state.guess, found.guess
@@ -140,19 +222,19 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Pooled
             residual=found.residual,
             unconverged=found.unconverged,
             spin_square=found.spin_square if better else state.spin_square,
-            hamiltonian=state.hamiltonian,
+            hamiltonian=evaluation.hamiltonian or state.hamiltonian,
             references=state.references,
             parameters=state.parameters,
             pool=evaluation.pool,
             guess=best.model_copy(update={"occupancies": now.occupancies}),
+            tuned=evaluation.tuned,
         )
 
     async def converged(self, previous: Recovered, current: Recovered) -> bool:
-        return (
-            self.tolerance > 0
-            and abs(current.current - previous.current) <= self.tolerance
-            and current.moved <= self.occupancy_tolerance
-        )
+        still = self.tolerance > 0 and abs(current.current - previous.current) <= self.tolerance
+        if self.optimize_orbitals_after is not None:
+            return still and previous.tuned is not None
+        return still and current.moved <= self.occupancy_tolerance
 
     def tables(self, state: Recovered) -> dict[str, Table]:
         """`sqd-energies`, beside those of other methods, and the best state's properties."""
