@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
@@ -71,10 +71,10 @@ async def load_block(kind: type[B], name: str) -> B:
     if not isinstance(block, kind):
         why = f"it is a {type(block).__name__}, not a {kind.__name__}"
         raise BlockNotFound(full, why, await _saved())
-    return cast("B", block)  # pyright forgets that it is one
+    return block
 
 
-async def _load(name: str) -> Block:
+async def _load(name: str) -> object:
     if answers_here():
         if (block := await read_block(name)) is not None:
             return block

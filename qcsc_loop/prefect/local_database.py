@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from prefect.blocks.core import Block
 from prefect.context import FlowRunContext
@@ -18,6 +18,7 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_UR
 from qcsc_loop.prefect import own_server
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import BlockSchema
     from prefect.server.schemas.core import BlockDocument
 
 _RUN = "SELECT 1 FROM artifact WHERE key IN (?, ?) LIMIT 1"
@@ -44,8 +45,9 @@ async def read_block(name: str) -> Block | None:
     found = await read_document(name)
     if found is None or found.block_schema is None:
         return None
+    schema = cast("BlockSchema", found.block_schema)  # the client's has the same fields
     try:
-        return Block.get_block_class_from_schema(found.block_schema).model_validate(found.data)
+        return Block.get_block_class_from_schema(schema).model_validate(found.data)
     except (LookupError, ValueError):  # of an older schema
         return None
 
