@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -21,6 +22,7 @@ class Environment(BaseSettings):
         key_file: what a run's artifacts are signed with, one for all machines of a person.
         server: the folder of this person's own Prefect server.
         check_hooks: whether it is looked at after each hook that it changed nothing it was given.
+        tensorboard: the folder of what `track --to tensorboard` writes; empty: one in the store.
     """
 
     model_config = SettingsConfigDict(env_prefix="QCSC_LOOP_")
@@ -31,6 +33,23 @@ class Environment(BaseSettings):
     key_file: Path = Path("~/.config/qcsc-loop/key")
     server: Path = Path("~/.local/share/qcsc-loop/server")
     check_hooks: bool = True
+    tensorboard: str = ""
+
+
+class MlflowEnvironment(BaseSettings):
+    """What MLflow's own clients read, from its variables named MLFLOW_…"""
+
+    model_config = SettingsConfigDict(env_prefix="MLFLOW_")
+
+    tracking_uri: str = ""
+    tracking_username: str = ""
+    tracking_password: str = Field(default="", repr=False)
+    experiment_name: str = ""
+
+
+def cache_folder() -> Path:
+    """Where this person's caches are: https://specifications.freedesktop.org/basedir-spec."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
 
 
 def environment() -> Environment:

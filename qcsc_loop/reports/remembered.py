@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.parameters.environment import cache_folder
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.status import RunStatus
@@ -73,9 +73,8 @@ class Remembered:
 
     def __init__(self, store: DirectoryStore) -> None:
         self._store, self._root = store, str(store.root)
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         name = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
-        self._file = Path(cache).expanduser() / "qcsc-loop" / f"list-{name}.json"
+        self._file = cache_folder() / "qcsc-loop" / f"list-{name}.json"
         self._version = f"{FORMAT} {this_version()}"
         self._before = self._read()
         self._now: dict[str, Json] = {}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 
 import httpx
 
 from qcsc_loop.errors import InputError
+from qcsc_loop.parameters.environment import MlflowEnvironment
 from qcsc_loop.plain import Json
 from qcsc_loop.tracking.tracker import TrackedPoint, TrackedRun, Tracker
 
-SERVER, EXPERIMENT = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
+SERVER = "MLFLOW_TRACKING_URI"
 TIMEOUT_SECONDS = 30.0
 METRICS, PARAMS = 1000, 100  # in a request, as the server takes them
 LONGEST_VALUE = 500  # characters of a parameter that every version takes
@@ -30,9 +30,11 @@ class MlflowTracker(Tracker):
 
     def __init__(self, run: TrackedRun, memory: Json) -> None:
         super().__init__(run, memory)
-        if not (url := os.environ.get(SERVER, "")).startswith(("http://", "https://")):
+        said = MlflowEnvironment()
+        if not (url := said.tracking_uri).startswith(("http://", "https://")):
             raise InputError(f"the tracker mlflow needs {SERVER}=http://HOST:PORT (given: {url!r})")
-        user, password = (os.environ.get(f"MLFLOW_TRACKING_{w}") for w in ("USERNAME", "PASSWORD"))
+        user, password = said.tracking_username, said.tracking_password
+        self._experiment_name = said.experiment_name or run.algorithm
         self._client = httpx.Client(
             base_url=f"{url.rstrip('/')}/api/2.0/mlflow/",
             timeout=TIMEOUT_SECONDS,
@@ -82,7 +84,7 @@ class MlflowTracker(Tracker):
         return run_id
 
     def _experiment(self) -> str:
-        name = os.environ.get(EXPERIMENT) or self.run.algorithm
+        name = self._experiment_name
         answer = self._client.get("experiments/get-by-name", params={"experiment_name": name})
         if answer.status_code == httpx.codes.NOT_FOUND:
             return str(self._post("experiments/create", name=name)["experiment_id"])

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qcsc_loop.errors import InputError
+from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.tracking.tracker import TrackedPoint, TrackedRun, Tracker
-
-VARIABLE = "QCSC_LOOP_TENSORBOARD"
 
 
 class TensorBoardTracker(Tracker):
@@ -31,7 +30,7 @@ class TensorBoardTracker(Tracker):
             raise InputError(
                 "the tracker tensorboard needs tensorboardX: pip install 'qcsc-loop[tensorboard]'"
             ) from error
-        root = os.environ.get(VARIABLE) or os.path.join(run.store, ".tensorboard")
+        root = environment().tensorboard or os.path.join(run.store, ".tensorboard")
         self._folder, self._kind = os.path.join(root, run.run_id), SummaryWriter
 
     def _open(self, purge_step: int | None = None) -> Any:  # it says no types

@@ -14,7 +14,7 @@ from loop.reports.stored_runs import StoredRun, energies
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.tracking import following as module
 from qcsc_loop.tracking.following import Following
-from qcsc_loop.tracking.tensorboard import VARIABLE, TensorBoardTracker
+from qcsc_loop.tracking.tensorboard import TensorBoardTracker
 
 pytest.importorskip("tensorboardX")
 
@@ -43,7 +43,7 @@ def scalars(folder: Path, tag: str) -> list[tuple[int, Any, float]]:
 def test_it_has_each_iteration_once_at_its_own_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "boards"))
+    monkeypatch.setenv("QCSC_LOOP_TENSORBOARD", str(tmp_path / "boards"))
     monkeypatch.setattr(module, "find_tracker", lambda _name: TensorBoardTracker)
     run = StoredRun(tmp_path / "store").driver(reason=Reason.CONVERGED).history(energies(4))
     for _ in range(2):
