@@ -26,6 +26,7 @@ TESTS = Path(__file__).parents[1]
 WALK = f"{walks.__file__}:Walk"
 H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g", "frozen_core": 0}
 MANY = KILLS >= 200  # with 24 of `bitcount` and 12 of `sqd`, as many as it was promised for
+LONGEST_SECONDS = 3600.0 if MANY else 900.0  # of a driver that has all of it left, on a busy machine
 AT_ONCE = 4
 ITERATIONS = 3
 
@@ -109,7 +110,7 @@ class SweepOrdeal:
             until_gone(driver.kill())
             self.died += 1
             self._look_at_budget()
-        result = self.line.start("sweep", self.file, "--json").result()
+        result = self.line.start("sweep", self.file, "--json").result(LONGEST_SECONDS)
         assert result.err.count("Traceback") == 0, result.err
         self.code, self.answer = result.code, result.answer
         self._look_at_budget()

@@ -110,9 +110,9 @@ class Background:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def result(self) -> Result:
-        """Waits for its end."""
-        code = self.process.wait(LONGEST_SECONDS)
+    def result(self, seconds: float = LONGEST_SECONDS) -> Result:
+        """Waits for its end, at most so long."""
+        code = self.process.wait(seconds)
         return Result(self._words, code, self._out.read_text(), self._err.read_text())
 
     def kill(self) -> list[psutil.Process]:
