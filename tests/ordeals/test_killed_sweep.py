@@ -26,7 +26,9 @@ TESTS = Path(__file__).parents[1]
 WALK = f"{walks.__file__}:Walk"
 H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g", "frozen_core": 0}
 MANY = KILLS >= 200  # with 24 of `bitcount` and 12 of `sqd`, as many as it was promised for
-LONGEST_SECONDS = 3600.0 if MANY else 900.0  # of a driver that has all of it left, on a busy machine
+LONGEST_SECONDS = (
+    3600.0 if MANY else 900.0
+)  # of a driver that has all of it left, on a busy machine
 AT_ONCE = 4
 ITERATIONS = 3
 

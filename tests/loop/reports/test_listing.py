@@ -21,6 +21,7 @@ from qcsc_loop.reports.listing import (
     newest,
     next_commands,
     parse_since,
+    read_entries,
     read_runs,
 )
 from qcsc_loop.reports.status import RunStatus
@@ -146,7 +147,7 @@ def test_a_run_that_has_only_begun_is_a_line() -> None:
 
 
 def test_the_newest_keep_their_order(store: DirectoryStore) -> None:
-    assert [view.run_id for view in newest(read_runs(store, Wanted()), 1)] == ["two"]
+    assert [view.run_id for view in newest(read_entries(store, Wanted()), 1)] == ["two"]
 
 
 def test_what_is_next_are_the_runs_in_trouble_and_else_the_first() -> None:
