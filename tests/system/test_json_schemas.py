@@ -46,7 +46,7 @@ def test_what_is_made_of_types_is_current(tmp_path: Path) -> None:
     """Else: python -m docs.builder.schemas"""
     made = tmp_path / "json.schema.json"
     # by an interpreter that knows no other models: other tests define some
-    words = [sys.executable, "-m", "docs.builder.schemas", made]
+    words = [sys.executable, "-m", "docs.builder.schemas", str(made)]
     subprocess.run(words, check=True, cwd=ROOT)
     assert PAGE.read_text() == made.read_text()
 
