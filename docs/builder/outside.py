@@ -2,7 +2,8 @@
 
 Nothing is asked for: CI has no network. By hand, from where there is one:
 
-    python -m docs.builder.outside | cut -f 1 | xargs -n 1 curl -sIL -o /dev/null -w '%{http_code} %{url}\\n'
+    python -m docs.builder.outside | cut -f 1 |
+        xargs -n 1 curl -sIL -o /dev/null -w '%{http_code} %{url}\\n'
 """
 
 from __future__ import annotations
