@@ -25,7 +25,9 @@ from typing import Any
 
 from pages.blocks import COMMANDS, Block, blocks_of
 
-ENDLESS = re.compile(r"qcsc-loop (?:serve|supervise|emit (?:files|backend)|watch)\b(?!.*--once)")
+ENDLESS = re.compile(
+    r"qcsc-loop (?:serve|supervise|emit (?:files|backend)|track .*--follow|ui|watch)\b(?!.*--once)"
+)
 DETACHED = re.compile(r"driven by process (\d+)")
 PID = re.compile(r"\bPID\b")
 OPEN = ". ./.reader 2> /dev/null || true"  # what the blocks before have exported
