@@ -26,7 +26,8 @@ from typing import Any
 from pages.blocks import COMMANDS, Block, blocks_of
 
 ENDLESS = re.compile(
-    r"qcsc-loop (?:serve|supervise|emit (?:files|backend)|track .*--follow|ui|watch)\b(?!.*--once)"
+    r"qcsc-loop (?:serve|supervise|emit (?:files|backend)|track .*--follow|ui|watch)\b"
+    r"(?!.*--once)"
 )
 DETACHED = re.compile(r"driven by process (\d+)")
 PID = re.compile(r"\bPID\b")
