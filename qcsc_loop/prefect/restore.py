@@ -263,9 +263,9 @@ async def _bring_checkpoints(
     local = -1 if here is None else here.iteration
     known = {commit.iteration: commit for commit in journal.commits.after(local)}
     brought: dict[int, Commit] = {}
-    adopted, elsewhere, passed = _NOTHING, "", 0
+    passed = 0
     async for published in artifacts.checkpoints():
-        commit, packed = published.commit, published.state
+        commit = published.commit
         if _ends(commit, here, brought):
             break
         if not published.is_of(uid) or (commit.iteration <= local and not published.ours):
@@ -279,14 +279,48 @@ async def _bring_checkpoints(
             commit = known.get(commit.iteration, commit)
         before = brought.setdefault(commit.iteration, commit)
         brought[commit.iteration] = max(before, commit, key=lambda one: one.rank)
-        if packed is None:
-            elsewhere = elsewhere or f"its state is in {published.place}, too large for an artifact"
-        elif commit.rank > adopted and _adopt(journal, commit, packed):
-            adopted = commit.rank
-    if brought and adopted == _NOTHING and local < 0:
-        raise NoGoodCheckpoint(artifacts.run_id, [elsewhere or "no artifact verifies"])
+    brought = _one_after_the_other(brought, here)
+    if brought:
+        why = await _bring_state(artifacts, journal, uid, brought)
+        if why and local < 0:
+            raise NoGoodCheckpoint(artifacts.run_id, [why])
     journal.add_history([brought[k] for k in sorted(brought) if k not in known])
     return passed
+
+
+def _one_after_the_other(brought: Mapping[int, Commit], here: Commit | None) -> dict[int, Commit]:
+    """Those that were gone on from, or may be: none that a driver published late.
+
+    A driver that stood still while a newer one went on from an older state, on another disk, has
+    made its last ones of what does not count any more, and nobody can keep it from publishing them.
+    """
+    counting: dict[int, Commit] = {}
+    newest = 0
+    for iteration in sorted(brought):
+        if here is not None and iteration > here.iteration:
+            newest = max(newest, here.epoch)
+        commit = brought[iteration]
+        if commit.epoch >= newest:
+            counting[iteration], newest = commit, commit.epoch
+    return counting
+
+
+async def _bring_state(
+    artifacts: RunArtifacts, journal: Journal, uid: str, brought: Mapping[int, Commit]
+) -> str:
+    """The newest of these commits whose state verifies; why there is none, if so."""
+    adopted, elsewhere = _NOTHING, ""
+    async for published in artifacts.checkpoints():
+        commit = brought.get(published.commit.iteration)
+        if commit is None or not published.is_of(uid) or not _same(published.commit, commit):
+            continue
+        if published.state is None:
+            elsewhere = elsewhere or f"its state is in {published.place}, too large for an artifact"
+        elif commit.rank > adopted and _adopt(journal, commit, published.state):
+            adopted = commit.rank
+            if commit.iteration == max(brought):
+                break
+    return "" if adopted != _NOTHING else elsewhere or "no artifact verifies"
 
 
 def _ends(commit: Commit, here: Commit | None, brought: Mapping[int, Commit]) -> bool:

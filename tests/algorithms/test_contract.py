@@ -38,6 +38,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "skqd": [{"system": H2, "shots": 100}, {"system": H2, "shots": 100, "solver": "pyscf"}],
 }
 EXAMPLE = "examples/custom.py:FindPhase"
+MINIMIZATION = "examples/optimisers/after.py:Energy"
 
 
 def tried(algorithm: AnyAlgorithm) -> None:
@@ -63,6 +64,13 @@ def test_it_has_the_same_bits_in_every_life(name: str, given: dict[str, Any]) ->
 @pytest.mark.nightly
 def test_so_has_the_example() -> None:
     tried(build(find_algorithm(EXAMPLE), {"shots": 20}))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("optimizer", ["nelder-mead", "spsa"])
+def test_so_has_a_function_that_is_minimised(optimizer: str) -> None:
+    given = {"start": [0.1] * 8, "optimizer": {"type": optimizer}}
+    tried(build(find_algorithm(MINIMIZATION), given))
 
 
 def test_every_algorithm_is_tried() -> None:

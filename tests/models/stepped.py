@@ -44,11 +44,11 @@ def elsewhere() -> Holder:
     return here.model_copy(update={"host": f"host-{here.driver}", "boot": "", "machine": ""})
 
 
-def created(root: Path) -> Journal:
+def created(root: Path, settings: Settings = SETTINGS) -> Journal:
     """A run that has its first state."""
     journal = Journal(QuietStore(root), RUN)
-    journal.create(RunRecord(run_id=RUN, seed=0, settings=SETTINGS))
-    commit, state = _commit(FIRST, 0)
+    journal.create(RunRecord(run_id=RUN, seed=0, settings=settings))
+    commit, state = committed(FIRST, 0)
     journal.add_checkpoint(commit, state)
     journal.add_history([commit])
     return journal
@@ -65,7 +65,7 @@ def counting(journal: Journal) -> dict[int, Line]:
     return {line.iteration: Line(states[line.state_sha256], line.epoch) for line in lines}
 
 
-def _commit(state: State, epoch: int) -> tuple[Commit, Document]:
+def committed(state: State, epoch: int) -> tuple[Commit, Document]:
     document = CODEC.encode(Made(by=list(state)))
     iteration = len(state) - 1
     return Commit(iteration=iteration, epoch=epoch, state_sha256=document.sha256), document
@@ -131,7 +131,7 @@ class SteppedDriver:
         journal.checks_as("ready")
         while True:
             state = (*state, lease.epoch)
-            lease.commit(*_commit(state, lease.epoch))
+            lease.commit(*committed(state, lease.epoch))
 
 
 class _GatedJournal(Journal):
