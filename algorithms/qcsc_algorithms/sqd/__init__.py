@@ -7,6 +7,7 @@ from qcsc_loop.faces import lazy_face
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
+    from qcsc_algorithms.sqd.chemistry.device_layout import lucj_layout
     from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
     from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
     from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule, System
@@ -66,6 +67,7 @@ __all__ = [
     "compare",
     "from_samples",
     "lowest_pauli_state",
+    "lucj_layout",
     "recover",
     "solve_sci_batch",
     "subsample",
@@ -106,6 +108,7 @@ __getattr__, __dir__ = lazy_face(
         "compare": "comparison",
         "from_samples": "determinants.configurations",
         "lowest_pauli_state": "solvers.pauli_subspace",
+        "lucj_layout": "chemistry.device_layout",
         "recover": "determinants.recovery",
         "solve_sci_batch": "solvers.sci_states",
         "subsample": "determinants.subspace",

@@ -36,7 +36,6 @@ from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.arrays import NDArray
@@ -174,8 +173,7 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Evalua
         if len(state.pool.counts):
             return None
         circuit = await in_worker(self.ansatz.circuit, state.parameters, state.hamiltonian)
-        assert isinstance(self.sampler, Sampler)  # names were resolved when the run started
-        return await self.sampler.sample(circuit, shots=self.shots)
+        return await self._sampled(circuit)
 
     async def evaluate(self, state: Recovered, samples: Samples | None) -> Evaluated:
         after = self.optimize_orbitals_after

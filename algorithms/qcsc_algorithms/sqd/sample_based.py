@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from anyio import to_thread
-from pydantic import BaseModel, Field, SerializeAsAny
+from pydantic import BaseModel, Field, SerializeAsAny, model_validator
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
@@ -20,6 +20,7 @@ from qcsc_algorithms.sqd.chemistry.properties import (
     unpaired_electrons,
 )
 from qcsc_algorithms.sqd.chemistry.reference import Energies, Start, compute_start
+from qcsc_algorithms.sqd.chemistry.reset import begun_at_zero, read_before
 from qcsc_algorithms.sqd.chemistry.system import Molecule, System
 from qcsc_algorithms.sqd.determinants.configurations import (
     Configurations,
@@ -41,6 +42,7 @@ from qcsc_loop.errors import InputError
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.parameters.resource import BlockName
+from qcsc_loop.sampling.random_bits import RandomSampler
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.parts import run_parts
@@ -48,6 +50,9 @@ from qcsc_loop.steps.step import current_step, labelled
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import Record
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
 
 FCIDUMP = "hamiltonian.fcidump"
 MAX_PATIENCE = 100  # energies that a state keeps
@@ -208,6 +213,8 @@ class SampleBased(BaseModel):
         carryover: the share of them that may be carried over from the best result so far.
         batches: independent subsamples that are diagonalised; the lowest counts, all together
             give an error bar.
+        reset_mitigation: qubits are read before each circuit, too, and shots count only where all
+            were 0. Takes a source that can read them twice, as a QPU can; ffsim cannot.
     """
 
     system: System = Molecule(frozen_core=1)
@@ -216,6 +223,9 @@ class SampleBased(BaseModel):
     max_strings: int = Field(default=120, ge=1, description="strings of each spin")
     carryover: float = Field(default=0.5, ge=0, le=1, description="share of carried-over strings")
     batches: int = Field(default=1, ge=1, description="subsamples per circuit")
+    reset_mitigation: bool = Field(
+        default=False, description="only shots that began with all qubits at 0 count"
+    )
     solver: SerializeAsAny[Solver] = NativeSolver()
     machine: Annotated[SerializeAsAny[Machine] | BlockName, OPERATIONAL] = LocalMachine()
     concurrency: Annotated[int, OPERATIONAL] = Field(
@@ -241,6 +251,23 @@ class SampleBased(BaseModel):
         folder = current_step().work_dir
         await to_thread.run_sync(found.hamiltonian.write_fcidump, folder / FCIDUMP)
         return found
+
+    @model_validator(mode="after")
+    def _can_read_twice(self) -> Self:
+        if self.reset_mitigation and isinstance(self.sampler, FfsimSampler | RandomSampler):
+            raise ValueError(
+                f"reset_mitigation: {self.sampler.type} does not read qubits twice; take a sampler "
+                "that does, such as ibm-runtime or aer"
+            )
+        return self
+
+    async def _sampled(self, circuit: QuantumCircuit) -> Samples:
+        """Shots of a measured circuit, and with reset mitigation those of them that count."""
+        assert isinstance(self.sampler, Sampler)  # names were resolved when the run started
+        if not self.reset_mitigation:
+            return await self.sampler.sample(circuit, shots=self.shots)
+        longer = await in_worker(read_before, circuit)
+        return begun_at_zero(await self.sampler.sample(longer, shots=self.shots))
 
     async def _diagonalised(
         self, hamiltonian: Hamiltonian, seen: Seen, guess: Guess

@@ -34,7 +34,6 @@ from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
-from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.chart import Chart
@@ -152,8 +151,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
             self.trotter_steps,
             self.max_terms,
         )
-        assert isinstance(self.sampler, Sampler)  # names were resolved when the run started
-        return await self.sampler.sample(circuit, shots=self.shots)
+        return await self._sampled(circuit)
 
     async def evaluate(self, state: Krylov, samples: Samples) -> Pooled:
         return await self._pooled(state.hamiltonian, state.pool, samples, state.guess)

@@ -35,7 +35,6 @@ from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.random_bits import RandomSampler
-from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.parts import run_parts
 from qcsc_loop.steps.step import current_step
@@ -231,9 +230,9 @@ class SQD(
 
     async def _walker_samples(self, hamiltonian: Hamiltonian, parameters: Floats) -> Samples:
         circuit = await in_worker(self.ansatz.circuit, parameters, hamiltonian)
-        sampler = RandomSampler() if self.optimizer.uniform_bits else self.sampler
-        assert isinstance(sampler, Sampler)  # names were resolved when the run started
-        return await sampler.sample(circuit, shots=self.shots)
+        if self.optimizer.uniform_bits:
+            return await RandomSampler().sample(circuit, shots=self.shots)
+        return await self._sampled(circuit)
 
     async def _walker_energy(self, state: Walkers, samples: Samples) -> Diagonalised:
         seen = Seen(register(samples, state.hamiltonian.norb))

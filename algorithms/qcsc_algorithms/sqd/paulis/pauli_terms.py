@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from qcsc_loop.values.arrays import NDArray
@@ -46,13 +47,14 @@ class PauliTerms(Record):
     def mean(self, product: str) -> float:
         """The energy of a product of one-qubit states, a letter for each; see `MEANS`."""
         total = 0.0
-        for label, coefficient in zip(self.labels, self.coefficients.tolist(), strict=True):
-            for pauli, state in zip(label, product, strict=True):
-                coefficient *= 1.0 if pauli == "I" else MEANS[state][pauli]
-            total += coefficient
+        for label, size in zip(self.labels, self.coefficients.tolist(), strict=True):
+            means = (
+                MEANS[state].get(pauli, 1.0) for pauli, state in zip(label, product, strict=True)
+            )
+            total += float(size) * math.prod(means)
         return total
 
     def width_at_most(self) -> float:
         """No two eigenvalues are further apart: twice the coefficients' sizes, identity left out."""
         sizes = zip(self.labels, self.coefficients.tolist(), strict=True)
-        return 2 * sum(abs(size) for label, size in sizes if set(label) != {"I"})
+        return 2 * float(sum(abs(size) for label, size in sizes if set(label) != {"I"}))
