@@ -53,8 +53,8 @@ def test_a_qubit_that_was_left_excited_is_seen_before_the_circuit_acts() -> None
 
 
 def test_a_run_with_it_is_as_one_without_where_nothing_was_excited() -> None:
-    given: Any = {"system": H2, "shots": 200, "sampler": {"type": "aer"}, "reset_mitigation": True}
-    sqd = PlainSQD(**given)
+    given: Any = {"sampler": {"type": "aer"}, "solver": {"type": "pyscf"}, "reset_mitigation": True}
+    sqd = PlainSQD(system=H2, shots=200, **given)
     outcome = anyio.run(lambda: sqd.run(store=MemoryStore(), stop=MaxIterations(1), seed=1))
     assert outcome.state.energy == pytest.approx(-1.137306, abs=1e-6)
     assert int(np.sum(outcome.state.pool.counts)) == 200
