@@ -95,8 +95,8 @@ def _antisymmetric(two_body: Floats) -> Floats:
     table = two_body.transpose(0, 2, 1, 3) - two_body.transpose(0, 2, 3, 1)
     p, q = np.tril_indices(norb, -1)
     pairs = p * norb + q
-    found: Floats = table.reshape(norb * norb, -1)[np.ix_(pairs, pairs)]
-    return np.ascontiguousarray(found)
+    found: Floats = np.ascontiguousarray(table.reshape(norb * norb, -1)[np.ix_(pairs, pairs)])
+    return found
 
 
 def _occupied(strings: Any, norb: int) -> Floats:
@@ -114,4 +114,5 @@ def _diagonal(integrals: SpinIntegrals, occupied: list[Floats]) -> Floats:
         level = occupied[spin] @ np.diagonal(integrals.one_body[spin])
         alone.append(level + np.einsum("ip,pq,iq->i", occupied[spin], between, occupied[spin]) / 2)
     met: Floats = occupied[0] @ np.einsum("ppqq->pq", integrals.mixed) @ occupied[1].T
-    return alone[0][:, None] + alone[1] + met
+    energies: Floats = alone[0][:, None] + alone[1] + met
+    return energies
