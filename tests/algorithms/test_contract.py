@@ -26,7 +26,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "sqd": [
         SMALL_SQD,
-        *({**SMALL_SQD, "optimizer": kind} for kind in ("fixed", "perturb", "random")),
+        *({**SMALL_SQD, "optimizer": kind} for kind in ("fixed", "perturb", "random", "hci")),
+        {**SMALL_SQD, "optimizer": {"type": "de", "selection": "anew"}},
         {**SMALL_SQD, "solver": "pyscf"},
         {**SMALL_SQD, "sampler": "ffsim"},
     ],

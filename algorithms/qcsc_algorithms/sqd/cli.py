@@ -14,12 +14,12 @@ import click
 @click.option("--machine", metavar="NAME", help="Where diagonalisations go.")
 @click.option(
     "--arms",
-    default="de,perturb,random,fixed",
+    default="de,de-anew,perturb,random,fixed,cisd,hci",
     show_default=True,
     metavar="LIST",
     help="The first one is what the others are compared with.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=7, show_default=True, metavar="N")
+@click.option("--seeds", type=click.IntRange(1), default=8, show_default=True, metavar="N")
 @click.option("--iterations", type=click.IntRange(1), default=4, show_default=True, metavar="N")
 @click.option(
     "--store",
@@ -40,7 +40,7 @@ def sqd_compare(
     """Compare SQD's optimiser with its controls at one subspace size.
 
     Two sweeps: called again it goes on where it was, and more seeds are added to those there are. With
-    fewer than 6 seeds, or 7 where there are several arms, nothing can be claimed.
+    fewer than 6 seeds, or 8 with all arms, nothing can be claimed.
     """
     from qcsc_algorithms.sqd.comparison_cli import print_comparison
 

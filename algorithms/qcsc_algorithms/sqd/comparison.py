@@ -2,7 +2,8 @@
 
 Differential evolution that is compared with fixed parameters at whatever dimension each reaches
 compares dimensions. So the arms are two sweeps: as they are, and at the largest number of strings
-that every member reaches; and it is looked afterwards that all did.
+that every member reaches; and it is looked afterwards that all did. Two arms take no shot: whoever
+claims something of a circuit's samples has to be below the strings that a classical method chooses.
 """
 
 from __future__ import annotations
@@ -29,7 +30,15 @@ from qcsc_loop.sweeping.standing import Standing, SweepStatus, read_standing
 from qcsc_loop.sweeping.summary import Row, claim, rows_of
 from qcsc_loop.sweeping.sweep_journal import SweepJournal
 
-ARMS = ("de", "perturb", "random", "fixed")
+ARMS: dict[str, Json] = {
+    "de": {"type": "de"},
+    "de-anew": {"type": "de", "selection": "anew"},
+    "perturb": {"type": "perturb"},
+    "random": {"type": "random"},
+    "fixed": {"type": "fixed"},
+    "cisd": {"type": "cisd"},
+    "hci": {"type": "hci"},
+}
 AT_ONCE = 2  # members that diagonalise on one machine
 TIMES = 3  # that a smaller limit is tried, where fewer strings make a member reach fewer still
 
@@ -154,7 +163,7 @@ async def compare(
     sqd: SQD,
     *,
     store: DirectoryStore,
-    arms: Sequence[str] = ARMS,
+    arms: Sequence[str] = tuple(ARMS),
     seeds: int = 3,
     iterations: int = 4,
     manner: Callable[[Plan], Manner] = lambda _plan: Manner(),
@@ -202,7 +211,9 @@ def _plan(
         name="sqd",
         kind=type(sqd),
         parameters={**to_plain(sqd), "max_strings": limit},
-        choices=[Choice({"optimizer": arm}, {"optimizer": arm}, arm) for arm in arms],
+        choices=[
+            Choice({"optimizer": ARMS.get(arm, arm)}, {"optimizer": arm}, arm) for arm in arms
+        ],
         seeds=range(max(seeds, max(before, default=-1) + 1)),
         stop=MaxIterations(iterations),
         baseline=arms[0],

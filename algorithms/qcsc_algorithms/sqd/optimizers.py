@@ -1,7 +1,8 @@
 """Where the next circuits' parameters come from: an optimiser, and controls that do not optimise.
 
-A control costs the same shots and the same diagonalisations. Whether an optimiser earns its QPU
-time shows only beside one, at the same subspace dimension.
+A control with a circuit or with random bits costs the same shots and the same diagonalisations; two
+need no shot, as their strings follow from the Hamiltonian. Whether an optimiser earns its QPU time
+shows only beside these, at the same subspace dimension.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ class Population(Record):
     parameters: NDArray
     energies: NDArray
 
+    def found_anew(self, energies: Floats) -> Population:
+        """With these energies instead of those that were kept; NaN where there is none."""
+        return Population(
+            parameters=self.parameters,
+            energies=np.where(np.isnan(energies), self.energies, energies),
+        )
+
     def selected(self, trials: Floats, energies: Floats) -> Population:
         """Of each walker the better of what it had and its trial; NaN is a trial that failed."""
         better = energies < self.energies
@@ -44,6 +52,12 @@ class _Optimizer(BaseModel, ABC):
 
     min_walkers: ClassVar[int] = 1
     uniform_bits: ClassVar[bool] = False  # whether random bits stand in for the circuit's
+    without_shots: ClassVar[Literal["cisd", "hci"] | None] = None  # what chooses strings instead
+
+    @property
+    def selects_anew(self) -> bool:
+        """Whether what a walker had is diagonalised again beside its trial."""
+        return False
 
     def first(self, start: Floats, walkers: int, rng: np.random.Generator) -> Floats:
         """The first trials, float64 (walkers, parameters)."""
@@ -76,14 +90,24 @@ class DifferentialEvolution(_Optimizer):
         scale: of the differences, F.
         crossover: the probability with which a parameter is taken from the mutant, CR.
         perturbation: standard deviation of the first trials around the start, in radians.
+        selection: what a trial's energy is compared with. "kept": the walker's, as it was found in its
+            iteration, with the occupancies and carried-over strings of then; as these get better,
+            almost every trial wins. "anew": the energy of the walker's own shots, which are kept,
+            diagonalised again with those of now: no more shots, and twice the diagonalisations. It
+            only selects: a run's energy is the lowest of its trials', as that of the controls.
     """
 
     type: Literal["de"] = "de"
     scale: float = Field(default=0.6, gt=0, le=2)
     crossover: float = Field(default=0.9, ge=0, le=1)
     perturbation: float = Field(default=0.2, ge=0)
+    selection: Literal["kept", "anew"] = "kept"
 
     min_walkers = 4
+
+    @property
+    def selects_anew(self) -> bool:
+        return self.selection == "anew"
 
     def first(self, start: Floats, walkers: int, rng: np.random.Generator) -> Floats:
         return _perturbed(start, walkers, self.perturbation, rng)
@@ -136,6 +160,32 @@ class Random(_Optimizer):
         return np.tile(start, (len(population.energies), 1))
 
 
+class _Classical(_Optimizer):
+    """A control without a quantum computer or a shot: one diagonalisation, the same for any seed."""
+
+    def next(self, start: Floats, population: Population, rng: np.random.Generator) -> Floats:
+        return np.tile(start, (len(population.energies), 1))
+
+
+class CISD(_Classical):
+    """A control without a shot: the strings of largest weight in CISD."""
+
+    type: Literal["cisd"] = "cisd"
+
+    without_shots = "cisd"
+
+
+class HCI(_Classical):
+    """A control without a shot: strings that heat-bath selected CI adds, from Hartree-Fock on.
+
+    Holmes, Tubman and Umrigar, J. Chem. Theory Comput. 12, 3674 (2016); over strings, not determinants.
+    """
+
+    type: Literal["hci"] = "hci"
+
+    without_shots = "hci"
+
+
 def _perturbed(start: Floats, walkers: int, deviation: float, rng: np.random.Generator) -> Floats:
     """The start itself, and normal perturbations of it."""
     trials = start + deviation * rng.standard_normal((walkers, len(start)))
@@ -148,7 +198,9 @@ def _by_name(value: object) -> object:
 
 
 Optimizer = Annotated[
-    Annotated[DifferentialEvolution | Fixed | Perturb | Random, Field(discriminator="type")],
+    Annotated[
+        DifferentialEvolution | Fixed | Perturb | Random | CISD | HCI, Field(discriminator="type")
+    ],
     BeforeValidator(_by_name),
 ]
 """An optimiser's or a control's settings; or its name alone."""

@@ -22,6 +22,7 @@ from qcsc_algorithms.sqd.chemistry.properties import (
 from qcsc_algorithms.sqd.chemistry.reference import Energies, Start, compute_start
 from qcsc_algorithms.sqd.chemistry.reset import begun_at_zero, read_before
 from qcsc_algorithms.sqd.chemistry.system import Molecule, System
+from qcsc_algorithms.sqd.classical import Method, select_strings
 from qcsc_algorithms.sqd.determinants.configurations import (
     Configurations,
     Floats,
@@ -32,7 +33,7 @@ from qcsc_algorithms.sqd.determinants.configurations import (
     unpack,
 )
 from qcsc_algorithms.sqd.determinants.recovery import recover
-from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+from qcsc_algorithms.sqd.determinants.subspace import Draw, Subspace, subsample
 from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.solvers.native import NativeSolver
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
@@ -62,7 +63,7 @@ ENERGY_CHART = Chart(
     unit="hartree",
     beside=("current",),
     error="error",
-    references="references.by_method",
+    references="references.attainable",
 )
 OTHER_SPIN = 0.1  # of S^2: more is a state of another spin, or a mixture
 BELOW = 1e-7  # hartree below FCI that rounding may explain
@@ -108,6 +109,8 @@ class Diagonalised(Record):
         residual: the largest of the batches' norms of H|c> - E|c>, in hartree.
         unconverged: batches whose eigensolver did not reach its tolerance.
         spin_square: of the lowest batch.
+        shots: what it came from, where that is wanted again.
+        parent: the energy of what its walker had, found again beside it, in hartree; NaN if it was not.
     """
 
     energy: float
@@ -120,6 +123,8 @@ class Diagonalised(Record):
     residual: float
     unconverged: int
     spin_square: float
+    shots: Pool | None = None
+    parent: float = math.nan
 
     @property
     def error(self) -> float:
@@ -180,6 +185,7 @@ def choose_subspaces(
     max_carryover: int,
     batches: int,
     rng: np.random.Generator,
+    draw: Draw = "weighted",
     same_orbitals: bool = True,
 ) -> Chosen:
     """Recovers configurations and draws subspaces of them."""
@@ -198,6 +204,7 @@ def choose_subspaces(
             carryover,
             max_carryover,
             rng,
+            draw,
             same_orbitals=same_orbitals,
         )
         for _ in range(batches)
@@ -215,6 +222,8 @@ class SampleBased(BaseModel):
             give an error bar.
         reset_mitigation: qubits are read before each circuit, too, and shots count only where all
             were 0. Takes a source that can read them twice, as a QPU can; ffsim cannot.
+        draw: how strings are taken from the recovered samples. "weighted": drawn, with their weights;
+            "heaviest": those of the largest weights, of which there is one batch.
     """
 
     system: System = Molecule(frozen_core=1)
@@ -226,11 +235,21 @@ class SampleBased(BaseModel):
     reset_mitigation: bool = Field(
         default=False, description="only shots that began with all qubits at 0 count"
     )
+    draw: Draw = Field(default="weighted", description="how strings are taken from samples")
     solver: SerializeAsAny[Solver] = NativeSolver()
     machine: Annotated[SerializeAsAny[Machine] | BlockName, OPERATIONAL] = LocalMachine()
     concurrency: Annotated[int, OPERATIONAL] = Field(
         default=8, ge=1, description="circuits, and diagonalisations, at a time"
     )
+
+    @model_validator(mode="after")
+    def _batches_that_differ(self) -> Self:
+        if self.draw == "heaviest" and self.batches > 1:
+            raise ValueError(
+                f"batches: {self.batches} of the heaviest strings would all be the same; give "
+                "batches = 1, or draw = weighted"
+            )
+        return self
 
     async def _start(self, ansatz: LUCJ) -> Start:
         """Integrals, reference energies, first parameters; with an FCIDUMP for people to keep.
@@ -285,7 +304,8 @@ class SampleBased(BaseModel):
         chosen = await in_worker(
             choose_subspaces,
             *(seen, hamiltonian.norb, electrons, guess),
-            *(self.max_strings, self._max_carried, batches, rng, hamiltonian.beta is None),
+            *(self.max_strings, self._max_carried, batches, rng, self.draw),
+            hamiltonian.beta is None,
         )
         if chosen.blind:
             current_step().logger.warning(
@@ -307,6 +327,17 @@ class SampleBased(BaseModel):
         if samples is not None:
             pool = await to_thread.run_sync(pool.with_samples, samples)
         return Pooled(pool=pool, found=await self._diagonalised(hamiltonian, seen_in(pool), guess))
+
+    async def _without_shots(self, hamiltonian: Hamiltonian, method: Method) -> Diagonalised:
+        """The energy among strings that the Hamiltonian alone chooses."""
+        asked = self.solver.asked_spin_square(hamiltonian.electrons)
+        found = await in_worker(select_strings, method, hamiltonian, self.max_strings, asked)
+        if not found.converged:
+            current_step().logger.warning(
+                "%s: a state that its strings are chosen by did not converge", method
+            )
+        solutions = await self._solved(hamiltonian, [found.subspace])
+        return self._summary([found.subspace], solutions, math.nan)
 
     async def _solved(self, hamiltonian: Hamiltonian, subspaces: list[Subspace]) -> list[Solution]:
         assert isinstance(self.machine, Machine)  # names were resolved when the run started

@@ -11,6 +11,8 @@ from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
+import numpy.typing as npt
+from anyio import to_thread
 from pydantic import Field, model_validator
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
@@ -18,6 +20,7 @@ from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.reference import Energies
 from qcsc_algorithms.sqd.determinants.configurations import register
 from qcsc_algorithms.sqd.optimizers import DifferentialEvolution, Floats, Optimizer, Population
+from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
     MAX_PATIENCE,
@@ -37,10 +40,12 @@ from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.random_bits import RandomSampler
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.parts import run_parts
-from qcsc_loop.steps.step import current_step
+from qcsc_loop.steps.step import current_step, labelled
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.chart import Chart
 from qcsc_loop.values.record import State
+
+Flags = npt.NDArray[np.bool_]
 
 
 class Walkers(State):
@@ -67,6 +72,7 @@ class Walkers(State):
         best_parameters: those of `energy`.
         guess: occupancies and strings of `energy`.
         recent: float64, `energy` of the last iterations, the newest last.
+        shots: of each walker's kept parameters, where the optimiser selects anew; else none.
     """
 
     chart: ClassVar[Chart] = ENERGY_CHART
@@ -92,6 +98,7 @@ class Walkers(State):
     best_parameters: NDArray
     guess: Guess
     recent: NDArray
+    shots: tuple[Pool, ...] = ()
 
 
 class SQD(
@@ -110,7 +117,9 @@ class SQD(
 
     Attributes:
         walkers: circuits per iteration.
-        optimizer: where their parameters come from; `fixed`, `perturb` and `random` are controls.
+        optimizer: where their parameters come from; `fixed`, `perturb` and `random` are controls, and
+            so are `cisd` and `hci`, which choose strings without a circuit: they need no shot, and have
+            converged after one iteration.
         tolerance, patience: converged when `energy` has fallen by at most so many hartree, or by
             less than the batches' error bar, over so many iterations.
         walker_retries: how often a walker whose job or circuit failed is done again at once.
@@ -155,6 +164,8 @@ class SQD(
         )
 
     async def sample(self, state: Walkers) -> list[Samples | None]:
+        if self.optimizer.without_shots is not None:
+            return [None] * self.walkers
         calls = {
             f"walker-{i}": partial(self._walker_samples, state.hamiltonian, trial)
             for i, trial in enumerate(state.trials)
@@ -167,21 +178,24 @@ class SQD(
     async def evaluate(
         self, state: Walkers, samples: list[Samples | None]
     ) -> list[Diagonalised | None]:
+        if self.optimizer.without_shots is not None:
+            found = await self._without_shots(state.hamiltonian, self.optimizer.without_shots)
+            return [found] * self.walkers
         calls = {
-            f"walker-{i}": partial(self._walker_energy, state, shots)
+            f"walker-{i}": partial(self._walker_energy, state, i, shots)
             for i, shots in enumerate(samples)
             if shots is not None
         }
         missing = len(samples) - len(calls)
         quorum = None if self.quorum is None else max(1, self.quorum)
-        found = await run_parts(
+        parts = await run_parts(
             calls,
             Diagonalised,
             limit=self.concurrency,
             retries=self.walker_retries,
             quorum=quorum if missing == 0 or quorum is None else min(quorum, len(calls)),
         )
-        return [found.get(f"walker-{i}") for i in range(len(samples))]
+        return [parts.get(f"walker-{i}") for i in range(len(samples))]
 
     async def update(self, state: Walkers, evaluation: list[Diagonalised | None]) -> Walkers:
         energies = np.array([math.nan if w is None else w.energy for w in evaluation])
@@ -190,7 +204,9 @@ class SQD(
         require_variational(lowest.energy, state.references.fci)
         better = lowest.energy < state.energy or not state.guess.occupancies.size
         best = lowest if better else None
-        population = state.population.selected(state.trials, energies)
+        parents = np.array([math.nan if w is None else w.parent for w in evaluation])
+        before = state.population.found_anew(parents)
+        population = before.selected(state.trials, energies)
         energy = min(state.energy, lowest.energy)
         return Walkers(
             energy=energy,
@@ -205,7 +221,7 @@ class SQD(
             unconverged=sum(walker.unconverged for walker in done),
             spin_square=best.spin_square if best else state.spin_square,
             failed=len(evaluation) - len(done),
-            improved=int(np.sum(energies < state.population.energies)),
+            improved=int(np.sum(energies < before.energies)),
             hamiltonian=state.hamiltonian,
             references=state.references,
             start=state.start,
@@ -216,9 +232,23 @@ class SQD(
             ),
             guess=best.guess if best else state.guess,
             recent=np.append(state.recent, energy)[-(MAX_PATIENCE + 1) :],
+            shots=self._kept_shots(state, evaluation, energies < before.energies),
+        )
+
+    def _kept_shots(
+        self, state: Walkers, evaluation: list[Diagonalised | None], better: Flags
+    ) -> tuple[Pool, ...]:
+        if not self.optimizer.selects_anew:
+            return ()
+        had = state.shots or (Pool.nothing(state.hamiltonian.norb),) * len(evaluation)
+        return tuple(
+            found.shots if taken and found is not None and found.shots is not None else own
+            for own, found, taken in zip(had, evaluation, better, strict=True)
         )
 
     async def converged(self, previous: Walkers, current: Walkers) -> bool:
+        if self.optimizer.without_shots is not None:
+            return True  # its strings stay what they are
         return has_settled(current.recent, current.error, self.tolerance, self.patience)
 
     def tables(self, state: Walkers) -> dict[str, Table]:
@@ -234,6 +264,23 @@ class SQD(
             return await RandomSampler().sample(circuit, shots=self.shots)
         return await self._sampled(circuit)
 
-    async def _walker_energy(self, state: Walkers, samples: Samples) -> Diagonalised:
-        seen = Seen(register(samples, state.hamiltonian.norb))
-        return await self._diagonalised(state.hamiltonian, seen, state.guess)
+    async def _walker_energy(self, state: Walkers, walker: int, samples: Samples) -> Diagonalised:
+        hamiltonian, norb = state.hamiltonian, state.hamiltonian.norb
+        seen = Seen(register(samples, norb))
+        found = await self._diagonalised(hamiltonian, seen, state.guess)
+        if not self.optimizer.selects_anew:
+            return found
+        shots = await to_thread.run_sync(Pool.nothing(norb).with_samples, samples)
+        return Diagonalised(
+            **{**dict(found), "shots": shots, "parent": await self._parent_energy(state, walker)}
+        )
+
+    async def _parent_energy(self, state: Walkers, walker: int) -> float:
+        """Of the shots of a walker's kept parameters, with the guess of now; NaN without any."""
+        if not state.shots or not len(state.shots[walker].counts):
+            return math.nan
+        shots = state.shots[walker]
+        seen = Seen(np.asarray(shots.rows), np.asarray(shots.counts))
+        with labelled("parent"):
+            found = await self._diagonalised(state.hamiltonian, seen, state.guess)
+        return found.energy

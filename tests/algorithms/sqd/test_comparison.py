@@ -51,10 +51,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[s
     return words, found
 
 
-def test_every_arm_has_the_same_budget(command: Any) -> None:
-    assert {row["arm"]: row["shots"] for row in command[1]["free"]} == dict.fromkeys(
-        ["de", "perturb", "random", "fixed"], 2 * 4 * 300
-    )
+def test_every_arm_has_the_same_budget_and_the_classical_ones_none(command: Any) -> None:
+    shots = dict.fromkeys(["de", "de-anew", "perturb", "random", "fixed"], 2 * 4 * 300)
+    assert {row["arm"]: row["shots"] for row in command[1]["free"]} == shots | {"cisd": 0, "hci": 0}
 
 
 def test_no_arm_has_more_strings_than_the_smallest_reaches(command: Any) -> None:
@@ -89,8 +88,8 @@ def test_every_member_at_the_matched_limit_reaches_it(command: Any) -> None:
 
 def test_two_seeds_claim_nothing_and_it_is_said_how_many_would(command: Any) -> None:
     _, found = command
-    assert len(found["claims"]) == 3
-    assert all("no claim from 2 seeds: it takes at least 7" in each for each in found["claims"])
+    assert len(found["claims"]) == 6
+    assert all("no claim from 2 seeds: it takes at least 8" in each for each in found["claims"])
     paired = [row["paired"] for row in found["matched"] if row["paired"]]
     assert {(each["baseline"], each["seeds"], each["claimed"]) for each in paired} == {
         ("de", 2, False)
@@ -138,6 +137,6 @@ def test_an_unknown_arm_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "qcsc-loop: --arms: there is no arm 'annealing'. "
-        "Valid parameters: de, perturb, random, fixed.\n"
+        "Valid parameters: de, de-anew, perturb, random, fixed, cisd, hci.\n"
     )
     assert not list(tmp_path.iterdir())

@@ -16,6 +16,8 @@ from qcsc_algorithms.sqd import SQD, Walkers
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.system import Molecule
 from qcsc_algorithms.sqd.optimizers import (
+    CISD,
+    HCI,
     DifferentialEvolution,
     Fixed,
     Floats,
@@ -29,11 +31,13 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.memory import MemoryStore
 
 OPTIMIZER: TypeAdapter[Any] = TypeAdapter(Optimizer)
-ARMS: dict[str, type[DifferentialEvolution | Fixed | Perturb | Random]] = {
+ARMS: dict[str, type[DifferentialEvolution | Fixed | Perturb | Random | CISD | HCI]] = {
     "de": DifferentialEvolution,
     "fixed": Fixed,
     "perturb": Perturb,
     "random": Random,
+    "cisd": CISD,
+    "hci": HCI,
 }
 NAMES = list(ARMS)
 START = np.array([0.5, -1.0, 2.0])
@@ -103,6 +107,16 @@ def test_a_walker_that_never_had_a_result_takes_the_first_one_however_high() -> 
     assert first.energies.tolist() == [1000.0, math.inf, -1.0]
     assert second.energies.tolist() == [999.0, 5.0, -1.0]
     assert (second.parameters - START).tolist() == [[2] * 3, [2] * 3, [1] * 3]
+
+
+def test_a_trial_may_be_compared_with_what_its_walker_gives_now() -> None:
+    before = Population(parameters=np.arange(6.0).reshape(3, 2), energies=np.array([1.0, 2.0, 3.0]))
+    anew = before.found_anew(np.array([0.2, math.nan, 3.5]))
+    after = anew.selected(np.arange(10.0, 16.0).reshape(3, 2), np.array([0.5, 1.9, 3.4]))
+
+    assert anew.energies.tolist() == [0.2, 2.0, 3.5]
+    assert after.parameters.tolist() == [[0, 1], [12, 13], [14, 15]]
+    assert after.energies.tolist() == [0.2, 1.9, 3.4]
 
 
 @pytest.mark.parametrize("shift", [-1e6, 0.0, 1e6])
@@ -215,7 +229,14 @@ def test_random_bits_stand_in_for_one_control_only() -> None:
     assert Random().next(START, population(2, 3), np.random.default_rng(0)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("name", ["fixed", "perturb", "random"])
+def test_two_controls_take_no_shot() -> None:
+    assert {name: kind.without_shots for name, kind in ARMS.items() if kind.without_shots} == {
+        "cisd": "cisd",
+        "hci": "hci",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"de"}))
 def test_a_control_does_not_learn(name: str) -> None:
     one, other = (
         optimizer(name).next(START, population(5, 3, seed), np.random.default_rng(0))
@@ -307,6 +328,8 @@ def test_an_optimizer_is_named_or_set_and_comes_back_from_json(name: str) -> Non
         {"type": "de", "crossover": 1.1},
         {"type": "de", "crossover": -0.1},
         {"type": "de", "perturbation": -1},
+        {"type": "de", "selection": "fair"},
+        {"type": "cisd", "perturbation": 1},
         {"type": "fixed", "scale": 1},
         {"type": "perturb", "perturbation": math.nan},
     ],

@@ -83,6 +83,38 @@ class TestTheLoop:
         outcome = run(2, system=H4, shots=50, optimizer=arm)
         assert outcome.usage["shots"] == 2 * 4 * 50
 
+    @pytest.mark.parametrize("method", ["cisd", "hci"])
+    def test_a_control_without_shots_is_done_after_one_diagonalisation(self, method: str) -> None:
+        ends = [
+            run(5, seed, system=H4, max_strings=4, optimizer=method, shots=50) for seed in (0, 1)
+        ]
+        for outcome in ends:
+            assert (outcome.reason, outcome.iteration) == ("converged", 1)
+            assert outcome.usage.get("shots", 0) == 0
+            state = outcome.state
+            assert state.references.fci - 1e-9 <= state.energy < state.references.hf
+            assert (state.strings, state.failed, state.spread) == (4, 0, 0)
+        assert ends[0].state.energy == ends[1].state.energy
+
+    def test_a_fair_selection_finds_what_was_kept_anew_from_its_own_shots(self) -> None:
+        parameters: dict[str, Any] = {
+            "system": {**H4, "basis": "6-31g"},
+            "max_strings": 12,
+            "shots": 200,
+            "optimizer": {"type": "de", "selection": "anew"},
+        }
+        ends = [run(iterations, **parameters) for iterations in (2, 3)]
+        assert [outcome.usage["shots"] for outcome in ends] == [2 * 4 * 200, 3 * 4 * 200]
+        before, after = (outcome.state for outcome in ends)
+        stayed = np.all(before.population.parameters == after.population.parameters, axis=1)
+        assert after.improved == 4 - stayed.sum() < 4
+        for walker in np.flatnonzero(stayed):
+            assert after.shots[walker] == before.shots[walker]
+            # with the occupancies and strings that the iteration before found
+            assert after.population.energies[walker] != before.population.energies[walker]
+        assert all(pool.counts.sum() == 200 for pool in after.shots)
+        assert run(1, **{**parameters, "optimizer": "de"}).state.shots == ()
+
     def test_fixed_parameters_stay_where_they_are(self) -> None:
         state = run(2, system=H4, shots=50, optimizer="fixed").state
         assert np.all(state.trials == state.start)
@@ -138,6 +170,18 @@ class TestSmallMolecules:
 
 
 class TestResuming:
+    def test_a_fair_selection_goes_on_with_the_same_bits(self, tmp_path: Path) -> None:
+        arm: Any = {"type": "de", "selection": "anew"}
+        parameters: dict[str, Any] = {"system": H4, "max_strings": 4, "shots": 200}
+        sqd, store = SQD(**parameters, optimizer=arm), DirectoryStore(tmp_path)
+
+        async def to(iterations: int) -> Outcome[Walkers]:
+            return await sqd.run(store=store, stop=MaxIterations(iterations), seed=3, run_id="h4")
+
+        anyio.run(to, 1)
+        whole = run(2, 3, **parameters, optimizer=arm).state
+        assert sha256(anyio.run(to, 2).state) == sha256(whole)
+
     @pytest.mark.parametrize("first", [0, 1, 2])
     def test_a_run_goes_on_with_the_same_bits(self, tmp_path: Path, first: int) -> None:
         sqd = SQD(system=H4, max_strings=4, shots=200, batches=2)
@@ -180,7 +224,11 @@ class TestWhatIsWrong:
         [
             ({"walkers": 3}, "de needs at least 4, not 3"),
             ({"quorum": 5}, "5 of 4 walkers cannot succeed"),
-            ({"optimizer": "annealing"}, "'de', 'fixed', 'perturb', 'random'"),
+            (
+                {"draw": "heaviest", "batches": 3},
+                "3 of the heaviest strings would all be the same; give batches = 1, or draw = weighted",
+            ),
+            ({"optimizer": "annealing"}, "'de', 'fixed', 'perturb', 'random', 'cisd', 'hci'"),
             (
                 {
                     "system": {

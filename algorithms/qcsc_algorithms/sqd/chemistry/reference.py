@@ -39,6 +39,11 @@ class Energies(Record):
         """By the methods' names, as people write them."""
         return {"HF": self.hf, "MP2": self.mp2, "CCSD": self.ccsd, "FCI": self.fci}
 
+    @property
+    def attainable(self) -> dict[str, float]:
+        """Those not below FCI, where that is known: MP2 and CCSD of a stretched bond may be."""
+        return {name: e for name, e in self.by_method.items() if not e < self.fci - BELOW}
+
 
 class Start(Record):
     """What a run starts from.
@@ -103,7 +108,7 @@ def determinants(hamiltonian: Hamiltonian) -> int:
 
 def _coupled_cluster(hamiltonian: Hamiltonian) -> tuple[dict[str, float], Any, Any]:
     """Energies, single and double amplitudes, over the orbitals as they are."""
-    field, closed = _mean_field(hamiltonian), hamiltonian.closed_shell
+    field, closed = mean_field(hamiltonian), hamiltonian.closed_shell
     hf = float(field.energy_tot(field.make_rdm1()))
     occupied = hamiltonian.electrons
     empty = occupied[0] == occupied[1] and not 0 < occupied[0] < hamiltonian.norb
@@ -152,7 +157,7 @@ def _finite(amplitudes: Any) -> bool:
     return all(bool(np.all(np.isfinite(part))) for part in parts)
 
 
-def _mean_field(hamiltonian: Hamiltonian) -> Any:
+def mean_field(hamiltonian: Hamiltonian) -> Any:
     """A pyscf mean field whose orbitals are the Hamiltonian's own."""
     from pyscf import ao2mo, gto, scf
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from qcsc_algorithms.sqd.determinants.configurations import (
 )
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
+
+Draw = Literal["weighted", "heaviest"]
+"""How strings are taken from sampled ones: drawn with their weights, or those of the largest."""
 
 
 class Subspace(Record):
@@ -57,6 +61,7 @@ def subsample(
     carryover: tuple[Strings, Strings],
     max_carryover: int,
     rng: np.random.Generator,
+    draw: Draw = "weighted",
     *,
     same_orbitals: bool = True,
 ) -> Subspace:
@@ -68,6 +73,7 @@ def subsample(
     space holds a singlet's spin-flipped determinants too.
 
     Args:
+        draw: "heaviest": those of the largest weights instead, equal ones in ascending order.
         configurations: with the right number of electrons; may be none.
         carryover: strings of each spin, the most important first.
         same_orbitals: whether a string of one spin says something of the other spin's.
@@ -78,14 +84,15 @@ def subsample(
         both = _merged(alpha, beta)
         kept = _interleaved(*carryover)
         chosen, carried = _chosen(
-            hartree_fock(norb, electrons[0]), both, max_strings, kept[:max_carryover], rng
+            hartree_fock(norb, electrons[0]), both, max_strings, kept[:max_carryover], rng, draw
         )
         return Subspace(alpha=chosen, beta=chosen, carried=carried)
+    kept_alpha, kept_beta = (strings[:max_carryover] for strings in carryover)
     first, carried_alpha = _chosen(
-        hartree_fock(norb, electrons[0]), alpha, max_strings, carryover[0][:max_carryover], rng
+        hartree_fock(norb, electrons[0]), alpha, max_strings, kept_alpha, rng, draw
     )
     second, carried_beta = _chosen(
-        hartree_fock(norb, electrons[1]), beta, max_strings, carryover[1][:max_carryover], rng
+        hartree_fock(norb, electrons[1]), beta, max_strings, kept_beta, rng, draw
     )
     return Subspace(alpha=first, beta=second, carried=max(carried_alpha, carried_beta))
 
@@ -119,11 +126,20 @@ def _interleaved(alpha: Strings, beta: Strings) -> Strings:
 
 
 def _chosen(
-    first: Strings, candidates: Candidates, limit: int, kept: Strings, rng: np.random.Generator
+    first: Strings,
+    candidates: Candidates,
+    limit: int,
+    kept: Strings,
+    rng: np.random.Generator,
+    draw: Draw,
 ) -> tuple[Strings, int]:
     """Strings in the order of their claims, and how many of them were carried over."""
-    with np.errstate(divide="ignore"):
-        order = np.argsort(rng.standard_exponential(len(candidates.weights)) / candidates.weights)
+    if draw == "heaviest":
+        order = np.argsort(-candidates.weights, kind="stable")
+    else:
+        with np.errstate(divide="ignore"):
+            times = rng.standard_exponential(len(candidates.weights)) / candidates.weights
+        order = np.argsort(times)
     head = _distinct(np.concatenate([first, kept]))
     everything = np.concatenate([head, candidates.strings[order]])
     chosen = _distinct(everything)[:limit]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qcsc_algorithms.sqd.determinants.configurations import Configurations, Strings, unpack
+from qcsc_algorithms.sqd.determinants.configurations import Configurations, Strings, pack, unpack
 from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
 
 NORB, PAIR = 4, (2, 2)
@@ -297,3 +297,36 @@ def test_strings_without_weight_are_drawn_after_all_others() -> None:
     for seed in range(20):
         assert set(values(chosen(pool, 3, seed=seed).alpha)) == {HF, OTHERS[1], OTHERS[3]}
         assert len(chosen(pool, 5, seed=seed).alpha) == 5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_heaviest_are_those_of_the_largest_weights_whatever_is_drawn(seed: int) -> None:
+    pool, electrons, _ = random_case(seed)
+    rng, none = np.random.default_rng(seed), strings([], pool.norb)
+    found = subsample(pool, electrons, 4, (none, none), 0, rng, "heaviest")
+    again = subsample(pool, electrons, 4, (none, none), 0, rng, "heaviest")
+    assert found == again
+    weights: Counter[int] = Counter()
+    for spin, rows in enumerate((pool.alpha, pool.beta)):
+        if spin == 0 or electrons[0] == electrons[1]:
+            for row, weight in zip(values(pack(rows)), pool.weights, strict=True):
+                weights[row] += weight
+    first, *others = values(np.asarray(found.alpha))
+    assert first == (1 << electrons[0]) - 1
+    del weights[first]
+    ranked = sorted(weights.items(), key=lambda item: (-round(item[1], 12), item[0]))
+    assert [weights[each] for each in others] == pytest.approx([w for _, w in ranked[:3]])
+
+
+def test_of_equally_heavy_ones_the_lower_come_first() -> None:
+    pool = configurations([(each, each) for each in OTHERS[::-1]])
+    none = strings([])
+    found = subsample(pool, PAIR, 4, (none, none), 0, np.random.default_rng(0), "heaviest")
+    assert values(np.asarray(found.alpha)) == [HF, *OTHERS[:3]]
+
+
+def test_carried_strings_come_before_the_heaviest() -> None:
+    pool = configurations([(0b0101, 0b0101), (0b0110, 0b0110)], [0.9, 0.1])
+    kept = strings([0b1100]), strings([])
+    found = subsample(pool, PAIR, 3, kept, 5, np.random.default_rng(0), "heaviest")
+    assert values(np.asarray(found.alpha)) == [HF, 0b1100, 0b0101]
