@@ -19,6 +19,7 @@ from anyio import to_thread
 
 from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.plain import Json
 from qcsc_loop.reports.listing import plain_number
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore

@@ -302,10 +302,9 @@ class SampleBased(BaseModel):
         """So many subspaces; draws on the current step's randomness."""
         electrons, rng = hamiltonian.electrons, current_step().rng
         chosen = await in_worker(
-            choose_subspaces,
+            partial(choose_subspaces, draw=self.draw, same_orbitals=hamiltonian.beta is None),
             *(seen, hamiltonian.norb, electrons, guess),
-            *(self.max_strings, self._max_carried, batches, rng, self.draw),
-            hamiltonian.beta is None,
+            *(self.max_strings, self._max_carried, batches, rng),
         )
         if chosen.blind:
             current_step().logger.warning(
