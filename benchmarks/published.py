@@ -92,7 +92,7 @@ def nitrogen() -> Iterator[Line]:
 
 def chain(sites: int = 22, shots: int = 100_000) -> Iterator[Line]:
     """SKQD of the chain of 22 spins in IBM Quantum Learning's course."""
-    ring = {"sites": sites, "x": 0.3, "y": 0.3, "z": 1.0, "periodic": True}
+    ring: Any = {"sites": sites, "x": 0.3, "y": 0.3, "z": 1.0, "periodic": True}
     source = "Quantum diagonalization algorithms, lesson SKQD, IBM Quantum Learning"
     for name, step, apart in (
         ("0.15", 0.15, "the time that the lesson names"),

@@ -87,7 +87,7 @@ def projected(hamiltonian: SparsePauliOp, strings: npt.NDArray[np.int64]) -> Any
         rows.append(there[found])
         columns.append(found)
         values.append(amplitudes)
-    entries = np.concatenate(values)
+    entries: Any = np.concatenate(values)
     if not entries.imag.any():
         entries = entries.real
     place = np.concatenate(rows), np.concatenate(columns)
@@ -97,15 +97,14 @@ def projected(hamiltonian: SparsePauliOp, strings: npt.NDArray[np.int64]) -> Any
 def _masks(hamiltonian: SparsePauliOp) -> tuple[dict[int, list[tuple[int, int]]], list[complex]]:
     """By the bits that terms flip: the bits they take signs of, and which term it is; and phases."""
     powers = 1, 1j, -1, -1j
+    coefficients: Any = hamiltonian.coeffs
     masks: dict[int, list[tuple[int, int]]] = {}
     phases: list[complex] = []
     for number, (flips, signs) in enumerate(
         zip(hamiltonian.paulis.x, hamiltonian.paulis.z, strict=True)
     ):
         masks.setdefault(_integer(flips), []).append((_integer(signs), number))
-        phases.append(
-            complex(hamiltonian.coeffs[number]).real * powers[int((flips & signs).sum()) % 4]
-        )
+        phases.append(complex(coefficients[number]).real * powers[int((flips & signs).sum()) % 4])
     return masks, phases
 
 
