@@ -40,7 +40,7 @@ def lucj_layout(backend: BackendV2, seed: int) -> LUCJLayout:
     """
     couplings = backend.coupling_map
     if couplings is None:
-        raise NoLayout(backend.name, "it couples all qubits with all")
+        raise NoLayout(str(backend.name), "it couples all qubits with all")
     neighbours = max(len(set(couplings.neighbors(qubit))) for qubit in couplings.physical_qubits)
     return LUCJLayout(backend, seed, "square" if neighbours > 3 else "heavy-hex")
 
@@ -93,6 +93,6 @@ class LUCJLayout:
             if met == len(opposite or []):
                 break
         if best is None:
-            raise NoLayout(self.backend.name, f"it has no two such lines of {norb} qubits")
+            raise NoLayout(str(self.backend.name), f"it has no two such lines of {norb} qubits")
         result: QuantumCircuit = best.run(circuit)
         return result
