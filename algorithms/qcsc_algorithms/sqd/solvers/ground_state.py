@@ -153,11 +153,13 @@ def _spin_square(space: ProductSpace, problem: Arrays, state: Floats) -> float:
 
 
 def _integrals(problem: Arrays) -> Integrals:
-    common = [np.asarray(problem[name], float) for name in ("one_body", "two_body")]
+    one_body, two_body = (np.asarray(problem[name], float) for name in ("one_body", "two_body"))
     if "mixed" not in problem:
-        return Integrals(*common)
-    beta = [np.asarray(problem[f"beta_{name}"], float) for name in ("one_body", "two_body")]
-    return Integrals(*common, (beta[0], beta[1]), np.asarray(problem["mixed"], float))
+        return Integrals(one_body, two_body)
+    first, second = (
+        np.asarray(problem[name], float) for name in ("beta_one_body", "beta_two_body")
+    )
+    return Integrals(one_body, two_body, (first, second), np.asarray(problem["mixed"], float))
 
 
 def _space(problem: Arrays, target: float, crew: Crew) -> ProductSpace:
