@@ -18,9 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from qcsc_algorithms.vqe.optimizers import SPSA, Floats, Optimizer
+from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule, System
+from qcsc_algorithms.sqd.sample_based import BadSystem, MissingExtra, energy_table
+from qcsc_algorithms.vqe.molecular import Molecular, compute_molecule, excitations, uccsd
+from qcsc_algorithms.vqe.optimizers import SPSA, Adam, AdamOfExcitations, Floats, Optimizer
 from qcsc_algorithms.vqe.pauli_sum import HYDROGEN, PauliSum
 from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import SamplingFailed
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.parameters.operational import OPERATIONAL
@@ -66,6 +70,7 @@ class Variational(State):
         moments: float64 (2, parameters), Adam's means of the gradient and of its square.
         best_parameters: those of `energy`.
         recent: float64, `energy` of the last iterations, the newest last.
+        molecule: what is measured, where it is one.
     """
 
     chart: ClassVar[Chart] = Chart(
@@ -83,10 +88,13 @@ class Variational(State):
     moments: NDArray
     best_parameters: NDArray
     recent: NDArray
+    molecule: Molecular | None = None
 
 
 class VQE(IterativeAlgorithm[Variational, list[Estimates], Slope]):
-    """The lowest energy that is found in a parametrised circuit, from random parameters.
+    """The lowest energy that is found in a parametrised circuit.
+
+    From random parameters, but with `uccsd` from Hartree-Fock's determinant.
 
     >>> import anyio
     >>> from qcsc_loop import MaxIterations, MemoryStore
@@ -97,14 +105,17 @@ class VQE(IterativeAlgorithm[Variational, list[Estimates], Slope]):
 
     Attributes:
         hamiltonian: by default hydrogen's, in hartree.
-        ansatz: `efficient-su2` for any Hamiltonian; `qaoa` takes it as the cost operator.
+        system: a molecule, or an FCIDUMP file, instead of it.
+        ansatz: `efficient-su2` for any Hamiltonian; `qaoa` takes it as the cost operator; `uccsd`,
+            single and double excitations of a system's Hartree-Fock determinant.
         precision: the standard error that is aimed at; 0: exact, where the source can be.
         tolerance, patience: converged when `energy` has fallen by at most so much, or by no more
             than its standard error, over so many iterations.
     """
 
     hamiltonian: PauliSum = HYDROGEN
-    ansatz: Literal["efficient-su2", "qaoa"] = "efficient-su2"
+    system: System | None = Field(default=None, description="a molecule, instead of hamiltonian")
+    ansatz: Literal["efficient-su2", "qaoa", "uccsd"] = "efficient-su2"
     reps: int = Field(default=1, ge=0, description="repetitions in the ansatz")
     estimator: SerializeAsAny[Estimator] | BlockName = AerEstimator()
     precision: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="of each energy")
@@ -119,6 +130,17 @@ class VQE(IterativeAlgorithm[Variational, list[Estimates], Slope]):
 
     @model_validator(mode="after")
     def _fits(self) -> VQE:
+        if self.ansatz == "uccsd" and self.system is None:
+            raise ValueError(
+                "system: a uccsd ansatz excites the electrons of a molecule; give one, as in "
+                "system.geometry = 'H 0 0 0; H 0 0 0.735'"
+            )
+        if self.ansatz != "uccsd" and self.system is not None:
+            raise ValueError(
+                f"ansatz: {self.ansatz} does not keep a molecule's electrons; with a system take uccsd"
+            )
+        if self.ansatz == "uccsd" and self.reps == 0:
+            raise ValueError("reps: a uccsd ansatz of 0 repetitions has no parameters")
         if self.ansatz == "qaoa" and self.reps == 0:
             raise ValueError("reps: a qaoa ansatz of 0 repetitions has no parameters")
         if self.ansatz == "qaoa" and self.optimizer.type == "adam":
@@ -129,20 +151,37 @@ class VQE(IterativeAlgorithm[Variational, list[Estimates], Slope]):
         return self
 
     async def initialize(self) -> Variational:
-        circuit, _ = await to_thread.run_sync(self._problem)
+        molecule = None if self.system is None else await self._molecule(self.system)
+        circuit, _ = await to_thread.run_sync(self._problem, molecule)
         rng = current_step().rng
         parameters = rng.uniform(-np.pi, np.pi, circuit.num_parameters)
+        if molecule is not None:
+            parameters = np.zeros(circuit.num_parameters)
         return Variational(
             parameters=parameters,
             signs=rng.choice((-1.0, 1.0), len(parameters)),
             moments=np.zeros((2, len(parameters))),
             best_parameters=parameters,
             recent=np.empty(0),
+            molecule=molecule,
         )
 
+    async def _molecule(self, system: Molecule | FCIDump) -> Molecular:
+        try:
+            found = await in_worker(compute_molecule, system)
+            if not excitations(found.hamiltonian):
+                raise ValueError("its orbitals leave no excitation of the molecule's symmetry")
+        except ValueError as error:
+            raise BadSystem(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise MissingExtra(str(error.name)) from error
+        for remark in found.remarks:
+            current_step().logger.warning("%s", remark)
+        return found
+
     async def sample(self, state: Variational) -> list[Estimates]:
-        circuit, hamiltonian = await to_thread.run_sync(self._problem)
-        points = self.optimizer.points(state.parameters, state.signs, state.steps + 1)
+        circuit, hamiltonian = await to_thread.run_sync(self._problem, state.molecule)
+        points = self._rule.points(state.parameters, state.signs, state.steps + 1)
         calls = {
             f"point-{i}": partial(self._estimates, circuit, hamiltonian, point)
             for i, point in enumerate(points)
@@ -157,7 +196,7 @@ class VQE(IterativeAlgorithm[Variational, list[Estimates], Slope]):
         return Slope(
             energy=float(energies[own].mean()),
             error=math.hypot(*errors[own]) / len(errors[own]),
-            gradient=self.optimizer.gradient(energies, state.signs, state.steps + 1),
+            gradient=self._rule.gradient(energies, state.signs, state.steps + 1),
         )
 
     async def update(self, state: Variational, evaluation: Slope) -> Variational:
@@ -178,6 +217,7 @@ class VQE(IterativeAlgorithm[Variational, list[Estimates], Slope]):
             moments=moments,
             best_parameters=state.parameters if better else state.best_parameters,
             recent=np.append(state.recent, energy)[-(MAX_PATIENCE + 1) :],
+            molecule=state.molecule,
         )
 
     async def converged(self, previous: Variational, current: Variational) -> bool:
@@ -187,15 +227,31 @@ class VQE(IterativeAlgorithm[Variational, list[Estimates], Slope]):
         return fell <= max(self.tolerance, current.error)
 
     def tables(self, state: Variational) -> dict[str, Table]:
-        """`vqe-parameters`: the angles of the lowest energy, in the order of the ansatz's."""
-        rows = [{"parameter": i, "radians": float(x)} for i, x in enumerate(state.best_parameters)]
-        return {"vqe-parameters": rows}
+        """`vqe-parameters`: the angles of the lowest energy, in the order of the ansatz's.
 
-    def _problem(self) -> tuple[QuantumCircuit, SparsePauliOp]:
+        Of a molecule `vqe-energies`, too: beside those of other methods.
+        """
+        rows = [{"parameter": i, "radians": float(x)} for i, x in enumerate(state.best_parameters)]
+        found: dict[str, Table] = {"vqe-parameters": rows}
+        if state.molecule is not None and math.isfinite(state.energy):
+            found["vqe-energies"] = energy_table("VQE", state.energy, state.molecule.references)
+        return found
+
+    @property
+    def _rule(self) -> SPSA | Adam:
+        """The optimiser, with the gradient's rule for what its parameters turn."""
+        if self.ansatz == "uccsd" and isinstance(self.optimizer, Adam):
+            return AdamOfExcitations(rate=self.optimizer.rate)
+        return self.optimizer
+
+    def _problem(self, molecule: Molecular | None = None) -> tuple[QuantumCircuit, SparsePauliOp]:
         """The ansatz, its parameters open, and what is measured in it."""
         from qiskit.circuit.library import efficient_su2, qaoa_ansatz
         from qiskit.quantum_info import SparsePauliOp
 
+        if molecule is not None:
+            terms = list(molecule.terms.items())
+            return uccsd(molecule.hamiltonian, self.reps), SparsePauliOp.from_list(terms)
         # sorted: a form may hand the terms over in another order, and sums round by it
         hamiltonian = SparsePauliOp.from_list(sorted(self.hamiltonian.items()))
         if self.ansatz == "qaoa":
