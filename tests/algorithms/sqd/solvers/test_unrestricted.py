@@ -37,7 +37,7 @@ from qcsc_loop import MaxIterations, MemoryStore
 from qcsc_loop.errors import InputError, JobRefused
 
 AGREE = 1e-8  # hartree
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "doublet": {"geometry": "Li 0 0 0; H 0 0 1.6; H 0 0 4", "spin": 1},
     "frozen core": {"geometry": "Li 0 0 0; H 0 0 1.6; H 0 0 4", "spin": 1, "frozen_core": 1},
     "broken symmetry": {"geometry": "; ".join(f"H 0 0 {2 * i}" for i in range(4))},
