@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
+from statistics import mean, median
 
 from anyio import to_thread
 
@@ -21,12 +21,14 @@ from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.listing import plain_number
+from qcsc_loop.reports.view import View
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.composing import Group, compose
 from qcsc_loop.sweeping.facts import Number, PairedFacts, facts_of
 from qcsc_loop.sweeping.plan import Choice, Plan
 from qcsc_loop.sweeping.running import Manner, run_sweep
+from qcsc_loop.sweeping.signed_rank import least_pairs
 from qcsc_loop.sweeping.standing import Standing, SweepStatus, read_standing
 from qcsc_loop.sweeping.summary import Row, claim, rows_of
 from qcsc_loop.sweeping.sweep_journal import SweepJournal
@@ -67,12 +69,34 @@ class Arms:
 
     def strings(self, arm: str = "") -> list[float]:
         """Of the last iteration of each member of an arm; of all members."""
-        views = [
+        views = self._views(arm)
+        return [value for view in views if math.isfinite(value := view.history.last("strings"))]
+
+    def taken(self, arm: str) -> float:
+        """The share of an arm's trials that were better than what their walkers had before.
+
+        Of the second iteration and later ones; NaN of an arm that has none. A selection that takes
+        as many trials as an arm in which they are never used selects nothing.
+        """
+        shares = [
+            better / float(each.member.parameters["walkers"])
+            for each in self.standing.members
+            if each.view is not None and each.member.setting == arm
+            for iteration, better in zip(
+                each.view.history.iterations,
+                each.view.history.scalars.get("improved", ()),
+                strict=False,
+            )
+            if iteration > 1
+        ]
+        return mean(shares) if shares else math.nan
+
+    def _views(self, arm: str) -> list[View]:
+        return [
             each.view
             for each in self.standing.members
             if each.view is not None and arm in ("", each.member.setting)
         ]
-        return [value for view in views if math.isfinite(value := view.history.last("strings"))]
 
     @property
     def is_matched(self) -> bool:
@@ -87,6 +111,7 @@ class ArmFacts:
     Attributes:
         above_exact: the median's distance from FCI; None where that is not known.
         strings: the median of the members'.
+        taken: the share of trials that were better than what their walkers had; None: it has none.
         paired: beside the first arm, seed by seed; None of the first.
     """
 
@@ -97,6 +122,7 @@ class ArmFacts:
     above_exact: Number | None
     strings: float
     shots: float
+    taken: Number | None
     paired: PairedFacts | None
 
 
@@ -106,6 +132,7 @@ class ComparisonFacts:
 
     Attributes:
         limit, matched_limit: strings of each spin at most.
+        seeds_at_least: with fewer no difference, however clear, can be claimed.
         sweeps: the names under which the store has them.
     """
 
@@ -116,6 +143,7 @@ class ComparisonFacts:
     matched: list[ArmFacts]
     wins: dict[str, int]
     seeds: int
+    seeds_at_least: int
     claims: list[str]
     sweeps: dict[str, str]
 
@@ -141,6 +169,11 @@ class Comparison:
         return {arm: against.paired.below for arm, against in paired.items()}
 
     @property
+    def seeds_at_least(self) -> int:
+        """With fewer seeds than these no difference, however clear, can be claimed."""
+        return least_pairs(max(1, len(self.matched.rows) - 1))
+
+    @property
     def is_done(self) -> bool:
         """Whether every member came to its end."""
         return all(a.standing.status is SweepStatus.DONE for a in (self.free, self.matched))
@@ -155,6 +188,7 @@ class Comparison:
             matched=_facts(self.matched),
             wins=self.wins,
             seeds=self.seeds,
+            seeds_at_least=self.seeds_at_least,
             claims=[claim(row) for row in self.matched.rows if row.against is not None],
             sweeps={"free": self.free.name, "matched": self.matched.name},
         )
@@ -239,6 +273,7 @@ def _facts(arms: Arms) -> list[ArmFacts]:
             above_exact=plain_number(row.above) if row.reference == "FCI" else None,
             strings=median(arms.strings(row.setting) or [0.0]),
             shots=row.spent["shots"],
+            taken=plain_number(arms.taken(row.setting)),
             paired=paired[row.setting],
         )
         for row in arms.rows

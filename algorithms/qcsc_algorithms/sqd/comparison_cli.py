@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -99,7 +100,13 @@ def _print(found: Comparison, iterations: int) -> None:
             "too",
             style="yellow",
         )
-    console.say(f"{NAME}; p of all comparisons together (Holm):", style="dim")
+    console.say(f"{NAME}; p of all comparisons together (Holm).", style="dim")
+    others = len(found.matched.rows) - 1
+    console.say(
+        f"With {others} comparison{'s' if others > 1 else ''} a claim takes at least "
+        f"{found.seeds_at_least} seeds, however clear a difference is; there are {found.seeds}:",
+        style="dim",
+    )
     for row in found.matched.rows:
         if row.against is not None:
             console.say(claim(row))
@@ -118,6 +125,7 @@ def _table(arms: Arms) -> Table:
         "above FCI (mHa)",
         "strings",
         "shots",
+        "taken",
         left={"arm"},
     )
     for row in arms.rows:
@@ -129,5 +137,6 @@ def _table(arms: Arms) -> Table:
             f"{1e3 * row.above:.3f}" if row.reference == "FCI" else "-",
             f"{median(arms.strings(row.setting) or [0.0]):g}",
             f"{row.spent['shots']:g}",
+            f"{taken:.0%}" if math.isfinite(taken := arms.taken(row.setting)) else "-",
         )
     return table

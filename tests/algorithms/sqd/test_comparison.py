@@ -63,6 +63,17 @@ def test_no_arm_has_more_strings_than_the_smallest_reaches(command: Any) -> None
     assert all(row["strings"] <= least for row in found["matched"])
 
 
+def test_it_is_said_how_many_trials_an_arm_took(command: Any) -> None:
+    taken = {row["arm"]: row["taken"] for row in command[1]["free"]}
+    assert (taken["cisd"], taken["hci"]) == ("NaN", "NaN")  # no second iteration
+    assert all(
+        0 <= share <= 1 and share * 8 % 1 == 0  # of two members, one iteration of four walkers each
+        for arm, share in taken.items()
+        if arm not in ("cisd", "hci")
+    )
+    assert any(taken[arm] for arm in ("de", "perturb", "random", "fixed"))
+
+
 def test_a_smaller_space_has_no_lower_energy(command: Any) -> None:
     free = {row["arm"]: row["median"] for row in command[1]["free"]}
     assert all(row["median"] >= free[row["arm"]] - 1e-3 for row in command[1]["matched"])
@@ -88,7 +99,7 @@ def test_every_member_at_the_matched_limit_reaches_it(command: Any) -> None:
 
 def test_two_seeds_claim_nothing_and_it_is_said_how_many_would(command: Any) -> None:
     _, found = command
-    assert len(found["claims"]) == 6
+    assert (found["seeds"], found["seeds_at_least"], len(found["claims"])) == (2, 8, 6)
     assert all("no claim from 2 seeds: it takes at least 8" in each for each in found["claims"])
     paired = [row["paired"] for row in found["matched"] if row["paired"]]
     assert {(each["baseline"], each["seeds"], each["claimed"]) for each in paired} == {
