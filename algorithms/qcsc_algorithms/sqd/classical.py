@@ -129,7 +129,7 @@ def _excited(
 def _heaviest(ranked: _Ranked, limit: int) -> Strings:
     """The first string, and those of the largest weights; equal ones in their order."""
     order = 1 + np.argsort(-ranked.weights[1:], kind="stable")
-    return ranked.strings[np.concatenate([[0], order])[:limit]]
+    return np.asarray(ranked.strings[np.concatenate([[0], order])[:limit]])
 
 
 def _by_heat_bath(hamiltonian: Hamiltonian, limit: int, spin_square: float) -> Found:
@@ -151,10 +151,10 @@ def _by_heat_bath(hamiltonian: Hamiltonian, limit: int, spin_square: float) -> F
         state = lowest_state(problem)
         converged = converged and bool(state["converged"])
         amplitudes = np.abs(state["amplitudes"][0])
-        bits = [unpack(strings, norb) for strings in chosen]
+        alpha, beta = (unpack(strings, norb) for strings in chosen)
         wider = [
-            _widened(chosen[0], limit, _reached(hamiltonian, two_body, *bits, amplitudes)),
-            _widened(chosen[1], limit, _reached(hamiltonian, two_body, *bits[::-1], amplitudes.T)),
+            _widened(chosen[0], limit, _reached(hamiltonian, two_body, alpha, beta, amplitudes)),
+            _widened(chosen[1], limit, _reached(hamiltonian, two_body, beta, alpha, amplitudes.T)),
         ]
         if closed:
             wider = [wider[0]] * 2

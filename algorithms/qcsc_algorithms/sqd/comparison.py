@@ -111,7 +111,7 @@ class ArmFacts:
     Attributes:
         above_exact: the median's distance from FCI; None where that is not known.
         strings: the median of the members'.
-        taken: the share of trials that were better than what their walkers had; None: it has none.
+        taken: the share of trials that were better than what their walkers had; NaN: it has none.
         paired: beside the first arm, seed by seed; None of the first.
     """
 
@@ -122,7 +122,7 @@ class ArmFacts:
     above_exact: Number | None
     strings: float
     shots: float
-    taken: Number | None
+    taken: Number
     paired: PairedFacts | None
 
 

@@ -24,6 +24,7 @@ from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
     MAX_PATIENCE,
+    BadSystem,
     Diagonalised,
     Guess,
     SampleBased,
@@ -149,6 +150,11 @@ class SQD(
 
     async def initialize(self) -> Walkers:
         found = await self._start(self.ansatz)
+        if self.optimizer.without_shots is not None and found.hamiltonian.beta is not None:
+            raise BadSystem(
+                f"{self.optimizer.type} chooses strings over orbitals common to both spins, and these "
+                "are unrestricted: take one that samples, or restricted orbitals"
+            )
         unknown = self.optimizer.unknown(found.parameters, self.walkers)
         energy = found.energies.hf
         return Walkers(

@@ -188,6 +188,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a spin by pyscf": ({"solver": PyscfSolver(spin_square=0.0)}, "solver.spin_square: .*empty"),
     "densities": ({"solver": NativeSolver(keep="rdm")}, "solver.keep: .*take nothing"),
     "skqd": ({"solver": NativeSolver(), "kind": SKQD}, "take sqd or plain-sqd"),
+    "cisd": ({"solver": NativeSolver(), "optimizer": {"type": "cisd"}}, "one that samples"),
 }
 
 
