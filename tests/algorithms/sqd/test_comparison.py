@@ -65,7 +65,7 @@ def test_no_arm_has_more_strings_than_the_smallest_reaches(command: Any) -> None
 
 def test_it_is_said_how_many_trials_an_arm_took(command: Any) -> None:
     taken = {row["arm"]: row["taken"] for row in command[1]["free"]}
-    assert (taken["cisd"], taken["hci"]) == ("NaN", "NaN")  # no second iteration
+    assert (taken["cisd"], taken["hci"]) == ("nan", "nan")  # no second iteration
     assert all(
         0 <= share <= 1 and share * 8 % 1 == 0  # of two members, one iteration of four walkers each
         for arm, share in taken.items()
