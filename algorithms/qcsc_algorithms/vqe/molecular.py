@@ -91,7 +91,7 @@ def pauli_terms(hamiltonian: Hamiltonian) -> dict[str, float]:
         alone = SparsePauliOp.from_list([("I" * 2 * norb, one_body[p[number], q[number]])])
         parts.append(_simple(hop @ (alone + met)))
     total = _simple(SparsePauliOp.sum(parts))
-    pairs = zip(total.paulis.to_labels(), np.real(total.coeffs).tolist(), strict=True)
+    pairs = zip(total.paulis.to_labels(), np.real(np.asarray(total.coeffs)).tolist(), strict=True)
     return {label: value for label, value in sorted(pairs) if abs(value) > SMALLEST}
 
 
@@ -189,7 +189,7 @@ def excitation_generator(excitation: Excitation, qubits: int) -> SparsePauliOp:
     for qubit in reversed(excitation.removed):
         moved = moved @ _ladder(qubit, qubits, raising=False)
     found = (1j * (moved - moved.adjoint())).simplify().sort()
-    return SparsePauliOp(found.paulis, np.real(found.coeffs))
+    return SparsePauliOp(found.paulis, np.real(np.asarray(found.coeffs)))
 
 
 def _ladder(qubit: int, qubits: int, *, raising: bool) -> SparsePauliOp:

@@ -46,11 +46,9 @@ def fci(hamiltonian: Hamiltonian) -> float:
 @pytest.fixture(scope="module")
 def straight() -> Iterator[tuple[Outcome[Recovered], list[Recovered]]]:
     """A run's end, and its states from when its orbitals are optimised."""
-    store, states = MemoryStore(), []
-    for iterations in range(RECOVERIES, RECOVERIES + 4):
-        outcome = run(iterations, store)
-        states.append(outcome.state)
-    yield outcome, states
+    store = MemoryStore()
+    outcomes = [run(iterations, store) for iterations in range(RECOVERIES, RECOVERIES + 4)]
+    yield outcomes[-1], [outcome.state for outcome in outcomes]
     store.close()
 
 

@@ -30,7 +30,8 @@ def run(iterations: int, store: Any = None, **parameters: Any) -> Outcome[PauliK
 def test_a_chain_of_twelve_spins_comes_near_its_exact_energy() -> None:
     few: Any = {"hamiltonian": {"sites": 12}, "shots": 5000, "tolerance": 0}
     state = run(6, **few).state
-    matrix = Heisenberg(sites=12).terms().operator().to_matrix(sparse=True).real
+    operator: Any = Heisenberg(sites=12).terms().operator()
+    matrix = operator.to_matrix(sparse=True).real
     assert state.references["exact"] == pytest.approx(eigsh(matrix, k=1, which="SA")[0][0])
     assert state.energy >= state.references["exact"] - 1e-9
     assert state.energy == pytest.approx(state.references["exact"], abs=0.05)

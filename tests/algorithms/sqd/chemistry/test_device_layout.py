@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 from qiskit.transpiler import generate_preset_pass_manager
 
@@ -31,6 +32,12 @@ def two_qubit_depth(compiled: Any) -> int:
     return depth
 
 
+def qubits_of(compiled: QuantumCircuit) -> list[int]:
+    """Of the device, where each qubit of the circuit is in the end."""
+    assert compiled.layout is not None
+    return list(compiled.layout.final_index_layout())
+
+
 def test_opposite_spins_meet_without_a_swap_on_a_large_device() -> None:
     device, given = fake_backend("fake_torino"), circuit(16, (5, 5))
     preset = generate_preset_pass_manager(3, backend=device, seed_transpiler=1).run(given)
@@ -38,13 +45,13 @@ def test_opposite_spins_meet_without_a_swap_on_a_large_device() -> None:
     assert found.num_nonlocal_gates() < 0.95 * preset.num_nonlocal_gates()
     assert two_qubit_depth(found) < 0.7 * two_qubit_depth(preset)
     again = lucj_layout(device, 1).run(given)
-    assert found.layout.final_index_layout() == again.layout.final_index_layout()
+    assert qubits_of(found) == qubits_of(again)
 
 
 def test_the_state_is_that_of_the_circuit() -> None:
     given = circuit(2, (1, 1))
     found = lucj_layout(fake_backend("fake_nairobi"), 1).run(given)
-    where = found.layout.final_index_layout()
+    where = qubits_of(found)
     for each in (given, found):
         each.remove_final_measurements()
     wanted = Statevector(given).probabilities()

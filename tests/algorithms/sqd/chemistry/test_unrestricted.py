@@ -106,9 +106,8 @@ def rows() -> dict[str, list[Row]]:
 def spin_orbitals(number: Callable[[int, str], int]) -> Iterator[Row]:
     for spins, lines in rows().items():
         for value, p, q, r, s in lines:
-            first = number(p, spins[0]), number(q, spins[0])
-            second = (number(r, spins[1]), number(s, spins[1])) if r else (0, 0)
-            yield value, *first, *second
+            third, fourth = (number(r, spins[1]), number(s, spins[1])) if r else (0, 0)
+            yield value, number(p, spins[0]), number(q, spins[0]), third, fourth
     yield chain().constant, 0, 0, 0, 0
 
 

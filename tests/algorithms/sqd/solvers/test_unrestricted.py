@@ -135,7 +135,8 @@ def test_in_some_strings_both_agree_and_the_spin_is_the_states(name: str) -> Non
     whole[np.ix_(*places)] = kept["amplitudes"][0]
     assert made.beta is not None
     orbitals: Any = np.eye(made.norb), np.array(made.beta.overlap)
-    expected = spin_op.spin_square(whole, made.norb, made.electrons, orbitals, np.eye(made.norb))[0]
+    overlap: Any = np.eye(made.norb)
+    expected = spin_op.spin_square(whole, made.norb, made.electrons, orbitals, overlap)[0]
     assert abs(expected - round(expected, 2)) > 1e-6
     for found in (native, pyscf):
         assert found["spin_square"] == pytest.approx(expected, abs=1e-5)
