@@ -36,7 +36,7 @@ def lucj_layout(backend: BackendV2, seed: int) -> LUCJLayout:
     """What compiles LUCJ circuits for a device; a sampler's `pass_manager` names it.
 
     Raises:
-        NoLayout: the backend has no couplings.
+        InputError: the backend has no couplings.
     """
     couplings = backend.coupling_map
     if couplings is None:
