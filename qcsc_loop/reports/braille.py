@@ -396,10 +396,13 @@ class _Drawing:
         if first == last:
             right = ""
         space = self.width - len(left) - len(right)
-        middle = far or (_position(_middle(self._positions)) if len(self._positions) > 2 else "")
+        at = _middle(self._positions)
+        middle = far or (_position(at) if len(self._positions) > 2 else "")
         if cell_len(middle) + 2 > space:
             middle = ""
-        before = max(1, (self.width - cell_len(middle)) // 2 - len(left))
+        share = 0.5 if far or first == last else (at - first) / (last - first)
+        column = round(share * (self.width - 1) - (cell_len(middle) - 1) / 2)
+        before = max(1, column - len(left))
         before = min(before, max(0, space - cell_len(middle)))
         after = max(0, space - before - cell_len(middle))
         return [

@@ -25,6 +25,12 @@ def test_a_line_goes_from_one_corner_to_the_other() -> None:
     assert lines[-1].split() == ["0", "1", "3"]
 
 
+def test_a_position_is_named_under_its_place() -> None:
+    axis = chart([0, 1, 2, 3])[-1]
+    left, right = axis.index("0"), axis.index("3")
+    assert axis.index("1") == pytest.approx(left + (right - left) / 3, abs=1)
+
+
 def test_first_values_that_are_far_off_do_not_press_the_others_flat() -> None:
     lines = chart([1e6, 1e3, *(math.sin(k / 3) for k in range(60))])
     assert all(dots(line) > 3 for line in lines[:6])

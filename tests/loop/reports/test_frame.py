@@ -19,11 +19,12 @@ import pytest
 from rich.text import Text
 
 from loop.reports import sqd_like
+from loop.reports.views import values_view
 from qcsc_loop.jobs.entries import Intent, JobRecord
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobMetrics
 from qcsc_loop.reports.columns import Columns
-from qcsc_loop.reports.frame import Frames, Space, fold, stacked
+from qcsc_loop.reports.frame import Frames, Space, chart_lines, fold, stacked
 from qcsc_loop.reports.iterations import iteration_lines
 from qcsc_loop.reports.looking import Look, pace
 from qcsc_loop.reports.status import RunStatus
@@ -227,3 +228,15 @@ def test_a_run_without_a_scalar_is_drawn() -> None:
     history = Columns(iterations=[0, 1], epochs=[1, 1], committed=[0.0, 2.0])
     lines = drawn(sqd_like.look(history=history, chart=ChartRecord()))
     assert any(line.split()[:1] == ["1"] for line in lines)
+
+
+def test_what_is_on_another_scale_does_not_press_the_curve_flat() -> None:
+    falling = [2.0**-k for k in range(20)]
+    plain = values_view(falling, "change")
+    counted = values_view(falling, "change", beside=("shots",))
+    history = replace(counted.history, scalars={**counted.history.scalars, "shots": [1e5] * 20})
+    drawn = [
+        list(map(str, chart_lines(each, 60, 12)))
+        for each in (plain, replace(counted, history=history))
+    ]
+    assert drawn[0] == drawn[1]
