@@ -24,7 +24,8 @@ EXPECTED: dict[str, dict[str, dict[str, Any]]] = tomllib.loads(
 )
 RUNS = [(version, run_id) for version, runs in EXPECTED.items() for run_id in runs]
 NEW_FIELDS = re.compile(  # SQD's
-    rb'"spin_square":[^,]+,|,"(?:density|levels|dipole_integrals|fixed_dipole)":\{[^}]*\}|,"beta":null'
+    rb'"spin_square":[^,]+,|,"(?:density|levels|dipole_integrals|fixed_dipole)":\{[^}]*\}'
+    rb'|,"beta":null|,"shots":\[\]'
 )
 LONGEST_SECONDS = 300.0
 LONG_AGO = 1_700_000_000.0
