@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
     from qcsc_algorithms.sqd.skqd import SKQD, Krylov
     from qcsc_algorithms.sqd.solvers.callable import CallableSolver
+    from qcsc_algorithms.sqd.solvers.dice import DiceSolver
     from qcsc_algorithms.sqd.solvers.native import NativeSolver
     from qcsc_algorithms.sqd.solvers.pauli_subspace import PauliState, lowest_pauli_state
     from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
@@ -43,6 +44,7 @@ __all__ = [
     "Comparison",
     "Configurations",
     "Diagonalised",
+    "DiceSolver",
     "FCIDump",
     "FfsimSampler",
     "Guess",
@@ -81,6 +83,7 @@ __getattr__, __dir__ = lazy_face(
         "Comparison": "comparison",
         "Configurations": "determinants.configurations",
         "Diagonalised": "sample_based",
+        "DiceSolver": "solvers.dice",
         "FCIDump": "chemistry.system",
         "FfsimSampler": "chemistry.ffsim_sampler",
         "Guess": "sample_based",

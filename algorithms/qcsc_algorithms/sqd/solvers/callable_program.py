@@ -157,26 +157,18 @@ def _measured(
     problem: Arrays, energy: float, amplitudes: npt.NDArray[np.float64]
 ) -> dict[str, npt.NDArray[Any]]:
     """Weights, and by our own operators residual and S^2."""
-    from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
+    from qcsc_algorithms.sqd.solvers.measured_state import measured
+    from qcsc_algorithms.sqd.solvers.product_space import Integrals
 
     norb = len(problem["one_body"])
-    space = ProductSpace(
+    return measured(
         Integrals(np.asarray(problem["one_body"], float), np.asarray(problem["two_body"], float)),
         (int(problem["electrons"][0]), int(problem["electrons"][1])),
-        from_integers(problem["alpha"], norb),
-        from_integers(problem["beta"], norb),
+        (from_integers(problem["alpha"], norb), from_integers(problem["beta"], norb)),
+        energy,
+        amplitudes,
+        float(problem["tolerance"]),
     )
-    image = np.empty_like(amplitudes)
-    space.multiply(amplitudes, image)
-    residual = float(np.linalg.norm(image - energy * amplitudes))
-    probabilities = amplitudes**2
-    return {
-        "alpha_weights": probabilities.sum(axis=0),
-        "beta_weights": probabilities.sum(axis=1),
-        "residual": np.asarray(residual),
-        "converged": np.asarray(residual <= float(problem["tolerance"])),
-        "spin_square": np.asarray(space.spin_square(amplitudes)),
-    }
 
 
 def main() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -23,6 +21,7 @@ from qcsc_algorithms.sqd.solvers.sbd_codec import (
     read_occupancies,
     write_determinants,
 )
+from qcsc_algorithms.sqd.solvers.site_program import place, require_program
 from qcsc_algorithms.sqd.solvers.solver import Solution
 from qcsc_hpc.machine import Machine
 from qcsc_hpc.profiles import Command
@@ -74,7 +73,7 @@ class SbdFilesSolver(Sbd):
             ranks=self.ranks,
             outputs=outputs,
             collect=partial(read_solution, hamiltonian, subspace, self.tolerance),
-            before=partial(_place, list(files.values())),
+            before=partial(place, list(files.values())),
         )
         return done.value
 
@@ -86,11 +85,7 @@ class SbdFilesSolver(Sbd):
                 "differ here; if your build takes --bdetfile, set it; else take the solver sbd"
             )
             raise JobRefused(self.type, "separate_beta", why)
-        here = machine.where.scheduler == "local" and machine.what is None
-        program = machine.where.executable_map.get(SBD.executable_key, SBD.executable_key)
-        if here and shutil.which(program) is None:
-            why = f"there is no program {program} here; give its path under the key sbd"
-            raise JobRefused(self.type, "executable_map", why)
+        require_program(self.type, SBD, machine)
 
     def _write(self, folder: Path, hamiltonian: Hamiltonian, subspace: Subspace) -> dict[str, Path]:
         files = {name: folder / name for name in (INTEGRALS, ALPHA)}
@@ -158,12 +153,6 @@ def read_solution(
         residual=residual,
         converged=residual <= tolerance,
     )
-
-
-def _place(files: Sequence[Path], folder: Path, _earlier: Path | None) -> None:
-    """Puts input files where the program looks for them if it does not take their names."""
-    for path in files:
-        shutil.copyfile(path, folder / path.name)
 
 
 def _differ(subspace: Subspace) -> bool:

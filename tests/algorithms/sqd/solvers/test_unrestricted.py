@@ -18,6 +18,7 @@ from qcsc_algorithms.sqd import (
     SKQD,
     SQD,
     CallableSolver,
+    DiceSolver,
     Hamiltonian,
     Molecule,
     NativeSolver,
@@ -181,6 +182,7 @@ def test_the_loop_reaches_full_ci_where_all_strings_fit(solver: Solver) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "sbd": ({"solver": SbdSolver()}, "take native or pyscf"),
     "sbd-files": ({"solver": SbdFilesSolver()}, "take native or pyscf"),
+    "dice": ({"solver": DiceSolver()}, "take native or pyscf"),
     "callable": ({"solver": CallableSolver()}, "take native or pyscf"),
     "a spin by native": (
         {"solver": NativeSolver(spin_square=0.0)},
@@ -202,6 +204,6 @@ def test_what_cannot_take_them_refuses_before_a_shot_and_names_what_can(name: st
 
 def test_a_solver_that_is_called_itself_refuses_too() -> None:
     made = hamiltonian("doublet")
-    for solver in (SbdSolver(), SbdFilesSolver(), CallableSolver()):
+    for solver in (SbdSolver(), SbdFilesSolver(), DiceSolver(), CallableSolver()):
         with pytest.raises(JobRefused, match="take native or pyscf"):
             anyio.run(solver.solve, made, some(made), LocalMachine())
