@@ -196,6 +196,7 @@ def test_a_machine_s_command_stands_in_for_the_program(tmp_path: Path) -> None:
     assert found.energy == pytest.approx(-1.137306, abs=1e-6)
 
 
+@pytest.mark.nightly
 def test_a_run_that_is_killed_when_its_job_has_ended_goes_on_with_its_results(
     tmp_path: Path,
 ) -> None:
