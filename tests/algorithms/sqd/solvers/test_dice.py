@@ -22,6 +22,7 @@ from qcsc_algorithms.sqd.determinants.configurations import (
     pack,
 )
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_algorithms.sqd.optimizers import Random
 from qcsc_algorithms.sqd.solvers.dice import (
     AMPLITUDES,
     DENSITY,
@@ -207,7 +208,7 @@ def test_a_run_that_is_killed_when_its_job_has_ended_goes_on_with_its_results(
         system=MOLECULES["hydrogen"],
         solver=DiceSolver(),
         machine=site(program),
-        optimizer="random",
+        optimizer=Random(),
         shots=50,
         walkers=1,
         max_strings=2,
