@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     )
     from qcsc_algorithms.sqd.determinants.recovery import recover
     from qcsc_algorithms.sqd.determinants.subspace import Subspace, subsample
+    from qcsc_algorithms.sqd.extrapolation import Extrapolation, extrapolate
     from qcsc_algorithms.sqd.pauli_skqd import PauliKrylov, PauliSKQD
     from qcsc_algorithms.sqd.plain import PlainSQD, Recovered
     from qcsc_algorithms.sqd.sample_based import Diagonalised, Guess
     from qcsc_algorithms.sqd.skqd import SKQD, Krylov
     from qcsc_algorithms.sqd.solvers.callable import CallableSolver
     from qcsc_algorithms.sqd.solvers.dice import DiceSolver
+    from qcsc_algorithms.sqd.solvers.energy_variance import EnergyVariance, energy_variance
     from qcsc_algorithms.sqd.solvers.native import NativeSolver
     from qcsc_algorithms.sqd.solvers.pauli_subspace import PauliState, lowest_pauli_state
     from qcsc_algorithms.sqd.solvers.pyscf import PyscfSolver
@@ -45,6 +47,8 @@ __all__ = [
     "Configurations",
     "Diagonalised",
     "DiceSolver",
+    "EnergyVariance",
+    "Extrapolation",
     "FCIDump",
     "FfsimSampler",
     "Guess",
@@ -67,6 +71,8 @@ __all__ = [
     "Walkers",
     "as_integers",
     "compare",
+    "energy_variance",
+    "extrapolate",
     "from_samples",
     "lowest_pauli_state",
     "lucj_layout",
@@ -84,6 +90,8 @@ __getattr__, __dir__ = lazy_face(
         "Configurations": "determinants.configurations",
         "Diagonalised": "sample_based",
         "DiceSolver": "solvers.dice",
+        "EnergyVariance": "solvers.energy_variance",
+        "Extrapolation": "extrapolation",
         "FCIDump": "chemistry.system",
         "FfsimSampler": "chemistry.ffsim_sampler",
         "Guess": "sample_based",
@@ -109,6 +117,8 @@ __getattr__, __dir__ = lazy_face(
         "Walkers": "sqd",
         "as_integers": "determinants.configurations",
         "compare": "comparison",
+        "energy_variance": "solvers.energy_variance",
+        "extrapolate": "extrapolation",
         "from_samples": "determinants.configurations",
         "lowest_pauli_state": "solvers.pauli_subspace",
         "lucj_layout": "chemistry.device_layout",

@@ -323,9 +323,14 @@ class SampleBased(BaseModel):
         self, hamiltonian: Hamiltonian, pool: Pool, samples: Samples | None, guess: Guess
     ) -> Pooled:
         """The pool with new samples, if there are any, and what all of it comes to."""
-        if samples is not None:
-            pool = await to_thread.run_sync(pool.with_samples, samples)
+        pool = await self._pool(pool, samples)
         return Pooled(pool=pool, found=await self._diagonalised(hamiltonian, seen_in(pool), guess))
+
+    async def _pool(self, pool: Pool, samples: Samples | None) -> Pool:
+        """The pool with new samples, if there are any."""
+        if samples is None:
+            return pool
+        return await to_thread.run_sync(pool.with_samples, samples)
 
     async def _without_shots(self, hamiltonian: Hamiltonian, method: Method) -> Diagonalised:
         """The energy among strings that the Hamiltonian alone chooses."""

@@ -32,6 +32,7 @@ from qcsc_algorithms.sqd.solvers.davidson import (
     overlaps,
 )
 from qcsc_algorithms.sqd.solvers.densities import one_body_density, two_body_density
+from qcsc_algorithms.sqd.solvers.energy_variance import outside_square
 from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
 from qcsc_algorithms.sqd.solvers.spin_overlap import MAX_ORBITALS, spin_square_by_overlap
 from qcsc_algorithms.sqd.solvers.string_tables import Floats
@@ -72,6 +73,9 @@ def describe_lowest(problem: Arrays, crew: Crew | None = None) -> dict[str, npt.
     keep = str(problem.get("keep", "nothing"))
     if keep != "nothing":
         told["amplitudes"] = np.array([state.T for state in states])
+    if "variance" in problem:
+        outside = outside_square(space, states[0])
+        told["variance"] = np.asarray(found.residuals[0] ** 2 + outside)
     if keep == "rdm":
         told["pair_density"] = two_body_density(space, states[0])
     return told
@@ -101,6 +105,7 @@ def _solve_small_ones() -> None:
                 "max_cycles": np.array(9),
                 "threads": np.array(1),
                 "spin_square": np.array(asked),
+                "variance": np.array(True),
             }
         )
 

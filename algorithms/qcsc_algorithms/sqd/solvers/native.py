@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.determinants.excitations import require_holdable
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.solvers.native_program import CompilerMissing, lowest_state
 from qcsc_algorithms.sqd.solvers.one_process import problem_of, solve_in_one_process
@@ -98,12 +99,25 @@ class NativeSolver(Solver):
         solution = await self._solved(hamiltonian, subspace, machine, found.append)
         return solution, np.asarray(found[-1]["pair_density"], np.float64)
 
+    async def solve_with_variance(
+        self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
+    ) -> Solution:
+        sizes = len(subspace.alpha), len(subspace.beta)
+        for strings, electrons in zip(sizes, hamiltonian.electrons, strict=True):
+            try:
+                require_holdable(strings, electrons, hamiltonian.norb)
+            except ValueError as error:
+                raise JobRefused(self.type, "max_strings", str(error)) from error
+        return await self._solved(hamiltonian, subspace, machine, None, variance=True)
+
     async def _solved(
         self,
         hamiltonian: Hamiltonian,
         subspace: Subspace,
         machine: Machine,
         keep: Callable[[Arrays], None] | None,
+        *,
+        variance: bool = False,
     ) -> Solution:
         """The solution; `keep` is given all that was found, with densities of two electrons."""
         if keep is not None and hamiltonian.norb > MAX_ORBITALS:
@@ -120,6 +134,7 @@ class NativeSolver(Solver):
             spin_square=self.asked_spin_square(hamiltonian.electrons),
             roots=self.roots,
             keep="nothing" if keep is None else "rdm",
+            **({"variance": True} if variance else {}),
         )
         program = Program("sqd-native", MODULE, mpi=self.ranks is not None)
         what = (lowest_state, program, problem, hamiltonian, subspace, machine)

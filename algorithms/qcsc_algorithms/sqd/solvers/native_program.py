@@ -30,7 +30,8 @@ def lowest_state(problem: Arrays, crew: Crew | None = None) -> dict[str, npt.NDA
             packed strings in any order; `tolerance` of the residual's norm, `max_cycles`,
             `threads`, 0 for what OMP_NUM_THREADS says; `spin_square`, of the state that is asked
             for, or NaN for the lowest of any spin; `roots`, how many states, 1 unless told; `keep`,
-            "amplitudes", or "rdm" for these and the two-body density, which are told, too. Where
+            "amplitudes", or "rdm" for these and the two-body density, which are told, too; `variance`,
+            whatever its value, if that is to be told. Where
             beta orbitals differ from alpha's, whose the integrals are then: `beta_one_body`,
             `beta_two_body`, `mixed`, `overlap`; then the states are of any spin.
 
@@ -41,7 +42,8 @@ def lowest_state(problem: Arrays, crew: Crew | None = None) -> dict[str, npt.NDA
         and `alpha_weights`, `beta_weights` in the order of the strings given; `residual`, the
         largest; `converged`; `spin_square` and `density` (2, norb, norb) of the lowest; `levels`
         (roots, 2), each state's energy and S^2; `products`, how often the Hamiltonian was applied;
-        if kept `amplitudes` (roots, alpha, beta) and `pair_density` (norb, norb, norb, norb).
+        if kept `amplitudes` (roots, alpha, beta) and `pair_density` (norb, norb, norb, norb); if
+        asked for `variance` of the lowest, <H^2> - <H>^2 with what is outside of the space.
 
     Raises:
         CompilerMissing: without numba it cannot be done.

@@ -35,6 +35,8 @@ class Solution(Record):
             occupancies and weights are then those of all states' mean. Empty where it is one.
         density: float64 (2, norb, norb), <a+(p) a(q)> of each spin's electrons in the lowest state;
             empty where a solver does not tell.
+        variance: <H^2> - <H>^2 of the lowest state in hartree^2, what is outside of the subspace
+            included; NaN unless it was asked for.
     """
 
     energy: float
@@ -48,6 +50,7 @@ class Solution(Record):
     spin_square: float = float("nan")
     levels: NDArray = np.empty((0, 2))
     density: NDArray = np.empty((2, 0, 0))
+    variance: float = float("nan")
 
 
 class Solver(Resource, ABC):
@@ -100,6 +103,17 @@ class Solver(Resource, ABC):
         why = "it does not tell the density matrix of two electrons that orbitals are optimised by"
         raise JobRefused(self.type, "solver", f"{why}; take native")
 
+    async def solve_with_variance(
+        self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
+    ) -> Solution:
+        """As `solve`, and the variance of the lowest state's energy.
+
+        Raises:
+            JobRefused: this solver does not tell it, or the subspace has too many strings for it.
+        """
+        why = "it does not tell the variance that energies are extrapolated by"
+        raise JobRefused(self.type, "solver", f"{why}; take native")
+
 
 def lowest_spin_square(electrons: tuple[int, int]) -> float:
     """S(S + 1) of a state whose unpaired electrons are no more than their numbers make necessary."""
@@ -145,6 +159,7 @@ def solution_of(
         spin_square=float(found.get("spin_square", np.nan)),
         levels=_levels(found, energy),
         density=found.get("density", np.empty((2, 0, 0))),
+        variance=float(found.get("variance", np.nan)),
     )
 
 

@@ -94,7 +94,7 @@ def tabulate(strings: Strings, one_body: Floats, two_body: Floats) -> StringTabl
         diagonal=_diagonal(occupied, one_body, two_body),
         singles=singles,
         doubles=doubles,
-        moves=_by_pair(singles, occupied, pairs),
+        moves=moves_by_pair(singles, occupied, pairs),
         pairs=pairs,
     )
 
@@ -127,7 +127,13 @@ def _words(strings: Strings) -> Words:
     return padded.view(np.uint64)
 
 
-def _by_pair(singles: Rows, occupied: Bytes, pairs: Counts) -> Moves:
+def moves_by_pair(singles: Rows, occupied: Bytes, pairs: Counts) -> Moves:
+    """The same elements by pairs.
+
+    Args:
+        occupied: of the strings that rows are of.
+        pairs: int64 (numbered,), ascending, which pairs those of `singles` are.
+    """
     to = np.repeat(np.arange(len(singles.first) - 1), np.diff(singles.first))
     pair = singles.move // 2
     order = np.argsort(pair, kind="stable")
@@ -268,3 +274,101 @@ def _fill(
                 doubles.column[double] = j
                 doubles.value[double] = -value if odd else value
                 double += 1
+
+
+@compiled
+def fill_excitations(
+    strings: Strings,
+    occupied: Bytes,
+    one_body: Floats,
+    two_body: Floats,
+    reached: Strings,
+    source: Indices,
+    move: Indices,
+    value: Floats,
+) -> None:
+    """Writes all strings that one or two electrons lead to from each string, by the same rules.
+
+    Args:
+        reached: uint8 (excitations, bytes), packed.
+        source, value: of each excitation the string that it is from, and the matrix element.
+        move: int32 (excitations,), as `Rows.move` with pairs not numbered anew; of two electrons -1.
+    """
+    count, norb = occupied.shape
+    below = np.zeros((count, norb + 1), np.int16)
+    at = 0
+    for j in range(count):
+        for p in range(norb):
+            below[j, p + 1] = below[j, p] + occupied[j, p]
+        filled, empty = np.nonzero(occupied[j])[0], np.nonzero(occupied[j] == 0)[0]
+        start = at
+        at = _fill_singles(below, j, filled, empty, one_body, two_body, reached, move, value, at)
+        at = _fill_doubles(below, j, filled, empty, two_body, reached, move, value, at)
+        source[start:at] = j
+        for row in range(start, at):
+            reached[row] ^= strings[j]
+
+
+@compiled
+def _fill_singles(
+    below: npt.NDArray[np.int16],
+    j: int,
+    filled: Counts,
+    empty: Counts,
+    one_body: Floats,
+    two_body: Floats,
+    reached: Strings,
+    move: Indices,
+    value: Floats,
+    at: int,
+) -> int:
+    """Those of string j from a row on, as the orbitals that change; which row comes then."""
+    for q in filled:
+        for p in empty:
+            odd = _odd(below, j, p, q)
+            element = one_body[p, q]
+            for k in filled:  # q cancels
+                element += _integral(two_body, p, q, k, k) - _integral(two_body, p, k, k, q)
+            reached[at] = 0
+            _flip(reached, at, p)
+            _flip(reached, at, q)
+            move[at] = 2 * (max(p, q) * (max(p, q) + 1) // 2 + min(p, q)) + odd
+            value[at] = -element if odd else element
+            at += 1
+    return at
+
+
+@compiled
+def _fill_doubles(
+    below: npt.NDArray[np.int16],
+    j: int,
+    filled: Counts,
+    empty: Counts,
+    two_body: Floats,
+    reached: Strings,
+    move: Indices,
+    value: Floats,
+    at: int,
+) -> int:
+    """The same where two electrons are elsewhere, q < s in p < r."""
+    for second, s in enumerate(filled):
+        for q in filled[:second]:
+            for other, r in enumerate(empty):
+                for p in empty[:other]:
+                    odd = _odd(below, j, p, q) ^ _odd(below, j, r, s)
+                    odd ^= min(r, s) < q  # it is empty by now, and p filled
+                    odd ^= min(r, s) < p < max(r, s)
+                    element = _integral(two_body, p, q, r, s) - _integral(two_body, p, s, r, q)
+                    reached[at] = 0
+                    for orbital in (p, q, r, s):
+                        _flip(reached, at, orbital)
+                    move[at] = -1
+                    value[at] = -element if odd else element
+                    at += 1
+    return at
+
+
+@compiled
+def _flip(strings: Strings, row: int, orbital: int) -> None:
+    """Empties a packed string's orbital, or fills it."""
+    strings[row, strings.shape[1] - 1 - orbital // 8] ^= np.uint8(1 << (orbital % 8))

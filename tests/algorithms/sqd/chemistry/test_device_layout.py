@@ -22,7 +22,7 @@ def circuit(norb: int, electrons: tuple[int, int]) -> Any:
     t2 = np.random.default_rng(1).normal(size=(filled, filled, empty, empty)) / 10
     t2 = t2 + t2.transpose(1, 0, 3, 2)
     ansatz = LUCJ()
-    sizes: Any = type("Sizes", (), {"norb": norb, "electrons": electrons})()
+    sizes: Any = type("Sizes", (), {"norb": norb, "electrons": electrons, "closed_shell": True})()
     parameters = ansatz.parameters(np.zeros((filled, empty)), t2, electrons)
     return ansatz.circuit(parameters, sizes)
 
