@@ -2,8 +2,8 @@
 
 An eigenstate's energy has no variance, and near to it the energy falls in proportion to the variance:
 Kashima and Imada, J. Phys. Soc. Jpn. 70, 2287 (2001); of a quantum computer's samples Robledo-Moreno
-et al., arXiv:2405.05068. There the variance is divided by the squared energy; here it is not, so that a
-constant in the Hamiltonian changes nothing.
+et al., arXiv:2405.05068. The former divide the variance by the squared energy; here it is not
+divided, so that a constant in the Hamiltonian changes nothing.
 """
 
 from __future__ import annotations
