@@ -137,8 +137,9 @@ def test_of_two_strings_nothing_is_extrapolated() -> None:
 
 
 def test_a_solver_that_tells_no_variance_is_refused() -> None:
+    solver: Any = {"type": "pyscf"}
     with pytest.raises(ValueError, match="which the solver pyscf does not tell; take native"):
-        PlainSQD(extrapolate=True, solver={"type": "pyscf"})
+        PlainSQD(extrapolate=True, solver=solver)
 
 
 def test_too_many_strings_are_refused_before_a_shot(tmp_path: Path) -> None:

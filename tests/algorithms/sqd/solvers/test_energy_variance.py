@@ -89,7 +89,8 @@ def exact(hamiltonian: Hamiltonian, alpha: Strings, beta: Strings, amplitudes: A
         twos[1] = unpacked_mixed(np.asarray(hamiltonian.beta.mixed), norb)
         twos[2] = ao2mo.restore(1, np.array(hamiltonian.beta.two_body), norb)
     contract: Any = direct_uhf.contract_2e
-    absorbed: Any = direct_uhf.absorb_h1e(ones, twos, norb, electrons, 0.5)
+    absorb: Any = direct_uhf.absorb_h1e
+    absorbed = absorb(ones, twos, norb, electrons, 0.5)
     image = np.asarray(contract(absorbed, state, norb, electrons)).reshape(state.shape)
     energy = float((state * image).sum())
     return energy + hamiltonian.constant, float(((image - energy * state) ** 2).sum())
