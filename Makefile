@@ -19,9 +19,8 @@ test test-all nightly: export PYTHONDONTWRITEBYTECODE :=
 test: $(INSTALLED)
 	$(PYTEST)
 
-# what CI runs: nothing is left out but what is `nightly`, and ten times as many drivers are killed
-test-all: export QCSC_LOOP_KILLS ?= 60
-test-all: export QCSC_LOOP_MODELS ?= long
+# what CI runs: nothing is left out but what is `nightly`, and five times as many drivers are killed
+test-all: export QCSC_LOOP_KILLS ?= 30
 test-all: $(INSTALLED)
 	$(PYTEST) -m 'not nightly' --durations=25
 

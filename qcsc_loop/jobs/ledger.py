@@ -218,3 +218,11 @@ class Ledger:
             if iteration is None or record.key.iteration == iteration:
                 total.update(record.metrics.costs)
         return total
+
+    def costs_to_be_used(self, iteration: int) -> Counter[str]:
+        """What those of one iteration's jobs have cost that need not be done again."""
+        total = Counter[str]()
+        for record in list(self._records.values()):
+            if record.key.iteration == iteration and not record.spoilt:
+                total.update(record.metrics.costs)
+        return total

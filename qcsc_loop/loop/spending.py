@@ -30,10 +30,13 @@ class Spending:
         """So far; failed jobs cost as well."""
         return dict(self._steps + self._ledger.costs())
 
-    @property
-    def next(self) -> dict[str, float]:
-        """What the next iteration may cost: as much as the dearest of the last ones."""
-        dearest: Counter[str] = Counter()
-        for iteration, usage in self._recent:
-            dearest |= Counter(usage) + self._ledger.costs(iteration)
+    def before(self, iteration: int) -> dict[str, float]:
+        """So far, without what a driver that died has paid of that iteration and will be used."""
+        return dict(Counter(self.total) - self._ledger.costs_to_be_used(iteration))
+
+    def of(self, iteration: int) -> dict[str, float]:
+        """What the next one may cost: as much as the dearest of the last ones, or is paid already."""
+        dearest = self._ledger.costs_to_be_used(iteration)
+        for done, usage in self._recent:
+            dearest |= Counter(usage) + self._ledger.costs(done)
         return dict(dearest)

@@ -39,8 +39,12 @@ class Stopping:
 
     def check(self) -> Stop | None:
         """Why to stop before the next iteration; None means go on."""
+        coming = self.iteration + 1
         progress = Progress(
-            tuple(self._recent), self.seconds, self._spending.total, self._spending.next
+            tuple(self._recent),
+            self.seconds,
+            self._spending.before(coming),
+            self._spending.of(coming),
         )
         stop = self._rule.check(progress)
         if stop is None and self._hand_over_at is not None and self.iteration >= self._hand_over_at:

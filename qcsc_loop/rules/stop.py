@@ -41,8 +41,9 @@ class Progress:
         recent: the last committed iterations, oldest first; at least as many as the rule's
             `lookback` asks for, once there are so many.
         driver_seconds: how long this driver has been running the run.
-        used: what the run has cost, by name: `shots`, `qpu_seconds`, `node_hours`.
-        next_use: what the next iteration may cost, from what the last ones did.
+        used: what the run has cost, by name: `shots`, `qpu_seconds`, `node_hours`; without what has
+            been paid of the next iteration and will be used.
+        next_use: what the next iteration may cost, from what the last ones did, that included.
     """
 
     recent: Sequence[Committed]

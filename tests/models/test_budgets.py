@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loop.exactly_once.toy_site import Service, ToySite, doubling, hurry
@@ -92,6 +92,7 @@ deaths = st.lists(st.builds(Life, st.integers(0, 9), st.integers(1, 60)), max_si
 
 @pytest.mark.guarantee("G8")
 @given(costs, st.integers(1, 200), st.floats(0.5, 10), deaths)
+@example([[0]], 1, 7.0, [Life(0, 29), Life(0, 12)])  # a job that is paid, and not yet used
 def test_a_budget_is_spent_as_if_nobody_had_died(
     shots: list[list[int]], most: int, seconds: float, dying: list[Life]
 ) -> None:
