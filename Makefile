@@ -21,6 +21,7 @@ test: $(INSTALLED)
 
 # what CI runs: nothing is left out but what is `nightly`, and five times as many drivers are killed
 test-all: export QCSC_LOOP_KILLS ?= 30
+test-all: export QCSC_LOOP_MODELS ?= long
 test-all: $(INSTALLED)
 	$(PYTEST) -m 'not nightly' --durations=25
 

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -151,4 +151,8 @@ def _records(
             records[line.key] = records[line.key].after(line)
         elif not isinstance(line, Measured):  # figures of a job that is long over may come late
             whole = False
+    for key, record in records.items():
+        if record.job_id is None and record.outcome is not None and not record.spoilt:
+            # the line with its id is lost: it is asked for again, by its key
+            records[key], whole = replace(record, outcome=None, fault=None), False
     return records, whole

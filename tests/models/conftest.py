@@ -10,7 +10,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-PROFILES = {"quick": (20, True), "long": (200, True), "search": (2000, False)}
+PROFILES = {"quick": (20, True), "long": (100, True), "search": (2000, False)}
 
 for name, (examples, stable) in PROFILES.items():
     settings.register_profile(
