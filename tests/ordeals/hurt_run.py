@@ -22,7 +22,7 @@ from ordeals.ordeal import Ordeal
 
 CORES = 2
 POINTS_PER_KILL = 2  # what two forks take; a killed process has to start
-EVERY_POINT = 60  # kills from which on none is left out
+EVERY_POINT = 30  # kills from which on none is left out
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torture.table import table
 from torture.torturer import Torturer
 from torture.trial import Result
 
-EVERY_POINT = 60  # kills from which on none is left out
+EVERY_POINT = 30  # kills from which on none is left out
 JOBS = Ground("local", "directory", "job")
 SERVICE = Ground("service", "directory", "job")
 
