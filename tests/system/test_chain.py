@@ -150,11 +150,13 @@ class TestSupervised:
     ) -> None:
         gate, trace = tmp_path, tmp_path / "trace"
         algorithm = {"gate": str(gate), "gates": [2], "trace": str(trace)}
+        # long enough for a flow run to start where much else does, or it is started once more
+        resume = {**SOON, "start_within": 120.0}
         name = site.deploy(
             name="killed",
             flow=WANDER,
             algorithm=algorithm,
-            run={"run_id": "killed", "max_iterations": 3, "resume": SOON},
+            run={"run_id": "killed", "max_iterations": 3, "resume": resume},
         )
         first = site.start(name)
         until(lambda: (gate / "2.reached").exists(), "iteration 2 is under way", START_SECONDS)
