@@ -401,7 +401,7 @@ class _Drawing:
         if cell_len(middle) + 2 > space:
             middle = ""
         share = 0.5 if far or first == last else (at - first) / (last - first)
-        column = round(share * (self.width - 1) - (cell_len(middle) - 1) / 2)
+        column = int(share * (self.width - 1) - (cell_len(middle) - 1) / 2)
         before = max(1, column - len(left))
         before = min(before, max(0, space - cell_len(middle)))
         after = max(0, space - before - cell_len(middle))

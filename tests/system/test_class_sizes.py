@@ -24,6 +24,7 @@ REASONS = {
     "PBS": "two functions for each question that a scheduler is asked",
     "PJM": "two functions for each question that a scheduler is asked",
     "Run": "a face: a property for each thing that a person asks of a run",
+    "PlainSQD": "an algorithm: a method for each hook, and for each thing that it may add to one",
     "RunArtifacts": "a method for each kind of a run's artifacts, whose keys only it knows",
     "RunPage": "a method for each paragraph of a page",
     "Scheduler": "two functions for each question that a scheduler is asked",

@@ -102,7 +102,7 @@ def is_public(name: str) -> bool:
     program = name.removeprefix("python -m ")
     if program != name:
         return defined(program) is not None
-    return offered(name) or name in GROUPS or name in POINTS
+    return offered(name.replace(":", ".")) or name in GROUPS or name in POINTS
 
 
 def python_blocks(page: Path) -> Iterator[ast.Module]:

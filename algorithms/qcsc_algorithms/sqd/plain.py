@@ -131,6 +131,7 @@ class Recovered(State):
         return super().scalars() | own
 
 
+# Long: a method for each hook, and for each thing that an option adds to one.
 class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Evaluated]):
     """Sample-based quantum diagonalization of one set of shots, with self-consistent recovery.
 
