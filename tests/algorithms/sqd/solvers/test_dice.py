@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from functools import cache, partial
-from itertools import combinations
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,8 @@ import numpy as np
 import pytest
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.chemistry.system import Molecule
 from qcsc_algorithms.sqd.determinants.configurations import (
     Strings,
-    as_integers,
-    from_integers,
     pack,
 )
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
@@ -43,7 +39,6 @@ from qcsc_algorithms.sqd.solvers.dice_codec import (
     write_energy,
     write_strings,
 )
-from qcsc_algorithms.sqd.solvers.selected_ci import lowest_state
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_algorithms.sqd.testing.dice import ENDED_WELL, executable
@@ -52,61 +47,17 @@ from qcsc_hpc.profiles import Command, ExecutionProfile, HPCProfile
 from qcsc_loop.errors import JobFailed, JobRefused, ResultUnreadable
 from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.testing import kill_at
+from sqd_problems import (
+    MOLECULES,
+    expected,
+    hamiltonian,
+    subspace,
+)
 
-MOLECULES = {
-    "closed": Molecule(frozen_core=1),
-    "cation": Molecule(frozen_core=1, charge=1, spin=1),
-    "hydrogen": Molecule(geometry="H 0 0 0; H 0 0 0.735", basis="sto-3g"),
-}
-STRINGS = {"closed": (40, 40), "cation": (40, 33), "hydrogen": (2, 2)}
 TIGHT = DiceSolver(tolerance=1e-6)
 DEADLINE_SECONDS = 30.0  # of one program, which takes a second
 AGREE = 1e-8  # hartree
 DIGITS = 1e-6  # of a file's occupancies, and of amplitudes at the solver's tolerance
-
-
-@cache
-def hamiltonian(name: str) -> Hamiltonian:
-    return MOLECULES[name].hamiltonian()
-
-
-@cache
-def subspace(name: str) -> Subspace:
-    """The Hartree-Fock string, then others of few excitations; not in their order."""
-    h = hamiltonian(name)
-    alpha, beta = (
-        _strings(h.norb, n, count) for n, count in zip(h.electrons, STRINGS[name], strict=True)
-    )
-    return Subspace(alpha=alpha, beta=beta)
-
-
-def _strings(norb: int, electrons: int, count: int) -> Strings:
-    every = [sum(1 << p for p in chosen) for chosen in combinations(range(norb), electrons)]
-    first, rest = every[0], every[1:]
-    excitations = [(value & ~first).bit_count() for value in rest]
-    near = np.array(rest)[np.argsort(excitations, kind="stable")][: count - 1]
-    shuffled = np.random.default_rng(7).permutation(near)
-    return from_integers(np.concatenate([[first], shuffled]), norb)
-
-
-@cache
-def expected(name: str) -> dict[str, Any]:
-    """By pyscf, to its rounding."""
-    h, space = hamiltonian(name), subspace(name)
-    found = lowest_state(
-        {
-            "one_body": np.array(h.one_body),
-            "two_body": np.array(h.two_body),
-            "electrons": np.array(h.electrons),
-            "alpha": as_integers(space.alpha),
-            "beta": as_integers(space.beta),
-            "tolerance": np.array(1e-14),
-            "max_cycles": np.array(200),
-            "threads": np.array(1),
-            "spin_square": np.array(np.nan),
-        }
-    )
-    return {**found, "energy": float(found["energy"]) + h.constant}
 
 
 def site(program: Path, ranks: int = 1, command: Command | None = None) -> HPCMachine:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.util import find_spec
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,8 @@ import pytest
 from pydantic import ValidationError
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.chemistry.system import Molecule
 from qcsc_algorithms.sqd.determinants.configurations import (
     Strings,
-    as_integers,
-    from_integers,
     hartree_fock,
     pack,
 )
@@ -33,7 +29,6 @@ from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.solvers.sbd import SbdSolver
 from qcsc_algorithms.sqd.solvers.sbd_codec import write_carryover, write_determinants, write_numbers
 from qcsc_algorithms.sqd.solvers.sbd_files import SbdFilesSolver, read_solution
-from qcsc_algorithms.sqd.solvers.selected_ci import lowest_state
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_algorithms.sqd.testing.sbd import executable
 from qcsc_hpc.machine import HPCMachine, LocalMachine, Machine
@@ -41,13 +36,9 @@ from qcsc_hpc.mpi.world import RANKS, WRONG_SIZE
 from qcsc_hpc.profiles import ExecutionProfile, HPCProfile
 from qcsc_loop.errors import JobFailed, JobRefused, ResultUnreadable
 from qcsc_loop.steps.step import Step, stepping
+from sqd_problems import expected, hamiltonian, subspace
 
 PROGRAM = "qcsc_algorithms.sqd.solvers.sbd_program"
-CLOSED = Molecule(frozen_core=1)
-CATION = Molecule(frozen_core=1, charge=1, spin=1)
-HYDROGEN = Molecule(geometry="H 0 0 0; H 0 0 0.735", basis="sto-3g")
-MOLECULES = {"closed": CLOSED, "cation": CATION, "hydrogen": HYDROGEN}
-STRINGS = {"closed": (40, 40), "cation": (40, 33), "hydrogen": (2, 2)}
 DEADLINE_SECONDS = 30.0  # of one program, which takes a second
 AGREE = 1e-8  # hartree
 
@@ -62,50 +53,6 @@ def sbd() -> None:
 
 
 needs_sbd = pytest.mark.usefixtures("sbd")
-
-
-@cache
-def hamiltonian(name: str) -> Hamiltonian:
-    return MOLECULES[name].hamiltonian()
-
-
-@cache
-def subspace(name: str) -> Subspace:
-    """The Hartree-Fock string, then others of few excitations; not in their order."""
-    h = hamiltonian(name)
-    alpha, beta = (
-        _strings(h.norb, n, count) for n, count in zip(h.electrons, STRINGS[name], strict=True)
-    )
-    return Subspace(alpha=alpha, beta=beta)
-
-
-def _strings(norb: int, electrons: int, count: int) -> Strings:
-    every = [sum(1 << p for p in chosen) for chosen in combinations(range(norb), electrons)]
-    first, rest = every[0], every[1:]
-    excitations = [(value & ~first).bit_count() for value in rest]
-    near = np.array(rest)[np.argsort(excitations, kind="stable")][: count - 1]
-    shuffled = np.random.default_rng(7).permutation(near)
-    return from_integers(np.concatenate([[first], shuffled]), norb)
-
-
-@cache
-def expected(name: str) -> dict[str, Any]:
-    """By pyscf, to its rounding."""
-    h, space = hamiltonian(name), subspace(name)
-    found = lowest_state(
-        {
-            "one_body": np.array(h.one_body),
-            "two_body": np.array(h.two_body),
-            "electrons": np.array(h.electrons),
-            "alpha": as_integers(space.alpha),
-            "beta": as_integers(space.beta),
-            "tolerance": np.array(1e-14),
-            "max_cycles": np.array(200),
-            "threads": np.array(1),
-            "spin_square": np.array(np.nan),
-        }
-    )
-    return {**found, "energy": float(found["energy"]) + h.constant}
 
 
 def solved(solver: Solver, name: str, folder: Path, machine: Machine | None = None) -> Solution:
