@@ -111,15 +111,15 @@ def jobs(line: CommandLine, run_id: str) -> list[JobRecord]:
     return job_records(line.journal(run_id).store, run_id)
 
 
-WITHOUT_A_CHILD = """
+WITHOUT_A_SERVER = """
 import sys
 
 from qcsc_loop.cli.main import main
 
 
-def refuse(event: str, arguments: object) -> None:
-    if event in ("subprocess.Popen", "os.fork", "os.posix_spawn"):
-        raise AssertionError(f"it starts {arguments}")
+def refuse(event, arguments):
+    if event in ("subprocess.Popen", "os.posix_spawn") and "python" in str(arguments[0]):
+        raise AssertionError(f"it starts {arguments[1]}")
 
 
 sys.addaudithook(refuse)
@@ -127,10 +127,10 @@ main()
 """
 
 
-def without_a_child(line: CommandLine, *words: str | Path) -> str:
-    """What a command says that starts no process, so no server either."""
+def without_a_server(line: CommandLine, *words: str | Path) -> str:
+    """What a command says that starts no Python, so no server either."""
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_A_CHILD, *map(str, words)],
+        [sys.executable, "-c", WITHOUT_A_SERVER, *map(str, words)],
         env=line.environment,
         cwd=line.folder,
         capture_output=True,
@@ -292,13 +292,11 @@ class TestApplyingBlocks:
     ) -> None:
         file = blocks_file(tmp_path, name)
         qcsc_loop("blocks", "apply", file).well()
-        assert "#SBATCH --nodes=2" in without_a_child(qcsc_loop, "render", name, "--", "true")
-        said = without_a_child(qcsc_loop, "blocks", "apply", "--dry-run", file)
-        assert said.splitlines() == [
-            f"keep   {kind}/{name}" for kind in ("hpc-profile", "execution-profile", "hpc-machine")
-        ]
+        assert "#SBATCH --nodes=2" in without_a_server(qcsc_loop, "render", name, "--", "true")
+        said = without_a_server(qcsc_loop, "blocks", "apply", "--dry-run", file)
+        assert {line.split()[0] for line in said.splitlines()} == {"keep"}
         file.write_text(file.read_text().replace("num_nodes = 2", "num_nodes = 3"))
-        said = without_a_child(qcsc_loop, "blocks", "apply", "--dry-run", file)
+        said = without_a_server(qcsc_loop, "blocks", "apply", "--dry-run", file)
         assert f"would update execution-profile/{name}: num_nodes" in said
 
 
