@@ -196,7 +196,7 @@ def test_jobs_whose_keys_read_the_same_are_two_jobs(store: Store) -> None:
 def test_jobs_that_are_not_over_may_be_alive(store: Store) -> None:
     done, going, sent = (key(name=name) for name in ("done", "going", "sent"))
     opened = ledger(store)
-    written(opened, intent(done), finished(of=done))
+    written(opened, intent(done), submitted(done), finished(of=done))
     written(opened, intent(going), submitted(going), intent(sent))
     alive = ledger(store, epoch=2).unfinished()
     assert [record.key for record in alive] == [going, sent]
