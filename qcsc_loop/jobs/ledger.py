@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -213,16 +213,22 @@ class Ledger:
 
     def costs(self, iteration: int | None = None) -> Counter[str]:
         """What jobs have cost, by name: all of them, or those of one iteration."""
-        total = Counter(self._forgotten if iteration is None else {})
-        for record in list(self._records.values()):
-            if iteration is None or record.key.iteration == iteration:
-                total.update(record.metrics.costs)
-        return total
+        if iteration is None:
+            return self._costs(self._forgotten, lambda _record: True)
+        return self._costs({}, lambda record: record.key.iteration == iteration)
 
     def costs_to_be_used(self, iteration: int) -> Counter[str]:
         """What those of one iteration's jobs have cost that need not be done again."""
+        return self._costs(
+            {}, lambda record: record.key.iteration == iteration and not record.spoilt
+        )
+
+    def _costs(
+        self, before: Mapping[str, float], counts: Callable[[JobRecord], bool]
+    ) -> Counter[str]:
         total = Counter[str]()
+        total.update(before)
         for record in list(self._records.values()):
-            if record.key.iteration == iteration and not record.spoilt:
+            if counts(record):
                 total.update(record.metrics.costs)
         return total

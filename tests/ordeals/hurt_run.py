@@ -17,12 +17,11 @@ from typing import Any, ClassVar, Self
 
 from ordeals.file_faults import UNHURT, Act, Fault, FileFaults, Operation, read_log
 from ordeals.hurt_driver import Life, Nursery, Saying
-from ordeals.kills import KILLS, choose
+from ordeals.kills import EVERY_POINT, KILLS, choose
 from ordeals.ordeal import Ordeal
 
 CORES = 2
 POINTS_PER_KILL = 2  # what two forks take; a killed process has to start
-EVERY_POINT = 30  # kills from which on none is left out
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ordeals.kills import KILLS, choose, kills
+from ordeals.kills import EVERY_POINT, KILLS, choose, kills
 from qcsc_loop.testing.boundary import LOG
 from torture.faults import FAULTS
 from torture.matrix import GROUNDS, drawn, every_point
@@ -20,7 +20,6 @@ from torture.table import table
 from torture.torturer import Torturer
 from torture.trial import Result
 
-EVERY_POINT = 30  # kills from which on none is left out
 JOBS = Ground("local", "directory", "job")
 SERVICE = Ground("service", "directory", "job")
 

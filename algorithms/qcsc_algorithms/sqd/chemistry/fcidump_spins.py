@@ -9,7 +9,7 @@ orbitals: alpha and beta in turns (NECI, Psi4, TREXIO), or all alpha ones before
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from qcsc_algorithms.sqd.chemistry.fcidump_lines import (
     two_body,
 )
 from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals
-
-if TYPE_CHECKING:
-    from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 
 BLOCKS = 6
 
@@ -138,9 +135,9 @@ def _told(values: Floats, layout: _Layout, norb: int) -> SpinIntegrals:
     )
 
 
-def unrestricted_lines(hamiltonian: Hamiltonian, beta: BetaIntegrals) -> Iterator[str]:
+def unrestricted_lines(integrals: SpinIntegrals, electrons: tuple[int, int]) -> Iterator[str]:
     """The file's lines, in blocks, with all digits."""
-    norb, (up, down) = hamiltonian.norb, hamiltonian.electrons
+    norb, (up, down), beta = len(integrals.one_body), electrons, integrals.beta
     yield f"&FCI NORB={norb},NELEC={up + down},MS2={up - down},IUHF=1,UHF=.TRUE.,\n"
     yield f" ORBSYM={'1,' * norb}\n ISYM=1,\n&END\n"
     p, q = np.tril_indices(norb)
@@ -148,7 +145,7 @@ def unrestricted_lines(hamiltonian: Hamiltonian, beta: BetaIntegrals) -> Iterato
     bra, ket = np.tril_indices(len(pairs))
     indices = np.concatenate([pairs[bra], pairs[ket]], axis=1)
     end = " 0 0 0 0 0\n"
-    for packed in (hamiltonian.two_body, beta.two_body):
+    for packed in (integrals.two_body, beta.two_body):
         yield from _lines(np.asarray(packed), indices)
         yield end
     every, other = np.indices((len(pairs), len(pairs))).reshape(2, -1)
@@ -156,10 +153,10 @@ def unrestricted_lines(hamiltonian: Hamiltonian, beta: BetaIntegrals) -> Iterato
     yield from _lines(np.asarray(beta.mixed).ravel(), both)
     yield end
     alone = np.concatenate([pairs, np.zeros_like(pairs)], axis=1)
-    for matrix in (hamiltonian.one_body, beta.one_body):
+    for matrix in (integrals.one_body, beta.one_body):
         yield from _lines(np.asarray(matrix)[p, q], alone)
         yield end
-    yield f" {hamiltonian.constant:.17g} 0 0 0 0\n"
+    yield f" {integrals.constant or 0.0:.17g} 0 0 0 0\n"
 
 
 def _lines(values: Floats, indices: Indices) -> Iterator[str]:

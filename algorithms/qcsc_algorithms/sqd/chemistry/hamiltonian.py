@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qcsc_algorithms.sqd.chemistry.fcidump import read_integrals
-from qcsc_algorithms.sqd.chemistry.fcidump_spins import unrestricted_lines
+from qcsc_algorithms.sqd.chemistry.fcidump_spins import SpinIntegrals, unrestricted_lines
 from qcsc_algorithms.sqd.chemistry.unrestricted import (
     FOCK_CYCLES,
     BetaIntegrals,
@@ -185,8 +185,11 @@ class Hamiltonian(Record):
         from pyscf.tools import fcidump
 
         if self.beta is not None:
+            told = SpinIntegrals(
+                np.asarray(self.one_body), np.asarray(self.two_body), self.beta, self.constant
+            )
             with write_whole(path) as file:
-                for line in unrestricted_lines(self, self.beta):
+                for line in unrestricted_lines(told, self.electrons):
                     file.write(line.encode())
             return
         write: Any = fcidump.from_integrals

@@ -19,7 +19,7 @@ from qcsc_algorithms.sqd.determinants.configurations import Strings, unique_rows
 from qcsc_algorithms.sqd.determinants.excitations import require_holdable
 from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
 from qcsc_algorithms.sqd.solvers.string_product import add_opposite_spins, add_same_spin
-from qcsc_algorithms.sqd.solvers.string_tables import Floats, Rows, StringTables, mean_field
+from qcsc_algorithms.sqd.solvers.string_tables import Floats, StringTables, mean_field
 from qcsc_algorithms.sqd.solvers.strings_outside import Outside, find_outside
 
 HELD = 2**25  # elements of the image at a time
@@ -111,17 +111,7 @@ def _one_leaves(outside: Outside, within: StringTables, state: Floats, two_body:
             0,
             outside.size,
         )
-        add_opposite_spins(
-            state,
-            image,
-            outside.moves,
-            _of_rows(within.singles, start, stop),
-            (outside.pairs, within.pairs),
-            two_body,
-            False,
-            (0, outside.near),
-            (0, stop - start),
-        )
+        _add_opposite_spins(state, image, outside, within, start, two_body)
         squares.append(_square(image))
     return math.fsum(squares)
 
@@ -131,19 +121,33 @@ def _both_leave(rows: Outside, columns: Outside, state: Floats, two_body: Floats
     squares = []
     for start, stop in _some_columns(rows.near, columns.near, state.shape[1]):
         image = np.zeros((rows.near, stop - start))
-        add_opposite_spins(
-            state,
-            image,
-            rows.moves,
-            _of_rows(columns.singles, start, stop),
-            (rows.pairs, columns.pairs),
-            two_body,
-            False,
-            (0, rows.near),
-            (0, stop - start),
-        )
+        _add_opposite_spins(state, image, rows, columns, start, two_body)
         squares.append(_square(image))
     return math.fsum(squares)
+
+
+def _add_opposite_spins(
+    state: Floats,
+    image: Floats,
+    rows: Outside,
+    columns: Outside | StringTables,
+    start: int,
+    two_body: Floats,
+) -> None:
+    """An electron of each spin moves; the image's columns are those from `start` on."""
+    width = image.shape[1]
+    singles = columns.singles
+    add_opposite_spins(
+        state,
+        image,
+        rows.moves,
+        singles._replace(first=singles.first[start : start + width + 1]),
+        (rows.pairs, columns.pairs),
+        two_body,
+        False,
+        (0, rows.near),
+        (0, width),
+    )
 
 
 def _some_columns(rows: int, columns: int, most: int) -> list[tuple[int, int]]:
@@ -154,10 +158,6 @@ def _some_columns(rows: int, columns: int, most: int) -> list[tuple[int, int]]:
     """
     width = min(most, max(1, HELD // max(1, rows)))
     return [(start, min(columns, start + width)) for start in range(0, columns, width)]
-
-
-def _of_rows(rows: Rows, start: int, stop: int) -> Rows:
-    return rows._replace(first=rows.first[start : stop + 1])
 
 
 def _square(image: Floats) -> float:
