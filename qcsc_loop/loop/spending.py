@@ -30,13 +30,14 @@ class Spending:
         """So far; failed jobs cost as well."""
         return dict(self._steps + self._ledger.costs())
 
-    def before(self, iteration: int) -> dict[str, float]:
-        """So far, without what a driver that died has paid of that iteration and will be used."""
-        return dict(Counter(self.total) - self._ledger.costs_to_be_used(iteration))
+    def foretell(self, iteration: int) -> tuple[dict[str, float], dict[str, float]]:
+        """What was spent before the next iteration, and what that may cost.
 
-    def of(self, iteration: int) -> dict[str, float]:
-        """What the next one may cost: as much as the dearest of the last ones, or is paid already."""
-        dearest = self._ledger.costs_to_be_used(iteration)
+        The latter is as much as the dearest of the last ones, or what a driver that died has paid of
+        it and will be used, which is not in the former.
+        """
+        paid = self._ledger.costs_to_be_used(iteration)
+        dearest = Counter(paid)
         for done, usage in self._recent:
             dearest |= Counter(usage) + self._ledger.costs(done)
-        return dict(dearest)
+        return dict(Counter(self.total) - paid), dict(dearest)

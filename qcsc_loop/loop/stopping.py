@@ -39,13 +39,8 @@ class Stopping:
 
     def check(self) -> Stop | None:
         """Why to stop before the next iteration; None means go on."""
-        coming = self.iteration + 1
-        progress = Progress(
-            tuple(self._recent),
-            self.seconds,
-            self._spending.before(coming),
-            self._spending.of(coming),
-        )
+        used, next_use = self._spending.foretell(self.iteration + 1)
+        progress = Progress(tuple(self._recent), self.seconds, used, next_use)
         stop = self._rule.check(progress)
         if stop is None and self._hand_over_at is not None and self.iteration >= self._hand_over_at:
             return Stop(Reason.HANDED_OVER, "another driver goes on")

@@ -7,7 +7,7 @@ what is on disk, so that any value may be NaN, infinite or beyond what a picture
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -108,11 +108,10 @@ def run_figure(
         forked=None if (fork := forked_before(view)) is None else between(x, fork),
         best=_best_place(view) if headline else None,
     )
-    others = [n for n in chart.beside if n in view.history.scalars and n != shown]
     beside = [
         Line(n, x, finite_values(view.history.scalars[n]), beside=True)
-        for n in others
-        if headline and on_one_axis(view, n)
+        for n in (beside_headline(view) if headline else ())
+        if n != shown
     ]
     figure = Figure(
         lines=(main, *beside),
@@ -301,6 +300,13 @@ def _best_place(view: View) -> int | None:
         if best is None or abs(best.value) >= LARGEST
         else list(view.history.iterations).index(best.iteration)
     )
+
+
+def beside_headline(view: View) -> Iterator[str]:
+    """The scalars that are drawn with it, of those that belong beside it."""
+    for name in view.chart.beside:
+        if name in view.history.scalars and on_one_axis(view, name):
+            yield name
 
 
 def on_one_axis(view: View, name: str) -> bool:

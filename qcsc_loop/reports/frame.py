@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Literal
 
 from rich.text import Text
@@ -17,7 +18,7 @@ from rich.text import Text
 from qcsc_loop.printing import printable
 from qcsc_loop.reports import phrases
 from qcsc_loop.reports.braille import Curves, Role, draw
-from qcsc_loop.reports.figure import on_one_axis
+from qcsc_loop.reports.figure import beside_headline
 from qcsc_loop.reports.iterations import iteration_lines
 from qcsc_loop.reports.looking import Look, pace, phase_seconds, usual_seconds
 from qcsc_loop.reports.phrases import one_line
@@ -123,10 +124,9 @@ class Frames:
 def chart_lines(view: View, width: int, height: int, ascii_only: bool = False) -> list[Text]:
     """The headline over the iterations, with its references and what belongs beside it."""
     history = view.history
-    beside = [n for n in view.chart.beside if n in history.scalars and on_one_axis(view, n)]
     curves = Curves(
         values=view.values,
-        beside=[history.scalars[n] for n in beside[:1]],
+        beside=[history.scalars[n] for n in islice(beside_headline(view), 1)],
         positions=history.iterations,
         references=view.chart.references,
         marks=[i for i in range(1, len(history)) if history.epochs[i] != history.epochs[i - 1]],
