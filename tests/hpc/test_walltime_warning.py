@@ -32,7 +32,7 @@ with EndOfWalltime() as end:
     if counted:
         Path("out").write_text("2")
         sys.exit(0)
-    Path(sys.argv[0]).with_name("began").touch()
+    Path(sys.argv[0]).with_name(f"listens-{os.getpid()}").touch()
     while not end.is_near:
         signal.sigtimedwait([], 0.05)
     end.leave()
@@ -70,7 +70,8 @@ async def test_what_a_warned_program_left_undone_is_done_by_the_next_attempt(
     assert isinstance(place.queue, RealSlurm)
     async with hook.asking(machine, counting(programs), outputs=["out"], collect=counted) as asked:
         job_id = await asked.until_id()
-        await until_async(lambda: asked.task.done() or programs.has_begun, "the program listens")
+        listening = lambda: len([*programs.folder.glob("listens-*")]) == ranks  # noqa: E731
+        await until_async(lambda: asked.task.done() or listening(), "every rank listens")
         # what Slurm does at that time
         place.queue.run("scancel", "--batch", "--signal=USR1", job_id)
         done = await asked.result()
