@@ -79,14 +79,14 @@ def link_once(source: Path, target: Path) -> bool:
     return True
 
 
-def is_there(path: Path) -> bool:
+def is_there(path: Path | str) -> bool:
     """Whether a name is taken. `Path.exists` takes a disk that fails for one without it (Python 3.14).
 
     Raises:
         OSError: the disk does not say.
     """
     try:
-        path.stat()
+        os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True

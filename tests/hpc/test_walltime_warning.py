@@ -70,8 +70,10 @@ async def test_what_a_warned_program_left_undone_is_done_by_the_next_attempt(
     assert isinstance(place.queue, RealSlurm)
     async with hook.asking(machine, counting(programs), outputs=["out"], collect=counted) as asked:
         job_id = await asked.until_id()
-        listening = lambda: len([*programs.folder.glob("listens-*")]) == ranks  # noqa: E731
-        await until_async(lambda: asked.task.done() or listening(), "every rank listens")
+        listen = programs.folder.glob
+        await until_async(
+            lambda: asked.task.done() or len([*listen("listens-*")]) == ranks, "every rank listens"
+        )
         # what Slurm does at that time
         place.queue.run("scancel", "--batch", "--signal=USR1", job_id)
         done = await asked.result()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,21 +110,15 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read = 0
-        opened = Path.open
+        opened = open
 
-        def spied(path: Path, *words: Any, **options: Any) -> IO[Any]:
-            file = opened(path, *words, **options)
-            return Spied(file, self) if path.name == "history.jsonl" else file  # type: ignore[return-value]
+        def spied(name: Any, *words: Any, **options: Any) -> IO[Any]:
+            file = opened(name, *words, **options)
+            is_it = str(name).endswith("history.jsonl")
+            return Spied(file, self) if is_it else file  # type: ignore[return-value]
 
-        monkeypatch.setattr(Path, "open", spied)
-        whole = Path.read_bytes
-
-        def spied_whole(path: Path) -> bytes:
-            content = whole(path)
-            self.read += len(content) if path.name == "history.jsonl" else 0
-            return content
-
-        monkeypatch.setattr(Path, "read_bytes", spied_whole)
+        for module in (builtins, io):  # the same one, which pathlib asks the other for
+            monkeypatch.setattr(module, "open", spied)
 
 
 class Spied:
