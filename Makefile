@@ -13,6 +13,9 @@ run: $(INSTALLED)
 # more at a time than there are cores: half of it waits for schedulers and servers
 PYTEST := $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
+# three at a time starve each other now and then; what failed among them has to hold by itself
+ALONE := $(VENV)/bin/pytest --last-failed --last-failed-no-failures none
+
 # where it is set, as in many images, thousands of interpreters would compile the packages anew
 test test-all nightly: export PYTHONDONTWRITEBYTECODE :=
 
@@ -23,7 +26,7 @@ test: $(INSTALLED)
 test-all: export QCSC_LOOP_KILLS ?= 30
 test-all: export QCSC_LOOP_MODELS ?= long
 test-all: $(INSTALLED)
-	$(PYTEST) -m 'not nightly' --durations=25
+	$(PYTEST) -m 'not nightly' --durations=25 || { test $$? = 1 && $(ALONE) -m 'not nightly'; }
 
 # hours: the ordeals, the models, every page as a reader types it, every algorithm's contract
 nightly: export QCSC_LOOP_KILLS ?= 500

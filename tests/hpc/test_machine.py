@@ -54,7 +54,7 @@ from waiting import DEADLINE_SECONDS, until, until_async
 
 pytestmark = pytest.mark.anyio
 
-PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm")
+PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm", "fake-wisteria")
 RANKS = (
     "local",
     "slurm/srun",
@@ -63,6 +63,7 @@ RANKS = (
     "fake-pbs",
     "fake-miyabi",
     "fake-pjm",
+    "fake-wisteria",
 )
 
 
