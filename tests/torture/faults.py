@@ -62,7 +62,7 @@ def _is_file(_ground: Ground, point: Point) -> bool:
 
 def _faked(ground: Ground, _point: Point) -> bool:
     """Whether it is told to answer otherwise than it should."""
-    return ground.stack not in ("service", "local", "slurm") and ground.placement != "warm"
+    return ground.stack not in ("service", "local", "slurm")
 
 
 def _served(ground: Ground, _point: Point) -> bool:
@@ -346,7 +346,7 @@ _spoilt("network drops in a poll", "drops", _ibm)
 
 
 def _goes_away(ground: Ground, _point: Point) -> bool:
-    return ground.stack != "local" and ground.placement != "warm"
+    return ground.stack != "local"
 
 
 @_fault("site away", _goes_away)

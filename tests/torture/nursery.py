@@ -102,6 +102,7 @@ class Nursery:
             with self._changed:
                 if len(words) == 1:
                     self._begun += words
+                    self.codes.pop(words[0], None)  # of an earlier one that had the same number
                 else:
                     self.codes[words[0]] = words[1]
                 self._changed.notify_all()

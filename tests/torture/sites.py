@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +45,11 @@ class Site(ABC):
         environment: what a driver has in its environment to reach it.
         modules: what a driver imports for it.
         requeues: a job whose node is lost is begun again by itself, and not submitted again.
+        launch_options: what an MPI launcher is told.
     """
 
     requeues: ClassVar[bool] = False
+    launch_options: ClassVar[Sequence[str]] = ()
     modules: ClassVar[tuple[str, ...]] = (
         "qcsc_hpc.machine",
         "system.job_toys",
@@ -66,7 +68,12 @@ class Site(ABC):
         machine = self.machine()
         if ground.placement == "warm":
             path = os.pathsep.join([str(ORDEALS), *filter(None, [os.environ.get("PYTHONPATH")])])
-            how = {"mpiprocs": 2, "launcher": "mpiexec", "environments": {"PYTHONPATH": path}}
+            how = {
+                "mpiprocs": 2,
+                "launcher": "mpiexec",
+                "mpi_options": self.launch_options,
+                "environments": {"PYTHONPATH": path},
+            }
             machine |= {"placement": "warm", "warm": {"tries": 100}, "execution_profile": how}
             return {"machine": machine, "pause": 0.05}
         return {"machine": machine, "trace": str(trace), "pause": PAUSE_SECONDS}
@@ -169,6 +176,9 @@ class Service(Site):
 @dataclass
 class Fake(Site):
     """A batch system of executables."""
+
+    # the wheel's launcher would start ranks by what it finds of a scheduler
+    launch_options: ClassVar[Sequence[str]] = ("-launcher", "fork")
 
     system: FakeBatchSystem
     preset: str = ""
