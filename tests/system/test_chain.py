@@ -208,6 +208,26 @@ class TestSupervised:
         assert drivers(site, "cancelled")[0] == "interrupted"
         assert len(site.flow_runs(name)) == 1
 
+    def test_who_cancels_it_by_its_id_ends_its_flow_run_and_nobody_brings_it_back(
+        self, site: Site, tmp_path: Path
+    ) -> None:
+        name = site.deploy(
+            name="unwanted",
+            flow=WANDER,
+            algorithm={"gate": str(tmp_path), "gates": [1]},
+            run={"run_id": "unwanted", "resume": SOON},
+        )
+        flow_run = site.start(name)
+        reached = tmp_path / "1.reached"
+        until(reached.exists, "a worker drives it", START_SECONDS)
+        (row,) = site.line("cancel", "unwanted", "--json").well().answer["runs"]
+        assert (row["driver"], row["iteration"], row["stands"]) == ("ended", 0, "cancelled")
+        site.until_flow_run(flow_run, "CANCELLED")
+        assert "run 'unwanted' was cancelled by " in site.flow_run(flow_run)["state"]["message"]
+        assert [done for done in supervised(site) if done["run_id"] == "unwanted"] == []
+        assert drivers(site, "unwanted") == ["cancelled"]
+        assert len(site.flow_runs(name)) == 1
+
 
 @pytest.mark.usefixtures("worker")
 class TestPaused:
