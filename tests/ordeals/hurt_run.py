@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 
 from ordeals.file_faults import UNHURT, Act, Fault, FileFaults, Operation, read_log
 from ordeals.hurt_driver import Life, Nursery, Saying
-from ordeals.kills import EVERY_POINT, KILLS, choose
+from ordeals.kills import KILLS, NIGHTLY, choose
 from ordeals.ordeal import Ordeal
 
 CORES = 2
@@ -47,6 +47,7 @@ class Way:
     Attributes:
         only: a regular expression for the names of files whose operations are hurt.
         always: one for points that none leaves out, such as `fail once, EIO at read run/x.npz`.
+        every: kills from which on no point is left out.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Way:
     earlier: tuple[Earlier, ...] = ()
     only: str = ""
     always: str = r"(?!)"
+    every: int = NIGHTLY
 
 
 @dataclass
@@ -227,10 +229,10 @@ def _name(point: tuple[Operation, Fault]) -> str:
 
 def go_through(runs: Sequence[HurtRun]) -> Tried:
     """Lets runs of one way, each in a nursery of its own, meet as many faults as are to be."""
-    points, always = runs[0].points(), runs[0].way.always
+    points, way = runs[0].points(), runs[0].way
     few = min(len(points), KILLS * POINTS_PER_KILL)
-    chosen = choose(points, len(points) if KILLS >= EVERY_POINT else few)
-    named = [point for point in points if re.search(always, _name(point))]
+    chosen = choose(points, len(points) if way.every <= KILLS else few)
+    named = [point for point in points if re.search(way.always, _name(point))]
     chosen += [point for point in named if point not in chosen]
     tried, free = Tried(len(chosen), len(points)), SimpleQueue[HurtRun]()
     for run in runs:

@@ -12,7 +12,8 @@ from typing import TypeVar
 KILLS = int(os.environ.get("QCSC_LOOP_KILLS", "6"))
 # one driver is killed, and the one that goes on, and the one that goes on with what that one left
 LEAST = 3
-EVERY_POINT = 30  # kills from which on no point of a way is left out
+EVERY_POINT = 30  # kills from which on no point is left out of what is to be tried everywhere
+NIGHTLY = 200  # and none of anything
 T = TypeVar("T")
 AT_ONCE = 0.02  # seconds that an instant lasts, if nothing else is known of it
 

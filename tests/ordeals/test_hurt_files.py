@@ -18,6 +18,7 @@ from loop.toys import executions
 from ordeals.file_faults import FileFaults
 from ordeals.hurt_driver import Nursery
 from ordeals.hurt_run import Earlier, HurtRun, Way, go_through, nurseries
+from ordeals.kills import EVERY_POINT
 from ordeals.paid_toys import PaidSite
 
 # what has gone wrong once: arrays removed that a record named, a line written twice, a disk's error
@@ -27,14 +28,14 @@ ONCE = (
     r"|fail after, EIO at write \S+/history\.jsonl"
 )
 WAYS = (
-    Way("from nothing", 0),
-    Way("going on", 4, (Earlier(3),), always=ONCE),
+    Way("from nothing", 0, every=EVERY_POINT),
+    Way("going on", 4, (Earlier(3),), always=ONCE, every=EVERY_POINT),
     Way("half a line in the history", 3, (Earlier(3, r"history\.jsonl"),)),
     Way("half a step's record", 3, (Earlier(3, r"/\.\d+\.evaluate\.e\d+\.json\."),)),
 )
 JOBS = r"/work/|/jobs\.jsonl|\.evaluate\."  # its folder, its ledger, and the record that it ends in
 PAID_WAYS = (
-    Way("a first job", 1, (Earlier(0),), JOBS),
+    Way("a first job", 1, (Earlier(0),), JOBS, every=EVERY_POINT),
     Way("half an intent", 1, (Earlier(1, r"/jobs\.jsonl", of=-4),), JOBS),
     Way("half an id", 1, (Earlier(1, r"/jobs\.jsonl", of=-3),), JOBS),
     Way("half a result", 1, (Earlier(1, r"/\.result"),), JOBS),

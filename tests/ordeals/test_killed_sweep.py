@@ -15,7 +15,7 @@ import tomlkit
 
 from loop.sweeping import walks
 from loop.sweeping.walks import billed
-from ordeals.kills import KILLS, kills
+from ordeals.kills import KILLS, NIGHTLY, kills
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.sweeping.standing import read_standing
@@ -25,7 +25,7 @@ from waiting import until
 TESTS = Path(__file__).parents[1]
 WALK = f"{walks.__file__}:Walk"
 H2 = {"geometry": "H 0 0 0; H 0 0 0.735", "basis": "sto-3g", "frozen_core": 0}
-MANY = KILLS >= 200  # with 24 of `bitcount` and 12 of `sqd`, as many as it was promised for
+MANY = KILLS >= NIGHTLY  # with 24 of `bitcount` and 12 of `sqd`, as many as it was promised for
 LONGEST_SECONDS = (
     3600.0 if MANY else 900.0
 )  # of a driver that has all of it left, on a busy machine
