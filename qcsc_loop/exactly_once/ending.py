@@ -19,6 +19,7 @@ from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob
 
 T = TypeVar("T")
 
+CANCEL_SECONDS = 90.0  # for a cancelled job to be over
 LOOK_SECONDS = 0.5  # between two looks for a job that may have been accepted
 
 
@@ -55,6 +56,17 @@ async def end_job(ledger: Ledger, record: JobRecord, site: JobSite) -> JobRecord
     if chosen != record.job_id:
         await ledger.write(Submitted(key=key, epoch=ledger.epoch, job_id=chosen))
     return await ledger.write(Finished(key=key, epoch=ledger.epoch, outcome=ends[chosen]))
+
+
+async def end_or_tell(ledger: Ledger, record: JobRecord, site: JobSite) -> JobRecord | None:
+    """The job's record with its end; None: it may still run, and whoever looks on is told so."""
+    try:
+        with anyio.fail_after(CANCEL_SECONDS):
+            return await end_job(ledger, record, site)
+    except Exception as error:  # must not take the place of what ended the run
+        why = f"{record.key} may still run ({error or type(error).__name__})"
+        ledger.observe(Trouble(f"{why}; to end it: qcsc-loop reap {ledger.run_id}"))
+        return None
 
 
 async def find_until(

@@ -16,7 +16,7 @@ from anyio import to_thread
 from qcsc_loop.errors import JobFailed, JobInputChanged, QcscLoopError, ResultUnreadable
 from qcsc_loop.events import Trouble
 from qcsc_loop.exactly_once.call import JobCall, call_for
-from qcsc_loop.exactly_once.ending import end_job
+from qcsc_loop.exactly_once.ending import end_or_tell
 from qcsc_loop.exactly_once.following import follow
 from qcsc_loop.exactly_once.request import JobRequest, JobResult
 from qcsc_loop.exactly_once.submission import begin
@@ -27,7 +27,6 @@ from qcsc_loop.steps.step import current_step
 
 T = TypeVar("T")
 
-CANCEL_SECONDS = 90.0  # for a cancelled job to be over
 READ_PAUSES = (0.2, 1.0)  # before a result is read again: a network file system may be behind
 
 
@@ -96,16 +95,10 @@ class _Attempts(Generic[T]):
         if record is None or record.over or ledger.leave_jobs():
             return
         with anyio.CancelScope(shield=True):
-            try:
-                with anyio.fail_after(CANCEL_SECONDS):
-                    record = await end_job(ledger, record, call.site_of(record))
-                assert record.outcome is not None
+            if (ended := await end_or_tell(ledger, record, call.site_of(record))) is not None:
+                assert ended.outcome is not None
                 why = "the run was cancelled"
-                call.tell(record, record.outcome.state, why, JobChange.FINISHED)
-            except Exception as error:  # must not take the place of the cancellation
-                why = f"{record.key} may still run ({error or type(error).__name__})"
-                cure = f"qcsc-loop reap {ledger.run_id}"
-                ledger.observe(Trouble(f"{why}; to end it: {cure}"))
+                call.tell(ended, ended.outcome.state, why, JobChange.FINISHED)
 
 
 def _require_same_input(call: JobCall[T], known: JobRecord) -> None:

@@ -13,12 +13,13 @@ from qcsc_loop.concurrency.uncancelled import require_asyncio, run_uncancelled
 from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, RunCancelled, StoreError
 from qcsc_loop.events import Event, Trouble, tell
 from qcsc_loop.exactly_once.measuring import measuring
+from qcsc_loop.exactly_once.serving import ends_what_serves
 from qcsc_loop.jobs.ledger import Ledger
 from qcsc_loop.loop.cancelling import ends_when_ordered
 from qcsc_loop.loop.charts import Charts
 from qcsc_loop.loop.events import ChartRead, RunStarted, RunStopped
 from qcsc_loop.loop.hook_caller import HookCaller
-from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S, hook_types
+from qcsc_loop.loop.hooks import HOOKS, E, Hooks, HookTypes, M, S, hook_types
 from qcsc_loop.loop.iteration import Iteration, Point, prune
 from qcsc_loop.loop.live import shown_live
 from qcsc_loop.loop.opening import Opened, open_run
@@ -105,7 +106,11 @@ class Run(Generic[S, M, E]):
         """Goes on until a rule says stop; whatever else happens is recorded and raised."""
         end: EndRecord | None = None
         try:
-            async with ends_when_ordered(self._opened.lease, self._obey), measuring(self._ledger):
+            async with (
+                ends_when_ordered(self._opened.lease, self._obey),
+                ends_what_serves(self._ledger, HOOKS),
+                measuring(self._ledger),
+            ):
                 resumed_from, at = await self._begin()
                 while (stop := self._stopping.check()) is None:
                     k = at.commit.iteration + 1

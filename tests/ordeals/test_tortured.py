@@ -53,6 +53,14 @@ def test_killed_at_every_boundary_it_goes_on(torturer: Torturer, ground: Ground)
     assert_nothing_went_wrong(tried(torturer, points, most))
 
 
+def test_a_warm_job_that_a_killed_driver_left_ends_with_the_run(torturer: Torturer) -> None:
+    """The next driver has no call to make, and ends it all the same."""
+    ground = Ground("pbs", "directory", "warm")
+    assert_nothing_went_wrong(
+        [torturer.result(Point(ground, "driver killed", "2/checkpoint/durable"))]
+    )
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ MEGABYTES = {
     "xfs": 320,
     "btrfs": 128,
 }  # the least that mkfs takes; the files are sparse
+PAUSES = (0.1, 0.4, 1.6)  # seconds
 
 
 def why_no_disk(kind: str) -> str | None:
@@ -62,10 +64,17 @@ class Disk:
         self.mount()
 
     def mount(self) -> None:
-        _run("mount", "-o", f"loop,{self.options}", str(self.image), str(self.folder))
+        words = ("mount", "-o", f"loop,{self.options}", str(self.image), str(self.folder))
+        for pause in PAUSES:  # of two that want a loop device at once, one may find it taken
+            try:
+                return _run(*words)
+            except NotDone:
+                time.sleep(pause)
+        return _run(*words)
 
     def _unmount(self) -> None:
-        _run("umount", "-l", str(self.folder))
+        if self.folder.is_mount():
+            _run("umount", "-l", str(self.folder))
 
 
 @contextmanager
@@ -84,5 +93,11 @@ def disk(folder: Path, kind: str, options: str) -> Iterator[Disk]:
         made._unmount()
 
 
+class NotDone(AssertionError):
+    """What a command says that has failed."""
+
+
 def _run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, text=True)
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise NotDone(f"{words[0]} ended with {done.returncode}: {done.stderr.strip()}")

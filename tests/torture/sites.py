@@ -182,7 +182,6 @@ class Fake(Site):
 
     system: FakeBatchSystem
     preset: str = ""
-    _before: int = 0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -194,17 +193,17 @@ class Fake(Site):
         return {"type": "hpc", "hpc_profile": profile}
 
     def accepted(self, run_id: str) -> int | None:
-        return len(self.system.jobs()) - self._before
-
-    def forget(self) -> None:
-        self._before = len(self.system.jobs())
+        return len(self._jobs(run_id))
 
     def alive(self, run_id: str) -> int:
-        return sum(job.ended is None for job in self.system.jobs())
+        return sum(job.ended is None for job in self._jobs(run_id))
+
+    def _jobs(self, run_id: str) -> list[FakeJob]:
+        return [job for job in self.system.jobs() if f"-{run_id}-" in job.name]
 
     def kill_jobs(self, run_id: str) -> int:
         def jobs(state: str) -> list[FakeJob]:
-            return [job for job in self.system.jobs() if job.state == state]
+            return [job for job in self._jobs(run_id) if job.state == state]
 
         until(lambda: not jobs("PENDING"), "its jobs have begun", BEGIN_SECONDS)
         running = jobs("RUNNING")

@@ -310,16 +310,13 @@ class Trial:
 
     def _extra(self) -> int:
         site = self.place.site
-        until(lambda: self._is_over(), "what was submitted is over", OVER_SECONDS)
+        until(lambda: not site.alive(self.run_id), "what was submitted is over", OVER_SECONDS)
         accepted = site.accepted(self.run_id)
         if accepted is None or self.place.ground.placement == "warm":
             ended = Counter(job.key.work for job in self.jobs() if job.state == "COMPLETED")
             return sum(count - 1 for count in ended.values())
         given_up = sum(job.state != "COMPLETED" for job in self.jobs())
         return accepted - ITERATIONS - min(self.allowed, given_up)
-
-    def _is_over(self) -> bool:
-        return self.place.ground.placement == "warm" or not self.place.site.alive(self.run_id)
 
     def _unexpected(self, extra: int) -> str:
         if extra > 0:

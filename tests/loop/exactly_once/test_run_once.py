@@ -1037,7 +1037,7 @@ def test_a_second_cancellation_leaves_the_job_to_the_next_driver(
 def test_a_job_that_takes_for_ever_to_end_does_not_hold_a_cancellation_up(
     drivers: Drivers, busy: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcsc_loop.exactly_once.run_once.CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr("qcsc_loop.exactly_once.ending.CANCEL_SECONDS", 0.01)
     busy.cancels_hang = True
     by_task(drivers, busy, drivers.next())
     assert states(drivers) == ["cancelling"]
