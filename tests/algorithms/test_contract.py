@@ -33,7 +33,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "pauli-skqd": [
         {"hamiltonian": {"sites": 4}, "shots": 100},
-        {"hamiltonian": {"XX": 1.0, "ZI": 0.5}, "start": "+0", "shots": 100, "order": 1},
+        {
+            "hamiltonian": {"type": "terms", "given": {"XX": 1.0, "ZI": 0.5}},
+            "start": "+0",
+            "shots": 100,
+            "order": 1,
+        },
     ],
     "plain-sqd": [{"system": H2, "shots": 100}],
     "skqd": [{"system": H2, "shots": 100}, {"system": H2, "shots": 100, "solver": "pyscf"}],

@@ -119,7 +119,8 @@ class Trial:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.disk = self.folder
-        self.run_id = f"{self.place.ground.stack}-{self.folder.name}"
+        ground = self.place.ground  # a server has the runs of many
+        self.run_id = f"{ground.stack}-{ground.placement}-{self.folder.name}"
 
     # what is on disk
 
