@@ -54,7 +54,7 @@ from waiting import DEADLINE_SECONDS, until, until_async
 
 pytestmark = pytest.mark.anyio
 
-PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm", "fake-wisteria")
+PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm")
 RANKS = (
     "local",
     "slurm/srun",
@@ -63,7 +63,6 @@ RANKS = (
     "fake-pbs",
     "fake-miyabi",
     "fake-pjm",
-    "fake-wisteria",
 )
 
 
