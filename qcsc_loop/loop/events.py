@@ -10,7 +10,6 @@ from qcsc_loop.store.live import ChartRecord
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
 from qcsc_loop.values.document import Document
 
-COMMITTING = "commit"
 WAITING_FOR_SERVER = "waiting for the Prefect server"
 
 

@@ -14,11 +14,12 @@ from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.events import Observer, Trouble
 from qcsc_loop.loop.charts import Charts, best_so_far
-from qcsc_loop.loop.events import COMMITTING, IterationCommitted, PhaseStarted, StepReused
+from qcsc_loop.loop.events import IterationCommitted, PhaseStarted, StepReused
 from qcsc_loop.loop.hook_caller import Hook, HookCaller, Returned
 from qcsc_loop.loop.hooks import E, Hooks, HookTypes, M, S
 from qcsc_loop.store.journal import Lease
 from qcsc_loop.store.landmarks import Landmarks, is_large
+from qcsc_loop.store.live import COMMITTING
 from qcsc_loop.store.records import Commit, StepNote
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document

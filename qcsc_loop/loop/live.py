@@ -17,7 +17,6 @@ from qcsc_loop.errors import StoreError
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.jobs.events import JobChanged
 from qcsc_loop.loop.events import (
-    COMMITTING,
     ChartRead,
     IterationCommitted,
     PhaseStarted,
@@ -28,6 +27,7 @@ from qcsc_loop.loop.warnings import warning_of
 from qcsc_loop.steps.events import PartsMoved
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.live import (
+    COMMITTING,
     ChartRecord,
     Level,
     LiveJob,

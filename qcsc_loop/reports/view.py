@@ -27,7 +27,14 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.history import History
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.lease import Hold
-from qcsc_loop.store.live import ChartRecord, LiveRecord, LogLine, SideFiles
+from qcsc_loop.store.live import (
+    COMMITTING,
+    STARTING,
+    ChartRecord,
+    LiveRecord,
+    LogLine,
+    SideFiles,
+)
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings
 
 FORETOLD_FROM = 20  # iterations
@@ -195,11 +202,21 @@ class View:
             return self.trouble
         if self.end is not None:
             return stop_sentence(self.end.reason, self.end.iteration, self.fact)
-        at = self.live.iteration if self.live is not None else self.iteration
-        phase = f"in {self.live.phase} of iteration {at}" if self.live is not None else ""
+        doing = self._doing
         if self.status is RunStatus.GONE:
-            return f"its driver is gone without a word{f', {phase}' if phase else ''}"
-        return f"running, {phase or f'after iteration {at}'}" if self.driver else "not started"
+            return f"its driver is gone without a word{f', {doing}' if doing else ''}"
+        if self.driver is None:
+            return "not started"
+        return f"running, {doing or f'after iteration {self.iteration}'}"
+
+    @property
+    def _doing(self) -> str:
+        """'in evaluate of iteration 7'; empty: nothing is known."""
+        if self.live is None:
+            return ""
+        if self.live.phase == STARTING:
+            return f"{STARTING} after iteration {self.iteration}" if self.iteration else STARTING
+        return f"in {self.live.phase} of iteration {self.live.iteration}"
 
     @property
     def next_command(self) -> str:
@@ -306,7 +323,7 @@ class RunReader:
             driver=driver,
             end=end,
             hold=hold,
-            live=live if live is not None and live.epoch == epoch else None,
+            live=_caught_up(live, history) if live is not None and live.epoch == epoch else None,
             seen=time.monotonic() - self._live_seen,
             chart=self._chart(history),
             history=history,
@@ -329,6 +346,18 @@ class RunReader:
             age = max(0.0, time.time() - live.at.timestamp()) if first else 0.0
             self._live, self._live_seen = live, time.monotonic() - age
         return live
+
+
+def _caught_up(live: LiveRecord, history: Columns) -> LiveRecord:
+    """What a driver says that it does, once a second, no earlier than what it has committed since."""
+    newest = history.iterations[-1] if history.iterations else 0
+    if live.iteration >= newest:
+        return live
+    if history.epochs[-1] != live.epoch:  # an earlier driver's: this one has yet to begin
+        return live.model_copy(update={"iteration": newest})
+    since = datetime.fromtimestamp(history.committed[-1], UTC)
+    later = {"iteration": newest, "phase": COMMITTING, "since": since, "attempt": 0, "parts": ()}
+    return live.model_copy(update=later)
 
 
 def _driver(journal: Journal, epoch: int) -> EpochRecord | None:

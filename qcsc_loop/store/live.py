@@ -19,6 +19,8 @@ from qcsc_loop.store.records import now
 from qcsc_loop.store.store import Store
 
 LIVE, CHART, LOG, OLDER_LOG = "live.json", "chart.json", "log.jsonl", "log.1.jsonl"
+# phases that are no hook's
+STARTING, COMMITTING = "starting", "commit"
 LOG_BYTES = 5_000_000  # of each of the two
 
 Level = Literal["info", "warning", "error"]
@@ -90,7 +92,7 @@ class LiveRecord(_Seen):
 
     epoch: int
     iteration: int = 0
-    phase: str = "starting"
+    phase: str = STARTING
     since: datetime = Field(default_factory=now)
     attempt: int = 0
     jobs: tuple[LiveJob, ...] = ()

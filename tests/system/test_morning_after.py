@@ -12,6 +12,7 @@ from system.interpreter import SCRIPT
 from system.morning import RAISES, morning_after
 from system.terminal import on_a_terminal
 from thorough import first
+from waiting import until
 
 RUNS = ["ghz-wall", "ising-s4", "sqd-long", "ghz-budget", "ising-s3"]
 
@@ -142,7 +143,8 @@ def test_what_it_came_to_and_cost_is_said_with_its_references_and_budgets(
 
 
 def test_a_running_one_says_what_it_does(line: CommandLine) -> None:
-    assert shown(line, "sqd-long").startswith("sqd-long: running, in sample of iteration 9\n")
+    said = "sqd-long: running, in sample of iteration 9\n"  # within a second of its beginning
+    until(lambda: shown(line, "sqd-long").startswith(said), "it says what it does")
 
 
 def test_only_parameters_that_were_given_are_shown(line: CommandLine) -> None:

@@ -227,7 +227,7 @@ def test_sacct_knows_the_memory_of_the_batch_step(slurm: FakeSlurm) -> None:
     until_state(slurm, id, "FAILED")
     fields = "JobID,State,ExitCode,MaxRSS,ElapsedRaw"
     whole, step = sacct(slurm, f"--jobs={id}", fields=fields)
-    assert whole == [id, "FAILED", "4:0", "", "0"]
+    assert whole[:4] == [id, "FAILED", "4:0", ""] and whole[4].isdecimal()
     assert step[:3] == [f"{id}.batch", "FAILED", "4:0"]
     assert re.fullmatch(r"\d+K", step[3])
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from loop.reports.sqd_like import Actor
+from loop.reports.sqd_like import Actor, settings
 from qcsc_loop.errors import RunNotFound, StoreError
 from qcsc_loop.reports import looking
 from qcsc_loop.reports.looking import Looker, phase_seconds
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.live import LiveRecord, SideFiles
 
 
 @pytest.fixture
@@ -89,3 +90,25 @@ def test_how_long_a_phase_goes_on_needs_one_clock_only(store: DirectoryStore, ac
     actor.act(phase="sample")
     look = looker.look()
     assert phase_seconds(look, look.at + 5.0) == pytest.approx(5.0, abs=0.5)
+
+
+def test_what_a_driver_does_is_no_older_than_what_it_has_committed(
+    store: DirectoryStore, actor: Actor
+) -> None:
+    """It says so once a second, and ten iterations may go by in one."""
+    actor.commit(3)
+    view = Looker(store, "sqd-long").look().view
+    assert view.live is not None
+    assert (view.live.iteration, view.live.phase, view.live.parts) == (112, "commit", ())
+    assert view.sentence == "running, in commit of iteration 112"
+
+
+def test_a_driver_that_goes_on_starts_after_the_last_iteration(
+    store: DirectoryStore, actor: Actor
+) -> None:
+    actor.vanish()
+    lease = actor.journal.claim(settings(), {}, 30.0)
+    SideFiles(store, "sqd-long").write_live(LiveRecord(epoch=lease.epoch))
+    view = Looker(store, "sqd-long").look().view
+    assert view.sentence == "running, starting after iteration 109"
+    lease.release(None)
