@@ -51,36 +51,74 @@ def merge(rows: Packed, times: Times | None = None) -> tuple[Packed, Times]:
     """
     if len(rows) == 0:
         return rows, np.zeros(0, np.int64)
-    words = _words(rows)
-    if len(words) == 1 and times is None:
-        values, found = np.unique(words[0], return_counts=True)
+    if rows.shape[1] <= WORD_BITS // 8 and times is None:
+        values, found = np.unique(_words(rows)[0], return_counts=True)
         return _rows([values], rows.shape[1]), found.astype(np.int64)
-    order, words = _sorted(words)
-    first = np.flatnonzero(_starts(words))
+    order, same = _by_beginning(_word(rows, 0))
+    starts = np.ones(len(rows), bool)
+    if same.any():
+        starts[1:] = ~same
+        _tell_apart(rows, order, starts)
     seen = np.ones(len(rows), np.int64) if times is None else times[order]
-    return _rows([word[first] for word in words], rows.shape[1]), np.add.reduceat(seen, first)
+    if starts.all():  # as shots of many bits mostly are, on a noisy device
+        return _take(rows, order), seen
+    first = np.flatnonzero(starts)
+    return _take(rows, order[first]), np.add.reduceat(seen, first)
 
 
-def _sorted(words: list[Words]) -> tuple[npt.NDArray[np.intp], list[Words]]:
-    """What sorts rows, those that are equal in any order; and their words, sorted."""
-    order = np.argsort(words[0])  # vectorised, as sorting by several keys is not
-    found = [word[order] for word in words]
-    differs = _starts(found[1:])[1:] & (found[0][1:] == found[0][:-1]) if words[1:] else None
-    if differs is None or not differs.any():
-        return order, found
-    # some have the same first word, and other ones after it; they stand together already
-    tied = _in_groups_with(differs, found[0])
-    places = order[tied]
-    order[tied] = places[_sorted_by_all([word[places] for word in words])]
-    return order, [word[order] for word in words]
+def _by_beginning(word: Words) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """What sorts rows by the beginning of their first word; and where one begins as the one before.
+
+    The end of each word gives way to the number of its row: numbers are sorted several times as fast
+    as what would sort them is found.
+    """
+    low = np.uint64(len(word).bit_length())
+    numbered = ((word >> low) << low) | np.arange(len(word), dtype=np.uint64)
+    numbered.sort()
+    beginning = numbered >> low
+    same = beginning[1:] == beginning[:-1]
+    numbered &= (np.uint64(1) << low) - np.uint64(1)
+    return numbered.view(np.intp), same
 
 
-def _in_groups_with(differs: npt.NDArray[np.bool_], word: Words) -> npt.NDArray[np.bool_]:
-    """Rows, sorted by their first word, that share it with one which differs from the one before."""
-    group = np.concatenate([[0], np.cumsum(word[1:] != word[:-1])])
+def _tell_apart(rows: Packed, order: npt.NDArray[np.intp], starts: npt.NDArray[np.bool_]) -> None:
+    """Sorts those that begin alike by all that they are; changes `order` and `starts`.
+
+    Args:
+        order: what sorts the rows by their beginning.
+        starts: where, so sorted, one begins otherwise than the one before; then, where it differs.
+    """
+    alike = ~starts
+    alike[:-1] |= alike[1:]
+    places, begins = order[alike], starts[alike]
+    words = _words(_take(rows, places))
+    differs = _starts(words) & ~begins
+    if differs.any():
+        mixed = _in_groups_with(differs, begins)
+        group = [word[mixed] for word in words]
+        by_all = _sorted_by_all(group)
+        places[mixed] = places[mixed][by_all]
+        for word, part in zip(words, group, strict=True):
+            word[mixed] = part[by_all]
+        order[alike] = places
+    starts[alike] = _starts(words)
+
+
+def _in_groups_with(
+    differs: npt.NDArray[np.bool_], begins: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Rows of the groups, each from where it begins, of which one differs from the one before it."""
+    group = np.cumsum(begins) - 1
     mixed = np.zeros(group[-1] + 1, bool)
-    mixed[group[1:][differs]] = True
+    mixed[group[differs]] = True
     return np.asarray(mixed[group])
+
+
+def _take(rows: Packed, order: npt.NDArray[np.intp]) -> Packed:
+    """Those rows, each moved as a whole."""
+    width = rows.shape[1]
+    whole = np.ascontiguousarray(rows).view(f"V{width}")[:, 0]
+    return whole.take(order).view(np.uint8).reshape(-1, width)
 
 
 def _sorted_by_all(words: list[Words]) -> npt.NDArray[np.intp]:
@@ -124,11 +162,15 @@ def _words(rows: Packed) -> list[Words]:
 
     The bytes are padded at their end, so that the first word tells as many rows apart as it can.
     """
-    size = -(-rows.shape[1] // 8) * 8
-    padded = np.zeros((len(rows), size), np.uint8)
-    padded[:, : rows.shape[1]] = rows
-    words = padded.view(">u8")
-    return [words[:, i].astype(np.uint64) for i in range(words.shape[1])]
+    return [_word(rows, start) for start in range(0, max(rows.shape[1], 1), 8)]
+
+
+def _word(rows: Packed, start: int) -> Words:
+    """One of them, from that byte on."""
+    padded = np.zeros((len(rows), 8), np.uint8)
+    there = rows[:, start : start + 8]
+    padded[:, : there.shape[1]] = there
+    return padded.view(">u8")[:, 0].astype(np.uint64)
 
 
 def _rows(words: list[Words], width: int) -> Packed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import secrets
 import shutil
@@ -300,8 +299,18 @@ def _may_name(target: Path, arrays: Path) -> bool:
 
 
 def _arrays_files(target: Path) -> list[Path]:
-    stem = glob.escape(target.name.removesuffix(_SUFFIX))
-    return list(target.parent.glob(f"{stem}.????????????.npz"))
+    """Those that a document of this name has had: `NAME.0123456789ab.npz`.
+
+    Without a pattern, which would be compiled for each name.
+    """
+    stem, end = target.name.removesuffix(_SUFFIX) + ".", ".npz"
+    length = len(stem) + 12 + len(end)
+    try:
+        names = os.listdir(target.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = [name for name in names if len(name) == length and name.startswith(stem)]
+    return [target.with_name(name) for name in found if name.endswith(end)]
 
 
 def _blocks_from_end(log: IO[bytes], path: str) -> Iterator[bytes]:
