@@ -154,7 +154,7 @@ class Run(Generic[S, M, E]):
         await to_thread.run_sync(lease.settle, found.commit)
         self._stopping.add(found.recent)
         kept = await to_thread.run_sync(Kept[S].of, self._types.state, found.state)
-        await prune(lease, found.commit, kept.document)
+        await to_thread.run_sync(prune, lease, found.commit, kept.document)
         if SideFiles(journal.store, journal.run_id).chart() is None:
             # the driver was killed in the second before it wrote; this one may commit nothing
             self._tell(ChartRead(self._charts.read(kept.fresh(), found.commit.scalars)))

@@ -27,6 +27,7 @@ from qcsc_loop.values.kept import Kept
 
 T = TypeVar("T")
 
+SMALL_BYTES = 1 << 16  # of a state that is written and read again sooner than by another thread
 _BOOL: Codec[bool] = Codec(bool)
 
 
@@ -88,7 +89,9 @@ class Iteration(Generic[S, M, E]):
             evaluation=evaluation,
         )
         # the loop goes on with what was written: a resumed run sees the same values
-        after = await to_thread.run_sync(Kept[S].of, types.state, self._noted("update", new))
+        read = partial(Kept[S].of, types.state, self._noted("update", new))
+        small = state.document.nbytes <= SMALL_BYTES  # as the next one will be
+        after = read() if small else await to_thread.run_sync(read)
         converged = await self.hooks.call(
             "converged", self.number, _BOOL, algorithm.converged, previous=state, current=after
         )
@@ -156,21 +159,21 @@ class Iteration(Generic[S, M, E]):
         )
         await run_uncancelled(self._write, commit, document)
         self.tell(IterationCommitted(commit, document, self.charts.read(fresh, scalars)))
-        await prune(self.lease, commit, document)
         return Point(state, commit)
 
     def _write(self, commit: Commit, state: Document) -> None:
         self.lease.commit(commit, state)
         self.count([commit])  # here: a cancellation may come right after it
+        prune(self.lease, commit, state)
 
 
-async def prune(lease: Lease, newest: Commit, state: Document) -> None:
-    """Removes what the run's settings do not keep, once an iteration is committed."""
+def prune(lease: Lease, newest: Commit, state: Document) -> None:
+    """Removes what the run's settings do not keep, once an iteration is committed. Blocks."""
     keep = lease.record.settings.keep
     if keep is not None and newest.iteration >= keep:
         best = None if newest.best is None else newest.best[0]
         landmarks = Landmarks(best, large=is_large(state))
-        await to_thread.run_sync(lease.prune, newest.iteration - keep, landmarks)
+        lease.prune(newest.iteration - keep, landmarks)
 
 
 def _keep(codec: Codec[T], value: T, write: Callable[[Document], None]) -> Kept[T]:

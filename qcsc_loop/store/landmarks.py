@@ -31,4 +31,4 @@ class Landmarks(Container[int]):
 
 def is_large(state: Document) -> bool:
     """Whether a state takes much of a disk."""
-    return sum(array.nbytes for array in state.arrays.values()) > LARGE_BYTES
+    return state.nbytes > LARGE_BYTES

@@ -25,6 +25,11 @@ class Document:
         """Hash of the value, arrays included: the JSON carries theirs."""
         return hashlib.sha256(self.body).hexdigest()
 
+    @property
+    def nbytes(self) -> int:
+        """Of its value."""
+        return len(self.body) + sum(array.nbytes for array in self.arrays.values())
+
     def verify(self) -> None:
         """Checks every array against the hash that the JSON has for it.
 
