@@ -34,9 +34,12 @@ def make_run(folder: str, iterations: int, epochs: int) -> None:
     anyio.run(lambda: Idle().run(store=DirectoryStore(folder), run_id=RUN, stop=MaxIterations(0)))
     journal = Journal(DirectoryStore(folder), RUN)
     first, state = journal.checkpoint(journal.checkpoints()[0])
-    commits = (first.model_copy(update={"iteration": k}) for k in range(1, iterations + 1))
-    journal.add_history(list(commits))
-    journal.add_checkpoint(first.model_copy(update={"iteration": iterations}), state)
+    commits = [
+        first.model_copy(update={"iteration": k, "epoch": 1 + (epochs - 1) * k // iterations})
+        for k in range(1, iterations + 1)
+    ]
+    journal.add_history(commits)
+    journal.add_checkpoint(commits[-1], state)
     place, epoch = Path(folder) / RUN / "epochs", journal.epoch(1)
     for number in range(2, epochs + 1):  # no syncing: ten thousand of these take minutes
         body = epoch.model_copy(update={"epoch": number}).model_dump_json().encode()

@@ -126,7 +126,9 @@ class Journal:
     def create(self, record: RunRecord) -> bool:
         """Writes what the run is; False if it exists, or a run of this id has left anything."""
         name = f"{self.run_id}/run"
-        return not self._has_remains() and self.store.create(name, _document(record))
+        if self.store.has(name) or self._has_remains():  # its drivers are listed where it is lost
+            return False
+        return self.store.create(name, _document(record))
 
     def mend(self, record: RunRecord) -> None:
         """Writes what the run is where that is lost."""
@@ -237,8 +239,13 @@ class Journal:
         """
         if not epochs:
             return False
-        names = set(self.store.names(self._epochs))
-        unended = [e for e in epochs if f"{e:04d}" in names and f"{e:04d}-end" not in names]
+        # where they are few, as they are but for many that committed nothing, not all are listed
+        listed = set(self.store.names(self._epochs)) if len(epochs) > MOST_LOOKED_AT else None
+
+        def is_there(name: str) -> bool:
+            return self.store.has(f"{self._epochs}/{name}") if listed is None else name in listed
+
+        unended = [e for e in epochs if is_there(f"{e:04d}") and not is_there(f"{e:04d}-end")]
         return len(unended) > MOST_LOOKED_AT or any(map(self._may_live, unended))
 
     def _may_live(self, epoch: int) -> bool:
