@@ -51,10 +51,11 @@ def merge(rows: Packed, times: Times | None = None) -> tuple[Packed, Times]:
     """
     if len(rows) == 0:
         return rows, np.zeros(0, np.int64)
+    word = _word(rows, 0)
     if rows.shape[1] <= WORD_BITS // 8 and times is None:
-        values, found = np.unique(_words(rows)[0], return_counts=True)
-        return _rows([values], rows.shape[1]), found.astype(np.int64)
-    order, same = _by_beginning(_word(rows, 0))
+        values, found = np.unique(word, return_counts=True)
+        return _rows(values, rows.shape[1]), found.astype(np.int64)
+    order, same = _by_beginning(word)
     starts = np.ones(len(rows), bool)
     if same.any():
         starts[1:] = ~same
@@ -92,7 +93,8 @@ def _tell_apart(rows: Packed, order: npt.NDArray[np.intp], starts: npt.NDArray[n
     alike[:-1] |= alike[1:]
     places, begins = order[alike], starts[alike]
     words = _words(_take(rows, places))
-    differs = _starts(words) & ~begins
+    found = _starts(words)
+    differs = found & ~begins
     if differs.any():
         mixed = _in_groups_with(differs, begins)
         group = [word[mixed] for word in words]
@@ -100,8 +102,8 @@ def _tell_apart(rows: Packed, order: npt.NDArray[np.intp], starts: npt.NDArray[n
         places[mixed] = places[mixed][by_all]
         for word, part in zip(words, group, strict=True):
             word[mixed] = part[by_all]
-        order[alike] = places
-    starts[alike] = _starts(words)
+        order[alike], found = places, _starts(words)
+    starts[alike] = found
 
 
 def _in_groups_with(
@@ -162,7 +164,7 @@ def _words(rows: Packed) -> list[Words]:
 
     The bytes are padded at their end, so that the first word tells as many rows apart as it can.
     """
-    return [_word(rows, start) for start in range(0, max(rows.shape[1], 1), 8)]
+    return [_word(rows, start) for start in range(0, rows.shape[1], 8)]
 
 
 def _word(rows: Packed, start: int) -> Words:
@@ -173,12 +175,10 @@ def _word(rows: Packed, start: int) -> Words:
     return padded.view(">u8")[:, 0].astype(np.uint64)
 
 
-def _rows(words: list[Words], width: int) -> Packed:
-    """What `_words` was made of."""
-    wide = np.empty((len(words[0]), len(words)), ">u8")
-    for column, word in enumerate(words):
-        wide[:, column] = word
-    return np.ascontiguousarray(wide.view(np.uint8)[:, :width])
+def _rows(word: Words, width: int) -> Packed:
+    """What `_word` was made of, where it is all of a row."""
+    wide = word.astype(">u8").view(np.uint8).reshape(-1, 8)
+    return np.ascontiguousarray(wide[:, :width])
 
 
 def _dense(shots: Packed, num_bits: int) -> Times:

@@ -65,7 +65,7 @@ class DirectoryStore(Store):
         return other_writer(self.root / (name + _SUFFIX))
 
     def write(self, name: str, document: Document) -> None:
-        target = self.root / (name + _SUFFIX)
+        target = Path(self._file(name))
         with _doing("write", target):
             before = _arrays_files(target) if is_there(target) else []
             self._access.make_folder(target.parent)
@@ -74,7 +74,7 @@ class DirectoryStore(Store):
                 file.unlink(missing_ok=True)
 
     def create(self, name: str, document: Document) -> bool:
-        target = self.root / (name + _SUFFIX)
+        target = Path(self._file(name))
         with _doing("write", target):
             self._access.make_folder(target.parent)
             try:
@@ -127,7 +127,7 @@ class DirectoryStore(Store):
         return f"{self.place}/{name}{_SUFFIX}"
 
     def remove(self, name: str) -> None:
-        target = self.root / (name + _SUFFIX)
+        target = Path(self._file(name))
         with _doing("remove", target):
             target.unlink(missing_ok=True)  # the record first: arrays without one are garbage
             for file in _arrays_files(target):
@@ -255,7 +255,7 @@ def _doing(action: str, path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(action, str(path), _why(error)) from error
+        raise StoreError(action, str(Path(path)), _why(error)) from error
 
 
 def _put(target: Path, document: Document, *, once: bool) -> None:

@@ -70,10 +70,11 @@ async def test_what_a_warned_program_left_undone_is_done_by_the_next_attempt(
     assert isinstance(place.queue, RealSlurm)
     async with hook.asking(machine, counting(programs), outputs=["out"], collect=counted) as asked:
         job_id = await asked.until_id()
-        listen = programs.folder.glob
-        await until_async(
-            lambda: asked.task.done() or len([*listen("listens-*")]) == ranks, "every rank listens"
-        )
+
+        def all_listen() -> bool:
+            return len([*programs.folder.glob("listens-*")]) == ranks
+
+        await until_async(lambda: asked.task.done() or all_listen(), "every rank listens")
         # what Slurm does at that time
         place.queue.run("scancel", "--batch", "--signal=USR1", job_id)
         done = await asked.result()

@@ -224,10 +224,12 @@ def test_accounting_is_late(tmp_path: Path) -> None:
 
 def test_sacct_knows_the_memory_of_the_batch_step(slurm: FakeSlurm) -> None:
     id = submit(slurm, "exit 4")
-    until_state(slurm, id, "FAILED")
+    job = until_state(slurm, id, "FAILED")
+    assert job.started is not None and job.ended is not None
+    took = str(int(job.ended - job.started))
     fields = "JobID,State,ExitCode,MaxRSS,ElapsedRaw"
     whole, step = sacct(slurm, f"--jobs={id}", fields=fields)
-    assert whole[:4] == [id, "FAILED", "4:0", ""] and whole[4].isdecimal()
+    assert whole == [id, "FAILED", "4:0", "", took]
     assert step[:3] == [f"{id}.batch", "FAILED", "4:0"]
     assert re.fullmatch(r"\d+K", step[3])
 
