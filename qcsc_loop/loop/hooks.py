@@ -22,6 +22,15 @@ M = TypeVar("M")
 E = TypeVar("E")
 
 HOOKS = ("initialize", "sample", "evaluate", "update", "converged")
+# what each is called with, in this order
+_ARGUMENTS = {
+    "initialize": (),
+    "sample": ("state",),
+    "evaluate": ("state", "samples"),
+    "update": ("state", "evaluation"),
+    "converged": ("previous", "current"),
+    "tables": ("state",),
+}
 _AWAITABLE = re.compile("Awaitable|Coroutine|Future|Task|Any")
 
 Table = Sequence[Mapping[str, object]]
@@ -122,6 +131,27 @@ def _require_hooks(algorithm: type[BaseModel]) -> None:
         plain = inspect.isfunction(hook) and not hasattr(hook, "__wrapped__")
         if plain and not inspect.iscoroutinefunction(hook) and _says_what_it_returns(hook):
             raise not_async(algorithm, name)
+    for name, arguments in _ARGUMENTS.items():
+        _require_arguments(algorithm, name, arguments)
+
+
+def _require_arguments(algorithm: type, name: str, arguments: Sequence[str]) -> None:
+    """Refuses a hook that cannot be called as the loop will, before anything is paid for it."""
+    hook = inspect.getattr_static(algorithm, name)
+    if not inspect.isfunction(hook):  # what it then asks for is its own affair
+        return
+    signature = inspect.signature(hook, follow_wrapped=False)
+    try:
+        signature.bind(algorithm, *arguments)
+    except TypeError:
+        where = place_of(algorithm, name)
+        definition = "def" if name == "tables" else "async def"
+        raise BadAlgorithm(
+            algorithm.__name__,
+            f"its hook {name}{f', at {where},' if where else ''} takes "
+            f"({', '.join(signature.parameters)}): write "
+            f"`{definition} {name}({', '.join(('self', *arguments))})`",
+        ) from None
 
 
 def _says_what_it_returns(hook: Callable[..., object]) -> bool:

@@ -90,6 +90,19 @@ def test_a_hook_that_is_not_async_or_not_there_is_named_before_a_server_is_start
     assert "server" not in result.out
 
 
+@pytest.mark.usefixtures("nothing_left")
+def test_a_hook_that_takes_something_else_is_named_before_anything_is_paid(
+    qcsc_loop: CommandLine, tmp_path: Path
+) -> None:
+    takes = "async def sample(self, state: Here, shots: int) -> int:\n        return 1"
+    said = qcsc_loop("run", written(tmp_path, sample=takes)).refusal
+    where = line_of(tmp_path, "def sample")
+    assert said == (
+        f"Mine cannot run: its hook sample, at mine.py:{where}, takes (self, state, shots): "
+        "write `async def sample(self, state)`"
+    )
+
+
 def test_a_hook_without_a_word_on_its_type_is_found_when_it_is_called(
     qcsc_loop: CommandLine, tmp_path: Path
 ) -> None:

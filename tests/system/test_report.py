@@ -210,17 +210,26 @@ def test_a_long_run_is_a_small_file(
 
 
 @pytest.mark.parametrize(
-    "values", [[], [-76.0], [math.nan] * 3, [1e308, -1e308, 5e-324], [0.0] * 9]
+    ("values", "instead"),
+    [
+        ([], "no iteration is committed yet"),
+        ([-76.0], None),
+        ([math.nan] * 3, "no number yet"),
+        ([1e308, -1e308, 5e-324], None),
+        ([0.0] * 9, None),
+    ],
 )
 def test_any_values_are_a_page(
     qcsc_loop: CommandLine,
     chromium: Chromium,
     report: Callable[[str], Path],
     values: list[float],
+    instead: str | None,
 ) -> None:
     StoredRun(qcsc_loop.store).driver(1, None).history({"energy": values} if values else {})
     file = report("water")
     with chromium.open(file) as page:
+        assert (page.text("#curve") == instead) == (colours(page, "curve") == 0)
         page.click("#log")
         require_quiet(page, file)
         assert page.text(".pill") == "driver gone"

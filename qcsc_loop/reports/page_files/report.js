@@ -204,6 +204,7 @@
   }
   function drawCurve() {
     charts.curve?.destroy();
+    charts.curve = undefined;
     const box = byId("curve");
     box.textContent = "";
     const picked = names.filter((name) => shown.has(name));
@@ -212,6 +213,10 @@
       return;
     }
     const lines = picked.map((n) => log ? away(scalars.get(n), distanceEnd(n)) : scalars.get(n));
+    if (lines.every((line) => line.y.every((v) => v === null))) {
+      box.append(make("p", log ? "no distance to draw" : "no number yet", "soft"));
+      return;
+    }
     const [x, ys] = merged(lines);
     const others = picked.filter((name) => !kin.has(name));
     const scales = { x: scaleX() };
