@@ -207,9 +207,8 @@ class PBS(Scheduler):
         return ["qsub", "-o", SCHEDULER_LOG, script]
 
     def submitted(self, answer: Answer) -> str:
-        found = answer.last_line(_ID)
-        if answer.code == 0 and found is not None:
-            return found[0]
+        if answer.code == 0 and (found := answer.lines_like(_ID)):
+            return found[-1][0]
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
@@ -234,11 +233,14 @@ class PBS(Scheduler):
 
     def found(self, answer: Answer, job_name: str) -> list[str]:
         if "qselect" in answer.argv:
-            if answer.code != 0:
+            ids = [line[0] for line in answer.lines_like(_ID)]
+            if answer.code != 0 or (answer.out.strip() and not ids):
                 raise NotUnderstood(answer.words)
-            return sorted(answer.out.split(), key=_number)
+            return sorted(ids, key=_number)
         jobs = self._jobs(answer)
-        ids = [job_id for job_id, job in jobs.items() if str(job.get("Job_Name")) == job_name]
+        if unnamed := [job_id for job_id, job in jobs.items() if "Job_Name" not in job]:
+            raise NotUnderstood(f"it does not say the name of job {unnamed[0]}")
+        ids = [job_id for job_id, job in jobs.items() if str(job["Job_Name"]) == job_name]
         return sorted(ids, key=_number)
 
     def place(self, job_id: str) -> list[Argv]:

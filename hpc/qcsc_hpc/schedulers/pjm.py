@@ -313,7 +313,7 @@ def _metrics(row: Mapping[str, str]) -> JobMetrics:
 def _table(answer: Answer, commands: CommandSet) -> Iterator[dict[str, str]]:
     """Its lines, cut where the header's words begin: a date holds a blank."""
     header: list[tuple[str, int, int]] = []
-    for line in answer.out.splitlines():
+    for line in answer.lines:
         if line.lstrip().startswith("JOB_ID"):
             header = [(m[0].strip(), m.start(), m.end()) for m in _HEADER.finditer(line)]
             header = [(commands.columns.get(name, name), a, b) for name, a, b in header]

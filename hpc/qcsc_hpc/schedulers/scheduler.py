@@ -79,10 +79,26 @@ class Answer:
         said = (self.out or self.err) if self.code == 0 else (self.err or self.out)
         return " ".join(said.split()) or f"exit code {self.code}"
 
-    def last_line(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """The last line of its answer that is of this form: a site may greet before it answers."""
-        found = (pattern.fullmatch(line.strip()) for line in reversed(self.out.splitlines()))
-        return next((match for match in found if match is not None), None)
+    @property
+    def lines(self) -> list[str]:
+        """Its answer, line by line.
+
+        Raises:
+            NotUnderstood: it is cut off. What is left of its last line may say something else: of
+                an id, another job's.
+        """
+        if self.out and not self.out.endswith("\n"):
+            raise NotUnderstood(f"it is cut off after {self.out[-40:]!r}")
+        return self.out.split("\n")[:-1]
+
+    def lines_like(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+        """The lines that are of this form: a site may greet before it answers.
+
+        Raises:
+            NotUnderstood: it is cut off.
+        """
+        found = (pattern.fullmatch(line.strip()) for line in self.lines)
+        return [match for match in found if match is not None]
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,17 @@ class NotUnderstood(Exception):
         self.permanent, self.not_now, self.question = permanent, not_now, question
         self.fewer = fewer
         super().__init__(why)
+
+
+# what reading raises where an answer is not what its command says
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
+
+
+def as_not_understood(error: Exception) -> NotUnderstood:
+    """An answer that cannot be read is one that is not understood."""
+    if isinstance(error, NotUnderstood):
+        return error
+    return NotUnderstood(f"it cannot be read ({type(error).__name__}: {error})")
 
 
 @dataclass(frozen=True)
@@ -381,8 +408,8 @@ def read_each(jobs: Iterable[tuple[str, T]], read: Callable[[T], Status]) -> dic
     for job_id, said in jobs:
         try:
             found[job_id] = read(said)
-        except NotUnderstood as error:
-            unread = error
+        except (NotUnderstood, *UNREADABLE) as error:
+            unread = as_not_understood(error)
             found.pop(job_id, None)  # what is said of it before is not its last word
     if unread is not None and not found:
         raise unread

@@ -198,9 +198,8 @@ class Slurm(Scheduler):
         return ["sbatch", "--parsable", f"--output={folder}/\\output.log", script]
 
     def submitted(self, answer: Answer) -> str:
-        found = answer.last_line(_ID)
-        if answer.code == 0 and found is not None:
-            return found[1]
+        if answer.code == 0 and (found := answer.lines_like(_ID)):
+            return found[-1][1]
         raise refusal(self.name, answer)
 
     def status(self, ids: Sequence[str]) -> Argv:
@@ -223,7 +222,7 @@ class Slurm(Scheduler):
             if "Invalid job id" in answer.err:
                 return {}
             raise NotUnderstood(answer.words)
-        return read_each(_by_id(answer.out, len(_COLUMNS)), _status)
+        return read_each(_by_id(answer, len(_COLUMNS)), _status)
 
     def history(self, ids: Sequence[str]) -> Argv | None:
         # of elements that never began it has one row, which it shows to who asks for the array
@@ -245,7 +244,7 @@ class Slurm(Scheduler):
             return {}
         _require(answer)
         # the last row of a requeued job is its present one
-        return read_each(_by_id(answer.out, _ACCOUNTED.count(",") + 1), _accounted)
+        return read_each(_by_id(answer, _ACCOUNTED.count(",") + 1), _accounted)
 
     def find(self, job_name: str) -> list[Argv]:
         """Both: squeue forgets old jobs, and sacct does not know the name of a very new one."""
@@ -272,9 +271,9 @@ class Slurm(Scheduler):
         if answer.code != 0 and answer.argv[0] == "sacct" and _no_accounting(answer):
             return []
         _require(answer)
-        rows = [row for row in _rows(answer.out, 2) if row[1] == job_name]
-        ids = [row[0].partition("_")[0] for row in rows]  # of its elements one has the array's
-        return sorted(set(ids), key=int)
+        # of an array's elements one has the array's
+        ids = {row[0].partition("_")[0] for row in _rows(answer, 2) if row[1] == job_name}
+        return sorted(ids, key=int)
 
     def place(self, job_id: str) -> list[Argv]:
         return [
@@ -283,7 +282,7 @@ class Slurm(Scheduler):
                 "sacct",
                 "-X",
                 "--noheader",
-                "--parsable2",
+                "--parsable",  # with a separator at the end, as squeue's
                 f"--jobs={job_id}",
                 _FIRST_DAY,
                 "--format=WorkDir",
@@ -296,9 +295,11 @@ class Slurm(Scheduler):
             if not unknown and not (answer.argv[0] == "sacct" and _no_accounting(answer)):
                 raise NotUnderstood(answer.words)
             return ""
-        # after what a login may have said; a folder's name may have several lines
-        found = re.search(r"^/.*", answer.out, re.MULTILINE | re.DOTALL)
-        return found[0].removesuffix("\n").removesuffix("|") if found else ""
+        # after what a login may have said; a folder's name may have several lines, and separators
+        found = re.search(r"^(/.*)\|\n*\Z", answer.out, re.MULTILINE | re.DOTALL)
+        if found is None and answer.out.strip():
+            raise NotUnderstood(f"it names no folder, or not all of it: {answer.out[-40:]!r}")
+        return found[1] if found else ""
 
     def cancel(self, job_id: str) -> Argv:
         return ["scancel", job_id]
@@ -348,7 +349,7 @@ class Slurm(Scheduler):
             return {job_id: JobMetrics() for job_id in asked.partition("=")[2].split(",")}
         _require(answer)
         found: dict[str, JobMetrics] = {}
-        for job_id, submit, start, end, nodes, cpus, rss in _rows(answer.out, 7):
+        for job_id, submit, start, end, nodes, cpus, rss in _rows(answer, 7):
             whole, _, step = job_id.partition(".")
             if not step:
                 found[whole] = JobMetrics(
@@ -401,21 +402,21 @@ def _no_accounting(answer: Answer) -> bool:
     return answer.code in (126, 127) or any(words in said for words in _NO_ACCOUNTING)
 
 
-def _rows(text: str, columns: int) -> Iterator[list[str]]:
+def _rows(answer: Answer, columns: int) -> Iterator[list[str]]:
     """Lines of so many columns; the last one may hold the separator."""
-    for line in text.splitlines():
+    for line in answer.lines:
         if not line.strip():
             continue
         row = [cell.strip() for cell in line.split("|")]
         if row[columns:] == [""]:  # squeue ends each line with the separator
             row = row[:columns]
-        if len(row) < columns:
-            raise NotUnderstood(f"a line of it is cut off: {line!r}")
+        if len(row) < columns or not row[0][:1].isdecimal():
+            raise NotUnderstood(f"a line of it is damaged: {line!r}")
         yield [*row[: columns - 1], "|".join(row[columns - 1 :])]
 
 
-def _by_id(text: str, columns: int) -> Iterator[tuple[str, list[str]]]:
-    for row in _rows(text, columns):
+def _by_id(answer: Answer, columns: int) -> Iterator[tuple[str, list[str]]]:
+    for row in _rows(answer, columns):
         for job_id in _ids(row[0]):
             yield job_id, row
 

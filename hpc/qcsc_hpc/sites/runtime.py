@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from qcsc_hpc.schedulers.scheduler import NotUnderstood, Scheduler
+from qcsc_hpc.schedulers.scheduler import UNREADABLE, NotUnderstood, Scheduler, as_not_understood
 from qcsc_hpc.sites.arrays import Arrays
 from qcsc_hpc.sites.commands import Commands
 from qcsc_hpc.sites.following import Watch
@@ -35,5 +35,5 @@ class Runtime:
         """An answer that is not understood is none."""
         try:
             yield
-        except NotUnderstood as error:
-            raise SiteUnreachable(self.title, str(error)) from error
+        except (NotUnderstood, *UNREADABLE) as error:
+            raise SiteUnreachable(self.title, str(as_not_understood(error))) from error

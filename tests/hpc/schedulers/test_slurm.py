@@ -486,7 +486,7 @@ def test_a_job_s_folder_is_told_whatever_it_is_called_and_whatever_a_login_says(
     folder: str, greeting: str
 ) -> None:
     assert SLURM.placed(answer(f"{greeting}{folder}|\n"), "12") == folder
-    assert SLURM.placed(answer(f"{greeting}{folder}\n", words="sacct"), "12") == folder
+    assert SLURM.placed(answer(f"{greeting}{folder}|\n", words="sacct"), "12") == folder
 
 
 def test_a_job_that_the_queue_has_forgotten_is_asked_of_accounting() -> None:
