@@ -43,10 +43,11 @@ FAKES: dict[str, Callable[[Path], tuple[FakeBatchSystem, str]]] = {
     ),
     "fake-pjm": lambda folder: (FakePJM(folder, grace_seconds=0.3), "pjdel"),
 }
-SITES = {
+SITES: dict[str, dict[str, str | float]] = {
     "fake-miyabi": {"preset": "miyabi"},
     "fake-miyabi-with-limits": {"preset": "miyabi"},
-    "fake-wisteria": {"dialect": "wisteria"},
+    # of a job that is over it says no more: for so long a record is waited for that is seen late
+    "fake-wisteria": {"dialect": "wisteria", "lost_seconds": 3.0},
 }
 ONCE = {"slurm": ["--no-requeue"], "pbs": ["-r n"]}
 
@@ -90,7 +91,7 @@ def _place(
     *,
     launcher: str = "mpiexec",
     options: tuple[str, ...] = (),
-    site: Mapping[str, str] = MappingProxyType({}),
+    site: Mapping[str, str | float] = MappingProxyType({}),
 ) -> Place:
     where = HPCProfile.model_validate(
         {"scheduler": scheduler, **site, "executable_map": {"mpiexec": MPIEXEC}}

@@ -54,7 +54,7 @@ from waiting import DEADLINE_SECONDS, until, until_async
 
 pytestmark = pytest.mark.anyio
 
-PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm")
+PLACES = ("local", "slurm", "fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm", "fake-wisteria")
 RANKS = (
     "local",
     "slurm/srun",
@@ -63,6 +63,7 @@ RANKS = (
     "fake-pbs",
     "fake-miyabi",
     "fake-pjm",
+    "fake-wisteria",
 )
 
 
@@ -77,6 +78,7 @@ def on(*, places: tuple[str, ...] = PLACES, **why_not: str) -> pytest.MarkDecora
 everywhere = on()
 with_ranks = on(places=RANKS)
 in_a_queue = on(local="it has no queue")
+UNSAID = "its pjstat says that a job is over, and not how"
 
 
 # the same results
@@ -383,7 +385,7 @@ async def test_what_failed_may_be_done_again_by_the_same_step(
 # limits
 
 
-@on(slurm="its look at time limits takes up to 30 s: see a test of its own")
+@on(slurm="its look at time limits takes up to 30 s: see a test of its own", fake_wisteria=UNSAID)
 async def test_a_job_that_outlives_its_walltime_is_a_timeout(
     place: Place, hook: Hook, programs: Programs
 ) -> None:
@@ -490,7 +492,7 @@ async def test_a_cancelled_job_is_done_anew_when_the_run_goes_on(
     assert done.record.key.attempt == 1
 
 
-@everywhere
+@on(fake_wisteria=UNSAID)
 async def test_a_job_that_somebody_else_ends_is_not_done(
     place: Place, hook: Hook, programs: Programs
 ) -> None:
@@ -504,7 +506,7 @@ async def test_a_job_that_somebody_else_ends_is_not_done(
     assert place.queue.alive() == []
 
 
-@in_a_queue
+@on(local="it has no queue", fake_wisteria=UNSAID)
 async def test_a_waiting_job_that_somebody_else_takes_back_is_cancelled(
     place: Place, hook: Hook, programs: Programs
 ) -> None:
@@ -567,7 +569,7 @@ def test_a_job_that_is_requeued_by_a_test_starts_again_at_any_time_of_a_second(
     assert len(programs.worked) == 2
 
 
-@on(local="it is one node, and its driver with it")
+@on(local="it is one node, and its driver with it", fake_wisteria=UNSAID)
 async def test_a_job_whose_node_fails_is_told(place: Place, hook: Hook, programs: Programs) -> None:
     machine = place.at(extra_directives=place.once).machine(resubmit={})
     async with hook.asking(machine, programs.waiting) as job:
@@ -578,7 +580,7 @@ async def test_a_job_whose_node_fails_is_told(place: Place, hook: Hook, programs
     assert failed.transient
 
 
-@on(local="it is one node, and its driver with it")
+@on(local="it is one node, and its driver with it", fake_wisteria=UNSAID)
 async def test_a_job_whose_node_fails_is_done_again_without_asking(
     place: Place, hook: Hook, programs: Programs
 ) -> None:
@@ -594,7 +596,11 @@ async def test_a_job_whose_node_fails_is_done_again_without_asking(
     assert any("NODE_FAIL" in trouble and "submitted anew" in trouble for trouble in hook.troubles)
 
 
-@on(local="nothing preempts there", slurm="the cluster of the tests does not preempt")
+@on(
+    local="nothing preempts there",
+    slurm="the cluster of the tests does not preempt",
+    fake_wisteria=UNSAID,
+)
 async def test_a_job_that_makes_room_is_done_again_without_asking(
     place: Place, hook: Hook, programs: Programs
 ) -> None:
@@ -910,7 +916,7 @@ def assert_one_job(place: Place, record: JobRecord, programs: Programs) -> None:
     assert programs.worked == [str(record.key)]
 
 
-FAKES = ("fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm")
+FAKES = ("fake-slurm", "fake-pbs", "fake-miyabi", "fake-pjm", "fake-wisteria")
 on_fakes = on(places=FAKES)
 UNCLEAR = [
     (Fault.SUBMIT_FAILS_TRANSIENT, None),
@@ -1098,6 +1104,26 @@ async def test_a_job_is_found_by_its_name_where_pjstat_is_another(
     assert_one_job(place, done.record, programs)
 
 
+@on(places=("fake-wisteria",))
+@pytest.mark.parametrize("ended_by", ["its walltime", "pjdel", "its node"])
+async def test_a_job_of_which_only_the_end_is_said_is_lost_unless_it_says_more_itself(
+    place: Place, hook: Hook, programs: Programs, ended_by: str
+) -> None:
+    walltime = "00:00:01" if ended_by == "its walltime" else "00:10:00"
+    async with hook.asking(place.machine(walltime=walltime), programs.waiting) as job:
+        job_id = await job.until_id()
+        await until_async(lambda: programs.has_begun, "the program runs")
+        if ended_by == "pjdel":
+            place.queue.cancel(job_id)
+        if ended_by == "its node":
+            place.queue.fail_node(job_id)
+        failed = await job.failure()
+    assert failed.state == JobState.LOST
+    assert "that it is over, and not how" in str(failed)
+    assert "its walltime, its memory or its node may have ended it" in str(failed)
+    await until_async(lambda: place.queue.alive() == [], "nothing is left")
+
+
 @on(places=("fake-miyabi-with-limits",))
 async def test_more_jobs_than_a_user_may_have_wait_for_their_turn(
     place: Place, hook: Hook, programs: Programs
@@ -1217,7 +1243,7 @@ async def test_a_job_that_is_accepted_after_its_run_was_cancelled_stops_itself(
 BEFALLS = [FakeBatchSystem.fail_node, FakeBatchSystem.preempt, FakeBatchSystem.requeue]
 
 
-@on_fakes
+@on(places=FAKES, fake_wisteria=UNSAID)
 @pytest.mark.parametrize("befalls", BEFALLS, ids=lambda befalls: befalls.__name__)
 async def test_whatever_befalls_a_running_job_the_work_is_done(
     place: Place,
@@ -1272,12 +1298,15 @@ async def test_what_a_job_took_is_known_in_the_end(
     async with measuring(hook.ledger):
         await hook.run(place.machine(ompthreads=2), programs.working)
     metrics = hook.record.metrics
-    assert metrics.queue_seconds is not None and metrics.queue_seconds >= 0
+    if place.name == "fake-wisteria":  # whose list has no time of a submission
+        assert metrics.submitted is None
+    else:
+        assert metrics.queue_seconds is not None and metrics.queue_seconds >= 0
     assert metrics.run_seconds is not None and metrics.run_seconds >= 0
     # this machine is not somebody's to account for
     assert metrics.nodes == (None if place.name == "local" else 1)
     # this machine has no share for a job, pjstat does not say, and on Miyabi a job does not
-    cpus = {"local": None, "fake-pjm": None, "fake-miyabi": 1}
+    cpus = {"local": None, "fake-pjm": None, "fake-wisteria": None, "fake-miyabi": 1}
     assert metrics.cpus == cpus.get(place.name, 2)
 
 

@@ -295,6 +295,8 @@ def _status(row: Mapping[str, str]) -> Status:
     if state is JobState.COMPLETED and (exit_code or signal or code not in ("0", "-", "")):
         state = JobState.FAILED
     reason = row.get("REASON", "").strip("- ")
+    if state is JobState.COMPLETED and "PC" not in row:
+        reason = "that it is over, and not how"
     return Status(state, reason, exit_code if state.final else None, signal or None, _metrics(row))
 
 

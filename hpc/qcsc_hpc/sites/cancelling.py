@@ -24,10 +24,12 @@ async def cancel_job(runtime: Runtime, job: PlacedJob) -> JobOutcome:
         SiteUnreachable: it may not be over.
     """
     await tell_to_end(runtime, job.job_id)
-    with anyio.move_on_after(CANCEL_SECONDS):
+    # one that is said to be over may have been quicker, and its record be seen late
+    longest = CANCEL_SECONDS + runtime.lost_seconds
+    with anyio.move_on_after(longest):
         async with runtime.watch.following(job, _ignore, _ignore) as followed:
             return await _see_end(runtime, followed)
-    why = f"job {job.job_id} was cancelled and is not over after {CANCEL_SECONDS:g} s"
+    why = f"job {job.job_id} was cancelled and is not over after {longest:g} s"
     raise SiteUnreachable(runtime.title, why)
 
 
@@ -58,7 +60,11 @@ async def _see_end(runtime: Runtime, followed: Followed) -> JobOutcome:
             continue
         if seen.status is None and seen.record is None:
             return JobOutcome(state=JobState.CANCELLED, reason="the scheduler does not know it")
-        if (outcome := reach_verdict(seen, runtime.lost_seconds)) is not None:
+        outcome = reach_verdict(seen, runtime.lost_seconds)
+        if outcome is not None and outcome.state is JobState.LOST:
+            why = "it was cancelled, and left no record of another end"
+            return JobOutcome(state=JobState.CANCELLED, reason=why, metrics=outcome.metrics)
+        if outcome is not None:
             return outcome
 
 

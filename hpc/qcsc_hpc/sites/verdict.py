@@ -10,6 +10,9 @@ from qcsc_hpc.script.outputs import FAULT
 from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 
 KILLED_EXITS = (9, 137)  # of hydra, and of bash and srun, where a process was killed by signal 9
+_NO_RECORD = (
+    "the job left no record of its end: its walltime, its memory or its node may have ended it"
+)
 SURE_SECONDS = 10.0  # that the scheduler does not know a job, until its record alone counts
 
 
@@ -54,7 +57,7 @@ def reach_verdict(
             return own_end(record, metrics)
         if seen.final_seconds < lost_seconds:  # an old look at the folder may be believed
             return None
-        why = "the scheduler says COMPLETED, but the job left no record of its end"
+        why = f"the scheduler says {status.reason or 'COMPLETED'}, but {_NO_RECORD}"
         return JobOutcome(state=JobState.LOST, reason=why, metrics=metrics)
     failed = status.state is JobState.FAILED
     return JobOutcome(
