@@ -5,27 +5,31 @@
 The system is N2 in 6-31G (16 orbitals) and in cc-pVDZ (26), two frozen core orbitals each. Strings
 are drawn by the energies of their orbitals: few excitations mostly, as samples have them. Each
 solver has a run that is not counted, on a small space: imports and compilation are not what a loop
-repeats. CPU time is firm where wall time is not; ratios of one run are what counts. sbd is measured
-where it is installed (`make sbd`).
+repeats. CPU time is firm where wall time is not; ratios of one run are what counts. sbd and fulqrum are
+measured where they are installed (`make sbd`; `pip install fulqrum`, which compiles it).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 from mpi4py import MPI
+from scipy.sparse.linalg import eigsh
 
 from benchmarks.figures import Figure, at_most, show
 from qcsc_algorithms.sqd import Hamiltonian, Molecule, as_integers
@@ -39,7 +43,18 @@ WARMTH = 0.3  # hartree: of the draw
 FASTER = 10  # than the best of the others
 AGREE = 1e-7  # hartree
 SEED = 7
-CASE = 4  # words: this program, a basis, strings, a file for what was measured
+SHARE_OF_MEMORY = 0.75  # for a solver: more would end something else
+
+_OPERATORS: dict[int, Any] = {}  # fulqrum's, by number of orbitals
+
+
+class Case(NamedTuple):
+    """What one process measures; `target` is a file for what it found."""
+
+    basis: str
+    strings: int
+    solver: str
+    target: str
 
 
 class Timed(NamedTuple):
@@ -111,6 +126,32 @@ def by_sbd(hamiltonian: Hamiltonian, strings: Strings) -> float:
     return float(found["energy"])
 
 
+def by_fulqrum(hamiltonian: Hamiltonian, strings: Strings) -> float:
+    """The energy by fulqrum, which keeps its matrix elements in rows."""
+    fulqrum: Any = import_module("fulqrum")
+    half = [f"{number:0{hamiltonian.norb}b}" for number in as_integers(strings)]
+    subspace = fulqrum.Subspace((half, half))
+    matrix = fulqrum.SubspaceHamiltonian(_operator(hamiltonian), subspace)
+    start = np.zeros(len(subspace))
+    start[0] = 1.0
+    lowest: Any = eigsh
+    found = lowest(matrix.to_csr_linearoperator_fast(), k=1, which="SA", v0=start, tol=1e-8)
+    return float(found[0][0]) + hamiltonian.constant
+
+
+def _operator(hamiltonian: Hamiltonian) -> Any:
+    """Made by the run that is not counted: a process has but one Hamiltonian."""
+    if known := _OPERATORS.get(hamiltonian.norb):
+        return known
+    convert: Any = import_module("fulqrum.convert").integrals_to_fq_fermionic_op
+    one_body = np.ascontiguousarray(hamiltonian.one_body)
+    two_body = np.ascontiguousarray(hamiltonian.full_two_body())
+    operator = convert(one_body, two_body).extended_jw_transformation()
+    operator.set_type(2)
+    _OPERATORS[hamiltonian.norb] = operator
+    return operator
+
+
 def _problem(hamiltonian: Hamiltonian) -> dict[str, Any]:
     return {
         "one_body": np.array(hamiltonian.one_body),
@@ -138,57 +179,68 @@ def _quiet() -> Iterator[None]:
 
 
 Solve = Callable[[Hamiltonian, Strings], float]
+OTHERS: dict[str, Solve] = {"fulqrum": by_fulqrum, "sbd": by_sbd}
 SOLVERS: dict[str, Solve] = {"native": by_native, "pyscf": by_pyscf}
-SOLVERS |= {"sbd": by_sbd} if find_spec("sbd") else {}
-
-
-def measure(hamiltonian: Hamiltonian, strings: int) -> dict[str, Timed]:
-    """All solvers on one subspace."""
-    space, found = draw_strings(hamiltonian, strings), dict[str, Timed]()
-    for name, solve in SOLVERS.items():
-        solve(hamiltonian, space[:SMALL])
-        began = time.process_time()
-        energy = solve(hamiltonian, space)
-        found[name] = Timed(time.process_time() - began, energy)
-        print(f"  {name:<8}{found[name].seconds:>10.3f} s {energy:.9f} hartree", flush=True)
-    return found
+SOLVERS |= {name: solve for name, solve in OTHERS.items() if find_spec(name)}
 
 
 def main() -> None:
     """Prints what each takes, and whether the target is met."""
-    if len(sys.argv) == CASE:
-        _case(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    if len(sys.argv) == len(Case._fields) + 1:
+        basis, count, solver, target = sys.argv[1:]
+        _solve(Case(basis, int(count), solver, target))
         return
     figures: list[Figure] = []
     for basis in BASES:
         for strings in [int(word) for word in sys.argv[1:]] or STRINGS:
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder, "seconds.json")
-                # a process for each: sbd knows but one number of orbitals in its life
-                command = [sys.executable, "-m", __spec__.name, basis, str(strings), str(target)]
-                subprocess.run(command, check=True)
-                figures += _figures(
-                    f"N2/{basis}, {strings} strings", json.loads(target.read_text())
-                )
+            title = f"N2/{basis}, {strings} strings"
+            print(title, flush=True)
+            figures += _figures(title, _measure(basis, strings))
     show("Eigensolvers, one thread", figures)
 
 
-def _case(basis: str, strings: int, target: Path) -> None:
-    hamiltonian = Molecule(geometry=NITROGEN, basis=basis, frozen_core=2).hamiltonian()
-    print(f"N2/{basis}, {hamiltonian.norb} orbitals, {strings} strings", flush=True)
-    found = measure(hamiltonian, strings)
+def _measure(basis: str, strings: int) -> dict[str, Timed]:
+    """All solvers on one subspace, but those to which memory does not suffice for it."""
+    found: dict[str, Timed] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for solver in SOLVERS:
+            target = str(Path(folder, solver))
+            # a process for each: sbd knows but one number of orbitals in its life
+            words = [str(word) for word in Case(basis, strings, solver, target)]
+            command = [sys.executable, "-m", __spec__.name, *words]
+            ended = subprocess.run(command, check=False, preexec_fn=_limit_memory)
+            if ended.returncode:
+                print(f"  {solver:<8} not in {SHARE_OF_MEMORY:.0%} of this machine's memory")
+                continue
+            found[solver] = Timed(*json.loads(Path(target).read_text()))
+            taken, energy = found[solver]
+            print(f"  {solver:<8}{taken:>10.3f} s {energy:.9f} hartree", flush=True)
     energies = [timed.energy for timed in found.values()]
     assert max(energies) - min(energies) < AGREE, "solvers differ"
-    target.write_text(json.dumps({name: timed.seconds for name, timed in found.items()}))
+    return found
 
 
-def _figures(title: str, seconds: dict[str, float]) -> list[Figure]:
-    best = min(taken for name, taken in seconds.items() if name != "native")
-    target = at_most(1 / FASTER, seconds["native"] / best, "")
+def _limit_memory() -> None:
+    limit = int(SHARE_OF_MEMORY * psutil.virtual_memory().total)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _solve(case: Case) -> None:
+    hamiltonian = Molecule(geometry=NITROGEN, basis=case.basis, frozen_core=2).hamiltonian()
+    space, solve = draw_strings(hamiltonian, case.strings), SOLVERS[case.solver]
+    solve(hamiltonian, space[:SMALL])
+    began = time.process_time()
+    energy = solve(hamiltonian, space)
+    Path(case.target).write_text(json.dumps([time.process_time() - began, energy]))
+
+
+def _figures(title: str, found: dict[str, Timed]) -> list[Figure]:
+    others = {name: timed.seconds for name, timed in found.items() if name != "native"}
+    native, best = found["native"].seconds, min(others.values())
+    target = at_most(1 / FASTER, native / best, "")
     return [
-        Figure(title, seconds["native"], "s", name, taken, target if taken == best else None)
-        for name, taken in seconds.items()
-        if name != "native"
+        Figure(title, native, "s", name, taken, target if taken == best else None)
+        for name, taken in others.items()
     ]
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from pydantic import BaseModel
 
 # the staged copy of this file is in FOLDER/source; what it imports is the repository's
 from docs.builder.inventories import addresses
 from docs.builder.pages import ROOT
+from docs.builder.signatures import signature_of
 
 sys.path[:0] = [str(ROOT), str(ROOT / "hpc"), str(ROOT / "algorithms")]
 
@@ -62,7 +66,41 @@ def setup(app: Any) -> None:  # sphinx.application.Sphinx
     """Connects what Sphinx asks on its way."""
     app.connect("autodoc-process-docstring", _Sentences().keep, priority=400)
     app.connect("autodoc-process-docstring", _Sentences.give_back, priority=600)
+    app.connect("autodoc-process-signature", _of_a_record)
     app.connect("missing-reference", _by_its_last_word)
+    app.connect("html-page-context", _Trees().share, priority=400)  # before the theme's
+
+
+def _of_a_record(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    if isinstance(obj, type) and issubclass(obj, BaseModel):
+        return signature_of(obj), returns
+    return None
+
+
+class _Trees:
+    """The tree beside a page that is in no tree: the same for all of a folder."""
+
+    made: dict[tuple[Any, ...], str]
+
+    def __init__(self) -> None:
+        self.made = {}
+
+    def share(
+        self, app: Any, name: str, template: str, context: dict[str, Any], doctree: Any
+    ) -> None:
+        if "orphan" not in app.env.metadata.get(name, {}):
+            return
+        make: Callable[..., str] = context["toctree"]
+
+        def tree(**options: Any) -> str:
+            key = (PurePosixPath(name).parent, *sorted(options.items()))
+            if key not in self.made:
+                self.made[key] = make(**options)
+            return self.made[key]
+
+        context["toctree"] = tree
 
 
 class _Sentences:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from sphinx.cmd.build import main as sphinx
 
 from docs.builder.commands import write_commands
 from docs.builder.inventories import write_inventories
@@ -39,9 +41,8 @@ def main() -> int:
         "auto",
     ]
     words += ["--doctree-dir", str(folder / "doctrees"), str(source), str(folder / "html")]
-    code = subprocess.run(
-        [sys.executable, "-m", "sphinx", *words], cwd=ROOT, check=False
-    ).returncode
+    os.chdir(ROOT)
+    code = sphinx(words)  # here: what it forks has what it is to document imported
     if code == 0:
         print(f"the site: {folder / 'html' / 'index.html'}")
     return code
