@@ -144,8 +144,8 @@ def _operator(hamiltonian: Hamiltonian) -> Any:
     if known := _OPERATORS.get(hamiltonian.norb):
         return known
     convert: Any = import_module("fulqrum.convert").integrals_to_fq_fermionic_op
-    one_body = np.ascontiguousarray(hamiltonian.one_body)
-    two_body = np.ascontiguousarray(hamiltonian.full_two_body())
+    one_body = np.array(hamiltonian.one_body, order="C")  # it takes none that is read-only
+    two_body = np.array(hamiltonian.full_two_body(), order="C")
     operator = convert(one_body, two_body).extended_jw_transformation()
     operator.set_type(2)
     _OPERATORS[hamiltonian.norb] = operator
@@ -208,10 +208,14 @@ def _measure(basis: str, strings: int) -> dict[str, Timed]:
             # a process for each: sbd knows but one number of orbitals in its life
             words = [str(word) for word in Case(basis, strings, solver, target)]
             command = [sys.executable, "-m", __spec__.name, *words]
-            ended = subprocess.run(command, check=False, preexec_fn=_limit_memory)
-            if ended.returncode:
+            ended = subprocess.run(
+                command, check=False, stderr=subprocess.PIPE, text=True, preexec_fn=_limit_memory
+            )
+            if "MemoryError" in ended.stderr:
                 print(f"  {solver:<8} not in {SHARE_OF_MEMORY:.0%} of this machine's memory")
                 continue
+            if ended.returncode:
+                sys.exit(ended.stderr)
             found[solver] = Timed(*json.loads(Path(target).read_text()))
             taken, energy = found[solver]
             print(f"  {solver:<8}{taken:>10.3f} s {energy:.9f} hartree", flush=True)

@@ -32,6 +32,9 @@ class Purity:
 
     async def given(self, arguments: Mapping[str, Kept[Any]]) -> Mapping[str, Any]:
         """The arguments for one call."""
+        if self._check:
+            for kept in arguments.values():
+                await _read(kept, kept.seal)
         return {name: await _read(kept, kept.fresh) for name, kept in arguments.items()}
 
     async def refuse_changes(
@@ -75,6 +78,6 @@ def _own_attributes(algorithm: AnyHooks) -> dict[str, object]:
 
 
 async def _read(kept: Kept[Any], function: Callable[[], T]) -> T:
-    if len(kept.document.body) < LARGE_BYTES:
+    if kept.document.nbytes < LARGE_BYTES:
         return function()
     return await to_thread.run_sync(function)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
@@ -84,9 +85,17 @@ def _meaning(dtype: np.dtype[Any]) -> Array:
 
 def array_sha256(array: Array) -> str:
     """Hash of an array's bytes in C order; dtype and shape are hashed with the JSON."""
+    return hashlib.sha256(_bytes_of(array)).hexdigest()
+
+
+def array_checksum(array: Array) -> int:
+    """Of the same bytes, at twice the speed: against what happens, not against what is meant."""
+    return zlib.crc32(_bytes_of(array))
+
+
+def _bytes_of(array: Array) -> memoryview:
     # a view as bytes, not a copy: arrays of 100 MB pass here every iteration
-    view = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return hashlib.sha256(view.data).hexdigest()
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 class _ArrayField:

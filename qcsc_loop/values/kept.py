@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from qcsc_loop.errors import EncodingError
+from qcsc_loop.values.arrays import array_checksum
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.document import Document, array_hashes
 
@@ -17,7 +18,8 @@ T = TypeVar("T")
 class Kept(Generic[T]):
     """A value as its document says it: every reader gets an object of its own.
 
-    Large arrays are shared between them: nobody can write to these.
+    Large arrays are shared between them: numpy writes to none of these. What is compiled may do so
+    all the same, as LAPACK does where it is told that it may overwrite, and is found by checksums.
     """
 
     def __init__(self, codec: Codec[T], document: Document, read: T) -> None:
@@ -25,6 +27,7 @@ class Kept(Generic[T]):
         self._unread: list[T] = [read]
         hashes = array_hashes(json.loads(document.body)) if document.arrays else ()
         self._hashes = {id(document.arrays[name]): sha256 for name, sha256 in hashes}
+        self._checksums: dict[int, int] = {}
 
     @classmethod
     def of(cls, codec: Codec[T], value: T) -> Self:
@@ -41,18 +44,33 @@ class Kept(Generic[T]):
             return self._unread.pop()
         return self._codec.decode(self.document, in_memory=True)
 
+    def seal(self) -> None:
+        """Notes what large arrays hold; done before anybody is given them, it is done once."""
+        for array in self.document.arrays.values():
+            if id(array) not in self._checksums:
+                self._checksums[id(array)] = array_checksum(array)
+
     def changed_part(self, read: T) -> str | None:
         """What in a value that was read is not as it was, such as `items.0`; None if nothing is.
 
         Empty where that cannot be told more closely than the value.
         """
         try:
-            body = self._codec.dump(read, dict(self._hashes)).body
+            body = self._codec.dump(read, self._hashes_of_unchanged()).body
         except EncodingError:
             return _unstorable(read)
         if body == self.document.body:
             return None
         return first_difference(self.document.body, body)
+
+    def _hashes_of_unchanged(self) -> dict[int, str]:
+        """The hashes of arrays that hold what they held when they were sealed."""
+        held = {id(array): array_checksum(array) for array in self.document.arrays.values()}
+        return {
+            number: sha256
+            for number, sha256 in self._hashes.items()
+            if held[number] == self._checksums.get(number, held[number])
+        }
 
 
 def first_difference(before: str | bytes, after: str | bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import re
 from collections import deque
@@ -111,6 +112,19 @@ def test_a_hook_that_changes_its_state_is_named_with_the_field(hook: str, argume
             "iteration 1, which it was given to read",
             str(caught.value),
         )
+
+
+@pytest.mark.guarantee("G6")
+@pytest.mark.parametrize(
+    ("hook", "argument"), [(hook, name) for hook, names in GIVEN.items() for name in names]
+)
+def test_so_is_one_whose_library_writes_where_numpy_would_not(hook: str, argument: str) -> None:
+    def write(state: Bag) -> None:
+        assert not state.large.flags.writeable
+        ctypes.memset(state.large.ctypes.data, 1, state.large.nbytes // 2)
+
+    with pytest.raises(ImpureHook, match=rf"Impure\.{hook} \(.*\) changed {argument}\.large in"):
+        drive(impure(hook, argument, write))
 
 
 @pytest.mark.parametrize(("hook", "argument"), [("evaluate", "samples"), ("update", "evaluation")])
