@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import os
-import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -14,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm, IterativeAlgorithm
-from qcsc_loop.concurrency.loading import load_file, loaded_from
+from qcsc_loop.concurrency.loading import load_file, load_module, loaded_from
 from qcsc_loop.errors import (
     AlgorithmNotImported,
     AlgorithmNotNamed,
@@ -185,9 +181,7 @@ def _module(name: str, place: str) -> ModuleType:
     try:
         if place.endswith(".py"):
             return load_file(path)
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())  # as `python -m` does
-        return importlib.import_module(place)
+        return load_module(place)
     except (Exception, SystemExit) as error:  # whatever the user's module does when imported
         why = f"importing {place} raised {describe_failure(error)}"
         raise AlgorithmNotImported(name, why, installed_algorithms()) from error

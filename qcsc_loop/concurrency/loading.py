@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +34,19 @@ def load_file(path: Path) -> ModuleType:
         del sys.modules[module_name]
         raise
     return module
+
+
+def load_module(name: str) -> ModuleType:
+    """A module by its name: what is installed, then what is in the current folder.
+
+    In this order, for a folder may have files that are called like modules of others.
+
+    Raises:
+        Exception: whatever its code raises.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return importlib.import_module(name)
 
 
 def class_reference(algorithm: type) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -25,6 +22,7 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel, ValidationError
 
 from qcsc_loop.algorithm import AnyAlgorithm
+from qcsc_loop.concurrency.loading import load_module
 from qcsc_loop.deployments.description import Deployment, ScheduleTable, TriggerTable
 from qcsc_loop.deployments.run_settings import RunSettings
 from qcsc_loop.deployments.supervising import TAG
@@ -140,10 +138,8 @@ def find_flow(name: str, file: str) -> tuple[str, Flow[..., Any]]:
     module_name, colon, attribute = place.partition(":")
     if not colon:
         raise InvalidParameters(file, [f"flow: there is no flow {name!r}"], _names(known))
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` does
     try:
-        found = getattr(importlib.import_module(module_name), attribute, None)
+        found = getattr(load_module(module_name), attribute, None)
     except (Exception, SystemExit) as error:  # whatever the user's module does when imported
         problem = f"flow: importing {module_name} raised {type(error).__name__}: {error}"
         if name in known:

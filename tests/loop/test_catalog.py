@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,6 +94,21 @@ def test_a_class_is_found_by_a_module_in_the_current_folder(file: Path) -> None:
     file.rename(file.with_name(f"{module}.py"))
 
     assert find_algorithm(f"{module}:Descent").__module__ == module
+
+
+def test_what_is_installed_comes_before_the_current_folder(file: Path) -> None:
+    """A folder may have any file: `attr.py` would be taken for what others import."""
+    file.with_name("attr.py").write_text("raise ImportError('not the one that is meant')\n")
+    file.rename(file.with_name("walks_here.py"))
+    code = (
+        "import sys; from qcsc_loop.catalog import find_algorithm; assert 'attr' not in sys.modules; "
+        "find_algorithm('walks_here:Descent'); import attr; print(attr.__file__)"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    installed = importlib.util.find_spec("attr")
+    assert installed is not None
+    assert (done.returncode, done.stdout) == (0, f"{installed.origin}\n"), done.stderr
 
 
 def test_a_file_is_executed_once(file: Path) -> None:
