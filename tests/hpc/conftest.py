@@ -10,6 +10,7 @@ from types import MappingProxyType
 import pytest
 
 from cluster.slurm import SlurmCluster
+from hpc.commands import UNACCOUNTED, Commands  # noqa: TID251  # of these tests
 from hpc.places import (  # noqa: TID251  # the folder of these tests
     Children,
     Fake,
@@ -66,7 +67,9 @@ def place(
     queue: Queue
     if name == "local":
         yield from _ended(_place("local", Children(tmp_path), "local"))
-    elif name == "slurm":
+    elif name.startswith("slurm"):
+        if name in UNACCOUNTED:
+            Commands(tmp_path / "commands", monkeypatch).say("sacct", *UNACCOUNTED[name])
         cluster: SlurmCluster = request.getfixturevalue("slurm")
         for variable, value in cluster.environment.items():
             monkeypatch.setenv(variable, value)

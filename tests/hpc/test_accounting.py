@@ -4,14 +4,14 @@ say enough; and a scheduler that says nothing is waited for as long as patience 
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hpc.places import Hook, Place, Programs  # noqa: TID251  # the folder of these tests
+from hpc.commands import AWAY, DENIED, DISABLED, Commands  # noqa: TID251  # of these tests
+from hpc.places import Hook, Place, Programs  # noqa: TID251  # the same
 from qcsc_hpc.testing import Fault
 from qcsc_loop.errors import SiteUnreachable
 from qcsc_loop.exactly_once.measuring import measuring
@@ -21,43 +21,8 @@ from waiting import until_async
 pytestmark = pytest.mark.anyio
 
 FORGOTTEN = ("slurm_load_jobs error: Invalid job id specified", 1)
-DENIED = ("sacct: error: slurmdbd: Access/permission denied", 1)
-DISABLED = ("sacct: command disabled by your administrator", 127)
-AWAY = (
-    "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection to "
-    "host:localhost:6819: Connection refused\nsacct: error: Problem talking to the database: "
-    "Connection refused",
-    1,
-)
 NO_ACCOUNTING = {"denied": DENIED, "disabled": DISABLED, "away": AWAY}
 ON_SLURM = [*(("fake-slurm", said) for said in NO_ACCOUNTING.values()), ("slurm", DENIED)]
-
-
-class Commands:
-    """Commands of a site that are not as they were: a folder at the head of PATH."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        folder.mkdir()
-        self._folder, self._monkeypatch = folder, monkeypatch
-
-    def say(self, name: str, words: str, code: int) -> None:
-        """The command says nothing else from now on."""
-        new = self._folder / f".{name}"
-        new.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{words}\nEND\nexit {code}\n")
-        new.chmod(0o755)
-        new.rename(self._folder / name)
-        path = os.environ["PATH"]
-        if not path.startswith(f"{self._folder}:"):
-            self._monkeypatch.setenv("PATH", f"{self._folder}:{path}")
-
-    def lose(self, name: str) -> None:
-        """There is no such command on PATH from now on."""
-        for folder in os.environ["PATH"].split(":"):
-            for program in Path(folder).glob("*"):
-                link = self._folder / program.name
-                if program.name != name and not link.is_symlink():
-                    link.symlink_to(program)
-        self._monkeypatch.setenv("PATH", str(self._folder))
 
 
 @pytest.fixture

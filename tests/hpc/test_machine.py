@@ -22,6 +22,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from hpc.commands import UNACCOUNTED  # noqa: TID251  # the folder of these tests
 from hpc.driven_machine import Driven  # noqa: TID251  # the folder of these tests
 from hpc.places import (  # noqa: TID251  # as above
     LONGEST_SECONDS,
@@ -68,10 +69,19 @@ RANKS = (
 
 
 def on(*, places: tuple[str, ...] = PLACES, **why_not: str) -> pytest.MarkDecorator:
-    """Every machine but those of which it is said why they cannot."""
+    """Every machine but those of which it is said why they cannot.
+
+    What holds on every machine holds on a real Slurm whose accounting answers nobody, too.
+    """
     excluded = {name.replace("_", "-") for name in why_not}
     assert excluded <= set(places)
-    rest = [name for name in places if name not in excluded]
+    rest: list[Any] = [name for name in places if name not in excluded]
+    for name in ("slurm", "slurm/srun"):
+        if places in (PLACES, RANKS) and name in rest:
+            rest += [
+                pytest.param(name.replace("slurm", slurm, 1), marks=pytest.mark.nightly)
+                for slurm in UNACCOUNTED
+            ]
     return pytest.mark.parametrize("place", rest, indirect=True)
 
 
