@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.catalog import find_algorithm, is_installed, recorded_algorithm
-from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.concurrency.whole_file import write_where_named
 from qcsc_loop.errors import InputError, QcscLoopError, StoreError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.loop.hooks import hook_types
@@ -253,7 +253,7 @@ class Run:
         """
         target = Path(path)
         try:
-            with write_whole(target) as file:
+            with write_where_named(target) as file:
                 file.write(run_page(reported(self._reader)))
         except OSError as error:
             raise StoreError("write", str(target), error.strerror or str(error)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.concurrency.whole_file import write_where_named
 from qcsc_loop.errors import InputError, did_you_mean
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import printable, say
@@ -70,18 +70,19 @@ def look_at(run_ids: Sequence[str], store: Path | None) -> list[View]:
 
 
 def write_file(output: Path, content: bytes) -> None:
-    """Writes it whole.
+    """Writes it, whole where that is a file.
 
     Raises:
         InputError: it cannot be written there.
     """
     try:
-        with write_whole(output, sync="nothing") as file:
+        with write_where_named(output, sync="nothing") as file:
             file.write(content)
     except OSError as error:
         why = error.strerror or str(error)
         raise InputError(
-            f"{output} cannot be written: {why}; name a file in a folder that is there with -o FILE"
+            f"{output} cannot be written: {why}; name another file, in a folder that is there, with "
+            "-o FILE"
         ) from error
 
 

@@ -6,6 +6,7 @@ imported: a warm job's supervisor starts with this.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -67,6 +68,29 @@ def write_whole(
         _discard(temporary)
     if sync == "name":
         sync_folder(target.parent)
+
+
+@contextmanager
+def write_where_named(
+    name: Path, *, sync: Sync = "content", mode: int = 0o666
+) -> Iterator[IO[bytes]]:
+    """A file where a person has named it: whole, as `write_whole`'s, where it is a file or none yet.
+
+    A link is followed: it stays, and what it leads to is replaced. Devices and pipes stay what they
+    are, and are written to as it comes.
+
+    Raises:
+        OSError: it cannot be written there; a folder, for one.
+    """
+    kind = _kind(name)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(name))
+    if kind and not stat.S_ISREG(kind):
+        with open(name, "wb") as file:
+            yield file
+        return
+    with write_whole(Path(os.path.realpath(name)), sync=sync, mode=mode) as file:
+        yield file
 
 
 def link_once(source: Path, target: Path) -> bool:
@@ -131,6 +155,14 @@ def fill_room(path: Path, content: bytes) -> None:
             raise ValueError(f"{len(content)} bytes have only {size} of room")
         file.write(content.ljust(size, b"\n"))
         _flush(file)
+
+
+def _kind(name: Path) -> int:
+    """The mode of what a name leads to; 0: there is nothing yet."""
+    try:
+        return os.stat(name).st_mode
+    except FileNotFoundError:
+        return 0
 
 
 def _temporary(target: Path, writer: str) -> Path:

@@ -21,7 +21,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qcsc_loop.concurrency.whole_file import is_there, write_whole
+from qcsc_loop.concurrency.whole_file import is_there, write_where_named
 from qcsc_loop.errors import BadArchive, InputError, RunExists, StoreError
 from qcsc_loop.jobs.ledger import ELSEWHERE, job_records
 from qcsc_loop.moving.holding import refuse_if_driven
@@ -69,7 +69,7 @@ class Exported:
 def export_run(
     journal: Journal, root: Path, target: Path, *, work: bool = True, snapshot: bool = False
 ) -> Exported:
-    """Writes a run as one file, whole or not at all.
+    """Writes a run as one file, whole or not at all where that is a file.
 
     Args:
         root: the folder of its store.
@@ -95,7 +95,7 @@ def export_run(
             files={name: _sha256_of(folder / name) for name in files},
         )
         with (
-            write_whole(target, sync="name", mode=0o600) as file,
+            write_where_named(target, sync="name", mode=0o600) as file,
             tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as archive,
         ):
             _add(archive, MANIFEST, manifest.model_dump_json().encode())

@@ -11,7 +11,7 @@ from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.concurrency.loading import class_reference
-from qcsc_loop.concurrency.whole_file import write_whole
+from qcsc_loop.concurrency.whole_file import write_where_named
 from qcsc_loop.errors import InputError, InvalidParameters, StoreError
 from qcsc_loop.events import Observer
 from qcsc_loop.notebook import Drawing, Run
@@ -117,7 +117,7 @@ class Sweep:
         """
         target = Path(path)
         try:
-            with write_whole(target) as file:
+            with write_where_named(target) as file:
                 file.write(sweep_page(self.standing, datetime.now(UTC)))
         except OSError as error:
             raise StoreError("write", str(target), error.strerror or str(error)) from error

@@ -17,6 +17,7 @@ from qcsc_loop.concurrency.whole_file import (
     is_there,
     link_once,
     make_room,
+    write_where_named,
     write_whole,
 )
 
@@ -154,6 +155,58 @@ def test_a_link_is_made_once(target: Path, tmp_path: Path) -> None:
     assert link_once(source, target)
     assert not link_once(other, target)
     assert target.read_bytes() == b"one"
+
+
+# where a person has named it
+
+
+@pytest.mark.parametrize("before", [b"old", None])
+def test_a_link_stays_and_what_it_leads_to_is_replaced_whole(
+    target: Path, tmp_path: Path, before: bytes | None
+) -> None:
+    if before is not None:
+        target.write_bytes(before)
+    link = tmp_path / "link"
+    link.symlink_to(target.name)
+    with write_where_named(link) as file:
+        file.write(b"new")
+        file.flush()
+        assert target.exists() is (before is not None)
+    assert (link.readlink(), target.read_bytes()) == (Path(target.name), b"new")
+    assert sorted(tmp_path.iterdir()) == [target, link]
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_a_pipe_stays_one_and_its_reader_has_what_is_written(tmp_path: Path, through: bool) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with write_where_named(link if through else pipe) as file:
+            file.write(b"new")
+        assert os.read(reader, 10) == b"new"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo() and sorted(tmp_path.iterdir()) == [link, pipe]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to make a device needs root")
+def test_a_device_stays_one_and_says_itself_what_is_wrong(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    os.mknod(full, 0o600 | stat.S_IFCHR, os.makedev(1, 7))
+    with pytest.raises(OSError, match="No space left"), write_where_named(full) as file:
+        file.write(b"new")
+    assert full.is_char_device() and list(tmp_path.iterdir()) == [full]
+
+
+def test_neither_a_folder_nor_a_link_in_a_circle_is_written_to(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle.name)
+    for name, why in ((tmp_path, "directory"), (circle, "symbolic links")):
+        with pytest.raises(OSError, match=why), write_where_named(name):
+            pass
+    assert list(tmp_path.iterdir()) == [circle]
 
 
 # what survives a power cut
