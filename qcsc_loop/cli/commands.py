@@ -11,6 +11,7 @@ import click
 
 from qcsc_loop.cli.driving import JSON, NEW_RUN_ID, STORE, Driving, DrivingCommand, RunCommand
 from qcsc_loop.cli.emit_group import EVENT, EmitGroup, WatchCommand
+from qcsc_loop.cli.finite import ABOVE_ZERO, AT_LEAST_ZERO
 from qcsc_loop.cli.overview import overview
 from qcsc_loop.cli.plugin_commands import GROUP, find_plugin_commands
 from qcsc_loop.cli.sweep_commands import sweep
@@ -23,11 +24,10 @@ F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a command takes
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _NEW_FILE = click.Path(path_type=Path, dir_okay=False)
-_ABOVE_ZERO = click.FloatRange(0, min_open=True)
 
 _EVERY = click.option(
     "--every",
-    type=_ABOVE_ZERO,
+    type=ABOVE_ZERO,
     default=10,
     show_default=True,
     metavar="S",
@@ -575,7 +575,7 @@ def fork(
 @click.argument("run_ids", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=AT_LEAST_ZERO,
     default=60,
     show_default=True,
     metavar="S",
@@ -708,7 +708,7 @@ def deploy(*, files: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
 )
 @click.option(
     "--poll",
-    type=_ABOVE_ZERO,
+    type=ABOVE_ZERO,
     default=2,
     show_default=True,
     metavar="S",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from qcsc_loop.cli.finite import AT_LEAST_ZERO, Finite
 from qcsc_loop.prefect.driver_facts import Granularity
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _options() -> Sequence[click.Option]:
     )
     @click.option(
         "--retry-delay",
-        type=click.FloatRange(0),
+        type=AT_LEAST_ZERO,
         metavar="S",
         help="Seconds before the first of them; doubles each time.  [default: 1]",
     )
@@ -202,7 +203,7 @@ def _limit_option(name: str, limit: Limit, field: FieldInfo) -> click.Option:
     return click.Option([word], type=_number(field), metavar=limit.unit, help=limit.words)
 
 
-def _number(field: FieldInfo) -> click.IntRange | click.FloatRange:
+def _number(field: FieldInfo) -> click.IntRange | Finite:
     """Numbers within the field's own bound."""
     bounds = {
         word: getattr(bound, word)
@@ -212,4 +213,4 @@ def _number(field: FieldInfo) -> click.IntRange | click.FloatRange:
     }
     if int in get_args(field.annotation):
         return click.IntRange(bounds.get("ge"))
-    return click.FloatRange(bounds.get("gt"), min_open="gt" in bounds)
+    return Finite(bounds.get("gt"), min_open="gt" in bounds)

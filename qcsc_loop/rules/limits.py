@@ -53,10 +53,10 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_iterations: Iterations = Field(default=None, ge=0, description="empty: 100")
-    max_qpu_seconds: QpuTime = Field(default=None, gt=0, description="budget")
-    max_shots: Shots = Field(default=None, gt=0, description="budget")
-    max_node_hours: NodeTime = Field(default=None, gt=0, description="budget")
-    max_hours: Hours = Field(default=None, gt=0, description="of each driver")
+    max_qpu_seconds: QpuTime = Field(default=None, gt=0, allow_inf_nan=False, description="budget")
+    max_shots: Shots = Field(default=None, gt=0, allow_inf_nan=False, description="budget")
+    max_node_hours: NodeTime = Field(default=None, gt=0, allow_inf_nan=False, description="budget")
+    max_hours: Hours = Field(default=None, gt=0, allow_inf_nan=False, description="of each driver")
 
     def stop_rule(self, *more: StopRule) -> StopRule | None:
         """The rule that stops at any of these, and at any of `more`; None if there are none."""

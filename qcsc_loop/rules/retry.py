@@ -28,8 +28,8 @@ class Retry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_short)
 
     times: int = Field(default=0, ge=0)
-    delay: float = Field(default=1.0, ge=0)
-    backoff: float = Field(default=2.0, ge=1)
+    delay: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    backoff: float = Field(default=2.0, ge=1, allow_inf_nan=False)
     on: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import click
 import pytest
+from pydantic import ValidationError
 
 from qcsc_loop.cli.commands import commands
 from qcsc_loop.cli.driving import Driving
@@ -19,6 +23,12 @@ def driving(command: str, *words: str) -> Driving:
     return found
 
 
+def every_command(group: click.Group = commands) -> Iterator[click.Command]:
+    """Also those of groups in it."""
+    for command in group.commands.values():
+        yield from every_command(command) if isinstance(command, click.Group) else (command,)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", Limits.model_fields)
 def test_every_limit_is_an_option(command: str, name: str) -> None:
@@ -31,6 +41,27 @@ def test_every_limit_is_an_option(command: str, name: str) -> None:
 def test_a_limit_out_of_its_bounds_is_refused_as_it_is_typed(command: str, name: str) -> None:
     with pytest.raises(click.BadParameter, match="range"):
         driving(command, f"--{name.replace('_', '-')}", "-1")
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e999"])
+def test_no_number_of_any_command_is_other_than_finite(word: str) -> None:
+    asked = [
+        (command, option)
+        for command in every_command()
+        for option in command.get_params(click.Context(command))
+        if isinstance(option.type, click.FloatRange | click.types.FloatParamType)
+    ]
+    assert {option.opts[0] for _, option in asked} >= {"--max-hours", "--retry-delay", "--wait"}
+    for command, option in asked:
+        with pytest.raises(click.BadParameter, match=r"finite number|range"):
+            option.type_cast_value(click.Context(command), word)
+
+
+@pytest.mark.parametrize("name", [*Limits.model_fields])
+def test_a_limit_in_a_file_is_finite_as_one_that_is_typed(name: str) -> None:
+    for number in (math.nan, math.inf):
+        with pytest.raises(ValidationError, match="finite"):
+            Limits.model_validate({name: number})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
