@@ -18,8 +18,9 @@ from qcsc_loop.plain import Json
 from qcsc_loop.printing import say_json
 from qcsc_loop.reports.phrases import span
 from qcsc_loop.reports.tables import PlainConsole, wide_console
-from qcsc_loop.reports.view import RunReader, View, limits_of
+from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.reports.words import amount, rule_in_words
+from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal

@@ -22,7 +22,8 @@ def write_report(run_id: str, *, output: Path | None, store: Path | None) -> Non
         InputError: the file cannot be written there.
     """
     reader = RunReader(DirectoryStore(store or environment().store), run_id)
-    run = reported(reader, f" --store {shlex.quote(str(store))}" if store is not None else "")
+    more = f" --store {shlex.quote(str(store))}" if store is not None else ""
+    run = reported(reader, more)
     target = output or Path(f"{run_id}.html")
     write_file(target, run_page(run))
-    say(f"{target}: {run_id}, {run.view.message}")
+    say(f"{target}: {run_id}, {run.view.told(more)}")

@@ -20,8 +20,8 @@ from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.reports.tables import PlainConsole, wide_console
-from qcsc_loop.reports.view import limits_of
 from qcsc_loop.reports.words import amount, rule_in_words
+from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.driving import Drives
 from qcsc_loop.sweeping.facts import DetachedFacts, facts_of, foretold_facts

@@ -93,7 +93,7 @@ def _last_words(look: Look, more: str) -> list[str]:
     """A sentence on how a run stands, and what to type next."""
     view = look.view
     gone = view.status is RunStatus.GONE
-    how = gone_words(look, time.monotonic()) if gone else view.message
+    how = gone_words(look, time.monotonic()) if gone else view.heading
     words = [f"{view.run_id}: {how}"]
     if view.next_command and view.status is not RunStatus.RUNNING:
         words.append(f"  {view.next_command}{more}")

@@ -8,8 +8,10 @@ from prefect.input import RunInput
 from pydantic import ConfigDict, Field
 
 from qcsc_loop.plain import Json
+from qcsc_loop.reports.view import RunReader
 from qcsc_loop.rules.limits import Limits, limits
-from qcsc_loop.rules.reason import Reason, stop_message
+from qcsc_loop.rules.reason import Reason, stop_sentence
+from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 
 
@@ -43,14 +45,21 @@ async def wait_for_a_person(journal: Journal) -> None:
     end = journal.end(epoch) if epoch else None
     if end is None or end.reason not in (Reason.FAILED, Reason.BUDGET):
         return
-    what = stop_message(end.reason, end.iteration, end.error or end.because)
+    what = stop_sentence(end.reason, end.iteration, end.error or end.because)
     text = (
         f"Run **{journal.run_id}**: {what}\n\nResume this flow run to go on, with changes if "
-        f"need be; or on a command line: `qcsc-loop resume {journal.run_id} --set ...`"
+        f"need be; or on a command line: `{_command(journal)}`"
     )
     await asuspend_flow_run(
         wait_for_input=Changes.with_initial_data(description=text), key=_key(epoch)
     )
+
+
+def _command(journal: Journal) -> str:
+    """What a person would type instead."""
+    store = journal.store
+    known = RunReader(store, journal.run_id).glance() if isinstance(store, DirectoryStore) else None
+    return known.next_command if known is not None else f"qcsc-loop resume {journal.run_id}"
 
 
 async def answer(journal: Journal) -> Changes | None:

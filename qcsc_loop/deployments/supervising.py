@@ -163,7 +163,7 @@ async def _bring_back(client: PrefectClient, gone: _Gone, at: datetime) -> Actio
         if most == 0:
             return None
         why = f"{len(made)} flow runs after iteration {gone.after} came to nothing"
-        return Action(journal.run_id, Did.GAVE_UP, f"{why}; to go on: qcsc-loop resume")
+        return _given_up(journal.run_id, why)
     attempt = len(made) + 1 - gone.handed_over
     if made and (left := _wait(made[-1], run, attempt, at)) > 0:
         return Action(journal.run_id, Did.WAITING, f"{gone.why}; next attempt in {left:.0f} s")
@@ -173,8 +173,12 @@ async def _bring_back(client: PrefectClient, gone: _Gone, at: datetime) -> Actio
         if error.response.status_code not in _REFUSALS:
             raise
         why = f"its deployment is gone or takes it no more ({error.response.status_code})"
-        return Action(journal.run_id, Did.GAVE_UP, f"{why}; to go on: qcsc-loop resume")
+        return _given_up(journal.run_id, why)
     return Action(journal.run_id, Did.STARTED, gone.why)
+
+
+def _given_up(run_id: str, why: str) -> Action:
+    return Action(run_id, Did.GAVE_UP, f"{why}; to go on: qcsc-loop resume {run_id}")
 
 
 async def _end_jobs(journal: Journal) -> Action | None:

@@ -20,7 +20,7 @@ from qcsc_loop.deployments.attempts import flow_runs
 from qcsc_loop.errors import InputError, QcscLoopError
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
-from qcsc_loop.reports.view import limits_of, says_all
+from qcsc_loop.rules.going_on import limits_of, says_all
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore

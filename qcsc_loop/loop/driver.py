@@ -29,10 +29,12 @@ from qcsc_loop.loop.purity import Purity
 from qcsc_loop.loop.stopping import Stopping
 from qcsc_loop.loop.warnings import log_warnings
 from qcsc_loop.parameters.saved_blocks import resolve_blocks
+from qcsc_loop.rules.going_on import advice_on, resume_command
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import Stop
 from qcsc_loop.steps.run_cache import CompiledCircuits
 from qcsc_loop.steps.step import loop_running
+from qcsc_loop.store.directory import behind_commands
 from qcsc_loop.store.live import SideFiles
 from qcsc_loop.store.records import CancelOrder, EndRecord
 from qcsc_loop.store.recovery import last_good
@@ -189,7 +191,14 @@ class Run(Generic[S, M, E]):
             scalars=at.commit.scalars,
             usage=self._stopping.spent,
             seconds=self._stopping.seconds,
+            advice=self._advice(stop.reason),
         )
+
+    def _advice(self, reason: Reason) -> str:
+        run_id, rule = self._opened.record.run_id, self._opened.settings.stop
+        more = behind_commands(self._opened.journal.store)
+        command = resume_command(run_id, reason, rule, self._stopping.spent)
+        return advice_on(run_id, reason, "" if more is None else command, more or "")
 
     def _end(self, reason: Reason, because: str, error: str = "", trace: str = "") -> EndRecord:
         return EndRecord(
@@ -221,7 +230,8 @@ class Run(Generic[S, M, E]):
         except StoreError as error:  # must not take the place of what ended the run
             self._tell(Trouble(f"how the run ended could not be written: {error}"))
         if end is not None:
-            self._tell(RunStopped(self._opened.record.run_id, end))
+            advice = self._advice(end.reason)
+            self._tell(RunStopped(self._opened.record.run_id, end, advice))
 
     def _tell(self, event: Event) -> None:
         tell(self._observers, event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qcsc_loop.events import Event, Observer
+from qcsc_loop.rules.reason import stop_message
 from qcsc_loop.store.heartbeat import Heartbeat
 from qcsc_loop.store.live import ChartRecord
 from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord
@@ -104,7 +105,18 @@ class ChartRead(Event):
 
 @dataclass(frozen=True)
 class RunStopped(Event):
-    """The driver is done with the run; the reason may be an interruption or a fault."""
+    """The driver is done with the run; the reason may be an interruption or a fault.
+
+    Attributes:
+        advice: what to do next, as the end of a sentence; empty where nothing is left to do.
+    """
 
     run_id: str
     end: EndRecord
+    advice: str = ""
+
+    @property
+    def message(self) -> str:
+        """How it ended, in a sentence without its id."""
+        end = self.end
+        return stop_message(end.reason, end.iteration, end.error or end.because, self.advice)

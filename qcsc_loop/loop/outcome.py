@@ -26,6 +26,7 @@ class Outcome(Generic[S_co]):
         scalars: `state.scalars()`.
         usage: what all drivers together have spent: `shots`, `qpu_seconds`, `node_hours`.
         seconds: how long this driver took.
+        advice: what to do next, as the end of a sentence; empty where nothing is left to do.
     """
 
     run_id: str
@@ -38,11 +39,12 @@ class Outcome(Generic[S_co]):
     scalars: dict[str, float] = field(default_factory=dict[str, float])
     usage: dict[str, float] = field(default_factory=dict[str, float])
     seconds: float = 0.0
+    advice: str = ""
 
     @property
     def message(self) -> str:
         """One line: why it stopped, after how long, and what to do next."""
-        return stop_message(self.reason, self.iteration, self.because)
+        return stop_message(self.reason, self.iteration, self.because, self.advice)
 
     def summary(self) -> Json:
         """The outcome without the state, as plain JSON; NaN and inf as strings."""

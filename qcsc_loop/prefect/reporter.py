@@ -18,7 +18,7 @@ from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.reports.job import job_row
 from qcsc_loop.reports.markdown import markdown
 from qcsc_loop.reports.view import RunReader
-from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.store.directory import DirectoryStore, behind_commands
 from qcsc_loop.store.journal import Journal
 
 EVERY_SECONDS = 15.0
@@ -51,6 +51,7 @@ class Reporter:
         self._reader = (
             RunReader(store, journal.run_id) if isinstance(store, DirectoryStore) else None
         )
+        self._more = behind_commands(store) or ""
         self._report: UUID | None = None
         self._jobs: UUID | None = None
         self._rows: dict[str, tuple[JobRecord, Row]] = {}
@@ -109,7 +110,8 @@ class Reporter:
         except (QcscLoopError, OSError):
             return None
         rows = [self._row(job) for job in reversed(view.jobs[-JOBS:])]
-        return _Shown(view.message, markdown(view), _even(rows), len(view.jobs))
+        page = view.told(self._more), markdown(view, self._more)
+        return _Shown(*page, _even(rows), len(view.jobs))
 
     def _row(self, job: JobRecord) -> Row:
         before, row = self._rows.get(str(job.key), (None, None))

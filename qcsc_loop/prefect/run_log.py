@@ -14,7 +14,6 @@ from qcsc_loop.loop.events import IterationCommitted, RunStarted, RunStopped
 from qcsc_loop.loop.warnings import warning_of
 from qcsc_loop.printing import printable
 from qcsc_loop.reports.run import scalars_line
-from qcsc_loop.rules.reason import stop_message
 
 LINE_SECONDS = 1.0  # between two of them: a run of milliseconds is to flood no server
 
@@ -35,10 +34,7 @@ class RunLog:
                 self._iteration(event)
             case RunStopped():
                 self._say_held_back()
-                end = event.end
-                self._logger.info(
-                    printable(stop_message(end.reason, end.iteration, end.error or end.because))
-                )
+                self._logger.info("%s", printable(event.message))
             case _:
                 self._warn(warning_of(event))
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from qcsc_loop.printing import printable
 from qcsc_loop.reports.placement_cost import placement_cost
 from qcsc_loop.reports.run import WORTH_SECONDS, number
+from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.svg import curve_svg
 from qcsc_loop.reports.view import View
 
@@ -24,9 +25,14 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|~#!&])")
 _UNITS = {"shots": "shots", "qpu_seconds": "QPU seconds", "node_hours": "node hours"}
 
 
-def markdown(view: View) -> str:
-    """The page, of at most 30 kB."""
-    head = "\n".join([f"# {_text(view.run_id)}", "", f"**{_sentence(view)}**", *_next(view), ""])
+def markdown(view: View, more: str = "") -> str:
+    """The page, of at most 30 kB.
+
+    Args:
+        more: what stands behind each command, as `--store DIR`.
+    """
+    what_next = _next(view, more)
+    head = "\n".join([f"# {_text(view.run_id)}", "", f"**{_sentence(view)}**", *what_next, ""])
     facts = "\n".join(f"- {fact}" for fact in _facts(view))
     foot = f"Kept in `{view.folder.replace('`', '')}`."
     image = _image(view)
@@ -38,14 +44,16 @@ def markdown(view: View) -> str:
 
 
 def _sentence(view: View) -> str:
-    message = _text(view.message, 500)
+    message = _text(view.heading, 500)
     return f"{message[:1].upper()}{message[1:]}."
 
 
-def _next(view: View) -> Iterator[str]:
-    if view.status.may_be_resumed:
+def _next(view: View, more: str) -> Iterator[str]:
+    command = view.next_command
+    if command and view.status is not RunStatus.RUNNING:
+        first, _, words = (view.advice() or f"to go on: {command}").partition(f": {command}")
         yield ""
-        yield f"To go on: `{view.next_command}`"
+        yield f"{first[:1].upper()}{first[1:]}: `{command}{more.replace('`', '')}`{words}"
 
 
 def _facts(view: View) -> Iterator[str]:

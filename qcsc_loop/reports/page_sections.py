@@ -72,7 +72,7 @@ def header(run: Reported) -> str:
     if view.next_command:
         code = element("code", text(view.next_command + run.more), id="command")
         next_ = f'<div class="next">{code}<button type="button" id="copy">copy</button></div>'
-    sentence = view.message[:1].upper() + view.message[1:]
+    sentence = view.heading[:1].upper() + view.heading[1:]
     return (
         f'<header><div class="head">{head}</div>{paragraph(sentence, "sentence")}'
         f"{paragraph(' · '.join(facts), 'soft')}{next_}</header>"
@@ -110,7 +110,7 @@ def _failure(run: Reported) -> list[str]:
     details = list(_details(view))
     if not details and not view.trouble:
         return []  # the page's head says all that is known
-    return [paragraph(view.trouble or f"{view.run_id}: {view.message}", "said"), *details]
+    return [paragraph(view.trouble or f"{view.run_id}: {view.sentence}", "said"), *details]
 
 
 def _details(view: View) -> Iterator[str]:

@@ -19,10 +19,10 @@ from itertools import zip_longest
 from qcsc_loop.errors import DamagedDocument, NewerDocument
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import JobsReader
-from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, HistoryReader
 from qcsc_loop.reports.status import OF_REASON, RunStatus
-from qcsc_loop.rules.reason import stop_message, stop_sentence
+from qcsc_loop.rules.going_on import advice_on, limits_of, resume_command
+from qcsc_loop.rules.reason import stop_sentence
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.history import History
 from qcsc_loop.store.journal import Journal
@@ -189,11 +189,18 @@ class View:
     @property
     def message(self) -> str:
         """How it stands, in a sentence without its id."""
-        if self.status in (RunStatus.DAMAGED, RunStatus.NEWER):
-            return self.trouble
-        if self.end is not None:
-            return stop_message(self.end.reason, self.end.iteration, self.fact)
-        return self.sentence
+        return self.told()
+
+    def told(self, more: str = "") -> str:
+        """The same, with what stands behind each command, as `--store DIR`."""
+        advice = self.advice(more)
+        return f"{self.sentence}; {advice}" if advice else self.sentence
+
+    def advice(self, more: str = "") -> str:
+        """What to do next with a run that has ended, as the end of a sentence."""
+        if self.end is None:
+            return ""
+        return advice_on(self.run_id, self.end.reason, self.next_command, more)
 
     @property
     def sentence(self) -> str:
@@ -210,6 +217,11 @@ class View:
         return f"running, {doing or f'after iteration {self.iteration}'}"
 
     @property
+    def heading(self) -> str:
+        """How it stands, for where `next_command` stands below it, if there is one."""
+        return self.sentence if self.next_command else self.message
+
+    @property
     def _doing(self) -> str:
         """'in evaluate of iteration 7'; empty: nothing is known."""
         if self.live is None:
@@ -221,29 +233,14 @@ class View:
     @property
     def next_command(self) -> str:
         """What to type next, without `--store`; empty where nothing is left to do."""
-        if self.status.may_be_resumed or self.status is RunStatus.OUT_OF_TIME:
+        if self.end is not None:
+            rule = self.settings.stop if self.settings is not None else None
+            return resume_command(self.run_id, self.end.reason, rule, self.spent)
+        if self.status.may_be_resumed:
             return f"qcsc-loop resume {self.run_id}"
-        if self.status in (RunStatus.LIMIT, RunStatus.OUT_OF_BUDGET):
-            return f"qcsc-loop resume {self.run_id}{self._further()}"
         if self.status is RunStatus.RUNNING:
             return f"qcsc-loop watch {self.run_id}"
         return ""
-
-    def _further(self) -> str:
-        """Options that let it go on: its limits, that to which it has come doubled."""
-        if self.settings is None or not says_all(self.settings.stop):
-            return ""  # its rule is more than options can say
-        spent, limits = self.spent, self.limits
-        nearest = {what: spent.get(what, 0.0) / limits[what] for what in limits if what in spent}
-        reached = max(nearest, key=lambda what: nearest[what], default="")
-        if self.status is RunStatus.LIMIT:
-            reached = "iterations"
-        words: list[str] = []
-        for what, limit in limits.items():
-            option, unit = _OPTIONS[what]
-            more = max(2 * limit, 1.0) if what == reached else limit
-            words.append(f" {option} {more / unit:.12g}")
-        return "".join(words)
 
 
 class RunReader:
@@ -390,44 +387,6 @@ def _columns(commits: Sequence[Commit]) -> Columns:
         usage={n: [c.usage.get(n, 0.0) for c in commits] for n in newest.usage},
         spent=dict(newest.spent or {}),
     )
-
-
-# the field that bounds something in each rule of `rules.stop`, and what it bounds
-_BOUNDS = {
-    "max-iterations": ("iterations", "iterations"),
-    "wall-time": ("seconds", "seconds"),
-    "shots": ("limit", "shots"),
-    "qpu-seconds": ("limit", "qpu_seconds"),
-    "node-hours": ("limit", "node_hours"),
-}
-
-
-# the option of the command line that sets each bound, and what that counts in
-_OPTIONS = {
-    "iterations": ("--max-iterations", 1.0),
-    "seconds": ("--max-hours", 3600.0),
-    "shots": ("--max-shots", 1.0),
-    "qpu_seconds": ("--max-qpu-seconds", 1.0),
-    "node_hours": ("--max-node-hours", 1.0),
-}
-
-
-def says_all(rule: Json) -> bool:
-    """Whether a stop rule is nothing but its bounds."""
-    several = rule.get("rules") if rule.get("type") == "any" else None
-    each = several if isinstance(several, list) else [rule]
-    return all(isinstance(one, dict) and one.get("type") in _BOUNDS for one in each)
-
-
-def limits_of(rule: Json) -> dict[str, float]:
-    """The bounds that a stop rule, as JSON, has by itself or as one of several that each end a run."""
-    several = rule.get("rules") if rule.get("type") == "any" else None
-    found: dict[str, float] = {}
-    for each in several if isinstance(several, list) else [rule]:
-        name, what = _BOUNDS.get(str(each.get("type")), ("", ""))
-        if isinstance(value := each.get(name), int | float):
-            found[what] = min(value, found.get(what, math.inf))
-    return found
 
 
 def driver_ends(journal: Journal) -> Iterator[tuple[EpochRecord, str]]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a run stopped; `advice` says what to try."""
+    """Why a run stopped."""
 
     CONVERGED = "converged"
     MAX_ITERATIONS = "max_iterations"
@@ -18,11 +18,6 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     CANCELLED = "cancelled"  # by a person, who does not want it to go on by itself
     FAILED = "failed"
-
-    @property
-    def advice(self) -> str:
-        """What to do next, as the end of a sentence; empty where nothing is left to do."""
-        return _ADVICE.get(self, "")
 
     @property
     def finished(self) -> bool:
@@ -39,22 +34,11 @@ _WORDS = {
     Reason.CUSTOM: "stopped",
     Reason.HANDED_OVER: "handed over",
 }
-_ADVICE = {
-    Reason.MAX_ITERATIONS: "to go on: resume with a higher --max-iterations",
-    Reason.PLATEAU: "to go on: resume with a smaller tolerance or a longer window",
-    Reason.WALL_TIME: "to go on: resume",
-    Reason.BUDGET: "to go on: resume with a larger budget",
-    Reason.HANDED_OVER: "the next flow run goes on, or: resume",
-    Reason.INTERRUPTED: "to go on: resume",
-    Reason.CANCELLED: "to go on: resume",
-    Reason.FAILED: "after the fix: resume",
-}
 
 
-def stop_message(reason: Reason, iteration: int, because: str) -> str:
-    """'converged after 7 iterations', with the fact behind it and what to try."""
-    advice = f"; {reason.advice}" if reason.advice else ""
-    return f"{stop_sentence(reason, iteration, because)}{advice}"
+def stop_message(reason: Reason, iteration: int, because: str, advice: str) -> str:
+    """'converged after 7 iterations', with the fact behind it and what to try; see `advice_on`."""
+    return stop_sentence(reason, iteration, because) + (f"; {advice}" if advice else "")
 
 
 def stop_sentence(reason: Reason, iteration: int, because: str) -> str:

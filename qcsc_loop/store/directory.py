@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shlex
 import shutil
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import IO
 
 from qcsc_loop.concurrency.whole_file import NameTaken, is_folder, is_there, write_whole
 from qcsc_loop.errors import InputError, StoreError
+from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import is_utf8
 from qcsc_loop.store.ownership import DOCUMENTS, Access, other_writer, refuse_foreign
 from qcsc_loop.store.store import Store
@@ -311,6 +313,14 @@ def _arrays_files(target: Path) -> list[Path]:
         return []
     found = [name for name in names if len(name) == length and name.startswith(stem)]
     return [target.with_name(name) for name in found if name.endswith(end)]
+
+
+def behind_commands(store: Store) -> str | None:
+    """' --store DIR', where commands would not look for its runs there; None: they cannot at all."""
+    if not isinstance(store, DirectoryStore):
+        return None
+    usual = DirectoryStore(environment().store).place
+    return "" if store.place == usual else f" --store {shlex.quote(store.place)}"
 
 
 def _blocks_from_end(log: IO[bytes], path: str) -> Iterator[bytes]:

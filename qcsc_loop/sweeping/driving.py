@@ -24,7 +24,8 @@ from qcsc_loop.errors import (
 from qcsc_loop.events import Event, Observer, tell
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.reports.figure import Along, places_along
-from qcsc_loop.reports.view import RunReader, View, limits_of
+from qcsc_loop.reports.view import RunReader, View
+from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import MaxIterations, StopRule
 from qcsc_loop.store.directory import DirectoryStore

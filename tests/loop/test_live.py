@@ -15,7 +15,8 @@ from qcsc_loop.loop.events import PhaseStarted
 from qcsc_loop.loop.live import shown_live
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.reports.status import RunStatus
-from qcsc_loop.reports.view import RunReader, limits_of
+from qcsc_loop.reports.view import RunReader
+from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import Converged, MaxIterations, Shots
 from qcsc_loop.steps.parts import run_parts

@@ -315,9 +315,13 @@ class TestLinesWithoutATerminal:
     def test_it_says_why_it_stopped_and_what_to_do(
         self, qcsc_loop: CommandLine, run_id: str
     ) -> None:
-        result = qcsc_loop(*TOY, "--max-iterations", "2", "--run-id", run_id).well()
-        said = how_it_ended(result.out, run_id)
-        assert said.startswith(f"{run_id}: stopped after 2 iterations (limit of 2); to go on: ")
+        words = ("--run-id", run_id, "--store", str(qcsc_loop.store))
+        result = qcsc_loop(*TOY, "--max-iterations", "2", *words, env={"QCSC_LOOP_STORE": "/x"})
+        said, _, took = how_it_ended(result.well().out, run_id).rpartition(" (")
+        command = f"qcsc-loop resume {run_id} --max-iterations 4 --store {qcsc_loop.store}"
+        stopped = f"{run_id}: stopped after 2 iterations (limit of 2)"
+        assert (said, took[-3:]) == (f"{stopped}; to go on: {command}", " s)")
+        assert f"  {command}" in result.out.splitlines()
 
     def test_a_converged_run_says_so(self, qcsc_loop: CommandLine, run_id: str) -> None:
         result = qcsc_loop(*TOY, *setting(goal=1), "--run-id", run_id).well()

@@ -80,6 +80,12 @@ def test_what_is_next_works_as_typed(line: CommandLine) -> None:
     assert f"qcsc-loop resume ising-s4 --store {line.store}\n" in out
 
 
+def test_what_is_said_of_a_report_has_the_whole_command(line: CommandLine) -> None:
+    words = ("report", "ising-s4", "-o", str(line.folder / "s4.html"), "--store", str(line.store))
+    out = line(*words, env={"QCSC_LOOP_STORE": "/nowhere"}).well().out
+    assert out.endswith(f"; after the fix: qcsc-loop resume ising-s4 --store {line.store}\n")
+
+
 def test_the_list_is_filtered_and_sorted(line: CommandLine) -> None:
     def runs(*words: str) -> list[str]:
         return [row.split()[1] for row in line("list", *words).well().out.splitlines()[1:-1]]

@@ -113,7 +113,13 @@ class TestWhatTheServerShows:
     ) -> None:
         _, second = server.flow_runs(shown)
         assert second["state_name"] == "LimitReached"
-        assert second["state"]["message"].startswith("stopped after 5 iterations")
+        command = f"qcsc-loop resume {shown} --max-iterations 10"
+        said = f"stopped after 5 iterations (limit of 5); to go on: {command}"
+        assert second["state"]["message"] == said
+        assert said in server.logged(second["id"])
+        *_, report = server.artifacts(f"{shown}-report")
+        assert report["description"] == said
+        assert f"To go on: `{command}`" in report["data"].splitlines()
 
     def test_its_log_has_the_iterations(self, server: PrefectServer, shown: str) -> None:
         first, _ = server.flow_runs(shown)

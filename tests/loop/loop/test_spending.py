@@ -420,7 +420,8 @@ def test_the_command_line_takes_budgets_and_tells_what_was_spent(
     second = line("resume", "spent", "--no-prefect", "--max-shots", "220")
 
     assert (first["reason"], first["iteration"], first["usage"]) == ("budget", 2, {"shots": 100})
-    assert "resume with a larger budget" in first["message"]
+    further = "--max-iterations 100 --max-qpu-seconds 5 --max-shots 240 --max-node-hours 0.5"
+    assert first["message"].endswith(f"; to go on: qcsc-loop resume spent {further}")
     assert settings.rule() == AnyOf(
         rules=(MaxIterations(100), QpuSeconds(5), Shots(120), NodeHours(0.5))
     )

@@ -10,8 +10,10 @@ import pytest
 from loop.reports.views import energy_view, values_view
 from qcsc_loop.reports.columns import Columns, Numbers
 from qcsc_loop.reports.markdown import COLUMNS, LARGEST_BYTES, markdown
-from qcsc_loop.reports.status import RunStatus
+from qcsc_loop.reports.status import OF_REASON, RunStatus
 from qcsc_loop.reports.view import View
+from qcsc_loop.rules.reason import Reason
+from qcsc_loop.store.records import EndRecord, Settings
 
 
 def table(page: str) -> list[list[str]]:
@@ -27,6 +29,28 @@ def test_it_says_how_the_run_stands_and_shows_its_curve() -> None:
     assert "To go on: `qcsc-loop resume water`" in page
     assert "- energy **-76.1" in page and "** ± 0.001 hartree at iteration" in page
     assert "](data:image/svg+xml;base64," in page
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (Reason.MAX_ITERATIONS, "To go on: `qcsc-loop resume water --max-iterations 4 --store /s`"),
+        (Reason.FAILED, "After the fix: `qcsc-loop resume water --store /s`"),
+    ],
+)
+def test_a_run_that_has_ended_has_the_command_by_which_it_goes_on(
+    reason: Reason, said: str
+) -> None:
+    stop = {"type": "max-iterations", "iterations": 2}
+    view = replace(
+        energy_view(2),
+        status=OF_REASON[reason],
+        settings=Settings(algorithm="m:W", parameters={}, stop=stop),
+        end=EndRecord(epoch=1, reason=reason, because="why", iteration=2),
+    )
+    page = markdown(view, " --store /s")
+    assert f"**{view.sentence[:1].upper()}{view.sentence[1:]}.**" in page.replace("\\", "")
+    assert said in page.splitlines()
 
 
 def test_the_newest_iterations_come_first_with_the_headline() -> None:
