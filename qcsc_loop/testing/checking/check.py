@@ -140,7 +140,7 @@ class _Check:
         with living_process(self._algorithm, hash_seed=1, threads=1) as live:
             first = live(replace(self._life, store=str(self._first), watch=True))
             if first.error:
-                self._refuse(first)
+                self._fail("it is run", first)
                 return
             self._asked = first.asked
             if not self._same(live, "it is run again", replace(self._life, start=1)):
@@ -197,7 +197,7 @@ class _Check:
         store = store or self._new("store")
         lived = live(replace(life, store=store))
         if lived.error:
-            self._add(what, Difference(lived.hook, 0, ""), f"when {what}, it fails: {lived.error}")
+            self._fail(what, lived, f"when {what}, it fails: ")
             return False
         difference = first_difference_of(self._first, Path(store))
         if difference is not None:
@@ -227,8 +227,10 @@ class _Check:
         found = [asked for asked in self._asked if asked.hook == hook]
         return "; ".join(f"{asked.what}: {asked}" for asked in found)
 
-    def _refuse(self, lived: Lived) -> None:
-        self._add("it is run", Difference(lived.hook, 0, ""), lived.error)
+    def _fail(self, what: str, lived: Lived, before: str = "") -> None:
+        said = f". Its output ends: {lived.said}" if lived.said else ""
+        at = Difference(lived.hook, lived.iteration, lived.part)
+        self._add(what, at, f"{before}{lived.error.rstrip('.')}{said}")
 
     def _add(self, check: str, at: Difference, words: str) -> None:
         self.checked.findings.append(Finding(check, at.hook, at.iteration, at.part, words))

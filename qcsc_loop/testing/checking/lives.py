@@ -11,23 +11,25 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import find_algorithm
-from qcsc_loop.errors import HookError, ImpureHook, QcscLoopError
+from qcsc_loop.errors import HookError, HookFailed, ImpureHook, QcscLoopError
 from qcsc_loop.parameters.build import build
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps import parts
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.testing.checking.calls import HookCalls
 from qcsc_loop.testing.checking.elsewhere import go_elsewhere
 from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
 from qcsc_loop.testing.checking.watching import watching
@@ -37,41 +39,66 @@ from qcsc_loop.values.document import Document
 
 RUN_ID = "checked"
 KILLED = 137  # as a shell reports SIGKILL
+_UNFINISHED = "unfinished"
 
 
 def main() -> None:
     """Lives the lives that it is told to."""
-    # what hooks print is not what is said here
-    said = os.fdopen(os.dup(1), "w")
+    # what hooks print and read is not what is said and told here
+    said, told = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
     os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     reference, parameters = sys.argv[1:]
     algorithm = build(find_algorithm(reference), json.loads(parameters))
     said.write("\n")
     said.flush()
-    for line in sys.stdin:
-        said.write(_live_in_child(algorithm, Life.from_json(line)) + "\n")
+    for line in told:
+        said.write(_live_in_child(algorithm, Life.from_json(line)).to_json() + "\n")
         said.flush()
 
 
-def _live_in_child(algorithm: AnyAlgorithm, life: Life) -> str:
-    reader, writer = os.pipe()
-    if (child := os.fork()) == 0:
-        os.close(reader)
-        try:
-            lived = live(algorithm, life)
-            os.write(writer, lived.to_json().encode())
-        except BaseException as error:  # of the check itself: it must be seen, and end here
-            os.write(writer, Lived(error=f"{type(error).__name__}: {error}").to_json().encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as answer:
-        words = answer.read()
-    os.waitpid(child, 0)
-    return words.decode() or Lived(error="killed").to_json()
+def _live_in_child(algorithm: AnyAlgorithm, life: Life) -> Lived:
+    # a file: what a hook has started may live on, and would hold a pipe open
+    with tempfile.TemporaryFile() as answer:
+        _write(answer, Lived(error=_UNFINISHED))
+        if (child := os.fork()) == 0:
+            try:
+                _write(answer, live(algorithm, life, _noting_calls(answer)))
+            except BaseException as error:  # of the check itself: it must be seen, and end here
+                _write(answer, Lived(error=f"{type(error).__name__}: {error}"))
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        answer.seek(0)
+        lived = Lived.from_json(answer.read().decode())
+    if lived.error != _UNFINISHED:
+        return lived
+    return replace(lived, error=_ended(type(algorithm).__name__, lived, status))
 
 
-def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
+def _write(answer: IO[bytes], lived: Lived) -> None:
+    answer.seek(0)
+    answer.truncate()
+    answer.write(lived.to_json().encode())
+    answer.flush()
+
+
+def _noting_calls(answer: IO[bytes]) -> HookCalls:
+    def begun(hook: str, iteration: int) -> None:
+        _write(answer, Lived(error=_UNFINISHED, hook=hook, iteration=iteration))
+
+    return HookCalls(begun)
+
+
+def _ended(name: str, lived: Lived, status: int) -> str:
+    """What is said for a process that can say nothing any more."""
+    code = os.waitstatus_to_exitcode(status)
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    where = f"{name}.{lived.hook} in iteration {lived.iteration}" if lived.hook else name
+    return f"the process of {where} ended: {how}"
+
+
+def live(algorithm: AnyAlgorithm, life: Life, calls: HookCalls) -> Lived:
     """Drives the run through one life; does not return from one that is killed."""
     for name, value in life.variables.items():
         os.environ.pop(name, None)
@@ -85,7 +112,7 @@ def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
         parts.in_turn = _reversed  # type: ignore[assignment]  # of a function that is generic
     if life.twice:
         before = Path(folder) / "before"
-        _drive(algorithm, DirectoryStore(before), life)
+        _drive(algorithm, DirectoryStore(before), life, HookCalls())
     random.seed(life.start)
     np.random.seed(life.start)  # the global one is what hooks must not draw from
     store = MortalStore(life.store, life.die_at, life.when)
@@ -97,8 +124,13 @@ def live(algorithm: AnyAlgorithm, life: Life) -> Lived:
             instants.watching(),
             _noting_submissions(life.submissions),
         ):
-            error, hook = _drive(algorithm, store, life)
-        return Lived(store.writes, error, hook, tuple(asked), tuple(instants.passed))
+            lived = _drive(algorithm, store, life, calls)
+        return replace(
+            lived,
+            writes=store.writes,
+            asked=tuple(asked),
+            boundaries=tuple(instants.passed),
+        )
     finally:
         if not life.folder:
             os.chdir("/")
@@ -124,7 +156,7 @@ def _reversed(calls: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     return list(calls.items())[::-1]
 
 
-def _drive(algorithm: AnyAlgorithm, store: DirectoryStore, life: Life) -> tuple[str, str]:
+def _drive(algorithm: AnyAlgorithm, store: DirectoryStore, life: Life, calls: HookCalls) -> Lived:
     run = algorithm.run
     options: dict[str, Any] = {
         "store": store,
@@ -133,16 +165,27 @@ def _drive(algorithm: AnyAlgorithm, store: DirectoryStore, life: Life) -> tuple[
         "stop": MaxIterations(life.iterations),
         "keep": life.keep,
         "check_hooks": True,
+        "around": calls,
     }
     try:
         asyncio.run(run(**options))
-    except ImpureHook as error:
-        return str(error), "impure"
-    except HookError as error:
-        return str(error), getattr(error, "hook", "")
-    except QcscLoopError as error:
-        return str(error), ""
-    return "", ""
+    except BaseException as error:  # a hook may ask the whole process to exit
+        return _failed(type(algorithm).__name__, calls, error)
+    return Lived()
+
+
+def _failed(name: str, calls: HookCalls, error: BaseException) -> Lived:
+    hook, iteration = calls.hook, calls.iteration
+    if isinstance(error, ImpureHook):
+        part = error.changed.removeprefix("the parameter ")
+        return Lived(error=str(error), hook=hook, iteration=iteration, part=part)
+    is_own = isinstance(error, QcscLoopError)
+    words = error.happened if isinstance(error, HookFailed) else str(error)
+    if not (isinstance(error, HookError) or calls.inside):
+        return Lived(error=words if is_own else f"{type(error).__name__}: {words}")
+    if not is_own:
+        words = f"{name}.{hook} raised {type(error).__name__} in iteration {iteration}: {words}"
+    return Lived(error=words, hook=hook, iteration=iteration)
 
 
 class MortalStore(DirectoryStore):

@@ -85,13 +85,18 @@ class Lived:
     Attributes:
         writes: how many writes its store saw.
         error: what ended it, as a sentence; empty: nothing.
-        hook: of a hook's error.
+        hook, iteration: of a hook's error.
+        part: what that hook has changed, by dotted name.
+        said: of one that an error ended, the last lines of its output.
         boundaries: the write boundaries that it came by, by name, in their order.
     """
 
     writes: int = 0
     error: str = ""
     hook: str = ""
+    iteration: int = 0
+    part: str = ""
+    said: str = ""
     asked: tuple[Asked, ...] = ()
     boundaries: tuple[str, ...] = ()
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import IO, Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
@@ -19,6 +23,7 @@ from qcsc_loop.testing.checking.orders import Life, Lived
 THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"]
 # glibc's, by its name before 2.26 and the one since (mallopt(3), M_PERTURB); others do not mind it
 UNWRITTEN = {"MALLOC_PERTURB_": "%d", "GLIBC_TUNABLES": "glibc.malloc.perturb=%d"}
+TAIL_BYTES, TAIL_LINES = 4096, 5  # of what a life has printed that an error ended
 
 
 @contextmanager
@@ -34,46 +39,78 @@ def living_process(
         InputError: the algorithm's class cannot be imported elsewhere.
     """
     words = [_reference(algorithm), json.dumps(to_plain(algorithm))]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qcsc_loop.testing.checking.lives", *words],
-        env={
-            **os.environ,
-            "PYTHONHASHSEED": str(hash_seed),
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            **dict.fromkeys(THREADS, str(threads)),
-            **({name: words % memory for name, words in UNWRITTEN.items()} if memory else {}),
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield LivingProcess(process)
-        finally:
-            process.kill()
+    with _output() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qcsc_loop.testing.checking.lives", *words],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": str(hash_seed),
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                **dict.fromkeys(THREADS, str(threads)),
+                **({name: words % memory for name, words in UNWRITTEN.items()} if memory else {}),
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
+        with process:
+            try:
+                yield LivingProcess(process, said)
+            finally:
+                process.kill()
+
+
+@contextmanager
+def _output() -> Iterator[IO[bytes]]:
+    """A file for all that lives print, however much: nobody has to read it meanwhile."""
+    with (
+        tempfile.TemporaryDirectory(prefix="qcsc-loop-said-") as folder,
+        open(Path(folder) / "said", "a+b") as said,
+    ):
+        yield said
 
 
 class LivingProcess:
-    """Has a process live a life."""
+    """Has a process live a life.
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    Args:
+        said: the file that it prints to, and all that it starts.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], said: IO[bytes]) -> None:
+        self._process, self._said = process, said
         self._answer()  # it has imported everything
 
     def __call__(self, life: Life) -> Lived:
+        self._said.truncate(0)
         stdin: IO[Any] = self._pipe(self._process.stdin)
         stdin.write(life.to_json() + "\n")
         stdin.flush()
-        return Lived.from_json(self._answer())
+        lived = Lived.from_json(self._answer())
+        return replace(lived, said=" | ".join(self._last_lines())) if lived.error else lived
 
     def _answer(self) -> str:
-        line = self._pipe(self._process.stdout).readline()
-        if line:
-            return str(line)
-        said = str(self._pipe(self._process.stderr).read()).strip().splitlines()
+        stdout = self._pipe(self._process.stdout)
+        if line := stdout.readline() if self._is_answered(stdout) else "":
+            return line
+        said = self._last_lines()
         raise InputError(f"the algorithm cannot be tried: {said[-1] if said else 'no word of why'}")
+
+    def _is_answered(self, stdout: IO[str]) -> bool:
+        """Waits for a word; not for one of a process that is dead, whose children hold its pipe."""
+        descriptor = os.pidfd_open(self._process.pid)
+        try:
+            ready, _, _ = select.select([stdout.fileno(), descriptor], [], [])
+        finally:
+            os.close(descriptor)
+        return stdout.fileno() in ready
+
+    def _last_lines(self) -> list[str]:
+        end = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, end - TAIL_BYTES))
+        lines = self._said.read().decode(errors="replace").splitlines()
+        return [line.strip() for line in lines if line.strip()][-TAIL_LINES:]
 
     @staticmethod
     def _pipe(pipe: IO[str] | None) -> IO[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
+import sys
 import tempfile
 import time
 import uuid
@@ -157,3 +159,38 @@ class Repeats(Impure):
     async def update(self, state: Sum, evaluation: Value) -> Sum:
         new = await super().update(state, evaluation)
         return Sum(total=new.total + _remembered(), items=new.items, text=new.text)
+
+
+PIPE_BYTES = 1 << 16  # that a pipe holds which nobody reads, pipe(7)
+
+
+class Loud(IterativeAlgorithm[Sum, Value, Value]):
+    """It says more than a pipe holds, and starts a process that outlives it; then it may fail."""
+
+    ends: Literal["well", "raises", "exits", "dies"] = "well"
+
+    async def initialize(self) -> Sum:
+        return Sum()
+
+    async def sample(self, state: Sum) -> Value:
+        for stream in (sys.stdout, sys.stderr):
+            print("x" * PIPE_BYTES, file=stream)
+        current_step().logger.warning("x" * PIPE_BYTES)
+        if (child := os.fork()) == 0:
+            signal.alarm(30)
+            signal.pause()
+        Path("child").write_text(str(child))
+        return Value()
+
+    async def evaluate(self, state: Sum, samples: Value) -> Value:
+        print("the last line", flush=True)
+        if self.ends == "raises":
+            raise ValueError("it is wrong")
+        if self.ends == "exits":
+            sys.exit(3)
+        if self.ends == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return samples
+
+    async def update(self, state: Sum, evaluation: Value) -> Sum:
+        return state

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from loop.testing.impure import Impure, Impurity, Repeats
+from loop.testing.impure import Impure, Impurity, Loud, Repeats
 from qcsc_loop.errors import CheckFailed, InputError
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing import Checked, check_algorithm, find_impurities, replay
+from qcsc_loop.testing.checking.orders import Life
+from qcsc_loop.testing.checking.process import living_process
 from system.command_line import command_line, setting
 from system.documented import require_documented
 
@@ -93,8 +98,30 @@ def test_what_a_hook_depends_on_is_named(impurity: Impurity, when: str, cause: s
 def test_what_a_hook_changes_is_named(impurity: Impurity, changed: str) -> None:
     (finding,) = tried(impurity, iterations=1).findings
 
+    assert (finding.hook, finding.iteration) == ("evaluate", 1)
+    assert finding.part.startswith(changed.removeprefix("the parameter "))
     assert finding.words.startswith("Impure.evaluate (impure.py:")
     assert f") changed {changed} in iteration 1" in finding.words
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ("well", ""),
+        ("raises", r"Loud.evaluate raised ValueError in iteration 1 at impure.py:\d+: it is wrong"),
+        ("exits", "Loud.evaluate raised SystemExit in iteration 1: 3"),
+        ("dies", "the process of Loud.evaluate in iteration 1 ended: killed by SIGKILL"),
+    ],
+)
+def test_what_a_life_says_and_starts_holds_nobody_up(tmp_path: Path, ends: Any, words: str) -> None:
+    with living_process(Loud(ends=ends)) as live:
+        life = Life(store=str(tmp_path / "store"), iterations=1, seed=0, folder=str(tmp_path))
+        lived = live(life)
+
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)  # it is still there
+    assert re.fullmatch(words, lived.error)
+    assert (lived.hook, lived.iteration) == (("evaluate", 1) if words else ("", 0))
+    assert ("the last line" in lived.said) == bool(words)
 
 
 def test_what_changes_no_bit_is_a_note() -> None:
