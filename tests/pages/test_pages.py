@@ -118,3 +118,12 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 def test_a_piece_of_a_file_is_in_it(page: Path) -> None:
     pieces = [(b.notes["of"], b.code) for b in blocks_of(page) if "of" in b.notes]
     assert [code for file, code in pieces if code not in (ROOT / file).read_text()] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=shown)
+def test_a_test_that_a_page_shows_is_a_file_that_it_has_pytest_run(page: Path) -> None:
+    blocks = [b for b in blocks_of(page) if {"not run", "of"}.isdisjoint(b.notes)]
+    typed = [b.commands.split() for b in blocks if b.language in COMMANDS]
+    run = {word for words in typed if "pytest" in words for word in words}
+    tests = [b for b in blocks if b.language == "python" and "def test_" in b.code]
+    assert [b.line for b in tests if b.notes.get("file") not in run] == []
