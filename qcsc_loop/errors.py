@@ -499,7 +499,7 @@ class HookFailed(HookError):
         iteration: int,
         run_id: str,
         where: str,
-        cause: Exception,
+        cause: BaseException,
         rule: str = "",
     ) -> None:
         self.hook, self.iteration, self.run_id = hook, iteration, run_id
@@ -546,7 +546,7 @@ class CheckFailed(QcscLoopError):
 class ResultsNotMade(HookError):
     """An algorithm's `tables` raised; the cause is `__cause__`."""
 
-    def __init__(self, algorithm: str, cause: Exception) -> None:
+    def __init__(self, algorithm: str, cause: BaseException) -> None:
         super().__init__(
             f"the results cannot be shown: {algorithm}.tables raised {type(cause).__name__}: "
             f"{_several(cause) or message_of(cause)}. The states are kept; after the "

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import AlgorithmType, recorded_algorithm
 from qcsc_loop.concurrency.loading import class_reference
+from qcsc_loop.concurrency.own_exits import exits_as_errors, raised_by_code
 from qcsc_loop.errors import DamagedDocument, InputError, QcscLoopError, ResultsNotMade
 from qcsc_loop.loop.hooks import Table, hook_types
 from qcsc_loop.printing import say, say_json
@@ -75,8 +76,10 @@ def say_first_rows(
 
 def _tables(algorithm: AnyAlgorithm, state: State) -> Mapping[str, Table]:
     try:
-        return algorithm.tables(state)
-    except Exception as error:
+        with exits_as_errors():
+            return algorithm.tables(state)
+    except Exception as raised:
+        error = raised_by_code(raised)
         raise ResultsNotMade(type(algorithm).__name__, error) from error
 
 

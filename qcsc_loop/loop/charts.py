@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from pydantic import TypeAdapter, ValidationError
 
+from qcsc_loop.concurrency.own_exits import exits_as_errors, raised_by_code
 from qcsc_loop.events import Event, Trouble
 from qcsc_loop.store.live import ChartRecord
 from qcsc_loop.values.chart import Chart
@@ -57,12 +58,13 @@ class Charts:
         if not chart.references:
             return {}
         try:
-            found = _VALUES.validate_python(attrgetter(chart.references)(state))
+            with exits_as_errors():
+                found = _VALUES.validate_python(attrgetter(chart.references)(state))
             return {name: value for name, value in found.items() if not math.isnan(value)}
         except ValidationError as error:
             why = error.errors(include_url=False)[0]["msg"]
         except Exception as error:  # whatever a property of the algorithm raises
-            why = f"{type(error).__name__}: {error}"
+            why = f"{type(raised_by_code(error)).__name__}: {raised_by_code(error)}"
         self._say(f"chart.references: {chart.references!r} is no mapping of name to number: {why}")
         return {}
 

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 from pydantic import TypeAdapter, ValidationError
 
+from qcsc_loop.concurrency.own_exits import exits_as_errors, raised_by_code
 from qcsc_loop.errors import (
     HookFailed,
     ImpureHook,
@@ -100,7 +101,7 @@ class HookCaller:
                     call = partial(self._await, hook, call)
                 self.tell(StepStarted(iteration, hook, attempt))
                 began = time.perf_counter()
-                with stepping(self._step(hook, iteration, attempt, usage)):
+                with stepping(self._step(hook, iteration, attempt, usage)), exits_as_errors():
                     value = await (
                         call() if self.around is None else self.around(hook, iteration, call)
                     )
@@ -136,8 +137,10 @@ class HookCaller:
         """
         kind = type(state)
         try:
-            found = state.scalars()
-        except Exception as error:
+            with exits_as_errors():
+                found = state.scalars()
+        except Exception as raised:
+            error = raised_by_code(raised)
             where, run_id = _where(error, kind), self.journal.run_id
             raise HookFailed(kind.__name__, "scalars", iteration, run_id, where, error) from error
         try:
@@ -169,7 +172,7 @@ class HookCaller:
             where = place_of(self.algorithm, hook)
             raise WrongHookType(name, hook, codec.name, returned, _detail(error), where) from error
 
-    def _failure(self, hook: str, iteration: int, error: Exception) -> Exception:
+    def _failure(self, hook: str, iteration: int, error: BaseException) -> Exception:
         if isinstance(error, WrongHookType | InputError):  # each says itself what to do
             return error
         where, run_id = _where(error, self.algorithm), self.journal.run_id
@@ -177,15 +180,17 @@ class HookCaller:
         return HookFailed(self.algorithm.__name__, hook, iteration, run_id, where, error, rule)
 
 
-def _alone(raised: Exception) -> Exception:
+def _alone(raised: Exception) -> BaseException:
     """What was raised; of a task group with one error, or that of a lost lease, that error."""
-    found = leaves(raised)
+    found = leaves(raised_by_code(raised))
     lost = [each for each in found if isinstance(each, LeaseLost)]
     first = (lost or found)[0]
-    return first if isinstance(first, Exception) and (lost or len(found) == 1) else raised
+    if not lost and len(found) > 1:
+        return raised
+    return raised_by_code(first) if isinstance(first, Exception) else first
 
 
-def _rule_for(error: Exception, algorithm: str) -> str:
+def _rule_for(error: BaseException, algorithm: str) -> str:
     """The rule that a hook has broken, where pydantic says no more than that it is frozen."""
     frozen = isinstance(error, ValidationError) and any(
         problem["type"] == "frozen_instance" for problem in error.errors(include_url=False)
@@ -210,7 +215,7 @@ def _is_theirs(kind: type) -> bool:
     return room not in ("qcsc_loop", "pydantic") and room not in sys.stdlib_module_names
 
 
-def _where(error: Exception, algorithm: type) -> str:
+def _where(error: BaseException, algorithm: type) -> str:
     """The line of the algorithm's own files that raised, or called what raised."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [kind for kind in algorithm.__mro__ if _is_theirs(kind)]

@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
 from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.concurrency.own_exits import exits_as_errors
 from qcsc_loop.errors import InputError
 from qcsc_loop.events import Event, Observer, Trouble, tell
 from qcsc_loop.loop.driver import run_loop
@@ -214,7 +215,9 @@ async def show_tables(
     """The algorithm's tables for people; that they cannot be shown never fails a run."""
     try:
         with anyio.fail_after(30):
-            for name, rows in algorithm.tables(outcome.state).items():
+            with exits_as_errors():
+                tables = algorithm.tables(outcome.state)
+            for name, rows in tables.items():
                 await artifacts.publish_table(name, [dict(row) for row in rows])
     except Exception as error:  # whatever a server or a user's table does
         told(Trouble(f"the run's tables are not on the server: {type(error).__name__}: {error}"))

@@ -33,7 +33,7 @@ class Retry(BaseModel):
     on: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
 
-    def wait(self, hook: str, error: Exception, attempt: int) -> float | None:
+    def wait(self, hook: str, error: BaseException, attempt: int) -> float | None:
         """Seconds to wait before the next attempt; None if there is none.
 
         Args:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import anyio
 from anyio import to_thread
 
+from qcsc_loop.concurrency.own_exits import exits_as_errors
 from qcsc_loop.concurrency.uncancelled import run_uncancelled
 from qcsc_loop.errors import DamagedDocument, JobFailed, SamplingFailed, WorkerDied
 from qcsc_loop.steps.events import PartsMoved
@@ -135,7 +136,7 @@ async def _tried(
     for left in range(retries, -1, -1):
         try:
             # each attempt draws the same random numbers and asks for the same jobs
-            with stepping(replace(step, calls=Counter())):
+            with stepping(replace(step, calls=Counter())), exits_as_errors():
                 return await call()
         except forgiven as error:
             if not left:

@@ -131,6 +131,30 @@ def test_what_pydantic_raises_is_told_by_the_hooks_own_line(
     assert rule in said.refusal and "errors.pydantic.dev" not in said.refusal
 
 
+@pytest.mark.parametrize(
+    ("evaluate", "what"),
+    first_rows(
+        2,
+        [
+            ("import sys; sys.exit(3)", "SystemExit in iteration 1 at mine.py:{}: 3."),
+            ("raise KeyboardInterrupt", "KeyboardInterrupt in iteration 1 at mine.py:{}: "),
+            ("raise GeneratorExit('it')", "GeneratorExit in iteration 1 at mine.py:{}: it."),
+        ],
+    ),
+)
+def test_a_hook_that_would_leave_has_failed_and_is_said_to_have(
+    qcsc_loop: CommandLine, tmp_path: Path, evaluate: str, what: str
+) -> None:
+    words = written(tmp_path, evaluate=evaluate), "--no-prefect", "--run-id", "left"
+    result = qcsc_loop("run", *words)
+    line = line_of(tmp_path, evaluate)
+    assert result.code == 1
+    assert f"Mine.evaluate raised {what.format(line)}" in result.refusal
+    assert "after the fix: qcsc-loop resume left" in result.refusal
+    shown = qcsc_loop("show", "left").well().out
+    assert f"left: failed after 0 iterations ({what.split()[0]} at mine.py:{line})" in shown
+
+
 def test_a_wrong_result_is_told_with_the_hooks_line(qcsc_loop: CommandLine, tmp_path: Path) -> None:
     said = qcsc_loop("run", written(tmp_path, evaluate="return 'one'"), "--no-prefect").refusal
     where = line_of(tmp_path, "def evaluate")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import anyio
 import pytest
 
@@ -59,6 +61,22 @@ def test_the_one_error_of_a_task_group_is_named_with_its_line() -> None:
         raised.value
     )
     assert "the detector is off" in str(raised.value)
+
+
+class Leaves(Counting):
+    """One of the parts of its `sample` would end the process."""
+
+    async def sample(self, state: Tally) -> Draw:
+        async def leave() -> int:
+            sys.exit("no licence")
+
+        await run_parts({"walker": leave}, int, limit=1)
+        return await super().sample(state)
+
+
+def test_a_part_that_would_end_the_process_fails_its_hook() -> None:
+    with pytest.raises(HookFailed, match=r"SystemExit in iteration 1 at .*: no licence\."):
+        drive(Leaves())
 
 
 def test_of_several_each_is_named() -> None:
