@@ -490,6 +490,7 @@ class HookFailed(HookError):
 
     Attributes:
         where: the line of the algorithm's own code, `file.py:12`; empty: it is not in the traceback.
+        told: what was raised, in a person's words.
     """
 
     def __init__(
@@ -505,12 +506,11 @@ class HookFailed(HookError):
         self.hook, self.iteration, self.run_id = hook, iteration, run_id
         self.where, self._cause = where, cause
         text = _several(cause) or message_of(cause)
+        self.told = f"{text}. {rule}" if rule else text
         happened = (
             f"{algorithm}.{hook} raised {type(cause).__name__} in iteration {iteration}"
-            f"{f' at {where}' if where else ''}: {text}"
+            f"{f' at {where}' if where else ''}: {self.told}"
         )
-        if rule:
-            happened += f". {rule}"
         self._happened = printable(" ".join(happened.split()))
         super().__init__(
             f"{happened}. Finished steps are kept; the traceback: "
@@ -526,6 +526,10 @@ class HookFailed(HookError):
     @property
     def happened(self) -> str:
         return self._happened
+
+
+def _kept(run_id: str) -> str:
+    return f"Finished steps are kept; after the fix: qcsc-loop resume {run_id}"
 
 
 class CheckFailed(QcscLoopError):
@@ -563,12 +567,17 @@ def _several(error: BaseException) -> str:
 
 def message_of(error: BaseException) -> str:
     """What an error says; of pydantic's, which tell a field a line, what is wrong in one."""
-    kind = type(error)
-    if kind.__name__ == "ValidationError" and kind.__module__.startswith("pydantic"):
+    if is_pydantics(error):
         title = str(getattr(error, "title", ""))
         problems: list[Mapping[str, object]] = getattr(error, "errors", list)()
         return "; ".join(_of_field(title, problem) for problem in problems)
     return str(error).strip() or "no message"
+
+
+def is_pydantics(error: BaseException | None) -> bool:
+    """Whether pydantic says what is wrong: over several lines, with a link to its own pages."""
+    kind = type(error)
+    return kind.__name__ == "ValidationError" and kind.__module__.startswith("pydantic")
 
 
 def _of_field(title: str, problem: Mapping[str, object]) -> str:
@@ -590,17 +599,30 @@ class WrongHookType(HookError):
     """A hook returned something else than its class declares."""
 
     def __init__(
-        self, algorithm: str, hook: str, declared: str, got: str, detail: str, where: str = ""
+        self,
+        algorithm: str,
+        hook: str,
+        declared: str,
+        got: str,
+        detail: str,
+        where: str = "",
+        *,
+        run_id: str,
     ) -> None:
         self._fact = f"{hook} returned {got}"
-        super().__init__(
+        self._happened = (
             f"{algorithm}.{hook} must return {declared}, but returned {got}"
-            f"{f' ({detail})' if detail else ''}{f', at {where}' if where else ''}."
+            f"{f' ({detail})' if detail else ''}{f', at {where}' if where else ''}"
         )
+        super().__init__(f"{self._happened}. {_kept(run_id)}")
 
     @property
     def fact(self) -> str:
         return self._fact
+
+    @property
+    def happened(self) -> str:
+        return self._happened
 
 
 _READ_ONLY = (
@@ -621,18 +643,30 @@ class ImpureHook(HookError):
     """
 
     def __init__(
-        self, algorithm: str, hook: str, iteration: int, changed: str, where: str = ""
+        self,
+        algorithm: str,
+        hook: str,
+        iteration: int,
+        changed: str,
+        where: str = "",
+        *,
+        run_id: str,
     ) -> None:
         self.changed, self._fact = changed, f"{hook} changed {changed}"
         why = _NOT_RESUMED if changed.startswith("self.") else _READ_ONLY
-        super().__init__(
+        self._happened = (
             f"{algorithm}.{hook}{f' ({where})' if where else ''} changed {changed} in iteration "
-            f"{iteration}, {why} (QCSC_LOOP_CHECK_HOOKS=false: nobody looks)."
+            f"{iteration}, {why} (QCSC_LOOP_CHECK_HOOKS=false: nobody looks)"
         )
+        super().__init__(f"{self._happened}. {_kept(run_id)}")
 
     @property
     def fact(self) -> str:
         return self._fact
+
+    @property
+    def happened(self) -> str:
+        return self._happened
 
 
 class EncodingError(QcscLoopError):

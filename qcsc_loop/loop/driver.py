@@ -10,7 +10,15 @@ from anyio import to_thread
 
 from qcsc_loop.concurrency.lasting_import import import_libraries_of
 from qcsc_loop.concurrency.uncancelled import require_asyncio, run_uncancelled
-from qcsc_loop.errors import HookError, LeaseLost, QcscLoopError, RunCancelled, StoreError
+from qcsc_loop.errors import (
+    HookError,
+    HookFailed,
+    LeaseLost,
+    QcscLoopError,
+    RunCancelled,
+    StoreError,
+    is_pydantics,
+)
 from qcsc_loop.events import Event, Trouble, tell
 from qcsc_loop.exactly_once.measuring import measuring
 from qcsc_loop.exactly_once.serving import ends_what_serves
@@ -96,7 +104,7 @@ class Run(Generic[S, M, E]):
             compiled=CompiledCircuits(),
             run_seed=opened.record.seed,
             retry=opened.settings.retry,
-            purity=Purity(algorithm, check=opened.check_hooks),
+            purity=Purity(algorithm, run_id=opened.record.run_id, check=opened.check_hooks),
             around=self._around,
             tell=self._tell,
         )
@@ -218,7 +226,7 @@ class Run(Generic[S, M, E]):
             return self._end(Reason.CANCELLED, error.fact)
         # our own refusals explain themselves; a traceback is for the user's code
         own = isinstance(error, QcscLoopError) and not isinstance(error, HookError)
-        trace = "" if own else "".join(traceback.format_exception(error))
+        trace = "" if own else _trace_of(error)
         if isinstance(error, QcscLoopError):
             return self._end(Reason.FAILED, error.fact, error.happened, trace)
         return self._end(Reason.FAILED, type(error).__name__, str(error), trace)
@@ -235,6 +243,14 @@ class Run(Generic[S, M, E]):
 
     def _tell(self, event: Event) -> None:
         tell(self._observers, event)
+
+
+def _trace_of(error: Exception) -> str:
+    """The traceback; what pydantic says in it, in the words that it is told with."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, HookFailed) and is_pydantics(error.__cause__):
+        return trace.replace(str(error.__cause__), error.told)
+    return trace
 
 
 def _words_of(error: BaseException) -> str:

@@ -148,7 +148,12 @@ class HookCaller:
         except ValidationError as error:
             got = type(found).__name__
             raise WrongHookType(
-                kind.__name__, "scalars", "dict[str, float]", got, _detail(error)
+                kind.__name__,
+                "scalars",
+                "dict[str, float]",
+                got,
+                _detail(error),
+                run_id=self.journal.run_id,
             ) from error
 
     def _step(self, hook: str, iteration: int, attempt: int, usage: Counter[str]) -> Step:
@@ -170,7 +175,10 @@ class HookCaller:
         except (ValidationError, TypeError) as error:
             returned, name = type(value).__name__, self.algorithm.__name__
             where = place_of(self.algorithm, hook)
-            raise WrongHookType(name, hook, codec.name, returned, _detail(error), where) from error
+            run_id = self.journal.run_id
+            raise WrongHookType(
+                name, hook, codec.name, returned, _detail(error), where, run_id=run_id
+            ) from error
 
     def _failure(self, hook: str, iteration: int, error: BaseException) -> Exception:
         if isinstance(error, WrongHookType | InputError):  # each says itself what to do

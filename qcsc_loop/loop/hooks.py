@@ -114,7 +114,8 @@ def hook_types(algorithm: type[Hooks[S, M, E]]) -> HookTypes[S, M, E]:
     state = types[0]
     if not (isinstance(state, type) and issubclass(state, State)):
         raise BadAlgorithm(
-            algorithm.__name__, f"its state type {state!r} must be a subclass of qcsc_loop.State"
+            algorithm.__name__,
+            f"its state type {_named(state)} must be a subclass of qcsc_loop.State",
         )
     return HookTypes(*(Codec(declared) for declared in types))
 
@@ -174,6 +175,17 @@ def place_of(algorithm: type, hook: str) -> str:
     """Where a hook is written, `file.py:12`; empty: that is not known."""
     code = getattr(inspect.unwrap(getattr(algorithm, hook)), "__code__", None)
     return "" if code is None else f"{PurePath(code.co_filename).name}:{code.co_firstlineno}"
+
+
+def _named(declared: object) -> str:
+    """A type by its plain name, and the file and line that it is written at, if it is a file's."""
+    if not isinstance(declared, type):
+        return str(declared)
+    try:
+        file, (_, line) = inspect.getsourcefile(declared), inspect.getsourcelines(declared)
+    except (OSError, TypeError):  # of Python itself, or its source is not there
+        return declared.__name__
+    return f"{declared.__name__}, at {PurePath(file or '').name}:{line},"
 
 
 def _bound(algorithm: type[BaseModel]) -> tuple[Any, ...] | None:

@@ -25,8 +25,8 @@ class Purity:
         check: whether what a hook was given is looked at; it gets objects of its own in any case.
     """
 
-    def __init__(self, algorithm: AnyHooks, *, check: bool) -> None:
-        self._algorithm, self._check = algorithm, check
+    def __init__(self, algorithm: AnyHooks, *, run_id: str, check: bool) -> None:
+        self._algorithm, self._run_id, self._check = algorithm, run_id, check
         self._parameters = algorithm.model_dump_json() if check else ""
         self._own = _own_attributes(algorithm) if check else {}
 
@@ -43,23 +43,24 @@ class Purity:
         """Raises ImpureHook if a call has changed an argument, a parameter, or self otherwise."""
         if not self._check:
             return
-        name = type(self._algorithm).__name__
         for argument, value in given.items():
             part = await _read(kept[argument], partial(kept[argument].changed_part, value))
             if part is not None:
                 what = f"{argument}.{part}".rstrip(".")
-                raise ImpureHook(name, hook, iteration, what, self._where(hook))
+                raise self._impure(hook, iteration, what)
         now = self._algorithm.model_dump_json(warnings=False)
         if now != self._parameters:
             part = first_difference(self._parameters, now)
-            raise ImpureHook(name, hook, iteration, f"the parameter {part}", self._where(hook))
+            raise self._impure(hook, iteration, f"the parameter {part}")
         own = _own_attributes(self._algorithm)
         for attribute in sorted(own.keys() | self._own.keys()):
             if own.get(attribute, _NOTHING) is not self._own.get(attribute, _NOTHING):
-                raise ImpureHook(name, hook, iteration, f"self.{attribute}", self._where(hook))
+                raise self._impure(hook, iteration, f"self.{attribute}")
 
-    def _where(self, hook: str) -> str:
-        return place_of(type(self._algorithm), hook)
+    def _impure(self, hook: str, iteration: int, changed: str) -> ImpureHook:
+        kind = type(self._algorithm)
+        where = place_of(kind, hook)
+        return ImpureHook(kind.__name__, hook, iteration, changed, where, run_id=self._run_id)
 
 
 def _own_attributes(algorithm: AnyHooks) -> dict[str, object]:

@@ -270,7 +270,7 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ],
     ),
     (
-        ImpureHook("BitCount", "evaluate", 7, "state.items"),
+        ImpureHook("BitCount", "evaluate", 7, "state.items", run_id="h2o"),
         [
             "BitCount.evaluate changed state.items in iteration 7, which it was given to read",
             "let it build and return a new value",
@@ -293,8 +293,8 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
         ],
     ),
     (
-        WrongHookType("BitCount", "update", "Histogram", "dict", ""),
-        ["BitCount.update must return Histogram, but returned dict."],
+        WrongHookType("BitCount", "update", "Histogram", "dict", "", run_id="h2o"),
+        ["BitCount.update must return Histogram, but returned dict.", "qcsc-loop resume h2o"],
     ),
     (
         PluginFailed("qcsc_loop.resources", "lab", "lab-tools", "ImportError: no libqpu.so"),
@@ -478,7 +478,7 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "ParametersChanged": lambda why: ParametersChanged("x", {"label": (why, "")}),
     "HookFailed": lambda why: HookFailed("X", "sample", 1, "x", "", ValueError(why)),
     "ResultsNotMade": lambda why: ResultsNotMade("X", ValueError(why)),
-    "WrongHookType": lambda why: WrongHookType("X", "sample", "int", "str", why),
+    "WrongHookType": lambda why: WrongHookType("X", "sample", "int", "str", why, run_id="run"),
     "EncodingError": lambda why: EncodingError("X", why),
     "StoreError": lambda why: StoreError("read", "/x", why),
     "DamagedDocument": lambda why: DamagedDocument("x", why),
@@ -560,9 +560,11 @@ def test_a_failed_hook_without_a_message_says_so() -> None:
 
 
 def test_a_wrong_type_says_where_it_is_wrong() -> None:
-    text = str(WrongHookType("X", "update", "Wave", "Wave", "energy: not a number"))
+    text = WrongHookType(
+        "X", "update", "Wave", "Wave", "energy: not a number", run_id="run"
+    ).happened
 
-    assert text == "X.update must return Wave, but returned Wave (energy: not a number)."
+    assert text == "X.update must return Wave, but returned Wave (energy: not a number)"
 
 
 def test_a_job_that_said_nothing_is_told_with_its_folder_alone() -> None:

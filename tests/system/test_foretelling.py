@@ -67,6 +67,18 @@ def test_an_array_of_numpys_own_is_answered_with_ours(
 
 
 @pytest.mark.usefixtures("nothing_left")
+def test_a_state_that_is_none_is_named_with_its_line(
+    qcsc_loop: CommandLine, tmp_path: Path
+) -> None:
+    named, file = written(tmp_path), tmp_path / "mine.py"
+    file.write_text(file.read_text().replace("class Here(State)", "class Here"))
+    assert qcsc_loop("run", named, "--no-prefect").refusal == (
+        f"Mine cannot run: its state type Here, at mine.py:{line_of(tmp_path, 'class Here')}, "
+        "must be a subclass of qcsc_loop.State"
+    )
+
+
+@pytest.mark.usefixtures("nothing_left")
 def test_a_file_that_does_not_import_is_told_with_its_lines(
     qcsc_loop: CommandLine, tmp_path: Path
 ) -> None:
@@ -126,9 +138,14 @@ def test_a_hook_without_a_word_on_its_type_is_found_when_it_is_called(
 def test_what_pydantic_raises_is_told_by_the_hooks_own_line(
     qcsc_loop: CommandLine, tmp_path: Path, evaluate: str, rule: str
 ) -> None:
-    said = qcsc_loop("run", written(tmp_path, evaluate=f"{evaluate}; return 1"), "--no-prefect")
+    named = written(tmp_path, evaluate=f"{evaluate}; return 1")
+    said = qcsc_loop("run", named, "--no-prefect", "--run-id", "mine")
     assert f"at mine.py:{line_of(tmp_path, evaluate)}: " in said.refusal
     assert rule in said.refusal and "errors.pydantic.dev" not in said.refusal
+    end = qcsc_loop.journal("mine").end(1)
+    assert end is not None and rule in end.error and "errors.pydantic.dev" not in end.traceback
+    told = qcsc_loop("show", "mine").well().out
+    assert rule in told and "pydantic.dev" not in told
 
 
 @pytest.mark.parametrize(
@@ -156,9 +173,14 @@ def test_a_hook_that_would_leave_has_failed_and_is_said_to_have(
 
 
 def test_a_wrong_result_is_told_with_the_hooks_line(qcsc_loop: CommandLine, tmp_path: Path) -> None:
-    said = qcsc_loop("run", written(tmp_path, evaluate="return 'one'"), "--no-prefect").refusal
+    said = qcsc_loop(
+        "run", written(tmp_path, evaluate="return 'one'"), "--no-prefect", "--run-id", "mine"
+    ).refusal
     where = line_of(tmp_path, "def evaluate")
-    assert said == f"Mine.evaluate must return int, but returned str, at mine.py:{where}."
+    assert said == (
+        f"Mine.evaluate must return int, but returned str, at mine.py:{where}. "
+        "Finished steps are kept; after the fix: qcsc-loop resume mine"
+    )
 
 
 def test_a_bool_of_numpy_is_one(qcsc_loop: CommandLine, tmp_path: Path) -> None:
