@@ -56,8 +56,10 @@ def read_tables(journal: Journal) -> tuple[int, Mapping[str, Table]]:
 
 def say_first_rows(
     journal: Journal, named: AlgorithmType | None, state: State, console: PlainConsole
-) -> None:
-    """How a run's results begin; what keeps them from being shown is said, and does no harm.
+) -> bool:
+    """Whether a run has results, of which it says how they begin.
+
+    What keeps them from being shown is said, and does no harm.
 
     Args:
         named: its class, if a person named it: the run's record may say where it was before.
@@ -69,9 +71,10 @@ def say_first_rows(
         tables = _tables(recorded_algorithm(journal, named=code), state)
     except QcscLoopError as error:
         console.say(str(error), style="dim")
-        return
+        return True
     for key, rows in tables.items():
         _print_table(console, key, rows, FIRST_ROWS)
+    return bool(tables)
 
 
 def _tables(algorithm: AnyAlgorithm, state: State) -> Mapping[str, Table]:

@@ -105,12 +105,13 @@ def _say_what_came_of_it(
     if console.has_blocks and not console.is_terminal and (drawn := curve(view.values)):
         unit = f" {view.chart.unit}" if view.chart.unit else ""
         console.say(f"{view.chart.headline}  {drawn}  {number(view.headline)}{unit}")
-    say_first_rows(journal, request.named, outcome.state, console)
+    has_tables = say_first_rows(journal, request.named, outcome.state, console)
     run_id, where = journal.run_id, f" --store {shlex.quote(str(driving.store))}"
     more = where if driving.store else ""
     console.print()
     console.say(f"kept in {journal.store.place}/{run_id}", style="dim")
-    tables, show = f"qcsc-loop show {run_id} --tables", f"qcsc-loop show {run_id}"
+    show = f"qcsc-loop show {run_id}"
+    tables = f"{show} --tables" if has_tables else ""
     for command in (*(c for c in (view.next_command, tables, show) if c), "qcsc-loop list"):
         console.say(f"  {command}{more}")
 

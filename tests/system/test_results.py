@@ -61,7 +61,8 @@ def test_tables_shows_them_whole(qcsc_loop: CommandLine, run_id: str) -> None:
 
 
 def test_a_run_without_tables_says_so(qcsc_loop: CommandLine, run_id: str) -> None:
-    qcsc_loop("run", WANDER, "--no-prefect", "--run-id", run_id, "--max-iterations", "1").well()
+    words = ("run", WANDER, "--no-prefect", "--run-id", run_id, "--max-iterations", "1")
+    assert "--tables" not in qcsc_loop(*words).well().out
     assert "has no tables" in qcsc_loop("show", run_id, "--tables").well().out
 
 
