@@ -34,6 +34,9 @@ def main() -> None:
             commands(prog_name="qcsc-loop", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(_say_error(error))
+    except SystemExit as ended:
+        if ended.code:
+            raise  # else it depends on what could be written
     finally:
         unwritten = end_streams()
     sys.exit(unwritten)

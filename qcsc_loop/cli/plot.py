@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 
 from rich.text import Text
 
@@ -115,7 +116,7 @@ def _picture(figure: Figure, form: str) -> bytes:
 def _print(views: Sequence[View], *, name: str | None, along: Along, log: bool) -> None:
     console = PlainConsole()
     if not console.is_terminal:
-        console = PlainConsole(width=PIPE_WIDTH)
+        console = PlainConsole(width=get_terminal_size((PIPE_WIDTH, ROWS)).columns)
     rows = ROWS if len(views) == 1 else ROWS_OF_SEVERAL
     rows = max(4, min(rows, console.height - 4)) if console.is_terminal else rows
     for place, view in enumerate(views):

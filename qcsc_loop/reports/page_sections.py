@@ -235,7 +235,9 @@ def drivers(run: Reported) -> str:
     """Who drove it, the newest first."""
     if not run.drivers:
         return ""
-    committed = Counter(run.view.history.epochs)
+    history = run.view.history
+    counted = zip(history.epochs, history.iterations, strict=True)
+    committed = Counter(epoch for epoch, iteration in counted if iteration)  # 0 is the beginning
     shown = list(reversed(run.drivers))[:DRIVERS]
     rows = [_driver_row(driver, end, run, committed[driver.epoch]) for driver, end in shown]
     columns = [

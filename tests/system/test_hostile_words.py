@@ -132,6 +132,7 @@ def test_a_full_disk_behind_stdout_ends_no_run(line: CommandLine) -> None:
     assert said == "qcsc-loop: could not write all of this to stdout: No space left on device"
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     assert line.status("full").startswith("max_iterations")
+    assert start(line, "watch full > /dev/full").returncode == 1  # which says itself how it ends
 
 
 def test_closed_streams_end_no_run_and_get_no_file_of_it(line: CommandLine) -> None:

@@ -43,6 +43,12 @@ def test_a_run_is_drawn_in_the_terminal(qcsc_loop: CommandLine, bits: str) -> No
     assert max(map(len, screen)) <= COLUMNS
 
 
+def test_a_pipe_gets_them_as_wide_as_is_said(qcsc_loop: CommandLine, bits: str) -> None:
+    for width in (60, 90):
+        lines = qcsc_loop("plot", bits, env={"COLUMNS": str(width)}).well().out.splitlines()
+        assert max(map(len, lines[1:])) == width
+
+
 def test_a_pipe_gets_lines_without_commands(qcsc_loop: CommandLine, bits: str) -> None:
     said = qcsc_loop("plot", bits, "-y", "shots", env={"PYTHONIOENCODING": "ascii"}).well().out
     assert said.startswith(f"{bits}   shots ") and "\x1b" not in said and "*" in said

@@ -7,15 +7,20 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
 import pytest
 
 import qcsc_loop.reports.page
 from loop.reports.stored_runs import StoredRun, energies
 from loop.reports.views import energy_view, values_view
+from loop.toys import Counting
+from qcsc_loop.notebook import reported
 from qcsc_loop.reports.page import run_page
 from qcsc_loop.reports.page_cards import distance_to_goal
-from qcsc_loop.reports.page_sections import Reported
+from qcsc_loop.reports.page_sections import Reported, drivers
 from qcsc_loop.reports.view import RunReader
+from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.records import ForkedFrom
 
 UPLOT = Path(qcsc_loop.reports.page.__file__).with_name("page_files") / "uplot"
@@ -54,6 +59,14 @@ def test_the_headline_is_held_against_what_it_is_on_its_way_to() -> None:
 def test_commands_name_the_store_where_one_was_named() -> None:
     page = run_page(Reported(energy_view(5), AT, more=" --store '/a b'")).decode()
     assert "qcsc-loop watch water --store &#x27;/a b&#x27;</code>" in page
+
+
+def test_a_driver_has_committed_what_follows_the_beginning(tmp_path: Path) -> None:
+    store, run = DirectoryStore(tmp_path), Counting().run
+    anyio.run(lambda: run(store=store, run_id="water", stop=MaxIterations(3)))
+    reader = RunReader(store, "water")
+    table = drivers(reported(reader))
+    assert re.findall(r"<td[^>]*>(\d+)</td>\s*</tr>", table) == ["3"]
 
 
 def test_a_fork_says_of_which_run_it_is_one(tmp_path: Path) -> None:
