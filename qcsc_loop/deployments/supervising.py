@@ -29,6 +29,7 @@ from qcsc_loop.exactly_once.reap import reap
 from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.prefect.clocks import read_clocks
 from qcsc_loop.prefect.driver_facts import DEPLOYMENT, FLOW_RUN, SETTINGS
+from qcsc_loop.prefect.reporter import show_what_is_left
 from qcsc_loop.prefect.run_ids import endings
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
@@ -154,7 +155,7 @@ async def _bring_back(client: PrefectClient, gone: _Gone, at: datetime) -> Actio
     if driver is not None and driver.state_type in _CANCELLED:  # a person wanted it so
         return await _end_jobs(journal)
     if gone.end is None:
-        await _report_crash(client, driver, gone.why)
+        await _report_crash(client, driver, gone)
     most = run.resume.times + gone.handed_over  # the first one is no resume then
     made = await attempts(client, gone.deployment, journal, gone.after, most)
     if made and (made[-1].state_type in _CANCELLED or not _used_up(made[-1], gone, run, at)):
@@ -250,10 +251,11 @@ async def _has_driven(flow_run: FlowRun, run: RunSettings, store: DirectoryStore
     return await to_thread.run_sync(look)
 
 
-async def _report_crash(client: PrefectClient, flow_run: FlowRun | None, why: str) -> None:
+async def _report_crash(client: PrefectClient, flow_run: FlowRun | None, gone: _Gone) -> None:
     """Frees the place that a killed flow run has on the server, where it would run for ever."""
     if flow_run is not None and flow_run.state_type in _BEGUN:
-        await client.set_flow_run_state(flow_run.id, Crashed(message=why), force=True)
+        await show_what_is_left(client, gone.journal, flow_run.id, gone.epoch)
+        await client.set_flow_run_state(flow_run.id, Crashed(message=gone.why), force=True)
 
 
 async def _read(client: PrefectClient, flow_run: UUID) -> FlowRun | None:

@@ -191,6 +191,16 @@ class RunArtifacts:
         """The run's report, under how it stands, made or brought up to date; returns its artifact."""
         return await self._show(f"{self.run_id}-report", "markdown", message, markdown, artifact)
 
+    async def shown(self) -> tuple[UUID | None, UUID | None]:
+        """The report and the table of jobs that the flow run has."""
+        keys = [f"{self.run_id}-report", f"{self.run_id}-jobs"]
+        wanted = {"key": {"any_": keys}, "flow_run_id": {"any_": [str(self.flow_run_id)]}}
+        answer = await self._client.request(
+            "POST", "/artifacts/filter", json={"artifacts": wanted, "limit": PAGE, "offset": 0}
+        )
+        found = {row["key"]: UUID(row["id"]) for row in answer.json()}
+        return found.get(keys[0]), found.get(keys[1])
+
     async def _show(
         self, key: str, kind: str, description: str, data: str, artifact: UUID | None
     ) -> UUID:

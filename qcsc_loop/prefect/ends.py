@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from prefect.client.schemas import State
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from qcsc_loop.errors import InputError, LeaseLost, RunCancelled, RunLocked
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.rules.reason import Reason
+from qcsc_loop.store.records import EndRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +37,24 @@ def completed(outcome: Outcome[Any], data: Any = None) -> State[Any]:
     """
     name = _NAMES.get(outcome.reason, "Completed")
     return Completed(name=name, message=outcome.message, data=data)
+
+
+def state_after(end: EndRecord | None, message: str) -> State[Any]:
+    """The state of a flow run whose driver could not tell the server of its end.
+
+    Args:
+        end: how it ended; None: it is gone and did not say.
+    """
+    reason = Reason.INTERRUPTED if end is None else end.reason
+    match reason:
+        case Reason.INTERRUPTED:
+            return Crashed(message=message)
+        case Reason.FAILED:
+            return Failed(message=message)
+        case Reason.CANCELLED:
+            return Cancelled(message=message)
+        case _:
+            return Completed(name=_NAMES[reason], message=message)
 
 
 def kept_away(error: RunLocked | LeaseLost | RunCancelled) -> State[Any]:

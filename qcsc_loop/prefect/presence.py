@@ -14,7 +14,7 @@ from qcsc_loop.errors import StoreError
 from qcsc_loop.loop.events import RunStarted
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.prefect.outage import OUTAGE
-from qcsc_loop.prefect.predecessors import note_flow_run, report_crashes
+from qcsc_loop.prefect.predecessors import note_flow_run, report_ends
 from qcsc_loop.store.heartbeat import Request
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import EndRecord
@@ -52,7 +52,7 @@ class Presence:
             with contextlib.suppress(StoreError):
                 await to_thread.run_sync(note_flow_run, self._journal, mine, flow_run)
         with contextlib.suppress(*OUTAGE):  # it is for people, and nothing waits for it
-            await report_crashes(self._client, self._journal, mine, flow_run)
+            await report_ends(self._client, self._journal, mine, flow_run)
 
     async def _name_flow_run(self) -> None:
         flow_run_id = self._artifacts.flow_run_id

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from anyio import to_thread
+from prefect.client.orchestration import PrefectClient
 
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.events import Event
@@ -17,9 +20,10 @@ from qcsc_loop.loop.events import IterationCommitted, RunStopped
 from qcsc_loop.prefect.artifacts import RunArtifacts
 from qcsc_loop.reports.job import job_row
 from qcsc_loop.reports.markdown import markdown
-from qcsc_loop.reports.view import RunReader
+from qcsc_loop.reports.view import RunReader, View, left_by
 from qcsc_loop.store.directory import DirectoryStore, behind_commands
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import EndRecord, EpochRecord
 
 EVERY_SECONDS = 15.0
 AGAIN_SECONDS = 0.5  # after a server did not take the last one
@@ -94,19 +98,33 @@ class Reporter:
         wait = AGAIN_SECONDS if self._ended else EVERY_SECONDS
         self._next = time.monotonic() + wait  # also after a failure
         seen = self._changes
-        read = to_thread.run_sync(self._read, abandon_on_cancel=True)  # a disk may hang
-        if (shown := await read) is not None:
-            page = shown.message, shown.report
-            self._report = await self._artifacts.show_report(*page, self._report)
-            if shown.jobs:
-                self._jobs = await self._artifacts.show_jobs(shown.rows, shown.jobs, self._jobs)
+        await self._show_view(_as_it_is)
         self._shown = seen
 
-    def _read(self) -> _Shown | None:
+    async def show_for_good(self, seen_as: Callable[[View], View]) -> None:
+        """The last report of a driver that is gone, for what its flow run has of it.
+
+        Raises:
+            httpx.HTTPError, PrefectHTTPStatusError: the server does not take it.
+        """
+        self._report, self._jobs = await self._artifacts.shown()
+        await self._show_view(seen_as)
+
+    async def _show_view(self, seen_as: Callable[[View], View]) -> None:
+        read = to_thread.run_sync(self._read, seen_as, abandon_on_cancel=True)  # a disk may hang
+        if (shown := await read) is None:
+            return
+        page = shown.message, shown.report
+        self._report = await self._artifacts.show_report(*page, self._report)
+        if shown.jobs:
+            self._jobs = await self._artifacts.show_jobs(shown.rows, shown.jobs, self._jobs)
+
+    def _read(self, seen_as: Callable[[View], View]) -> _Shown | None:
         """None where the disk does not say: the loop will hear of that."""
-        assert self._reader is not None
+        if self._reader is None:
+            return None
         try:
-            view = self._reader.look()
+            view = seen_as(self._reader.look())
         except (QcscLoopError, OSError):
             return None
         rows = [self._row(job) for job in reversed(view.jobs[-JOBS:])]
@@ -119,6 +137,32 @@ class Reporter:
             row = job_row(job)
             self._rows[str(job.key)] = job, row
         return row
+
+
+async def show_what_is_left(
+    client: PrefectClient,
+    journal: Journal,
+    flow_run: UUID,
+    driver: EpochRecord,
+    end: EndRecord | None = None,
+    successor: int = 0,
+) -> None:
+    """Shows the run as a driver that is gone has left it, in that one's flow run.
+
+    Args:
+        end: how it ended; None: it did not say.
+        successor: the driver that has the run now; 0: none has.
+
+    Raises:
+        httpx.HTTPError, PrefectHTTPStatusError: the server does not take it.
+    """
+    reporter = Reporter(RunArtifacts(client, journal.run_id, flow_run), journal)
+    left = partial(left_by, driver=driver, end=end, successor=successor)
+    await reporter.show_for_good(left)
+
+
+def _as_it_is(view: View) -> View:
+    return view
 
 
 def _even(rows: list[Row]) -> list[Row]:

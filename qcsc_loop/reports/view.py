@@ -69,6 +69,7 @@ class View:
         seen: when `live` was written, in seconds before this look.
         chart: how the run is looked at; its headline is "" where the state has no scalars.
         jobs: of all drivers, in the order of their submission.
+        successor: the driver that has the run now; 0: this is the newest one. See `left_by`.
     """
 
     run_id: str
@@ -86,6 +87,7 @@ class View:
     history: Columns = field(default_factory=Columns)
     jobs: Sequence[JobRecord] = ()
     drivers: int = 0
+    successor: int = 0
 
     @property
     def algorithm(self) -> str:
@@ -198,7 +200,7 @@ class View:
 
     def advice(self, more: str = "") -> str:
         """What to do next with a run that has ended, as the end of a sentence."""
-        if self.end is None:
+        if self.end is None or self.successor:
             return ""
         return advice_on(self.run_id, self.end.reason, self.next_command, more)
 
@@ -207,6 +209,10 @@ class View:
         """The same without what to try, for where `next_command` stands beside it."""
         if self.status in (RunStatus.DAMAGED, RunStatus.NEWER):
             return self.trouble
+        return self._how + (f"; driver {self.successor} has the run" if self.successor else "")
+
+    @property
+    def _how(self) -> str:
         if self.end is not None:
             return stop_sentence(self.end.reason, self.end.iteration, self.fact)
         doing = self._doing
@@ -233,6 +239,8 @@ class View:
     @property
     def next_command(self) -> str:
         """What to type next, without `--store`; empty where nothing is left to do."""
+        if self.successor:
+            return ""
         if self.end is not None:
             rule = self.settings.stop if self.settings is not None else None
             return resume_command(self.run_id, self.end.reason, rule, self.spent)
@@ -386,6 +394,25 @@ def _columns(commits: Sequence[Commit]) -> Columns:
         seconds={n: [c.seconds.get(n, math.nan) for c in commits] for n in newest.seconds},
         usage={n: [c.usage.get(n, 0.0) for c in commits] for n in newest.usage},
         spent=dict(newest.spent or {}),
+    )
+
+
+def left_by(view: View, driver: EpochRecord, end: EndRecord | None, successor: int) -> View:
+    """A run as an earlier driver has left it; what was done since is in it, too.
+
+    Args:
+        end: how it ended; None: it did not say, and is gone.
+        successor: the driver that has the run now; 0: none has.
+    """
+    return replace(
+        view,
+        status=RunStatus.GONE if end is None else OF_REASON[end.reason],
+        settings=driver.settings,
+        driver=driver,
+        end=end,
+        hold=None,
+        live=None,
+        successor=successor,
     )
 
 

@@ -8,26 +8,34 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.client.schemas.objects import StateType
 
+from loop.reports.stored_runs import StoredRun, energies
 from loop.toys import Counting
 from qcsc_algorithms.bitcount.bitcount import BitCount
 from qcsc_algorithms.bitcount.flow import bitcount
+from qcsc_loop.concurrency.process_life import here
 from qcsc_loop.errors import InputError
 from qcsc_loop.prefect.blocks import AerSamplerBlock
+from qcsc_loop.prefect.driver_facts import FLOW_RUN
 from qcsc_loop.prefect.ends import ends_superseded
 from qcsc_loop.prefect.flow import run_in_flow
+from qcsc_loop.prefect.predecessors import report_ends
+from qcsc_loop.rules.reason import Reason
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.sampling.aer.sampler import AerSampler
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import EndRecord, EpochRecord, Holder
 from system.command_line import WANDER, Background, CommandLine, command_line, setting
 from system.server import PrefectServer
 from waiting import until
@@ -223,6 +231,63 @@ def test_a_killed_drivers_flow_run_is_set_crashed_by_the_next_driver(
     first, second = server.flow_runs(run_id)
     assert (first["state_type"], second["state_type"]) == ("CRASHED", "COMPLETED")
     assert "driver 2 has the run" in first["state"]["message"]
+    (report,) = [
+        row for row in server.artifacts(f"{run_id}-report") if row["flow_run_id"] == first["id"]
+    ]
+    assert report["description"] == "its driver is gone without a word; driver 2 has the run"
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "how"),
+    [
+        (None, ("CRASHED", "Crashed"), "its driver is gone without a word"),
+        (Reason.INTERRUPTED, ("CRASHED", "Crashed"), "interrupted after 2 iterations"),
+        (Reason.MAX_ITERATIONS, ("COMPLETED", "LimitReached"), "stopped after 2 iterations"),
+        (Reason.CONVERGED, ("COMPLETED", "Converged"), "converged after 2 iterations"),
+        (Reason.FAILED, ("FAILED", "Failed"), "failed after 2 iterations"),
+        (Reason.CANCELLED, ("CANCELLED", "Cancelled"), "cancelled after 2 iterations"),
+    ],
+)
+def test_a_flow_run_whose_end_no_server_heard_of_ends_as_the_disk_has_it(
+    server: PrefectServer,
+    in_process: Callable[[], Any],
+    tmp_path: Path,
+    reason: Reason | None,
+    state: tuple[str, str],
+    how: str,
+) -> None:
+    made = server.post("/flows/", {"name": "water"})
+    begun = {"flow_id": made["id"], "state": {"type": "RUNNING", "message": "at work"}}
+    flow_run = server.post("/flow_runs/", begun)["id"]
+    stored = StoredRun(tmp_path / "store", f"unheard-{flow_run[:8]}").history(energies(2)).job(1)
+    dead = Holder(**asdict(here()), pid=2**22 - 1, pid_started=0.0, start_ticks=1)
+    first, second = (
+        EpochRecord(
+            epoch=epoch,
+            holder=dead,
+            lease_seconds=60,
+            settings=stored.settings,
+            provenance={FLOW_RUN: flow_run} if epoch == 1 else {},
+        )
+        for epoch in (1, 2)
+    )
+    end = None if reason is None else EndRecord(epoch=1, reason=reason, iteration=2)
+    stored.journal.adopt_driver(first, end)
+
+    async def report() -> None:
+        async with get_client() as client:
+            await report_ends(client, stored.journal, second, None)
+
+    with in_process():
+        anyio.run(report)
+
+    ended = server.get(f"/flow_runs/{flow_run}")
+    assert (ended["state_type"], ended["state_name"]) == state
+    assert ended["state"]["message"].endswith("; driver 2 has the run")
+    (page,) = server.artifacts(f"{stored.run_id}-report")
+    assert (page["flow_run_id"], page["description"]) == (flow_run, f"{how}; driver 2 has the run")
+    (table,) = server.artifacts(f"{stored.run_id}-jobs")
+    assert [row["job id"] for row in json.loads(table["data"])] == ["48001"]
 
 
 class TestBitCount:
