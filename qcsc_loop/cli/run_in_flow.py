@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.cli.run_request import RunRequest
 from qcsc_loop.cli.signals import Signals
 from qcsc_loop.cli.way import choose_way
-from qcsc_loop.errors import LeaseLost, QcscLoopError, RunCancelled, RunLocked
+from qcsc_loop.errors import DamagedDocument, LeaseLost, QcscLoopError, RunCancelled, RunLocked
 from qcsc_loop.events import Trouble, tell
+from qcsc_loop.loop.opening import refuse_other_results
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.compare import to_plain
+from qcsc_loop.parameters.saved_blocks import resolve_blocks
 from qcsc_loop.store.journal import Journal
 
 if TYPE_CHECKING:
@@ -71,9 +73,10 @@ async def drive_in_flow(
     await _restore(request, driving, journal, options)
     from qcsc_loop.prefect.flow import run_in_flow
 
-    chosen, way = request.algorithm(journal), choose_way(driving, journal)
+    way = choose_way(driving, journal)
     options["facts"] = way.facts()
-    driven = partial(run_in_flow, chosen, tasks=way.tasks, variables=request.variables, **options)
+    chosen = await _ready(request, journal, options)
+    driven = partial(run_in_flow, chosen, tasks=way.tasks, **options)
     run = asyncio.ensure_future(flow.run(chosen, driven))
     try:
         await flow.until_ended(run)
@@ -89,6 +92,25 @@ def _may_begin_before(request: RunRequest, journal: Journal, api: Api) -> bool:
     from qcsc_loop.prefect.ahead import needs_its_flow
 
     return not needs_its_flow(request.algorithm(journal))
+
+
+async def _ready(request: RunRequest, journal: Journal, options: RunOptions) -> AnyAlgorithm:
+    """The algorithm, once what the server alone knows of it is known: no flow run is made for less.
+
+    Raises:
+        InputError: the run cannot be as asked for.
+    """
+    from qcsc_loop.prefect.variables import with_variables
+
+    chosen, exists = request.algorithm(journal), await to_thread.run_sync(journal.exists)
+    if request.variables and not exists:
+        chosen, read = await with_variables(chosen, request.variables)
+        options["facts"] = {**options.get("facts", {}), "variables": read}
+    ready = await resolve_blocks(chosen)
+    if exists:
+        with suppress(DamagedDocument):  # the loop's to report
+            refuse_other_results(ready, journal.record(), options)
+    return chosen
 
 
 async def _drive_ahead(

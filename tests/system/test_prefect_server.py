@@ -323,12 +323,24 @@ class TestBitCount:
         assert b"matrix_product_state" in samples.body
 
     def test_a_block_that_is_no_sampler_is_refused_with_those_there_are(
-        self, with_server: CommandLine, run_id: str, in_process: Callable[[], Any]
+        self,
+        with_server: CommandLine,
+        server: PrefectServer,
+        run_id: str,
+        in_process: Callable[[], Any],
     ) -> None:
         with in_process():
             anyio.run(AerSamplerBlock().asave, run_id)
-        said = with_server(*self.WORDS, "--set", f"sampler=aer-sampler/not-{run_id}").refusal
-        assert f"aer-sampler/{run_id}" in said
+        begun = server.post("/flow_runs/count", {})
+        for wrong in (
+            ("--set", f"sampler=aer-sampler/not-{run_id}"),
+            ("--machine", "fkae"),
+        ):
+            result = with_server(*self.WORDS, *wrong)
+            said = result.refusal
+            assert "/flow-run/" not in result.out + result.err
+            assert f"aer-sampler/{run_id}" in said or "--set" not in wrong
+        assert server.post("/flow_runs/count", {}) == begun
 
 
 # Prefect asks for its default storage with a client that it does not close
