@@ -38,6 +38,7 @@ STOP_SECONDS = 25.0
 ANSWER_SECONDS = 10.0
 SILENT_SECONDS = 90.0  # without a sign of life: on another machine it is taken to be dead
 PORTS = range(20_000, 30_000)  # below those that a kernel gives to clients
+PORT = "port"  # of the server that was stopped last
 _TRIES = 20
 
 Tell = Callable[[str], None]
@@ -204,7 +205,7 @@ def start(
             raise ServerNotStarted(str(folder), why, cure)
         if keeper is None and found.state is not State.SILENT:
             tell("starting your Prefect server")
-            keeper = _start_keeper(folder, port or _port(found))
+            keeper = _start_keeper(folder, port or port_for(found))
         elif keeper is None and not waits:
             tell("your Prefect server does not answer, and is being started again")
             waits = True
@@ -267,6 +268,9 @@ def stop(folder: Path) -> bool:
             raise ServerNotStarted(str(folder), why, "end it where it was started")
         _end(record)
     with suppress(OSError):
+        if record is not None:
+            with write_whole(folder / PORT, mode=0o600) as file:
+                file.write(str(record.port).encode())
         (folder / keep_server.RECORD).unlink(missing_ok=True)
     return ran
 
@@ -331,16 +335,24 @@ def _refuse_others(path: Path, mask: int) -> None:
         raise ServerNotOurs(str(path), f"others have access to it; chmod go-rwx {path}")
 
 
-def _port(found: OwnServer) -> int:
+def port_for(found: OwnServer) -> int:
     """The one that it had: addresses that somebody has noted, and tunnels, stay good."""
     if found.record is not None:
         return found.record.port
     chance = random.Random()
-    for _ in range(_TRIES):
-        port = chance.choice(PORTS)
+    for port in (*_last_port(found.folder), *(chance.choice(PORTS) for _ in range(_TRIES))):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     return 0
+
+
+def _last_port(folder: Path) -> list[int]:
+    """That of the server that was stopped here; none where nothing says so."""
+    try:
+        port = int((folder / PORT).read_text())
+    except (OSError, ValueError):
+        return []
+    return [port] if 0 < port < 2**16 else []
 
 
 def _read(folder: Path) -> Record | None:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from qcsc_loop.concurrency.process_life import start_ticks
-from qcsc_loop.prefect.own_server import Record, State, look, make_folder
+from qcsc_loop.prefect.own_server import Record, State, look, make_folder, port_for
 from small_disk import small_disk
 from system.command_line import WANDER, CommandLine, command_line
 from waiting import alive, until
@@ -182,6 +182,10 @@ def test_one_that_is_stopped_is_gone_and_so_is_its_port(idle: Own) -> None:
         pass
     assert idle.line("server", "status", "--json").answer["state"] == "none"
     assert idle("stop")["ran"] is False
+    assert port_for(look(idle.folder)) == port
+    with socket.create_server(("127.0.0.1", int(str(port)))):
+        assert port_for(look(idle.folder)) != port
+    assert idle("start")["port"] == port
 
 
 IMPATIENT = """
