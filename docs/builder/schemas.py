@@ -28,7 +28,7 @@ from qcsc_loop.deployments.supervising import Action
 from qcsc_loop.plain import Json
 from qcsc_loop.prefect.own_server import ServerFacts
 from qcsc_loop.sweeping.facts import DetachedFacts, ForetoldFacts, ListedFacts, SweepFacts
-from qcsc_loop.testing.checking.check import Checked
+from qcsc_loop.testing.checking.findings import Checked
 
 FILE = ROOT / "docs" / "json.schema.json"
 KEPT = {"type", "enum", "const", "items", "properties", "anyOf", "additionalProperties"}

@@ -12,12 +12,8 @@ from qcsc_loop.faces import lazy_face
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qcsc_loop.testing.boundary import JOB_BOUNDARIES, WRITE_BOUNDARIES
-    from qcsc_loop.testing.checking.check import (
-        Checked,
-        Finding,
-        check_algorithm,
-        find_impurities,
-    )
+    from qcsc_loop.testing.checking.check import check_algorithm, find_impurities
+    from qcsc_loop.testing.checking.findings import Checked, Finding
     from qcsc_loop.testing.checking.replaying import Replayed, replay
     from qcsc_loop.testing.ibm.fault import IBMFault, RequestKind
     from qcsc_loop.testing.ibm.journal import FakeIBMRequest
@@ -58,11 +54,11 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "Checked": "checking.check",
+        "Checked": "checking.findings",
         "FakeIBMJob": "ibm.views",
         "FakeIBMQuantum": "ibm.quantum",
         "FakeIBMRequest": "ibm.journal",
-        "Finding": "checking.check",
+        "Finding": "checking.findings",
         "IBMFault": "ibm.fault",
         "JOB_BOUNDARIES": "boundary",
         "KillableRun": "killed_run",

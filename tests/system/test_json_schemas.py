@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from qcsc_loop.testing.checking.check import Checked
+from qcsc_loop.testing.checking.findings import Checked
 from system.command_line import TOYS, WANDER, CommandLine
 from system.documented import PAGE, SCHEMAS, definition, require_documented, with_json
 

@@ -1,4 +1,4 @@
-"""What looks like another machine to whoever asks: for a process that lives one life, and then ends."""
+"""What looks like another machine to whoever asks: for a process that does not come back."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ def go_elsewhere() -> None:
         (platform, "node"): lambda: _HOST,
         (os, "uname"): _uname(os.uname()),
         (os, "cpu_count"): _one_more(os.cpu_count() or 1),
+        (os, "process_cpu_count"): _one_more(len(os.sched_getaffinity(0))),
+        (os, "sched_getaffinity"): _one_more_of(os.sched_getaffinity),
         (os, "listdir"): _listed_backwards(os.listdir),
         (os, "scandir"): _scanned_backwards(os.scandir),
     }
     for (module, name), answer in answers.items():
-        setattr(module, name, answer)
+        if hasattr(module, name):  # os.process_cpu_count: since Python 3.13
+            setattr(module, name, answer)
+    platform._uname_cache = None  # type: ignore[attr-defined]  # what was asked before it came here
     os.environ["TZ"] = _ZONE
     time.tzset()
 
@@ -37,6 +41,14 @@ def _uname(here: os.uname_result) -> Any:
 
 def _one_more(count: int) -> Any:
     return lambda: count + 1
+
+
+def _one_more_of(affinity: Any) -> Any:
+    def one_more(process: int) -> set[int]:
+        here: set[int] = affinity(process)
+        return here | {max(here) + 1}
+
+    return one_more
 
 
 def _listed_backwards(listdir: Any) -> Any:

@@ -1,7 +1,8 @@
 """Lives of a run, each in a child of a process that has imported the algorithm once.
 
-Run as `python -m qcsc_loop.testing.checking.lives REFERENCE PARAMETERS`: each line of stdin is a
-`Life`, each line of stdout a `Lived`.
+Run as `python -m qcsc_loop.testing.checking.lives REFERENCE PARAMETERS [elsewhere]`: each line of stdin
+is a `Life`, each line of stdout a `Lived`. Elsewhere the algorithm is imported on what looks like
+another machine, at another time.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps import parts
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing.checking.calls import HookCalls
+from qcsc_loop.testing.checking.clock import set_the_clock_back
 from qcsc_loop.testing.checking.elsewhere import go_elsewhere
 from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
-from qcsc_loop.testing.checking.watching import watching
+from qcsc_loop.testing.checking.reading import Readings, note_readings
+from qcsc_loop.testing.checking.watching import folders_of, watching
 from qcsc_loop.testing.instants import Instants
 from qcsc_loop.testing.submissions import Submission, submissions_told
 from qcsc_loop.values.document import Document
@@ -48,22 +51,28 @@ def main() -> None:
     said, told = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    reference, parameters = sys.argv[1:]
+    reference, parameters, *where = sys.argv[1:]
+    readings = note_readings()
+    if where:
+        go_elsewhere()
+        set_the_clock_back()
     algorithm = build(find_algorithm(reference), json.loads(parameters))
     said.write("\n")
     said.flush()
     for line in told:
-        said.write(_live_in_child(algorithm, Life.from_json(line)).to_json() + "\n")
+        said.write(_live_in_child(algorithm, Life.from_json(line), readings).to_json() + "\n")
         said.flush()
 
 
-def _live_in_child(algorithm: AnyAlgorithm, life: Life) -> Lived:
+def _live_in_child(algorithm: AnyAlgorithm, life: Life, readings: Readings) -> Lived:
     # a file: what a hook has started may live on, and would hold a pipe open
     with tempfile.TemporaryFile() as answer:
         _write(answer, Lived(error=_UNFINISHED))
         if (child := os.fork()) == 0:
             try:
-                _write(answer, live(algorithm, life, _noting_calls(answer)))
+                lived = live(algorithm, life, _noting_calls(answer))
+                read = readings.of(folders_of(type(algorithm))) if life.watch else ()
+                _write(answer, replace(lived, asked=(*lived.asked, *read)))
             except BaseException as error:  # of the check itself: it must be seen, and end here
                 _write(answer, Lived(error=f"{type(error).__name__}: {error}"))
             finally:
@@ -108,6 +117,8 @@ def live(algorithm: AnyAlgorithm, life: Life, calls: HookCalls) -> Lived:
     os.chdir(folder)
     if life.elsewhere:
         go_elsewhere()
+    if life.earlier:
+        set_the_clock_back()
     if life.reverse:
         parts.in_turn = _reversed  # type: ignore[assignment]  # of a function that is generic
     if life.twice:

@@ -21,6 +21,7 @@ class Life:
         variables: what is in its environment beside what everybody has; None: taken out.
         reverse: parts of a step are begun in the reverse order.
         elsewhere: on what looks like another machine; see elsewhere.py.
+        earlier: at what looks like another time; see clock.py.
         twice: the same run is driven before, elsewhere, in the same process.
         watch: notes what the algorithm's own files ask of clock, environment and chance.
         die_at: dies at this write of its store; 0: it lives.
@@ -38,6 +39,7 @@ class Life:
     variables: dict[str, str | None] = field(default_factory=dict[str, str | None])
     reverse: bool = False
     elsewhere: bool = False
+    earlier: bool = False
     twice: bool = False
     watch: bool = False
     die_at: int = 0
@@ -64,7 +66,7 @@ class Asked:
         what: "the clock", "the environment", "global randomness", "the process", "the machine",
             "unwritten memory".
         name: the function, or the environment's variable.
-        hook, iteration: in which call.
+        hook, iteration: in which call; no hook: when its file was imported.
         where: `file.py:12`.
     """
 

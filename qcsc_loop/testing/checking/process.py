@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,32 +23,45 @@ from qcsc_loop.testing.checking.orders import Life, Lived
 THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"]
 # glibc's, by its name before 2.26 and the one since (mallopt(3), M_PERTURB); others do not mind it
 UNWRITTEN = {"MALLOC_PERTURB_": "%d", "GLIBC_TUNABLES": "glibc.malloc.perturb=%d"}
+_LIVES = "qcsc_loop.testing.checking.lives"
 TAIL_BYTES, TAIL_LINES = 4096, 5  # of what a life has printed that an error ended
 
 
 @contextmanager
 def living_process(
-    algorithm: AnyAlgorithm, *, hash_seed: int = 1, threads: int = 1, memory: int = 0
+    algorithm: AnyAlgorithm,
+    *,
+    hash_seed: int = 1,
+    threads: int = 1,
+    memory: int = 0,
+    variables: Mapping[str, str | None] = {},
+    elsewhere: str = "",
 ) -> Iterator[LivingProcess]:
     """One that is there until the block ends.
 
     Args:
         memory: what each byte of it holds that nobody has written; 0: what happens to be there.
+        variables: what else is in its environment; None: taken out.
+        elsewhere: the folder in which it imports the algorithm, on what looks like another machine
+            at another time; empty: here and now.
 
     Raises:
         InputError: the algorithm's class cannot be imported elsewhere.
     """
     words = [_reference(algorithm), json.dumps(to_plain(algorithm))]
+    others = {**os.environ, **variables}
+    perturbed = {name: value % memory for name, value in UNWRITTEN.items()} if memory else {}
     with _output() as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "qcsc_loop.testing.checking.lives", *words],
+            [sys.executable, "-m", _LIVES, *words, *(["elsewhere"] if elsewhere else ())],
             env={
-                **os.environ,
+                **{name: value for name, value in others.items() if value is not None},
                 "PYTHONHASHSEED": str(hash_seed),
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
                 **dict.fromkeys(THREADS, str(threads)),
-                **({name: words % memory for name, words in UNWRITTEN.items()} if memory else {}),
+                **perturbed,
             },
+            cwd=elsewhere or None,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

@@ -39,8 +39,6 @@ _FUNCTIONS = {
     ("builtins", "hash"): _PROCESS,
 }
 _METHODS = {"now": _CLOCK, "utcnow": _CLOCK, "today": _CLOCK}  # of datetime and date
-# the files of os.environ and of its methods, which newer Pythons hold frozen
-_ENVIRONMENT = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>")
 _FILES = {"random.py": _CHANCE, "secrets.py": _CHANCE, "uuid.py": _CHANCE}
 
 
@@ -99,23 +97,11 @@ class _Watcher:
     def _see_call(self, frame: FrameType) -> None:
         file = frame.f_code.co_filename
         name = frame.f_code.co_name
-        if name == "__getitem__" and file.endswith(_ENVIRONMENT):
-            caller = self._caller(frame)
-            if caller is not None:
-                self._note("the environment", str(frame.f_locals.get("key")), caller)
-            return
         what = _FILES.get(file.rpartition(os.sep)[2])
         if what is None or frame.f_back is None or not self._is_theirs(frame.f_back):
             return
         if type(frame.f_locals.get("self")).__name__ in ("NoneType", "Random", "SystemRandom"):
             self._note(what, name, frame.f_back)
-
-    def _caller(self, frame: FrameType) -> FrameType | None:
-        """Whoever asked os.environ, through its own methods."""
-        outer = frame.f_back
-        while outer is not None and outer.f_code.co_filename.endswith(_ENVIRONMENT):
-            outer = outer.f_back
-        return outer if outer is not None and self._is_theirs(outer) else None
 
     def _is_theirs(self, frame: FrameType) -> bool:
         file = frame.f_code.co_filename

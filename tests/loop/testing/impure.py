@@ -6,11 +6,13 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,8 @@ from qcsc_loop.values.record import Record, State
 calls = [0]  # what earlier calls have left in memory
 VARIABLE = "IMPURE_FACTOR"
 COUNTER = Path("impure-counter")
+DRAWN, YEAR = random.random(), datetime.now(UTC).year  # when this file was imported
+READ = float(os.environ.get("IMPURE_AT_IMPORT", "1"))
 
 
 class Value(Record):
@@ -78,6 +82,16 @@ NUMBERS: dict[str, Callable[[], float]] = {
     "processors": lambda: float(os.cpu_count() or 0),
     "the time zone": lambda: float(time.localtime(0).tm_hour),
     "order of files": _of_files,
+    "what its file has drawn": lambda: DRAWN,
+    "what its file has read": lambda: READ,
+    "when its file was imported": lambda: float(YEAR),
+    "the home": lambda: float(len(str(Path.home()))),
+    "a program's environment": lambda: float(
+        subprocess.check_output(["sh", "-c", "echo ${#HOME}"])
+    ),
+    "the hour": lambda: float(datetime.now(UTC).hour),
+    "the year": lambda: float(time.gmtime().tm_year),
+    "its processors": lambda: float(len(os.sched_getaffinity(0))),
 }
 Impurity = Literal[
     "nothing",
@@ -98,6 +112,14 @@ Impurity = Literal[
     "processors",
     "the time zone",
     "order of files",
+    "what its file has drawn",
+    "what its file has read",
+    "when its file was imported",
+    "the home",
+    "a program's environment",
+    "the hour",
+    "the year",
+    "its processors",
     "a set's order",
     "itself",
     "an argument",

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from qcsc_loop.errors import CheckFailed, InputError
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing import Checked, check_algorithm, find_impurities, replay
+from qcsc_loop.testing.checking.clock import EARLIER
 from qcsc_loop.testing.checking.orders import Life
 from qcsc_loop.testing.checking.process import living_process
 from system.command_line import command_line, setting
@@ -75,7 +77,14 @@ RARE = pytest.mark.thorough  # each is found as its neighbour above is
         pytest.param("processors", "it is on another machine", "cpu_count at", marks=RARE),
         pytest.param("the time zone", "it is on another machine", "localtime at", marks=RARE),
         pytest.param("order of files", "it is on another machine", "", marks=RARE),
-        pytest.param("an object's id", "Python's hash seed is another one", "id at", marks=RARE),
+        pytest.param("an object's id", "it is run in another process", "id at", marks=RARE),
+        ("what its file has read", "the environment has another IMPURE_AT_IMPORT", ""),
+        ("when its file was imported", "its file was imported in another folder", ""),
+        pytest.param("the home", "the environment has another HOME", "HOME at", marks=RARE),
+        ("a program's environment", "the environment has another HOME", ""),
+        ("the hour", "its clock shows another year", "now at impure.py"),
+        pytest.param("the year", "its clock shows another year", "gmtime at", marks=RARE),
+        pytest.param("its processors", "it is on another machine", "", marks=RARE),
     ],
 )
 def test_what_a_hook_depends_on_is_named(impurity: Impurity, when: str, cause: str) -> None:
@@ -85,6 +94,20 @@ def test_what_a_hook_depends_on_is_named(impurity: Impurity, when: str, cause: s
     assert (found.hook, found.iteration) == ("evaluate", 1)
     assert found.part == ("text" if "order of parts" in impurity or "set" in impurity else "number")
     assert cause in found.words
+
+
+def test_what_was_drawn_at_the_import_is_blamed_on_nothing_else() -> None:
+    (finding,) = tried("what its file has drawn").findings
+
+    assert finding.check.startswith("it is run in another process (something that was read when")
+    assert (finding.hook, finding.iteration, finding.part) == ("evaluate", 1, "number")
+
+
+def test_another_time_differs_in_all_that_a_clock_shows() -> None:
+    for day in range(4 * 366):
+        now = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day, hours=day % 24)
+        parts = zip(now.timetuple()[:7], (now - EARLIER).timetuple()[:7], strict=True)
+        assert all(one != other for one, other in parts)
 
 
 @pytest.mark.parametrize(
