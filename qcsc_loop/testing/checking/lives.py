@@ -70,7 +70,7 @@ def _live_in_child(algorithm: AnyAlgorithm, life: Life, readings: Readings) -> L
         _write(answer, Lived(error=_UNFINISHED))
         if (child := os.fork()) == 0:
             try:
-                lived = live(algorithm, life, _noting_calls(answer))
+                lived = live(algorithm, life, _noting_calls(algorithm, answer))
                 read = readings.of(folders_of(type(algorithm))) if life.watch else ()
                 _write(answer, replace(lived, asked=(*lived.asked, *read)))
             except BaseException as error:  # of the check itself: it must be seen, and end here
@@ -92,11 +92,11 @@ def _write(answer: IO[bytes], lived: Lived) -> None:
     answer.flush()
 
 
-def _noting_calls(answer: IO[bytes]) -> HookCalls:
+def _noting_calls(algorithm: AnyAlgorithm, answer: IO[bytes]) -> HookCalls:
     def begun(hook: str, iteration: int) -> None:
         _write(answer, Lived(error=_UNFINISHED, hook=hook, iteration=iteration))
 
-    return HookCalls(begun)
+    return HookCalls(algorithm, begun)
 
 
 def _ended(name: str, lived: Lived, status: int) -> str:
@@ -123,7 +123,7 @@ def live(algorithm: AnyAlgorithm, life: Life, calls: HookCalls) -> Lived:
         parts.in_turn = _reversed  # type: ignore[assignment]  # of a function that is generic
     if life.twice:
         before = Path(folder) / "before"
-        _drive(algorithm, DirectoryStore(before), life, HookCalls())
+        _drive(algorithm, DirectoryStore(before), life, HookCalls(algorithm))
     random.seed(life.start)
     np.random.seed(life.start)  # the global one is what hooks must not draw from
     store = MortalStore(life.store, life.die_at, life.when)
@@ -139,7 +139,7 @@ def live(algorithm: AnyAlgorithm, life: Life, calls: HookCalls) -> Lived:
         return replace(
             lived,
             writes=store.writes,
-            asked=tuple(asked),
+            asked=(*asked, *calls.drawn.values()),
             boundaries=tuple(instants.passed),
         )
     finally:

@@ -52,8 +52,9 @@ def note_readings() -> Readings:
                 readings.note(os.fsdecode(key), *reader)
             return super().__getitem__(key)
 
-    os.environ.__class__ = Noted
-    os.environb.__class__ = Noted
+    kind: Any = Noted  # one class, of texts and of bytes
+    os.environ.__class__ = kind
+    os.environb.__class__ = kind
     return readings
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import PrivateAttr
 
 from qcsc_loop.algorithm import IterativeAlgorithm
 from qcsc_loop.steps.parts import run_parts
@@ -122,6 +123,7 @@ Impurity = Literal[
     "its processors",
     "a set's order",
     "itself",
+    "what it keeps",
     "an argument",
     "a parameter",
     "order of parts",
@@ -134,6 +136,7 @@ class Impure(IterativeAlgorithm[Sum, Value, Value]):
 
     impurity: Impurity = "nothing"
     box: list[int] = []
+    _kept: dict[str, int] = PrivateAttr(default_factory=dict[str, int])
 
     async def initialize(self) -> Sum:
         return Sum()
@@ -148,6 +151,8 @@ class Impure(IterativeAlgorithm[Sum, Value, Value]):
             self.box.append(1)
         if self.impurity == "itself":
             object.__setattr__(self, "calls", getattr(self, "calls", 0) + 1)
+        if self.impurity == "what it keeps":
+            self._kept["calls"] = self._kept.get("calls", 0) + 1
         if self.impurity == "a set's order":
             return Value(text="".join({"one", "two", "three", "four", "five"}))
         if self.impurity == "clock in a log":

@@ -58,7 +58,7 @@ RARE = pytest.mark.thorough  # each is found as its neighbour above is
         pytest.param(
             "numpy's global randomness",
             "global random generators have another state",
-            "",  # the profiler does not see it
+            "numpy.random at impure.py",
             marks=RARE,
         ),
         pytest.param("a random id", "it is run again", "uuid4 at impure.py", marks=RARE),
@@ -116,6 +116,7 @@ def test_another_time_differs_in_all_that_a_clock_shows() -> None:
         ("an argument", "state.items"),
         ("a parameter", "the parameter box"),
         ("itself", "self.calls"),
+        ("what it keeps", "self._kept"),
     ],
 )
 def test_what_a_hook_changes_is_named(impurity: Impurity, changed: str) -> None:
