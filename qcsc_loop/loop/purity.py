@@ -28,7 +28,7 @@ class Purity:
     def __init__(self, algorithm: AnyHooks, *, run_id: str, check: bool) -> None:
         self._algorithm, self._run_id, self._check = algorithm, run_id, check
         self._parameters = algorithm.model_dump_json() if check else ""
-        self._own = _own_attributes(algorithm) if check else {}
+        self._own = own_attributes(algorithm) if check else {}
 
     async def given(self, arguments: Mapping[str, Kept[Any]]) -> Mapping[str, Any]:
         """The arguments for one call."""
@@ -52,7 +52,7 @@ class Purity:
         if now != self._parameters:
             part = first_difference(self._parameters, now)
             raise self._impure(hook, iteration, f"the parameter {part}")
-        own = _own_attributes(self._algorithm)
+        own = own_attributes(self._algorithm)
         for attribute in sorted(own.keys() | self._own.keys()):
             if own.get(attribute, _NOTHING) is not self._own.get(attribute, _NOTHING):
                 raise self._impure(hook, iteration, f"self.{attribute}")
@@ -63,7 +63,7 @@ class Purity:
         return ImpureHook(kind.__name__, hook, iteration, changed, where, run_id=self._run_id)
 
 
-def _own_attributes(algorithm: AnyHooks) -> dict[str, object]:
+def own_attributes(algorithm: AnyHooks) -> dict[str, object]:
     """What an algorithm has besides parameters: pydantic takes any name that begins with "_".
 
     Without what was found once and for all of the parameters (`cached_property`).

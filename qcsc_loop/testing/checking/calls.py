@@ -12,8 +12,8 @@ from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.errors import ImpureHook
 from qcsc_loop.loop.hooks import HOOKS, place_of
 from qcsc_loop.loop.options import Call
-from qcsc_loop.loop.purity import _own_attributes
-from qcsc_loop.testing.checking.orders import Asked
+from qcsc_loop.loop.purity import own_attributes
+from qcsc_loop.testing.checking.orders import RUN_ID, Asked
 
 T = TypeVar("T")
 
@@ -59,12 +59,12 @@ class HookCalls:
         for name, value in self._own().items():
             if own.get(name, value) != value:
                 kind = type(self._algorithm).__name__
-                raise ImpureHook(kind, step, iteration, f"self.{name}", where)
+                raise ImpureHook(kind, step, iteration, f"self.{name}", where, run_id=RUN_ID)
         return result
 
     def _own(self) -> dict[str, bytes]:
         """What the algorithm has besides parameters, as far as it can be pickled."""
-        found = {n: _pickled(value) for n, value in _own_attributes(self._algorithm).items()}
+        found = {n: _pickled(value) for n, value in own_attributes(self._algorithm).items()}
         return {name: value for name, value in found.items() if value}
 
 

@@ -10,7 +10,7 @@ from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.jobs.site import site_from
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, iteration_of
-from qcsc_loop.testing.checking.lives import RUN_ID
+from qcsc_loop.testing.checking.orders import RUN_ID
 from qcsc_loop.values.document import Document
 from qcsc_loop.values.kept import first_difference
 

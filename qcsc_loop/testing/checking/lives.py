@@ -25,7 +25,7 @@ import numpy as np
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import find_algorithm
-from qcsc_loop.errors import HookError, HookFailed, ImpureHook, QcscLoopError
+from qcsc_loop.errors import HookError, ImpureHook, QcscLoopError
 from qcsc_loop.parameters.build import build
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps import parts
@@ -33,14 +33,13 @@ from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.testing.checking.calls import HookCalls
 from qcsc_loop.testing.checking.clock import set_the_clock_back
 from qcsc_loop.testing.checking.elsewhere import go_elsewhere
-from qcsc_loop.testing.checking.orders import Asked, Life, Lived, When
+from qcsc_loop.testing.checking.orders import RUN_ID, Asked, Life, Lived, When
 from qcsc_loop.testing.checking.reading import Readings, note_readings
 from qcsc_loop.testing.checking.watching import folders_of, watching
 from qcsc_loop.testing.instants import Instants
 from qcsc_loop.testing.submissions import Submission, submissions_told
 from qcsc_loop.values.document import Document
 
-RUN_ID = "checked"
 KILLED = 137  # as a shell reports SIGKILL
 _UNFINISHED = "unfinished"
 
@@ -189,9 +188,9 @@ def _failed(name: str, calls: HookCalls, error: BaseException) -> Lived:
     hook, iteration = calls.hook, calls.iteration
     if isinstance(error, ImpureHook):
         part = error.changed.removeprefix("the parameter ")
-        return Lived(error=str(error), hook=hook, iteration=iteration, part=part)
+        return Lived(error=error.happened, hook=hook, iteration=iteration, part=part)
     is_own = isinstance(error, QcscLoopError)
-    words = error.happened if isinstance(error, HookFailed) else str(error)
+    words = error.happened if isinstance(error, QcscLoopError) else str(error)
     if not (isinstance(error, HookError) or calls.inside):
         return Lived(error=words if is_own else f"{type(error).__name__}: {words}")
     if not is_own:
