@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qcsc_loop.errors import BadAlgorithm
 from qcsc_loop.parameters.forms import in_short
+from qcsc_loop.values.arrays import refuse_plain_arrays
 from qcsc_loop.values.codec import Codec
 from qcsc_loop.values.record import State
 
@@ -58,6 +59,10 @@ class Hooks(BaseModel, ABC, Generic[S, M, E]):
         json_schema_extra=in_short,
         coerce_numbers_to_str=True,  # `--set label=12` for a text
     )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_plain_arrays(cls)
 
     @abstractmethod
     async def initialize(self) -> S:

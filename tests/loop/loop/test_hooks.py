@@ -6,10 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loop.toys import Counting
-from qcsc_loop.errors import BadAlgorithm
+from qcsc_loop.errors import BadAlgorithm, EncodingError
 from qcsc_loop.loop.hooks import hook_types
 
 
@@ -81,3 +82,12 @@ def test_a_hook_may_have_more_of_its_own() -> None:
         async def update(self, state: Any, evaluation: Any, shots: int) -> Any: ...
 
     assert hook_types(Free).state is not None
+
+
+def test_a_parameter_that_is_numpys_own_array_is_named() -> None:
+    with pytest.raises(
+        EncodingError, match=r"^Own\.weights cannot be stored: use qcsc_loop\.NDArray"
+    ):
+        type(
+            "Own", (Counting,), {"__annotations__": {"weights": np.ndarray}, "__module__": __name__}
+        )
