@@ -133,7 +133,7 @@ def test_what_a_hook_changes_is_named(impurity: Impurity, changed: str) -> None:
     [
         ("well", ""),
         ("raises", r"Loud.evaluate raised ValueError in iteration 1 at impure.py:\d+: it is wrong"),
-        ("exits", "Loud.evaluate raised SystemExit in iteration 1: 3"),
+        ("exits", r"Loud.evaluate raised SystemExit in iteration 1 at impure.py:\d+: 3"),
         ("dies", "the process of Loud.evaluate in iteration 1 ended: killed by SIGKILL"),
     ],
 )
