@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qcsc_loop.cli.driving import ATTACHED, NEW_RUN_ID, Driving
 from qcsc_loop.concurrency.whole_file import is_there
-from qcsc_loop.errors import InvalidRunId, QcscLoopError
+from qcsc_loop.errors import InvalidRunId, QcscLoopError, RunNotBegun, StoreError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.printing import say, say_json
@@ -176,7 +176,10 @@ def _words(run_id: str, *, is_new: bool) -> list[str]:
 def _folder(store: DirectoryStore, run_id: str) -> Iterator[Path]:
     """The run's folder; where no run came of it, it is as it was before."""
     there = is_there(store.root / run_id)
-    folder = store.folder(run_id)
+    try:
+        folder = store.folder(run_id)
+    except StoreError as error:
+        raise RunNotBegun(error.action, error.place, error.why) from error
     try:
         yield folder
     finally:

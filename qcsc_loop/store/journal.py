@@ -36,6 +36,7 @@ from qcsc_loop.errors import (
     LeaseLost,
     NewerDocument,
     RunLocked,
+    RunNotBegun,
     RunNotFound,
     RunRenamed,
     StoreError,
@@ -128,7 +129,10 @@ class Journal:
         name = f"{self.run_id}/run"
         if self.store.has(name) or self._has_remains():  # its drivers are listed where it is lost
             return False
-        return self.store.create(name, _document(record))
+        try:
+            return self.store.create(name, _document(record))
+        except StoreError as error:
+            raise RunNotBegun(error.action, error.place, error.why) from error
 
     def mend(self, record: RunRecord) -> None:
         """Writes what the run is where that is lost."""

@@ -53,6 +53,7 @@ from qcsc_loop.errors import (
     RunExists,
     RunIsDriven,
     RunLocked,
+    RunNotBegun,
     RunNotFound,
     RunRenamed,
     SamplingFailed,
@@ -321,6 +322,13 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
             "resume the run",
         ],
     ),
+    (
+        RunNotBegun("write", "/runs/h2o/run.json", "Permission denied"),
+        [
+            "could not write /runs/h2o/run.json: Permission denied. Nothing has begun;",
+            "name another folder with --store DIR or QCSC_LOOP_STORE",
+        ],
+    ),
     (DamagedDocument("00000007.e0001", "cut off"), ["00000007.e0001 is damaged: cut off"]),
     (
         NewerFormat("h2o/run", 3, 2),
@@ -481,6 +489,7 @@ WITH_A_FOREIGN_TEXT: dict[str, Callable[[str], QcscLoopError]] = {
     "WrongHookType": lambda why: WrongHookType("X", "sample", "int", "str", why, run_id="run"),
     "EncodingError": lambda why: EncodingError("X", why),
     "StoreError": lambda why: StoreError("read", "/x", why),
+    "RunNotBegun": lambda why: RunNotBegun("write", "/x", why),
     "DamagedDocument": lambda why: DamagedDocument("x", why),
     "NoGoodCheckpoint": lambda why: NoGoodCheckpoint("x", [why]),
     "SamplingFailed": lambda why: SamplingFailed("Aer", why),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from system.command_line import TOYS, WANDER, CommandLine, files_below, setting
+from thorough import first
 
 BITCOUNT = ("run", "bitcount", "--no-prefect")
 TOY = ("run", WANDER, "--no-prefect")
@@ -166,6 +167,17 @@ def test_a_store_that_is_a_file_is_refused(qcsc_loop: CommandLine, tmp_path: Pat
     file.write_text("mine")
     assert str(file) in qcsc_loop(*TOY, env={"QCSC_LOOP_STORE": str(file)}).refusal
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", first(1, [(), ("-d",)]))
+def test_a_store_that_cannot_be_made_is_no_run_to_resume(
+    qcsc_loop: CommandLine, words: tuple[str, ...]
+) -> None:
+    said = qcsc_loop(*TOY, *words, env={"QCSC_LOOP_STORE": "/proc/none"}).refusal
+    assert "/proc/none/" in said and said.endswith(
+        "No such file or directory. Nothing has begun; mend the store (space, permissions, mount), "
+        "or name another folder with --store DIR or QCSC_LOOP_STORE."
+    )
 
 
 def test_a_lease_that_is_no_time_is_refused(qcsc_loop: CommandLine) -> None:
