@@ -41,6 +41,7 @@
     ├── CheckFailed                 an algorithm whose runs have other bits in another life
     ├── EncodingError               a value that cannot be stored exactly
     ├── StoreError                  the disk said no
+    │   ├── RunNotBegun             to a new run's first record
     │   ├── DamagedDocument         a stored file that does not verify
     │   ├── NewerDocument           a stored file that a newer version wrote
     │   │   └── NewerFormat         of a format that this version does not know

@@ -180,8 +180,15 @@ def _relevant(algorithm: type[BaseModel], error: ValidationError) -> Iterator[Er
             if not isinstance(problem["input"], str) or len(problem["loc"]) > 2:
                 yield problem
         elif isinstance(problem["input"], str):
-            message = "a saved block is named 'block-type/name'"
+            message = _forms(field.annotation, problem["input"])
             yield {**problem, "msg": message} if "pattern" in problem["type"] else problem
+
+
+def _forms(annotation: Any, given: str) -> str:
+    """What names a resource."""
+    types = sorted(tag for kind in _models(annotation) if isinstance(tag := _tag(kind), str))
+    hint = did_you_mean(given, types)
+    return f"it is one of {', '.join(types)}{hint}, or a saved block's 'block-type/name'"
 
 
 def _names(model: type[BaseModel]) -> set[str]:

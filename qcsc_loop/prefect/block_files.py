@@ -58,20 +58,26 @@ def _checked(wanted: Mapping[str, Any], file: str) -> dict[str, Block]:
     """All blocks of the file, before the first is saved."""
     kinds = _kinds()
     problems: list[str] = []
+    valid: list[str] = []
     blocks: dict[str, Block] = {}
     for slug, tables in wanted.items():
         if slug not in kinds or not isinstance(tables, Mapping):
             problems.append(f"[{slug}…] is no block type{did_you_mean(slug, kinds)}")
+            valid += [f"[{slug}.NAME]" for slug in sorted(_ours(kinds))]
             continue
         for name, fields in tables.items():
             try:
                 blocks[f"{slug}/{name}"] = _block(kinds[slug], name, fields)
             except ValueError as error:
                 problems.append(f"[{slug}.{name}] {error}")
+                valid += _settings_of(kinds[slug]) or kinds[slug].model_fields
     if problems:
-        ours = [slug for slug, kind in kinds.items() if kind.__module__.startswith("qcsc_")]
-        raise InvalidParameters(file, problems, [f"[{slug}.NAME]" for slug in sorted(ours)])
+        raise InvalidParameters(file, problems, dict.fromkeys(valid))
     return blocks
+
+
+def _ours(kinds: Mapping[str, type[Block]]) -> list[str]:
+    return [slug for slug, kind in kinds.items() if kind.__module__.startswith("qcsc_")]
 
 
 def _kinds() -> dict[str, type[Block]]:

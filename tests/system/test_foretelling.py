@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qcsc_loop.sampling.aer.sampler import AerSampler
 from system.command_line import TOYS, CommandLine, files_below, setting
 from thorough import first, first_rows
 
@@ -264,6 +265,8 @@ class TestBlocks:
         file.write_text('[aer-sampler.mine]\nmetod = "stabilizer"\n')
         wrong = qcsc_loop(*words, env=environment).refusal
         assert "there is no field 'metod' (did you mean 'method'?)" in wrong
+        valid = wrong.partition("Valid parameters: ")[2].removesuffix(".").split(", ")
+        assert valid == [*AerSampler.model_fields]
         assert not (home / "prefect.db").exists()
 
 

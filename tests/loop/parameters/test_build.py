@@ -293,6 +293,14 @@ def test_a_name_that_no_block_can_have_says_what_names_look_like() -> None:
     assert "block-type/name" in problem
 
 
+def test_a_mistyped_type_alone_is_answered_with_the_known_ones() -> None:
+    (problem,) = refusal({"sampler": "aerr"}).problems
+
+    assert problem.startswith("sampler: it is one of aer, ")
+    assert " (did you mean 'aer'?), or a saved block's 'block-type/name'" in problem
+    assert problem.endswith("(given: 'aerr')")
+
+
 def test_a_pattern_of_a_parameter_of_ones_own_is_not_taken_for_a_blocks_name() -> None:
     class Molecular(BaseModel):
         formula: str = Field(default="H2", pattern="^([A-Z][a-z]?[0-9]*)+$")
