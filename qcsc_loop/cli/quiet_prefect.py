@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from qcsc_loop.errors import PrefectHomeNotWritable
+from qcsc_loop.prefect.home import require_home
 
 # Prefect's lines repeat ours, with tracebacks; its own log still has them
 _QUIET = {
@@ -27,20 +26,3 @@ def quiet_prefect() -> None:
     require_home()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-
-
-def require_home() -> None:
-    """Makes sure that Prefect's folder can be written, which a temporary server's database is in.
-
-    Raises:
-        PrefectHomeNotWritable: it cannot.
-    """
-    if os.environ.get("PREFECT_API_URL"):  # the server that it names has its own
-        return
-    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PrefectHomeNotWritable(str(home), error.strerror or str(error)) from error
-    if not os.access(home, os.W_OK):
-        raise PrefectHomeNotWritable(str(home), "it is not yours to write to")

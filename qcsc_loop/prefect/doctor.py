@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from qcsc_loop.doctor import Finding, Request
-from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.errors import PrefectHomeNotWritable, QcscLoopError
+from qcsc_loop.prefect.home import require_home
 
 
 def prefect(_: Request) -> Iterator[Finding]:
     """Whether a Prefect API answers: the configured one, one's own, or a temporary server."""
+    try:
+        require_home()
+    except PrefectHomeNotWritable as error:
+        yield Finding("Prefect's home", False, str(error))
+        return  # Prefect, which all else here asks, warns of it when it is imported
     from qcsc_loop.prefect.server import opened_api
 
     try:

@@ -250,6 +250,9 @@ def test_a_home_that_cannot_be_written_is_answered_with_prefect_home(
     result = qcsc_loop("run", "bitcount", "--max-iterations", "0", env=environment)
     assert "a folder that you can write to with PREFECT_HOME" in result.refusal
     assert result.code == 2
+    said = qcsc_loop("doctor", env=environment)
+    assert "Name a folder that you can write to with PREFECT_HOME" in said.out
+    assert "Warning" not in said.out + said.err and said.code == 1
 
 
 class TestBlocks:
