@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Examined:
 
 def examine(*, ranks: int, machine: str, store: Path | None, as_json: bool) -> int:
     """Prints the findings as they come; the exit code says whether all is well."""
+    warnings.simplefilter("ignore")  # of what is imported to look: what is wrong is a finding
     console = PlainConsole(stderr=as_json)
     found: list[Finding] = []
     for finding in findings(Request((store or environment().store).expanduser(), ranks, machine)):
