@@ -11,6 +11,7 @@ from pathlib import Path
 from sphinx.cmd.build import main as sphinx
 
 from docs.builder.commands import write_commands
+from docs.builder.decisions import write_decisions
 from docs.builder.inventories import write_inventories
 from docs.builder.names import write_names
 from docs.builder.pages import ROOT, finish_index, stage
@@ -25,6 +26,7 @@ def main() -> int:
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
     stage(source)
+    write_decisions(source / "decisions")
     write_commands(source / "reference" / "commands")
     write_names(source / "reference" / "names")
     write_records(source / "reference")

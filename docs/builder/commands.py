@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from docs.builder.pages import pages, place
+from docs.builder.pages import OF_NO_TREE, pages, place
 from qcsc_loop.cli.commands import commands
 from qcsc_loop.cli.emit_group import EVENT
 
@@ -28,10 +28,7 @@ def write_commands(folder: Path) -> None:
         f"[`{WORD} {' '.join(words)}`]({'-'.join(words)}.md)\n: {_summary(command)}\n"
         for words, command in every
     ]
-    tree = ["```{toctree}", ":hidden:", "", *("-".join(words) for words, _ in every), "```"]
-    text = "\n".join(
-        ["# Commands", "", f"`{WORD} COMMAND --help` says the same.", "", *rows, *tree, ""]
-    )
+    text = "\n".join(["# Commands", "", f"`{WORD} COMMAND --help` says the same.", "", *rows, ""])
     (folder / "index.md").write_text(text, encoding="utf-8")
 
 
@@ -60,6 +57,7 @@ def _summary(command: click.Command) -> str:
 def _page(words: tuple[str, ...], command: click.Command) -> Iterator[str]:
     name = " ".join((WORD, *words))
     context = click.Context(command, info_name=name)
+    yield OF_NO_TREE
     yield from (f"# {name}", "", cleandoc(command.help or ""), "")
     yield from ("```text", command.get_usage(context), "```", "")
     if isinstance(command, click.Group):

@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import getmodule, isclass, isroutine
 from pathlib import Path
 
-from docs.builder.pages import DOCS, pages, place
+from docs.builder.pages import DOCS, OF_NO_TREE, pages, place
 
 FACES = (
     "qcsc_loop",
@@ -71,8 +71,8 @@ def _write_face(face: str, folder: Path) -> None:
 
 
 def _page(face: str, name: str, example: str) -> Iterator[str]:
-    # in no tree: 150 more lines beside every page are slow to make, and to read
-    yield f"---\norphan: true\n---\n# {name}\n"
+    yield OF_NO_TREE
+    yield f"# {name}\n"
     if not example:
         yield f"```python\nfrom {face} import {name}\n```\n"
     yield f"```{{eval-rst}}\n{_directive(face, name)}\n```\n"

@@ -17,6 +17,8 @@ OF_THE_PROJECT = {
 }
 REST = re.compile(r"^@the-rest ?(.*)\n", re.MULTILINE)  # in the index: of a folder, not named there
 TREE = re.compile(r"^```\{toctree\}.*?^```", re.DOTALL | re.MULTILINE)
+# 200 more lines beside every page are slow to make, and to read: an index lists these
+OF_NO_TREE = "---\norphan: true\n---"
 NO_PAGES = {"api", "builder", "inventories"}
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)((?:#[^)\s]*)?)(?=\))")
 FENCE = re.compile(r"^ *(```+|~~~+).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
