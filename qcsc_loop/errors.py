@@ -681,27 +681,24 @@ class StoreError(QcscLoopError):
     """The store could not read or write."""
 
     transient = True
+    _what_next = (
+        "What was committed before is safe; mend the store (space, permissions, mount) and resume "
+        "the run."
+    )
 
     def __init__(self, action: str, place: str, why: str) -> None:
         self.action, self.place, self.why = action, place, why
-        super().__init__(
-            f"could not {action} {place}: {why}. What was committed before is safe; "
-            "mend the store (space, permissions, mount) and resume the run."
-        )
+        super().__init__(f"could not {action} {place}: {why}. {self._what_next}")
 
 
 class RunNotBegun(StoreError):
     """A new run's first record could not be written."""
 
     transient = False
-
-    def __init__(self, action: str, place: str, why: str) -> None:
-        super().__init__(action, place, why)
-        QcscLoopError.__init__(
-            self,
-            f"could not {action} {place}: {why}. Nothing has begun; mend the store (space, "
-            "permissions, mount), or name another folder with --store DIR or QCSC_LOOP_STORE.",
-        )
+    _what_next = (
+        "Nothing has begun; mend the store (space, permissions, mount), or name another folder with "
+        "--store DIR or QCSC_LOOP_STORE."
+    )
 
 
 class DamagedDocument(StoreError):

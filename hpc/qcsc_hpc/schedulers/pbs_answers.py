@@ -17,7 +17,7 @@ def jobs_in(answer: Answer) -> dict[str, Json]:
     Raises:
         NotUnderstood: it is in no form that was asked for, or cut off.
     """
-    return _in_json(answer.out) if "json" in answer.argv else _in_text(answer.out)
+    return _in_json(answer.out) if "json" in answer.argv else _in_text(answer)
 
 
 def variable(job: Json, name: str) -> str:
@@ -44,12 +44,11 @@ def _in_json(text: str) -> dict[str, Json]:
         raise NotUnderstood(f"its JSON is cut off or damaged ({error})") from error
 
 
-def _in_text(text: str) -> dict[str, Json]:
+def _in_text(answer: Answer) -> dict[str, Json]:
     """`    name = value` under each id; a line that goes on with a value begins with a tab."""
     jobs: dict[str, Json] = {}
-    if text and not text.endswith("\n"):
-        raise NotUnderstood(f"its text is cut off after {text[-40:]!r}")
-    lines = text.removesuffix("\n").replace("\n\t", "").split("\n")
+    text = "\n".join(answer.lines)
+    lines = text.replace("\n\t", "").split("\n")
     job: Json = {}
     for line in lines:
         if line.startswith(_JOB):
