@@ -11,9 +11,9 @@ run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
 
 # more at a time than there are cores: half of it waits for schedulers and servers
-PYTEST := $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(VENV)/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# three at a time starve each other now and then; what failed among them has to hold by itself
+# so many at a time starve each other now and then; what failed among them has to hold by itself
 ALONE := $(VENV)/bin/pytest --last-failed --last-failed-no-failures none
 
 # where it is set, as in many images, thousands of interpreters would compile the packages anew

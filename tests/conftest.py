@@ -50,6 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for places in proofs.values():
         for item in _shown_again(places):
             item.add_marker(pytest.mark.thorough)
+        if "slurm" in places and why_no_slurm() is None:  # CI has shown it with the real one
+            for item in places.get("fake-slurm", []):
+                item.add_marker(pytest.mark.nightly)
     for item in items:
         if is_long(item.nodeid) or any(word in item.name for word in WITH_A_SERVER):
             item.add_marker(pytest.mark.thorough)

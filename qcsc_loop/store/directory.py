@@ -129,12 +129,14 @@ class DirectoryStore(Store):
         return f"{self.place}/{name}{_SUFFIX}"
 
     def remove(self, name: str) -> None:
-        target = Path(self._file(name))
-        with _doing("remove", target):
-            target.unlink(missing_ok=True)  # the record first: arrays without one are garbage
-            for file in _arrays_files(target):
-                file.unlink(missing_ok=True)
-            shutil.rmtree(self.root / name, ignore_errors=True)
+        file, folder = self._file(name), f"{self.place}/{name}"
+        with _doing("remove", file):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file)  # the record first: arrays without one are garbage
+            for arrays in _arrays_files(Path(file)):
+                arrays.unlink(missing_ok=True)
+            if os.path.isdir(folder):  # few are one, and each iteration prunes several
+                shutil.rmtree(folder, ignore_errors=True)
 
     def append(self, name: str, lines: Iterable[bytes]) -> None:
         path = self.root / name

@@ -41,5 +41,5 @@ def test_the_report_shows_the_curve(
     base = pages.url.removesuffix("/api")
     with chromium.open(f"{base}{version}/artifacts/artifact/{report['id']}") as page:
         until(lambda: page.value(_WIDTH) == 720, "the curve is there")  # V2 draws it twice
-        assert "Stopped after 3 iterations" in page.text()
+        until(lambda: "Stopped after 3 iterations" in page.text(), "its words are there")
         page.picture(tmp_path / "report.png")

@@ -30,6 +30,7 @@ from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.jobs.site import AnotherJobRuns, JobSite, PlacedJob, Waiting
 from qcsc_loop.steps.step import Step, stepping
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.values.document import Document
 
 RUN = "job-run"
 UID = "2031-01-01T00:00:00+00:00"
@@ -75,6 +76,12 @@ class MortalStore(DirectoryStore):
     def __init__(self, root: Path, fate: Fate) -> None:
         super().__init__(root)
         self.fate = fate
+
+    def write(self, name: str, document: Document) -> None:
+        """The dead write no end, though a hook that raises this, like any exit, has failed."""
+        if self.fate.struck:
+            raise DriverDied
+        super().write(name, document)
 
     def append(self, name: str, lines: Iterable[bytes]) -> None:
         written, path = list(lines), self.root / name
