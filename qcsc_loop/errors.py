@@ -596,23 +596,7 @@ def leaves(error: BaseException) -> list[BaseException]:
     return [leaf for each in error.exceptions for leaf in leaves(each)]
 
 
-class _WrongHook(HookError):
-    """What a hook did, found by the loop; it raised nothing."""
-
-    def __init__(self, fact: str, happened: str, run_id: str) -> None:
-        self._fact, self._happened = fact, happened
-        super().__init__(f"{happened}. {_kept(run_id)}")
-
-    @property
-    def fact(self) -> str:
-        return self._fact
-
-    @property
-    def happened(self) -> str:
-        return self._happened
-
-
-class WrongHookType(_WrongHook):
+class WrongHookType(HookError):
     """A hook returned something else than its class declares."""
 
     def __init__(
@@ -626,11 +610,20 @@ class WrongHookType(_WrongHook):
         *,
         run_id: str,
     ) -> None:
-        happened = (
+        self._fact = f"{hook} returned {got}"
+        self._happened = (
             f"{algorithm}.{hook} must return {declared}, but returned {got}"
             f"{f' ({detail})' if detail else ''}{f', at {where}' if where else ''}"
         )
-        super().__init__(f"{hook} returned {got}", happened, run_id)
+        super().__init__(f"{self._happened}. {_kept(run_id)}")
+
+    @property
+    def fact(self) -> str:
+        return self._fact
+
+    @property
+    def happened(self) -> str:
+        return self._happened
 
 
 _READ_ONLY = (
@@ -643,7 +636,7 @@ _NOT_RESUMED = (
 )
 
 
-class ImpureHook(_WrongHook):
+class ImpureHook(HookError):
     """A hook changed an argument, a parameter or itself, which a resumed run would not have changed.
 
     Attributes:
@@ -660,13 +653,21 @@ class ImpureHook(_WrongHook):
         *,
         run_id: str,
     ) -> None:
-        self.changed = changed
+        self.changed, self._fact = changed, f"{hook} changed {changed}"
         why = _NOT_RESUMED if changed.startswith("self.") else _READ_ONLY
-        happened = (
+        self._happened = (
             f"{algorithm}.{hook}{f' ({where})' if where else ''} changed {changed} in iteration "
             f"{iteration}, {why} (QCSC_LOOP_CHECK_HOOKS=false: nobody looks)"
         )
-        super().__init__(f"{hook} changed {changed}", happened, run_id)
+        super().__init__(f"{self._happened}. {_kept(run_id)}")
+
+    @property
+    def fact(self) -> str:
+        return self._fact
+
+    @property
+    def happened(self) -> str:
+        return self._happened
 
 
 class EncodingError(QcscLoopError):
