@@ -22,6 +22,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from qcsc_loop.cli.driving import ATTACHED, NEW_RUN_ID, Driving
+from qcsc_loop.cli.typed import say_how_to_type
 from qcsc_loop.concurrency.whole_file import is_there
 from qcsc_loop.errors import InvalidRunId, QcscLoopError, RunNotBegun, StoreError
 from qcsc_loop.parameters.environment import environment
@@ -208,6 +209,7 @@ def _say_where(driver: Detached, output: Path, driving: Driving, *, ended: bool)
         return
     how = "which has ended; it wrote" if ended else "which writes"
     say(f"{run_id}: driven by process {pid}, {how} to {output}")
+    say_how_to_type()
     say(f"  {watch}")
 
 

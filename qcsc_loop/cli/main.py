@@ -28,6 +28,7 @@ def main() -> None:
             from qcsc_loop.cli.overview import overview
 
             say(overview())
+            _say_how_to_type()
         else:
             from qcsc_loop.cli.commands import commands
 
@@ -74,14 +75,27 @@ def _say_usage(error: ClickException) -> None:
 
     words = StringIO()
     error.show(words)
-    say(words.getvalue().rstrip(), to_stderr=True)
+    _say_with_commands(words.getvalue().rstrip())
 
 
 def _say(error: Exception) -> None:
     sys.stdout.flush()
-    say(f"qcsc-loop: {error}", to_stderr=True)
+    _say_with_commands(f"qcsc-loop: {error}")
     if "--json" in sys.argv:
         say_json({"error": str(error), "kind": type(error).__name__})
+
+
+def _say_with_commands(text: str) -> None:
+    say(text, to_stderr=True)
+    if "qcsc-loop " in text:
+        _say_how_to_type(to_stderr=True)
+
+
+def _say_how_to_type(*, to_stderr: bool = False) -> None:
+    if (sys.stderr if to_stderr else sys.stdout).isatty():  # else nothing is imported for it
+        from qcsc_loop.cli.typed import say_how_to_type
+
+        say_how_to_type(to_stderr=to_stderr)
 
 
 if __name__ == "__main__":

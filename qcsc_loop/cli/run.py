@@ -16,6 +16,7 @@ from qcsc_loop.cli.results import say_first_rows
 from qcsc_loop.cli.run_in_flow import drive_in_flow, open_api
 from qcsc_loop.cli.run_request import RunRequest
 from qcsc_loop.cli.signals import LAST_WORDS_SECONDS, Interrupted, Signals, leave, leave_within
+from qcsc_loop.cli.typed import say_how_to_type
 from qcsc_loop.cli.way import choose_way
 from qcsc_loop.events import Observer
 from qcsc_loop.jobs.ledger import job_records
@@ -112,6 +113,7 @@ def _say_what_came_of_it(
     console.say(f"kept in {journal.store.place}/{run_id}", style="dim")
     show = f"qcsc-loop show {run_id}"
     tables = f"{show} --tables" if has_tables else ""
+    say_how_to_type()
     for command in (*(c for c in (view.next_command, tables, show) if c), "qcsc-loop list"):
         console.say(f"  {command}{more}")
 
@@ -124,6 +126,7 @@ def _say_interrupted(interrupted: Interrupted, journal: Journal, as_json: bool) 
         text += f". Left in the queue, and used by a resume: {ids}"
         text += f"; to end them: qcsc-loop reap {run_id}"
     say(text, to_stderr=True)
+    say_how_to_type(to_stderr=True)
     if as_json:
         say_json({"run_id": run_id, "error": text, "kind": "Interrupted"})
     leave(interrupted.exit_code)  # a simulation may still hold a thread
