@@ -31,7 +31,7 @@ from qcsc_loop.sweeping.plan import Member
 T = TypeVar("T")
 
 LOOK_EVERY = 2.0  # seconds
-START_SECONDS = 300.0  # that a process may take from a worker's claim to the run's driver
+START_SECONDS = 900.0  # from a worker's claim to the driver: fifty such processes share two cores
 ATTEMPTS = 3  # at a member whose flow runs end without its run having ended
 NO_LIMIT = 10**9  # iterations, of a rule that has none of its own
 TAG = "qcsc-loop-sweep"

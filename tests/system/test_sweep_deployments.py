@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ import tomlkit
 
 from system.command_line import WANDER, Background
 from system.deployments import Site, site_with_pool
-from system.server import PrefectServer
+from system.server import PrefectServer, server_on_postgresql
 from waiting import line_count, until
 
 pytestmark = pytest.mark.server
 LIMIT = 3
 SECONDS = 600.0  # processes that import Prefect, for each member one
+FIFTY = 50
+FIFTY_SECONDS = 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +33,15 @@ def site(
         yield site
 
 
-def described(site: Site, name: str, deployment: str, **parameters: Any) -> Path:
+def described(
+    site: Site, name: str, deployment: str, *, members: int = 4, **parameters: Any
+) -> Path:
     content = {
         "name": name,
         "algorithm": WANDER,
         "deployment": deployment,
-        "seeds": 4,
-        "at_once": 4,
+        "seeds": members,
+        "at_once": members,
         "parameters": parameters,
         "stop": {"max_iterations": LIMIT},
     }
@@ -86,3 +92,49 @@ class TestTwoWorkers:
         assert result.code == 1
         (why,) = {each["why"] for each in result.answer["members"]}
         assert "there is no deployment 'wander/nowhere'" in why and "qcsc-loop deploy" in why
+
+
+@contextmanager
+def server_on_sqlite(home: Path) -> Iterator[PrefectServer]:
+    server = PrefectServer(home)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("server_on", [server_on_sqlite, server_on_postgresql])
+def test_fifty_members_are_driven_at_once(
+    server_on: Callable[[Path], AbstractContextManager[PrefectServer]],
+    tmp_path: Path,
+    prefect_home: Path,
+) -> None:
+    home, gate, trace = (tmp_path / name for name in ("home", "gate", "trace"))
+    home.mkdir()
+    gate.mkdir()
+    with server_on(home) as server, site_with_pool(server, tmp_path / "site", prefect_home) as site:
+        workers = [site.worker(), site.worker()]
+        try:
+            deployment = site.deploy(flow="system.toy_flows:wander", name="fifty")
+            held = {"gate": str(gate), "gates": [LIMIT], "trace": str(trace)}
+            file = described(site, "fifty", deployment, members=FIFTY, **held)
+            sweep = site.line.start("sweep", file, "--json")
+            trace.touch()
+
+            def all_wait_or_it_ended() -> bool:
+                waiting = trace.read_text().splitlines().count(f"sample {LIMIT}")
+                return waiting == FIFTY or sweep.process.poll() is not None
+
+            until(all_wait_or_it_ended, "all are in their last iteration", FIFTY_SECONDS)
+            (gate / f"{LIMIT}.open").touch()
+            until(lambda: sweep.process.poll() is not None, "they are done", FIFTY_SECONDS)
+            members = sweep.result().well().answer["members"]
+            assert [each["iteration"] for each in members] == [LIMIT] * FIFTY
+            done = Counter(trace.read_text().splitlines())
+            assert {done[f"sample {number}"] for number in range(1, LIMIT + 1)} == {FIFTY}
+            print(f"{len(site.flow_runs(deployment))} flow runs")
+        finally:
+            for worker in workers:
+                worker.end()
