@@ -4,17 +4,45 @@ Run as `python -P serve_api.py FD`. A port that is only named could be taken by 
 process before the server has it, and that process would be sent the password.
 """
 
+from __future__ import annotations
+
 import socket
 import sys
+from typing import Any
 
 
 def main() -> None:
     """Serves until it is ended."""
     import uvicorn
 
-    application = "prefect.server.api.server:create_app"
     config = uvicorn.Config(application, factory=True, log_level="critical")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
+
+
+def application() -> Any:  # Any: FastAPI's class, which is no dependency of ours
+    """Prefect's, in which connections that stay open use up no limit.
+
+    On SQLite it handles 100 requests at a time, and counts every websocket for as long as that is
+    open: two for each flow run of a worker. With fifty of those it would answer nobody any more.
+    """
+    from prefect.server.api.server import RequestLimitMiddleware, create_app
+    from starlette.middleware import Middleware
+
+    class OfRequests(RequestLimitMiddleware):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "websocket":
+                await self.app(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
+
+    found: Any = create_app()
+    found.user_middleware = [
+        Middleware(OfRequests, *each.args, **each.kwargs)
+        if each.cls is RequestLimitMiddleware
+        else each
+        for each in found.user_middleware
+    ]
+    return found
 
 
 if __name__ == "__main__":

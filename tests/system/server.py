@@ -60,17 +60,24 @@ def _empty_database() -> Path:
     return Path(tempfile.gettempdir(), "empty-prefect.db")
 
 
+PREFECTS = "prefect.server.api.server:create_app"
+OURS = "qcsc_loop.prefect.serve_api:application"
+
+
 class PrefectServer:
     """A server on one port and one database, however often it is started.
 
     Args:
         auth: user and password, as "user:password"; empty: it lets everybody in.
+        application: what it serves; as `prefect server start` does, or as `qcsc-loop server` does.
         settings: more of Prefect's, as environment variables.
     """
 
-    def __init__(self, home: Path, *, auth: str = "", **settings: str) -> None:
+    def __init__(
+        self, home: Path, *, auth: str = "", application: str = PREFECTS, **settings: str
+    ) -> None:
         self._home, self._port = home, free_port()
-        self._auth = auth
+        self._auth, self._application = auth, application
         self._more = settings
         self.url = f"http://127.0.0.1:{self._port}/api"
         self._process: subprocess.Popen[bytes] | None = None
@@ -86,7 +93,7 @@ class PrefectServer:
             take_empty_database(self._home)
         command = [
             *(sys.executable, "-m", "uvicorn", "--factory"),
-            *("prefect.server.api.server:create_app", "--host", "127.0.0.1"),
+            *(self._application, "--host", "127.0.0.1"),
             *("--port", str(self._port), "--log-level", "critical"),
         ]
         self._process = subprocess.Popen(

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -16,12 +17,15 @@ import psutil
 import pytest
 
 from qcsc_loop.concurrency.process_life import start_ticks
+from qcsc_loop.prefect.keep_server import ANSWER_SECONDS
 from qcsc_loop.prefect.own_server import Record, State, look, make_folder, port_for
 from small_disk import small_disk
 from system.command_line import WANDER, CommandLine, command_line
 from waiting import alive, until
 
 pytestmark = pytest.mark.server
+
+LISTENERS = 110  # Prefect counts them among the requests of which it handles 100 at a time
 
 
 class Own:
@@ -102,6 +106,23 @@ def look_here() -> dict[str, object]:
     return {"place": asdict(here())}
 
 
+def listener(port: int) -> socket.socket:
+    """A websocket that is open."""
+    found = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
+    words = [
+        "GET /api/events/in HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol: prefect",
+    ]
+    found.sendall("".join(f"{word}\r\n" for word in [*words, ""]).encode())
+    assert b" 101 " in found.recv(4096)
+    return found
+
+
 class TestOneThatRuns:
     def test_a_run_uses_it_and_says_where_its_flow_run_is_shown(self, shared: Own) -> None:
         words = ("--run-id", "on-own", "--max-iterations", "1")
@@ -133,6 +154,14 @@ class TestOneThatRuns:
         _, password = shared.login
         processes = [shared.keeper, *shared.keeper.children(recursive=True)]
         assert not any(password in word for process in processes for word in process.cmdline())
+
+    def test_it_answers_however_many_listen(self, shared: Own) -> None:
+        """Each flow run of a worker keeps two connections open, and so may whoever knows the port."""
+        with ExitStack() as listening:
+            for _ in range(LISTENERS):
+                listening.enter_context(listener(shared.record.port))
+            assert shared.answers
+            assert shared.flow_runs() is not None
 
     def test_its_pages_ask_where_they_come_from(self, shared: Own) -> None:
         answer = httpx.get(f"http://127.0.0.1:{shared.record.port}/ui-settings").json()

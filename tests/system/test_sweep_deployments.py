@@ -13,7 +13,7 @@ import tomlkit
 
 from system.command_line import WANDER, Background
 from system.deployments import Site, site_with_pool
-from system.server import PrefectServer, server_on_postgresql
+from system.server import OURS, PrefectServer, server_on_postgresql
 from waiting import line_count, until
 
 pytestmark = pytest.mark.server
@@ -96,7 +96,7 @@ class TestTwoWorkers:
 
 @contextmanager
 def server_on_sqlite(home: Path) -> Iterator[PrefectServer]:
-    server = PrefectServer(home)
+    server = PrefectServer(home, application=OURS)
     server.start()
     try:
         yield server
