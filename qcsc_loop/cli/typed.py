@@ -26,7 +26,8 @@ def say_how_to_type(*, to_stderr: bool = False) -> None:
     """Says the line that makes the command known, to a person whose shell does not know it."""
     stream = sys.stderr if to_stderr else sys.stdout
     if stream.isatty() and (line := make_known()):
-        say(f"  {line}  # this shell does not know {NAME} yet", to_stderr=to_stderr)
+        # no comment behind it: zsh and csh know none of what is typed
+        say(f"this shell does not know {NAME} yet; type first:\n  {line}", to_stderr=to_stderr)
 
 
 def make_known() -> str:

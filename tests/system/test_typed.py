@@ -36,7 +36,8 @@ def test_after_a_run_each_line_works_in_a_shell_that_does_not_know_the_program(
         pytest.skip(f"{shell} is missing")
     said = shown(qcsc_loop, *ONE, shell=program)
     (kept,) = (number for number, text in enumerate(said) if text.startswith("kept in "))
-    first, *commands = (text.strip() for text in said[kept + 1 :])
+    why, first, *commands = (text.strip() for text in said[kept + 1 :])
+    assert why == "this shell does not know qcsc-loop yet; type first:"
     assert "activate" in first
     assert [command.split()[:2] for command in commands] == [
         ["qcsc-loop", "resume"],
@@ -70,7 +71,7 @@ def test_who_has_it_on_the_path_is_told_nothing(
 def test_whatever_names_a_command_says_how_it_is_known(
     qcsc_loop: CommandLine, words: tuple[str, ...]
 ) -> None:
-    assert "this shell does not know qcsc-loop yet" in shown(qcsc_loop, *words)[-1]
+    assert "this shell does not know qcsc-loop yet" in shown(qcsc_loop, *words)[-2]
 
 
 def test_a_pipe_is_told_nothing(qcsc_loop: CommandLine) -> None:
