@@ -1,6 +1,6 @@
 """Published numbers beside ours: what is said of a method elsewhere, and what a run of ours comes to.
 
-    python -m benchmarks.published [layout|nitrogen|chain]...
+    python -m benchmarks.published [layout|nitrogen|chain|impurity]...
 
 Each case is one run with one seed. Wall times are not measured: see benchmarks.solvers for those.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +20,8 @@ import numpy as np
 
 from qcsc_algorithms.sqd import (
     LUCJ,
+    SKQD,
+    Hamiltonian,
     PauliSKQD,
     PlainSQD,
     lucj_layout,
@@ -115,6 +119,41 @@ def chain(sites: int = 22, shots: int = 100_000) -> Iterator[Line]:
         )
 
 
+def impurity(sites: int = 12) -> Iterator[Line]:
+    """SKQD of Anderson's impurity in a bath of one dimension, half filled, as in IBM's tutorial."""
+    source = "tutorial SKQD of a fermionic lattice model, IBM Quantum: 20 orbitals on a device"
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "impurity.fcidump")
+        _anderson(sites, repulsion=10.0).write_fcidump(file)
+        for start in ("hartree-fock", "spread"):
+            given: Any = {"system": str(file), "start": start, "sampler": {"type": "ffsim"}}
+            skqd = SKQD(**given, shots=5000, time_step=0.2, first_power=0, tolerance=0)
+            state = _state(skqd, 8)
+            above = 1e3 * (state.energy - state.references.fci)
+            told = f"{sites} orbitals, 8 states, {state.strings} strings, without noise"
+            yield Line(f"SKQD from {start}, above exact", above, np.nan, "1e-3", source, told)
+
+
+def _anderson(sites: int, repulsion: float) -> Hamiltonian:
+    """The first site alone repels; over orbitals that diagonalise all but that."""
+    hopping = np.zeros((sites, sites))
+    neighbours = np.arange(sites - 1)
+    hopping[neighbours, neighbours + 1] = hopping[neighbours + 1, neighbours] = -1.0
+    _, orbitals = np.linalg.eigh(hopping)
+    hopping[0, 0] = -repulsion / 2
+    first = orbitals[0]
+    pairs = np.array([first[p] * first[q] for p in range(sites) for q in range(p + 1)])
+    rows, columns = np.tril_indices(len(pairs))
+    return Hamiltonian(
+        norb=sites,
+        num_alpha=sites // 2,
+        num_beta=sites // 2,
+        constant=0.0,
+        one_body=orbitals.T @ hopping @ orbitals,
+        two_body=repulsion * pairs[rows] * pairs[columns],
+    )
+
+
 def _state(algorithm: Any, iterations: int) -> Any:
     stop = MaxIterations(iterations)
     return anyio.run(lambda: algorithm.run(store=MemoryStore(), stop=stop, seed=SEED)).state
@@ -124,6 +163,7 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "layout": layout,
     "nitrogen": nitrogen,
     "chain": chain,
+    "impurity": impurity,
 }
 
 
