@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -67,7 +66,14 @@ def layout() -> Iterator[Line]:
     # gates follow from the sizes alone: CCSD's own amplitudes give as many
     t2 = np.random.default_rng(SEED).normal(size=(5, 5, 11, 11)) / 100
     t2 = t2 + t2.transpose(1, 0, 3, 2)
-    sizes: Any = SimpleNamespace(norb=norb, electrons=electrons)
+    sizes = Hamiltonian(
+        norb=norb,
+        num_alpha=electrons[0],
+        num_beta=electrons[1],
+        constant=0.0,
+        one_body=np.zeros((norb, norb)),
+        two_body=np.zeros(norb * (norb + 1) // 2 * (norb * (norb + 1) // 2 + 1) // 2),
+    )
     parameters = LUCJ().parameters(np.zeros((5, 11)), t2, electrons)
     circuit = LUCJ().circuit(parameters, sizes)
     preset = generate_preset_pass_manager(1, backend=device, seed_transpiler=SEED).run(circuit)
