@@ -66,13 +66,14 @@ def layout() -> Iterator[Line]:
     # gates follow from the sizes alone: CCSD's own amplitudes give as many
     t2 = np.random.default_rng(SEED).normal(size=(5, 5, 11, 11)) / 100
     t2 = t2 + t2.transpose(1, 0, 3, 2)
+    pairs = norb * (norb + 1) // 2
     sizes = Hamiltonian(
         norb=norb,
         num_alpha=electrons[0],
         num_beta=electrons[1],
         constant=0.0,
         one_body=np.zeros((norb, norb)),
-        two_body=np.zeros(norb * (norb + 1) // 2 * (norb * (norb + 1) // 2 + 1) // 2),
+        two_body=np.zeros(pairs * (pairs + 1) // 2),
     )
     parameters = LUCJ().parameters(np.zeros((5, 11)), t2, electrons)
     circuit = LUCJ().circuit(parameters, sizes)
@@ -130,7 +131,7 @@ def impurity(sites: int = 12) -> Iterator[Line]:
     source = "tutorial SKQD of a fermionic lattice model, IBM Quantum: 20 orbitals on a device"
     with TemporaryDirectory() as folder:
         file = Path(folder, "impurity.fcidump")
-        _anderson(sites, repulsion=10.0).write_fcidump(file)
+        anderson_impurity(sites, repulsion=10.0).write_fcidump(file)
         for start in ("hartree-fock", "spread"):
             given: Any = {"system": str(file), "start": start, "sampler": {"type": "ffsim"}}
             skqd = SKQD(**given, shots=5000, time_step=0.2, first_power=0, tolerance=0)
@@ -140,8 +141,8 @@ def impurity(sites: int = 12) -> Iterator[Line]:
             yield Line(f"SKQD from {start}, above exact", above, np.nan, "1e-3", source, told)
 
 
-def _anderson(sites: int, repulsion: float) -> Hamiltonian:
-    """The first site alone repels; over orbitals that diagonalise all but that."""
+def anderson_impurity(sites: int, repulsion: float) -> Hamiltonian:
+    """Anderson's impurity at the end of a chain, half filled, over orbitals of one energy each."""
     hopping = np.zeros((sites, sites))
     neighbours = np.arange(sites - 1)
     hopping[neighbours, neighbours + 1] = hopping[neighbours + 1, neighbours] = -1.0

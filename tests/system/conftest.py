@@ -16,7 +16,7 @@ from chromium import Chromium, find_chromium
 from qcsc_loop.prefect.server import flush
 from system.command_line import Background, CommandLine, command_line, files_below
 from system.deployments import Site
-from system.server import PrefectServer, take_empty_database
+from system.server import PrefectServer, running, take_empty_database
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +56,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """One Prefect server for all tests that only talk to it."""
-    shared = PrefectServer(tmp_path_factory.mktemp("prefect-server"))
-    try:
-        shared.start()
+    with running(PrefectServer(tmp_path_factory.mktemp("prefect-server"))) as shared:
         yield shared
-    finally:
-        shared.stop()
 
 
 @pytest.fixture

@@ -235,6 +235,16 @@ class PrefectServer:
 
 
 @contextmanager
+def running(server: PrefectServer) -> Iterator[PrefectServer]:
+    """One that runs, and is stopped even where it did not come up."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
 def server_on_postgresql(
     home: Path, *, auth: str = "", skew: float = 0.0
 ) -> Iterator[PrefectServer]:
@@ -251,10 +261,9 @@ def server_on_postgresql(
         database.start()
         if skew:
             database.skew(skew)
-        server.start()
-        yield server
+        with running(server):
+            yield server
     finally:
-        server.stop()
         database.stop()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from chromium import Chromium
 from system.command_line import WANDER, command_line
-from system.server import PrefectServer
+from system.server import PrefectServer, running
 from waiting import until
 
 pytestmark = [pytest.mark.server, pytest.mark.thorough]
@@ -23,14 +23,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A server with pages, on another port than 4200, that knows a run of 3 iterations."""
     folder = tmp_path_factory.mktemp("pages")
     ui = {"PREFECT_SERVER_UI_ENABLED": "true", "PREFECT_UI_STATIC_DIRECTORY": str(folder / "ui")}
-    server = PrefectServer(folder / "home", PREFECT_UI_API_URL="/api", **ui)
-    try:
-        server.start()
+    with running(PrefectServer(folder / "home", PREFECT_UI_API_URL="/api", **ui)) as server:
         with command_line(folder / "line", folder / "home", **server.settings) as line:
             line("run", WANDER, "--run-id", RUN, "--max-iterations", "3").well()
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize("version", ["", "/v2"], ids=["V1", "V2"])

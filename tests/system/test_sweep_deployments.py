@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import tomlkit
 
 from system.command_line import WANDER, Background
 from system.deployments import Site, site_with_pool
-from system.server import OURS, PrefectServer, server_on_postgresql
+from system.server import OURS, PrefectServer, running, server_on_postgresql
 from waiting import line_count, until
 
 pytestmark = pytest.mark.server
@@ -94,14 +94,8 @@ class TestTwoWorkers:
         assert "there is no deployment 'wander/nowhere'" in why and "qcsc-loop deploy" in why
 
 
-@contextmanager
-def server_on_sqlite(home: Path) -> Iterator[PrefectServer]:
-    server = PrefectServer(home, application=OURS)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+def server_on_sqlite(home: Path) -> AbstractContextManager[PrefectServer]:
+    return running(PrefectServer(home, application=OURS))
 
 
 @pytest.mark.nightly

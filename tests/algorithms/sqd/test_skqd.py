@@ -11,6 +11,7 @@ import anyio
 import numpy as np
 import pytest
 
+from benchmarks.published import anderson_impurity
 from qcsc_algorithms.sqd import SKQD, Krylov
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
@@ -113,29 +114,6 @@ def test_it_converges_by_itself() -> None:
     assert run(20, system=H2, shots=200).reason == "converged"
 
 
-def impurity(sites: int = 8, repulsion: float = 10.0, hybridisation: float = 1.0) -> Hamiltonian:
-    """Anderson's impurity in a chain of baths, half filled, over orbitals of one energy each."""
-    from pyscf import ao2mo
-
-    hopping = np.zeros((sites, sites))
-    for i in range(sites - 1):
-        hopping[i, i + 1] = hopping[i + 1, i] = -(hybridisation if i == 0 else 1.0)
-    hopping[0, 0] = -repulsion / 2
-    two_body = np.zeros((sites,) * 4)
-    two_body[0, 0, 0, 0] = repulsion
-    _, orbitals = np.linalg.eigh(hopping + np.diag([repulsion / 2] + [0.0] * (sites - 1)))
-    return Hamiltonian(
-        norb=sites,
-        num_alpha=sites // 2,
-        num_beta=sites // 2,
-        constant=0.0,
-        one_body=orbitals.T @ hopping @ orbitals,
-        two_body=ao2mo.restore(
-            8, np.einsum("pqrs,pi,qj,rk,sl->ijkl", two_body, *[orbitals] * 4), sites
-        ),
-    )
-
-
 def populations(start: Any, hamiltonian: Hamiltonian) -> Any:
     """Of each spin orbital, in a state that has not evolved."""
     from qiskit.quantum_info import Statevector
@@ -166,7 +144,7 @@ def test_a_start_by_coupled_cluster_is_its_circuit(chain: Hamiltonian) -> None:
 
 def test_an_impurity_needs_another_start_than_one_determinant(tmp_path: Path) -> None:
     file = tmp_path / "impurity.fcidump"
-    impurity().write_fcidump(file)
+    anderson_impurity(8, repulsion=10.0).write_fcidump(file)
     few: Any = {"system": str(file), "shots": 3000, "max_strings": 70, "time_step": 0.3}
     gaps = {}
     for start in ("hartree-fock", "spread"):
