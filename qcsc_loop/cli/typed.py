@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from qcsc_loop.printing import say
@@ -25,9 +26,10 @@ _OTHERS = {
 def say_how_to_type(*, to_stderr: bool = False) -> None:
     """Says the line that makes the command known, to a person whose shell does not know it."""
     stream = sys.stderr if to_stderr else sys.stdout
-    if stream.isatty() and (line := make_known()):
-        # no comment behind it: zsh and csh know none of what is typed
-        say(f"this shell does not know {NAME} yet; type first:\n  {line}", to_stderr=to_stderr)
+    with suppress(OSError):  # the folder that it was called in is gone
+        if stream.isatty() and (line := make_known()):
+            # no comment behind it: zsh and csh know none of what is typed
+            say(f"this shell does not know {NAME} yet; type first:\n  {line}", to_stderr=to_stderr)
 
 
 def make_known() -> str:
@@ -52,6 +54,7 @@ def _is_same(called: Path, place: str) -> bool:
 
 
 def _short(path: Path) -> str:
-    """As seen from here, where that is shorter."""
+    """As seen from below; a name alone would be looked for on the PATH."""
     here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    below = here in path.parent.parents
+    return shlex.quote(str(path.relative_to(here) if below else path))

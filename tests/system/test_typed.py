@@ -104,3 +104,32 @@ def test_without_a_virtual_environment_its_folder_is_added(
     assert typed.make_known() == says.format(folder)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{ELSEWHERE}")
     assert typed.make_known() == ""
+
+
+def test_a_name_alone_would_be_looked_for_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in (typed.NAME, "activate"):
+        (folder / name).touch()
+    monkeypatch.setattr(sys, "argv", [str(folder / typed.NAME)])
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    monkeypatch.chdir(tmp_path)
+    assert typed.make_known() == ". bin/activate"
+    monkeypatch.chdir(folder)
+    assert typed.make_known() == f". {folder}/activate"
+
+
+def test_a_folder_that_is_gone_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM)])
+    monkeypatch.setenv("PATH", ELSEWHERE)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    typed.say_how_to_type()
+    assert capsys.readouterr().out == ""
