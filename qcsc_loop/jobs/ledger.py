@@ -1,7 +1,8 @@
 """A run's remote jobs, in a log that is only added to.
 
 A line each: the intent to submit, the id it got, that it is being cancelled, how it ended, whether
-its results were good, what it took. Each is on disk before the next thing happens to the job.
+its results were good, what it took. Each is on disk before the next thing happens to the job; lines of
+several jobs that come while the disk is busy are written together.
 """
 
 from __future__ import annotations
@@ -65,6 +66,15 @@ def _key_of(line: bytes) -> bytes:
 
 
 @dataclass
+class _Waiting:
+    """A line on its way, and what became of it."""
+
+    line: Line
+    record: JobRecord | None = None
+    error: BaseException | None = None
+
+
+@dataclass
 class Ledger:
     """The one writer's view of a run's jobs.
 
@@ -92,6 +102,7 @@ class Ledger:
     _records: dict[JobKey, JobRecord] = field(default_factory=dict[JobKey, JobRecord])
     _newest: dict[Work, JobKey] = field(default_factory=dict[Work, JobKey])
     _forgotten: Counter[str] = field(default_factory=Counter[str])
+    _waiting: list[_Waiting] = field(default_factory=list[_Waiting])
     _one_at_a_time: Lock = field(default_factory=Lock)
     complete: bool = True
     loaded: float = 0.0
@@ -149,6 +160,11 @@ class Ledger:
         """Jobs that may be alive."""
         return [record for record in self._records.values() if not record.over]
 
+    @property
+    def waiting(self) -> int:
+        """Lines that are to be written once the disk is free."""
+        return len(self._waiting)
+
     async def write(self, line: Line) -> JobRecord:
         """Adds a line; durable when it returns, and not torn by a cancellation."""
         record: JobRecord = await run_uncancelled(self._write, line)
@@ -159,18 +175,40 @@ class Ledger:
         return self._write(line)
 
     def _write(self, line: Line) -> JobRecord:
+        own = _Waiting(line)
+        self._waiting.append(own)
         with self._one_at_a_time:
+            if own.record is None and own.error is None:  # nobody has taken it along
+                self._write_all()
+        if own.record is None:
+            assert own.error is not None
+            raise own.error
+        return own.record
+
+    def _write_all(self) -> None:
+        """Writes what waits; where that fails, any of it may be on the disk."""
+        taken = self._waiting[:]
+        del self._waiting[: len(taken)]  # more may have come meanwhile
+        try:
             self.check()
-            if isinstance(line, Intent):
-                self._forget(line.key.iteration - KEPT_ITERATIONS)
-            self._append(add_checksum(line.model_dump_json().encode()))
-            if isinstance(line, Intent):
-                record = JobRecord(line)
-                self._note_newest(line.key)
-            else:
-                record = self._records[line.key].after(line)
-            self._records[line.key] = record
-            return record
+            if begun := [each.line.key.iteration for each in taken if isinstance(each.line, Intent)]:
+                self._forget(max(begun) - KEPT_ITERATIONS)
+            self._append([add_checksum(each.line.model_dump_json().encode()) for each in taken])
+            for each in taken:
+                each.record = self._noted(each.line)
+        except BaseException as error:
+            for each in taken:
+                if each.record is None:
+                    each.error = error
+
+    def _noted(self, line: Line) -> JobRecord:
+        if isinstance(line, Intent):
+            record = JobRecord(line)
+            self._note_newest(line.key)
+        else:
+            record = self._records[line.key].after(line)
+        self._records[line.key] = record
+        return record
 
     def _keep(self, records: dict[JobKey, JobRecord]) -> None:
         self._records, self._newest = records, {}
@@ -182,10 +220,11 @@ class Ledger:
         if known is None or known.attempt <= key.attempt:
             self._newest[key.work] = key
 
-    def _append(self, line: bytes) -> None:
-        self.store.append(self._log, [line])
-        self._end += len(line) + 1
-        self._uncarried += len(line) + 1
+    def _append(self, lines: list[bytes]) -> None:
+        self.store.append(self._log, lines)
+        written = sum(len(line) + 1 for line in lines)
+        self._end += written
+        self._uncarried += written
 
     def _forget(self, before: int) -> None:
         """Leaves those that a hook may ask for, that may be alive or foretell costs.
@@ -198,7 +237,7 @@ class Ledger:
         if self._uncarried >= self._worth:
             known, costs, since = self._records.values(), self._forgotten, self._since
             line = carried(known, costs, at=self._end, since=since, whole=self._whole)
-            self._append(line)
+            self._append([line])
             self._uncarried, self._worth = 0, max(CARRY_BYTES, TIMES * len(line))
 
     def _forget_all(self, before: int) -> None:

@@ -39,6 +39,7 @@ from qcsc_loop.store.live import (
 from qcsc_loop.store.records import now
 
 EVERY_SECONDS = 1.0
+WRITING_SHARE, SELDOMEST_SECONDS = 20, 10.0  # of as many seconds, writing what is done takes one
 LAST_WORDS_SECONDS = 2.0  # for a disk that hangs
 WARNINGS = 5
 LINES_AHEAD = 1000  # a hook that logs faster than the disk takes it loses the oldest
@@ -191,9 +192,12 @@ class Live:
             done = self._done.is_set()
             self._wake.clear()
             self._write_lines()
-            if self._changed and (done or time.monotonic() >= next_time):
+            began = time.monotonic()
+            if self._changed and (done or began >= next_time):
                 self._write_record()
-                next_time = time.monotonic() + EVERY_SECONDS
+                took = time.monotonic() - began
+                pause = min(max(EVERY_SECONDS, WRITING_SHARE * took), SELDOMEST_SECONDS)
+                next_time = time.monotonic() + pause
             if done:
                 return
             self._wake.wait(max(0.0, next_time - time.monotonic()) if self._changed else None)

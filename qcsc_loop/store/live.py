@@ -1,6 +1,6 @@
 """What a driver leaves for people who look on: nothing relies on it, and a resume reads none of it.
 
-live.json       LiveRecord: what the driver is doing; at most once a second
+live.json       LiveRecord: what the driver is doing; at most once a second, seldomer if it is long
 chart.json      ChartRecord: how the run is looked at
 log.jsonl       a LogLine each for troubles, retries, jobs' changes and what hooks log
 log.1.jsonl     the lines before those
@@ -124,10 +124,13 @@ class SideFiles:
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store, self._run_id = store, run_id
+        self._written: tuple[bytes, LiveRecord] | None = None
 
     def write_live(self, record: LiveRecord) -> None:
         """Replaces what is said of the driver."""
-        self._store.leave(f"{self._run_id}/{LIVE}", record.model_dump_json().encode())
+        content = record.model_dump_json().encode()
+        self._store.leave(f"{self._run_id}/{LIVE}", content)
+        self._written = content, record
 
     def write_chart(self, record: ChartRecord) -> None:
         """Replaces how the run is looked at."""
@@ -141,11 +144,14 @@ class SideFiles:
 
     def live(self) -> LiveRecord | None:
         """What the newest driver that could say it was doing; None: nothing is known."""
-        return self._read(LiveRecord, LIVE)
+        content = self._store.left(f"{self._run_id}/{LIVE}")
+        if self._written is not None and content == self._written[0]:
+            return self._written[1]  # of ten thousand jobs, which take long to be read
+        return _record(LiveRecord, content)
 
     def chart(self) -> ChartRecord | None:
         """How the run is looked at; None: no driver has said."""
-        return self._read(ChartRecord, CHART)
+        return _record(ChartRecord, self._store.left(f"{self._run_id}/{CHART}"))
 
     def log(self, last: int | None = None) -> Iterator[LogLine]:
         """What was logged, oldest first; what cannot be read is left out.
@@ -162,12 +168,12 @@ class SideFiles:
             if (found := _line(line)) is not None:
                 yield found
 
-    def _read(self, kind: type[R], name: str) -> R | None:
-        content = self._store.left(f"{self._run_id}/{name}")
-        try:
-            return None if content is None else kind.model_validate_json(content)
-        except ValidationError:  # another version's, or damaged: it is not relied on
-            return None
+
+def _record(kind: type[R], content: bytes | None) -> R | None:
+    try:
+        return None if content is None else kind.model_validate_json(content)
+    except ValidationError:  # another version's, or damaged: it is not relied on
+        return None
 
 
 def _line(content: bytes) -> LogLine | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import anyio
@@ -29,6 +31,7 @@ from qcsc_loop.jobs.outcome import JobMetrics, JobOutcome, JobState
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.memory import MemoryStore
 from qcsc_loop.store.store import Store
+from waiting import DEADLINE_SECONDS, until
 
 RUN = "ledger-run"
 UID = "2031-01-01T00:00:00+00:00"
@@ -246,6 +249,58 @@ def test_lines_written_at_once_are_all_kept(store: Store) -> None:
     records = job_records(store, RUN)
     assert sorted(record.key.name for record in records) == sorted(of.name for of in keys)
     assert {record.state for record in records} == {"COMPLETED"}
+
+
+class Busy(MemoryStore):
+    """A store whose disk is busy with the first line until it is let go; notes what came together."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        super().__init__()
+        self.together: list[int] = []
+        self.begun, self.free, self.fault = Event(), Event(), fault
+
+    def append(self, name: str, lines: Iterable[bytes]) -> None:
+        some = list(lines)
+        self.together.append(len(some))
+        if len(self.together) == 1:
+            self.begun.set()
+            assert self.free.wait(DEADLINE_SECONDS)
+        elif self.fault is not None:
+            raise self.fault
+        super().append(name, some)
+
+
+def written_while_busy(opened: Ledger, store: Busy) -> list[Future[JobRecord]]:
+    """A line that the disk is busy with, and nine that have come meanwhile."""
+    with ThreadPoolExecutor(10) as threads:
+        first = threads.submit(opened.write_blocking, intent(key(name="0")))
+        assert store.begun.wait(DEADLINE_SECONDS)
+        others = [
+            threads.submit(opened.write_blocking, intent(key(name=str(number))))
+            for number in range(1, 10)
+        ]
+        until(lambda: opened.waiting == 9, "all others have come")
+        store.free.set()
+    return [first, *others]
+
+
+def test_lines_that_come_while_the_disk_is_busy_are_written_together() -> None:
+    store = Busy()
+    done = written_while_busy(ledger(store), store)
+    assert [each.result().key.name for each in done] == [str(number) for number in range(10)]
+    assert sorted(each.key.name for each in job_records(store, RUN)) == sorted("0123456789")
+    assert store.together == [1, 9]
+
+
+def test_lines_that_cannot_be_written_together_have_all_failed() -> None:
+    store = Busy(StoreError("append to", LOG, "No space left on device"))
+    opened = ledger(store)
+    done = written_while_busy(opened, store)
+    assert done[0].result().key.name == "0"
+    for each in done[1:]:
+        with pytest.raises(StoreError, match="No space left"):
+            each.result()
+    assert [record.key.name for record in opened.recent()] == ["0"]
 
 
 # what a crash leaves
