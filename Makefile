@@ -28,13 +28,14 @@ test-all: export QCSC_LOOP_MODELS ?= long
 test-all: $(INSTALLED)
 	$(PYTEST) -m 'not nightly' --durations=25 || { test $$? = 1 && $(ALONE) -m 'not nightly'; }
 
-# hours: the ordeals, the models, every page as a reader types it, every algorithm's contract, every machine
+# hours: the ordeals, the models, every page as a reader types it, every algorithm's contract,
+# every machine, fifty members of a sweep at once
 nightly: export QCSC_LOOP_KILLS ?= 500
 nightly: export QCSC_LOOP_MODELS ?= search
 nightly: $(INSTALLED)
 	$(PYTEST) -m '' --durations=25 --hypothesis-seed=$(shell date +%s) \
 		tests/ordeals tests/models tests/pages tests/algorithms/test_contract.py
-	$(PYTEST) -m nightly tests/hpc tests/algorithms/vqe tests/algorithms/sqd
+	$(PYTEST) -m nightly tests/hpc tests/system tests/algorithms/vqe tests/algorithms/sqd
 
 # runs meet faults at their write boundaries, by chance, for as long as one wants:
 #   make torture SECONDS=3600; POINTS=1000; SEED=7; STACKS=service,ibm; OUT=FILE, to go on another day

@@ -23,6 +23,8 @@ SUBJECTS = (
     "overhead",
     "long_runs",
     "many_runs",
+    "many_loops",
+    "many_jobs",
     "load",
     "resume",
     "start_up",

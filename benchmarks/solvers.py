@@ -83,10 +83,10 @@ def _orbital_energies(hamiltonian: Hamiltonian) -> Any:
     return np.diagonal(hamiltonian.one_body) + 2 * coulomb - exchange
 
 
-def by_native(hamiltonian: Hamiltonian, strings: Strings) -> float:
+def by_native(hamiltonian: Hamiltonian, strings: Strings, threads: int = 1) -> float:
     """The energy by the default solver."""
     problem = {
-        **_problem(hamiltonian),
+        **_problem(hamiltonian, threads),
         "alpha": strings,
         "beta": strings,
         "tolerance": np.array(1e-5),
@@ -95,11 +95,11 @@ def by_native(hamiltonian: Hamiltonian, strings: Strings) -> float:
     return float(native_program.lowest_state(problem)["energy"]) + hamiltonian.constant
 
 
-def by_pyscf(hamiltonian: Hamiltonian, strings: Strings) -> float:
+def by_pyscf(hamiltonian: Hamiltonian, strings: Strings, threads: int = 1) -> float:
     """The energy by pyscf."""
     integers = as_integers(strings)
     problem = {
-        **_problem(hamiltonian),
+        **_problem(hamiltonian, threads),
         "alpha": integers,
         "beta": integers,
         "tolerance": np.array(1e-10),
@@ -152,13 +152,13 @@ def _operator(hamiltonian: Hamiltonian) -> Any:
     return operator
 
 
-def _problem(hamiltonian: Hamiltonian) -> dict[str, Any]:
+def _problem(hamiltonian: Hamiltonian, threads: int) -> dict[str, Any]:
     return {
         "one_body": np.array(hamiltonian.one_body),
         "two_body": np.array(hamiltonian.two_body),
         "electrons": np.array(hamiltonian.electrons),
         "max_cycles": np.array(100),
-        "threads": np.array(1),
+        "threads": np.array(threads),
     }
 
 
@@ -209,7 +209,7 @@ def _measure(basis: str, strings: int) -> dict[str, Timed]:
             words = [str(word) for word in Case(basis, strings, solver, target)]
             command = [sys.executable, "-m", __spec__.name, *words]
             ended = subprocess.run(
-                command, check=False, stderr=subprocess.PIPE, text=True, preexec_fn=_limit_memory
+                command, check=False, stderr=subprocess.PIPE, text=True, preexec_fn=limit_memory
             )
             if "MemoryError" in ended.stderr:
                 print(f"  {solver:<8} not in {SHARE_OF_MEMORY:.0%} of this machine's memory")
@@ -224,7 +224,8 @@ def _measure(basis: str, strings: int) -> dict[str, Timed]:
     return found
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
+    """To what is to be had here, so that nothing else is ended for a solver."""
     limit = int(SHARE_OF_MEMORY * psutil.virtual_memory().total)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.figures import Figure, at_most, show
 from benchmarks.solvers import NITROGEN, by_native, draw_strings
 from qcsc_algorithms.sqd import Guess, Hamiltonian, Molecule
-from qcsc_algorithms.sqd.determinants.configurations import Floats, pack, unpack
+from qcsc_algorithms.sqd.determinants.configurations import Floats, Strings, pack, unpack
 from qcsc_algorithms.sqd.sample_based import Seen, choose_subspaces
 from qcsc_algorithms.sqd.solvers.sci_states import solve_sci_batch
 
@@ -33,11 +33,13 @@ SLOWER = 5
 SEED = 11
 
 
-def noisy_shots(hamiltonian: Hamiltonian) -> tuple[np.ndarray, Floats]:
+def noisy_shots(
+    hamiltonian: Hamiltonian, shots: int = SHOTS, distinct: int = DISTINCT
+) -> tuple[np.ndarray, Floats]:
     """Bits bool (shots, 2 norb), the beta string's and then the alpha string's; occupancies."""
     rng, norb = np.random.default_rng(SEED), hamiltonian.norb
-    strings = unpack(draw_strings(hamiltonian, DISTINCT), norb)
-    heavy = rng.geometric(5 / DISTINCT, size=(2, SHOTS)) % DISTINCT
+    strings = unpack(draw_strings(hamiltonian, distinct), norb)
+    heavy = rng.geometric(5 / distinct, size=(2, shots)) % len(strings)
     alpha, beta = strings[heavy[0]], strings[heavy[1]]
     occupancies = np.array([alpha.mean(axis=0), beta.mean(axis=0)])
     bits = np.concatenate([beta[:, ::-1], alpha[:, ::-1]], axis=1)
@@ -46,6 +48,13 @@ def noisy_shots(hamiltonian: Hamiltonian) -> tuple[np.ndarray, Floats]:
 
 def by_us(hamiltonian: Hamiltonian, bits: np.ndarray, occupancies: Floats, strings: int) -> float:
     """The energy of an iteration as `SQD` has them."""
+    return by_native(hamiltonian, chosen_strings(hamiltonian, bits, occupancies, strings))
+
+
+def chosen_strings(
+    hamiltonian: Hamiltonian, bits: np.ndarray, occupancies: Floats, strings: int
+) -> Strings:
+    """The subspace of an iteration as `SQD` has them: recovered, and drawn."""
     nothing = Guess.nothing(hamiltonian.norb)
     guess = Guess(occupancies=occupancies, alpha=nothing.alpha, beta=nothing.beta)
     chosen = choose_subspaces(
@@ -58,7 +67,7 @@ def by_us(hamiltonian: Hamiltonian, bits: np.ndarray, occupancies: Floats, strin
         1,
         np.random.default_rng(SEED),
     )
-    return by_native(hamiltonian, np.asarray(chosen.subspaces[0].alpha))
+    return np.asarray(chosen.subspaces[0].alpha)
 
 
 def by_addon(
