@@ -191,7 +191,9 @@ class Ledger:
         del self._waiting[: len(taken)]  # more may have come meanwhile
         try:
             self.check()
-            if begun := [each.line.key.iteration for each in taken if isinstance(each.line, Intent)]:
+            if begun := [
+                each.line.key.iteration for each in taken if isinstance(each.line, Intent)
+            ]:
                 self._forget(max(begun) - KEPT_ITERATIONS)
             self._append([add_checksum(each.line.model_dump_json().encode()) for each in taken])
             for each in taken:
