@@ -5,7 +5,7 @@
 An iteration is as in `sqd_addon`, from shots to an energy, on all cores: shots are recovered, strings
 chosen, the Hamiltonian diagonalised. The number of strings is what two smaller ones let expect to
 take nearly as long; where that takes longer, or more memory than is to be had, a tenth less is tried.
-Minutes for each: it is none of `make bench`'s.
+Minutes for each, so that `make bench` leaves it out.
 """
 
 from __future__ import annotations

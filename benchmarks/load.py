@@ -35,7 +35,7 @@ from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.jobs.outcome import JobOutcome, JobState
 from qcsc_loop.jobs.site import JobSite, PlacedJob, Waiting
 
-PARTS, JOBS, ITERATIONS = 1000, 10_000, 10_000
+PARTS, JOBS, ITERATIONS = (100, 1_000, 100_000), 10_000, 10_000
 STATE_BYTES = 1_000_000_000
 SHARE = 10  # beside which each is measured
 JOB_SECONDS, AT_ONCE = 1.0, 64
@@ -174,13 +174,21 @@ def drive(
     return partial(algorithm.run, **options)  # type: ignore[arg-type]  # one dict of several types
 
 
-def parts(root: Path) -> Figure:
+def parts(root: Path) -> list[Figure]:
     """What a part costs, of many and of few."""
-    few, _ = seconds(drive(InParts(parts=PARTS // SHARE), root, 1))
-    many, _ = seconds(drive(InParts(parts=PARTS), root, 1))
-    each, floor = 1e3 * many / PARTS, 1e3 * few * SHARE / PARTS
+    few, *others = PARTS
+    floor = _each_part(root, few)
+    return [_part(count, _each_part(root, count), few, floor) for count in others]
+
+
+def _each_part(root: Path, count: int) -> float:
+    taken, _ = seconds(drive(InParts(parts=count), root, 1))
+    return 1e3 * taken / count
+
+
+def _part(count: int, each: float, few: int, floor: float) -> Figure:
     target = at_most(MOST_GROWTH, each / floor, " times")
-    return Figure(f"a part of {PARTS:,}", each, "ms", f"of {PARTS // SHARE}", floor, target)
+    return Figure(f"a part of {count:,}", each, "ms", f"of {few}", floor, target)
 
 
 def jobs(root: Path) -> list[Figure]:
@@ -263,7 +271,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         root = Path(folder)
         figures = [
-            parts(root / "parts"),
+            *parts(root / "parts"),
             *jobs(root / "jobs"),
             iterations(root / "iterations"),
             *state(root / "state"),
