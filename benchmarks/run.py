@@ -1,6 +1,6 @@
-"""Runs the benchmarks, all but the long ones, or those that are named: `python benchmarks/run.py [SUBJECT…]`.
+"""Runs the benchmarks, or those that are named: `python benchmarks/run.py [SUBJECT…]`.
 
-What they measure becomes docs/benchmarks.md.
+What they measure becomes docs/benchmarks.md. The long ones are run only if they are named.
 
 A benchmark informs: the exit code is 0 whether targets are met or not, and 1 if one breaks.
 """
