@@ -35,6 +35,7 @@ from qcsc_algorithms.sqd.sample_based import (
     Pooled,
     SampleBased,
     energy_table,
+    lower_of,
     require_variational,
     seen_in,
     state_tables,
@@ -202,7 +203,7 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Evalua
         if self.extrapolate:
             self._require_variances(found.hamiltonian)
         return Recovered(
-            energy=found.energies.hf,
+            energy=self._first_energy(found),
             hamiltonian=found.hamiltonian,
             references=found.energies,
             parameters=found.parameters,
@@ -296,12 +297,12 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Evalua
 
     async def update(self, state: Recovered, evaluation: Evaluated) -> Recovered:
         found = evaluation.found
-        require_variational(found.energy, state.references.fci)
+        require_variational(found.energy, state.references.bound)
         before, now = state.guess, found.guess
         better = found.energy < state.energy or not before.occupancies.size
         best = now if better else before
         return Recovered(
-            energy=min(state.energy, found.energy),
+            energy=lower_of(state.energy, found.energy),
             current=found.energy,
             error=found.error,
             moved=_moved(before, now),

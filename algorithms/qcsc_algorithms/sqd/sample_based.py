@@ -13,13 +13,13 @@ from pydantic import BaseModel, Field, SerializeAsAny, model_validator
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.ffsim_sampler import FfsimSampler
-from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, lowest_spin_square
 from qcsc_algorithms.sqd.chemistry.properties import (
     dipole_moment,
     natural_occupations,
     unpaired_electrons,
 )
-from qcsc_algorithms.sqd.chemistry.reference import Energies, Start, compute_start
+from qcsc_algorithms.sqd.chemistry.reference import OTHER_SPIN, Energies, Start, compute_start
 from qcsc_algorithms.sqd.chemistry.reset import begun_at_zero, read_before
 from qcsc_algorithms.sqd.chemistry.system import Molecule, System
 from qcsc_algorithms.sqd.classical import Method, select_strings
@@ -65,7 +65,6 @@ ENERGY_CHART = Chart(
     error="error",
     references="references.attainable",
 )
-OTHER_SPIN = 0.1  # of S^2: more is a state of another spin, or a mixture
 BELOW = 1e-7  # hartree below FCI that rounding may explain
 
 
@@ -259,7 +258,8 @@ class SampleBased(BaseModel):
             JobRefused: they are of orbitals that the solver does not take.
         """
         try:
-            found = await in_worker(compute_start, self.system, ansatz)
+            asked = self.solver.asked_spin_square
+            found = await in_worker(compute_start, self.system, ansatz, asked)
         except ValueError as error:
             raise BadSystem(str(error)) from error
         except ModuleNotFoundError as error:
@@ -279,6 +279,13 @@ class SampleBased(BaseModel):
                 "that does, such as ibm-runtime or aer"
             )
         return self
+
+    def _first_energy(self, start: Start) -> float:
+        """Hartree-Fock's, the best there is yet; NaN if a state of another spin is asked for."""
+        hamiltonian = start.hamiltonian
+        asked = self.solver.asked_spin_square(hamiltonian.electrons)
+        other = abs(lowest_spin_square(hamiltonian.electrons) - asked) > OTHER_SPIN
+        return math.nan if other else start.energies.hf
 
     async def _sampled(self, circuit: QuantumCircuit) -> Samples:
         """Shots of a measured circuit, and with reset mitigation those of them that count."""
@@ -443,6 +450,11 @@ def require_variational(energy: float, lowest: float, unit: str = " hartree") ->
     """
     if energy < lowest - BELOW:
         raise NotVariational(energy, lowest, unit)
+
+
+def lower_of(best: float, found: float) -> float:
+    """The lower energy; of the best so far there may be none, NaN."""
+    return found if math.isnan(best) else min(best, found)
 
 
 def _valid_share(configurations: Configurations, electrons: tuple[int, int]) -> float:

@@ -27,6 +27,7 @@ from qcsc_algorithms.sqd.sample_based import (
     SampleBased,
     energy_table,
     has_settled,
+    lower_of,
     require_variational,
     state_tables,
 )
@@ -129,7 +130,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
                 "skqd evolves a state over orbitals common to both spins, and these are "
                 "unrestricted: take sqd or plain-sqd, or restricted orbitals"
             )
-        norb, energy = found.hamiltonian.norb, found.energies.hf
+        norb, energy = found.hamiltonian.norb, self._first_energy(found)
         return Krylov(
             energy=energy,
             hamiltonian=found.hamiltonian,
@@ -158,9 +159,9 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
 
     async def update(self, state: Krylov, evaluation: Pooled) -> Krylov:
         found = evaluation.found
-        require_variational(found.energy, state.references.fci)
+        require_variational(found.energy, state.references.bound)
         better = found.energy < state.energy or not state.guess.occupancies.size
-        energy = min(state.energy, found.energy)
+        energy = lower_of(state.energy, found.energy)
         return Krylov(
             energy=energy,
             current=found.energy,

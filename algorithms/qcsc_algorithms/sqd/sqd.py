@@ -31,6 +31,7 @@ from qcsc_algorithms.sqd.sample_based import (
     Seen,
     energy_table,
     has_settled,
+    lower_of,
     require_variational,
     state_tables,
 )
@@ -156,7 +157,7 @@ class SQD(
                 "are unrestricted: take one that samples, or restricted orbitals"
             )
         unknown = self.optimizer.unknown(found.parameters, self.walkers)
-        energy = found.energies.hf
+        energy = self._first_energy(found)
         return Walkers(
             energy=energy,
             hamiltonian=found.hamiltonian,
@@ -207,13 +208,13 @@ class SQD(
         energies = np.array([math.nan if w is None else w.energy for w in evaluation])
         done = [walker for walker in evaluation if walker is not None]
         lowest = min(done, key=lambda walker: walker.energy)
-        require_variational(lowest.energy, state.references.fci)
+        require_variational(lowest.energy, state.references.bound)
         better = lowest.energy < state.energy or not state.guess.occupancies.size
         best = lowest if better else None
         parents = np.array([math.nan if w is None else w.parent for w in evaluation])
         before = state.population.found_anew(parents)
         population = before.selected(state.trials, energies)
-        energy = min(state.energy, lowest.energy)
+        energy = lower_of(state.energy, lowest.energy)
         return Walkers(
             energy=energy,
             current=lowest.energy,

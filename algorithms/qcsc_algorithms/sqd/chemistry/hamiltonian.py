@@ -225,3 +225,9 @@ class Hamiltonian(Record):
             orbital_symmetry=found.symmetry,
             beta=found.beta,
         )
+
+
+def lowest_spin_square(electrons: tuple[int, int]) -> float:
+    """S(S + 1) of a state whose unpaired electrons are no more than their numbers make necessary."""
+    spin = abs(electrons[0] - electrons[1]) / 2
+    return spin * (spin + 1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
-from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, lowest_spin_square
 from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule
 from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals, unpacked_mixed
 from qcsc_loop.values.arrays import NDArray
@@ -18,6 +18,8 @@ from qcsc_loop.values.record import Record
 BELOW = 1e-6  # hartree
 GAP = 1.0  # hartree
 FCI_DETERMINANTS = 1_000_000  # up to here it takes seconds
+OTHER_SPIN = 0.1  # of S^2: more is a state of another spin, or a mixture
+SHIFTS = (0.2, 1.0, 5.0)  # hartree, by which states of other spins are raised
 
 
 class Energies(Record):
@@ -26,13 +28,20 @@ class Energies(Record):
     Attributes:
         hf: of the determinant of the lowest orbitals.
         mp2, ccsd: of perturbation theory and coupled cluster on it.
-        fci: the lowest there is in these orbitals; where it is small.
+        fci: the lowest of the spin asked for in these orbitals; where it is small.
+        lowest: the same of any spin.
     """
 
     hf: float
     mp2: float
     ccsd: float
     fci: float
+    lowest: float = math.nan
+
+    @property
+    def bound(self) -> float:
+        """No state's energy is below it. (Runs begun by earlier versions told nothing by spin.)"""
+        return self.fci if math.isnan(self.lowest) else self.lowest
 
     @property
     def by_method(self) -> dict[str, float]:
@@ -61,10 +70,17 @@ class Start(Record):
     remarks: tuple[str, ...] = ()
 
 
-def compute_start(system: Molecule | FCIDump, ansatz: LUCJ) -> Start:
+def compute_start(
+    system: Molecule | FCIDump,
+    ansatz: LUCJ,
+    asked: Callable[[tuple[int, int]], float] = lowest_spin_square,
+) -> Start:
     """Reads or computes the integrals, the reference energies and the first circuit. Blocks.
 
     On one thread: with more, integrals differ from run to run.
+
+    Args:
+        asked: S^2 of the state that is looked for among so many electrons; NaN: any.
 
     Raises:
         ValueError: the system cannot be set up.
@@ -77,24 +93,32 @@ def compute_start(system: Molecule | FCIDump, ansatz: LUCJ) -> Start:
         lib.num_threads(1)
         hamiltonian, remarks = system.set_up()
         known, t1, t2 = _coupled_cluster(hamiltonian)
-        energies = Energies(**known, fci=_full_ci(hamiltonian))
+        # of orbitals that differ the lowest state is looked for, whatever its spin
+        spin = math.nan if hamiltonian.beta is not None else asked(hamiltonian.electrons)
+        fci, lowest = _full_ci(hamiltonian, spin)
+        energies = Energies(**known, fci=fci, lowest=lowest)
     return Start(
         hamiltonian=hamiltonian,
         energies=energies,
         parameters=ansatz.parameters(t1, t2, hamiltonian.electrons),
-        remarks=(*remarks, *_remarks(energies, determinants(hamiltonian))),
+        remarks=(*remarks, *_remarks(energies, determinants(hamiltonian), spin)),
     )
 
 
-def _remarks(energies: Energies, size: int) -> Iterator[str]:
+def _remarks(energies: Energies, size: int, spin: float) -> Iterator[str]:
     if math.isnan(energies.ccsd):
         yield (
             "CCSD did not converge in these orbitals: the circuit starts from amplitudes of first "
             "order"
         )
-    if energies.ccsd < energies.fci - BELOW:
+    if energies.lowest < energies.fci - BELOW:
         yield (
-            f"CCSD, {energies.ccsd:.6f} hartree, is below the exact {energies.fci:.6f}: it does not "
+            f"the lowest state, {energies.lowest:.6f} hartree, is of another spin than the one that is "
+            f"asked for, with S^2 = {spin:g}: FCI, {energies.fci:.6f} hartree, is of that one"
+        )
+    if energies.ccsd < energies.lowest - BELOW:
+        yield (
+            f"CCSD, {energies.ccsd:.6f} hartree, is below the exact {energies.lowest:.6f}: it does not "
             "describe this state, and the circuit that starts from it may not"
         )
     if math.isnan(energies.fci) and size <= FCI_DETERMINANTS:
@@ -220,19 +244,43 @@ def _doubled(hamiltonian: Hamiltonian, beta: BetaIntegrals) -> tuple[Any, Any]:
     return one_body, two_body
 
 
-def _full_ci(hamiltonian: Hamiltonian) -> float:
+def _full_ci(hamiltonian: Hamiltonian, spin_square: float) -> tuple[float, float]:
+    """The lowest energy of the spin, and of any; NaN where there is none, or it did not converge."""
     if determinants(hamiltonian) > FCI_DETERMINANTS:
-        return math.nan
+        return math.nan, math.nan
     from pyscf import fci
 
     one_body: Any = np.array(hamiltonian.one_body)
     two_body: Any = np.array(hamiltonian.two_body)
-    solver: Any = fci.direct_spin1.FCI()
+    kind: Any = fci.direct_spin1.FCI
     if hamiltonian.beta is not None:
-        solver = fci.direct_uhf.FCI()
+        kind = fci.direct_uhf.FCI
         one_body, two_body = (one_body, hamiltonian.beta.one_body), spin_tensors(hamiltonian)
-    solver.verbose = 0
-    solver.conv_tol = 1e-12
-    solver.max_cycle = 300
-    energy, _ = solver.kernel(one_body, two_body, hamiltonian.norb, hamiltonian.electrons)
-    return float(energy) + hamiltonian.constant if solver.converged else math.nan
+
+    def solved(solver: Any, electrons: tuple[int, int]) -> tuple[float, float]:
+        solver.verbose, solver.conv_tol, solver.max_cycle = 0, 1e-12, 300
+        energy, vector = solver.kernel(one_body, two_body, hamiltonian.norb, electrons)
+        if not solver.converged:
+            return math.nan, math.nan
+        found, _ = fci.spin_op.spin_square0(vector, hamiltonian.norb, electrons)
+        return float(energy) + hamiltonian.constant, float(found)
+
+    lowest, found = solved(kind(), hamiltonian.electrons)
+    if math.isnan(spin_square) or math.isnan(lowest) or abs(found - spin_square) <= OTHER_SPIN:
+        return lowest, lowest
+    if (aligned := _aligned(hamiltonian, spin_square)) is None:
+        return math.nan, lowest
+    for shift in SHIFTS:
+        solver = fci.addons.fix_spin(kind(), shift=shift, ss=spin_square)
+        energy, found = solved(solver, aligned)
+        if abs(found - spin_square) <= OTHER_SPIN:
+            return energy, lowest
+    return math.nan, lowest
+
+
+def _aligned(hamiltonian: Hamiltonian, spin_square: float) -> tuple[int, int] | None:
+    """The numbers of electrons with which no state has a smaller spin; None: none has this one."""
+    total = sum(hamiltonian.electrons)
+    unpaired = round(math.sqrt(1 + 4 * spin_square) - 1)
+    beta = (total - unpaired) // 2
+    return (total - beta, beta) if beta >= 0 and total - beta <= hamiltonian.norb else None

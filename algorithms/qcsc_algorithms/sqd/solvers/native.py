@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, lowest_spin_square
 from qcsc_algorithms.sqd.determinants.excitations import require_holdable
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.solvers.native_program import CompilerMissing, lowest_state
 from qcsc_algorithms.sqd.solvers.one_process import problem_of, solve_in_one_process
 from qcsc_algorithms.sqd.solvers.problem_files import Arrays
 from qcsc_algorithms.sqd.solvers.sci_states import MAX_ORBITALS, STATE, keep_state
-from qcsc_algorithms.sqd.solvers.solver import Solution, Solver, lowest_spin_square
+from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_hpc.machine import Machine, Program
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.parameters.operational import OPERATIONAL

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, lowest_spin_square
 from qcsc_algorithms.sqd.determinants.configurations import as_integers, from_integers
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.solvers.native_program import lowest_state
 from qcsc_algorithms.sqd.solvers.problem_files import Arrays, save_arrays
-from qcsc_algorithms.sqd.solvers.solver import lowest_spin_square
 
 if TYPE_CHECKING:
     from qiskit_addon_sqd.fermion import SCIResult

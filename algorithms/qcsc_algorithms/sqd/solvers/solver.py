@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, lowest_spin_square
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_hpc.machine import Machine
 from qcsc_loop.errors import JobRefused
@@ -113,12 +113,6 @@ class Solver(Resource, ABC):
         """
         why = "it does not tell the variance that energies are extrapolated by"
         raise JobRefused(self.type, "solver", f"{why}; take native")
-
-
-def lowest_spin_square(electrons: tuple[int, int]) -> float:
-    """S(S + 1) of a state whose unpaired electrons are no more than their numbers make necessary."""
-    spin = abs(electrons[0] - electrons[1]) / 2
-    return spin * (spin + 1)
 
 
 def by_weight(

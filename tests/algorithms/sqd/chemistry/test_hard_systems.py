@@ -10,13 +10,23 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
-from pyscf import ao2mo, gto, lib, scf
+from pyscf import ao2mo, fci, gto, lib, scf
 from threadpoolctl import threadpool_limits
 
-from qcsc_algorithms.sqd import LUCJ, SKQD, FCIDump, Hamiltonian, Molecule
+from qcsc_algorithms.sqd import (
+    LUCJ,
+    SKQD,
+    SQD,
+    FCIDump,
+    Hamiltonian,
+    Molecule,
+    NativeSolver,
+    PlainSQD,
+)
 from qcsc_algorithms.sqd.chemistry.reference import Start, compute_start
 from qcsc_algorithms.sqd.skqd import default_time_step
 from qcsc_loop import MaxIterations, MemoryStore
+from qcsc_loop.sampling.random_bits import RandomSampler
 
 WATER = Molecule(frozen_core=1)
 
@@ -134,3 +144,66 @@ def test_a_basis_with_core_potentials_has_them() -> None:
 def test_core_potentials_can_be_named() -> None:
     silver = Molecule(geometry="Ag 0 0 0; H 0 0 1.6", basis="lanl2dz", ecp="lanl2dz")
     assert silver.hamiltonian().electrons == (10, 10)
+
+
+CHAIN = {"geometry": "H 0 0 0; H 0 0 1; H 0 0 2; H 0 0 3", "frozen_core": 0}
+OXYGEN = {"geometry": "O 0 0 0; O 0 0 1.2", "frozen_core": 2, "spin": 0}
+NITROGEN_ATOM = {"geometry": "N 0 0 0", "frozen_core": 0, "spin": 1}
+
+
+@pytest.mark.parametrize(
+    ("system", "spin_square"),
+    [
+        (CHAIN, 0.0),
+        (CHAIN, 2.0),
+        (CHAIN, 6.0),
+        (OXYGEN, 0.0),
+        (NITROGEN_ATOM, 0.75),
+    ],
+)
+def test_full_ci_is_of_the_spin_that_is_asked_for(
+    system: dict[str, Any], spin_square: float
+) -> None:
+    """Beside all states of the molecule, each with its spin."""
+    found = compute_start(Molecule(basis="sto-3g", **system), LUCJ(), lambda _: spin_square)
+    hamiltonian = found.hamiltonian
+    number = math.prod(math.comb(hamiltonian.norb, n) for n in hamiltonian.electrons)
+    solver: Any = fci.direct_spin1.FCI()
+    solver.max_cycle, solver.conv_tol = 300, 1e-12
+    one_body, two_body = np.array(hamiltonian.one_body), np.array(hamiltonian.two_body)
+    levels, vectors = solver.kernel(
+        one_body, two_body, hamiltonian.norb, hamiltonian.electrons, nroots=min(number, 40)
+    )
+    spins = [
+        fci.spin_op.spin_square0(vector, hamiltonian.norb, hamiltonian.electrons)[0]
+        for vector in vectors
+    ]
+    wanted = [e for e, s in zip(levels, spins, strict=True) if abs(s - spin_square) < 1e-3]
+    assert found.energies.fci == pytest.approx(min(wanted) + hamiltonian.constant, abs=1e-7)
+    assert found.energies.lowest == pytest.approx(min(levels) + hamiltonian.constant, abs=1e-7)
+    other = found.energies.lowest < found.energies.fci - 1e-6
+    assert any("is of another spin" in remark for remark in found.remarks) == other
+
+
+def test_a_spin_that_there_is_not_has_no_full_ci() -> None:
+    found = compute_start(Molecule(basis="sto-3g", **CHAIN), LUCJ(), lambda _: 12.0)
+    assert math.isnan(found.energies.fci) and math.isfinite(found.energies.lowest)
+
+
+@pytest.mark.parametrize("kind", [SQD, PlainSQD, SKQD])
+def test_hartree_fock_of_another_spin_is_not_the_best_of_a_run(kind: Any) -> None:
+    """Of two hydrogen molecules' triplet, whose determinant with closed shells is far lower."""
+    algorithm = kind(
+        system=Molecule(basis="sto-3g", **CHAIN),
+        max_strings=6,
+        shots=2000,
+        sampler=RandomSampler(),
+        solver=NativeSolver(spin_square=2.0),
+    )
+    run = algorithm.run(store=MemoryStore(), stop=MaxIterations(2), seed=1)
+    outcome = anyio.run(lambda: run)
+    state = outcome.state
+    assert state.energy == pytest.approx(-1.93375723, abs=1e-6)
+    assert state.references.fci == pytest.approx(state.energy, abs=1e-6)
+    assert state.spin_square == pytest.approx(2.0, abs=1e-3)
+    assert state.references.lowest < state.references.hf < state.energy

@@ -15,9 +15,10 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from qcsc_algorithms.sqd import SQD, FCIDump, Hamiltonian, Molecule, NativeSolver, Subspace
+from qcsc_algorithms.sqd.chemistry.hamiltonian import lowest_spin_square
 from qcsc_algorithms.sqd.determinants.configurations import Strings, from_integers, pack
 from qcsc_algorithms.sqd.solvers.native_program import CompilerMissing, lowest_state
-from qcsc_algorithms.sqd.solvers.solver import Solution, lowest_spin_square
+from qcsc_algorithms.sqd.solvers.solver import Solution
 from qcsc_hpc.machine import LocalMachine
 from qcsc_loop import DirectoryStore, MaxIterations, MemoryStore
 from qcsc_loop.errors import ParametersChanged
