@@ -12,7 +12,7 @@ from qcsc_loop.catalog import find_algorithm, is_installed, recorded_algorithm
 from qcsc_loop.concurrency.whole_file import write_where_named
 from qcsc_loop.errors import InputError, QcscLoopError, StoreError
 from qcsc_loop.jobs.entries import JobRecord
-from qcsc_loop.loop.hooks import hook_types
+from qcsc_loop.loop.hooks import Table, hook_types
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.moving.forking import Fork, fork_run
 from qcsc_loop.parameters.compare import to_plain
@@ -27,6 +27,7 @@ from qcsc_loop.reports.phrases import exact
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.svg import figure_svg
 from qcsc_loop.reports.view import Best, RunReader, View
+from qcsc_loop.results import read_tables
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, iteration_of, run_ids
 from qcsc_loop.store.live import LogLine
@@ -254,7 +255,7 @@ class Run:
         target = Path(path)
         try:
             with write_where_named(target) as file:
-                file.write(run_page(reported(self._reader)))
+                file.write(run_page(reported(self._reader, with_tables=True)))
         except OSError as error:
             raise StoreError("write", str(target), error.strerror or str(error)) from error
         return target
@@ -365,13 +366,15 @@ def _curve(view: View) -> str:
     return figure_svg(runs_figure([view]))
 
 
-def reported(reader: RunReader, more: str = "") -> Reported:
+def reported(reader: RunReader, more: str = "", *, with_tables: bool = False) -> Reported:
     """What a run's page is made of.
 
     Args:
         more: what each command of the page has to be given, such as ` --store DIR`.
+        with_tables: whether the algorithm's code is loaded, and asked what the run has come to.
     """
     view = reader.look()
+    tables, no_tables = _tables(reader.journal) if with_tables else ({}, "")
     return Reported(
         view=view,
         at=datetime.now(UTC),
@@ -380,6 +383,8 @@ def reported(reader: RunReader, more: str = "") -> Reported:
         more=more,
         defaults=_defaults(view),
         state_sha256=_state_sha256(reader.journal),
+        tables=tables,
+        no_tables=no_tables,
     )
 
 
@@ -413,3 +418,13 @@ def _store(given: DirectoryStore | str | Path | None) -> DirectoryStore:
     if isinstance(given, DirectoryStore):
         return given
     return DirectoryStore(given or environment().store)
+
+
+def _tables(journal: Journal) -> tuple[Mapping[str, Table], str]:
+    """They, or why there are none."""
+    if not journal.checkpoints():
+        return {}, ""
+    try:
+        return read_tables(journal)[1], ""
+    except QcscLoopError as error:
+        return {}, str(error)

@@ -23,7 +23,7 @@ def write_report(run_id: str, *, output: Path | None, store: Path | None) -> Non
     """
     reader = RunReader(DirectoryStore(store or environment().store), run_id)
     more = f" --store {shlex.quote(str(store))}" if store is not None else ""
-    run = reported(reader, more)
+    run = reported(reader, more, with_tables=True)
     target = output or Path(f"{run_id}.html")
     write_file(target, run_page(run))
     say(f"{target}: {run_id}, {run.view.told(more)}")

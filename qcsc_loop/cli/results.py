@@ -1,21 +1,19 @@
-"""What a run has come to: the tables that its algorithm makes of the last state."""
+"""Prints what a run has come to."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from pydantic_core import to_json
 
-from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import AlgorithmType, recorded_algorithm
 from qcsc_loop.concurrency.loading import class_reference
-from qcsc_loop.concurrency.own_exits import exits_as_errors, raised_by_code
-from qcsc_loop.errors import DamagedDocument, InputError, QcscLoopError, ResultsNotMade
-from qcsc_loop.loop.hooks import Table, hook_types
+from qcsc_loop.errors import QcscLoopError
+from qcsc_loop.loop.hooks import Table
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.reports.run import number
 from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
+from qcsc_loop.results import read_tables, tables_of
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.values.record import State
 
@@ -40,20 +38,6 @@ def show_tables(journal: Journal, *, as_json: bool) -> None:
         _print_table(wide_console(), key, rows, len(rows))
 
 
-def read_tables(journal: Journal) -> tuple[int, Mapping[str, Table]]:
-    """The newest state's iteration, and its tables. Imports the algorithm's file."""
-    algorithm = recorded_algorithm(journal)
-    codec = hook_types(type(algorithm)).state
-    for name in journal.checkpoints():
-        try:
-            commit, document = journal.checkpoint(name)
-            state = codec.decode(document)
-        except (DamagedDocument, KeyError):
-            continue
-        return commit.iteration, _tables(algorithm, state)
-    raise InputError(f"{journal.run_id} has no state that can be read: nothing is committed yet")
-
-
 def say_first_rows(
     journal: Journal, named: AlgorithmType | None, state: State, console: PlainConsole
 ) -> bool:
@@ -68,22 +52,13 @@ def say_first_rows(
     try:
         # with the parameters that it ran with: of some only a server's variables knew
         code = None if named is None else class_reference(named)
-        tables = _tables(recorded_algorithm(journal, named=code), state)
+        tables = tables_of(recorded_algorithm(journal, named=code), state)
     except QcscLoopError as error:
         console.say(str(error), style="dim")
         return True
     for key, rows in tables.items():
         _print_table(console, key, rows, FIRST_ROWS)
     return bool(tables)
-
-
-def _tables(algorithm: AnyAlgorithm, state: State) -> Mapping[str, Table]:
-    try:
-        with exits_as_errors():
-            return algorithm.tables(state)
-    except Exception as raised:
-        error = raised_by_code(raised)
-        raise ResultsNotMade(type(algorithm).__name__, error) from error
 
 
 def _print_table(console: PlainConsole, key: str, rows: Table, most: int) -> None:

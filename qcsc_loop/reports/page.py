@@ -20,6 +20,7 @@ from qcsc_loop.reports.page_sections import (
     jobs,
     parameters,
     provenance,
+    results,
     what_went_wrong,
 )
 from qcsc_loop.reports.svg import curve_svg
@@ -59,6 +60,7 @@ def _content(run: Reported) -> list[str]:
         section(
             "Convergence", _CURVE.format(picture=curve_svg(view)), _how_many(len(view.history))
         ),
+        results(run),
         section("Time per iteration", _TIMES),
         _ITERATIONS.format(aside=_rows_shown(len(view.history))),
         jobs(run),

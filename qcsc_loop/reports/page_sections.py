@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.outcome import JobState
+from qcsc_loop.loop.hooks import Table
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.failure import find_failure
 from qcsc_loop.reports.markup import (
@@ -24,6 +25,7 @@ from qcsc_loop.reports.markup import (
     text,
 )
 from qcsc_loop.reports.phrases import count, span
+from qcsc_loop.reports.run import number
 from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import View, when
 from qcsc_loop.store.live import LogLine
@@ -34,6 +36,7 @@ TAILS, TAIL_BYTES = 20, 2048
 DRIVERS = 100
 WARNINGS = 50
 VALUES = 500  # parameters
+RESULTS = 300  # rows of a table
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Reported:
         drivers: each with how it ended, oldest first.
         more: what each command has to be given, such as ` --store DIR`.
         defaults: of the algorithm's parameters; empty where nobody can say.
+        tables: what the algorithm makes of the newest state.
+        no_tables: why it does not; empty where nobody has asked.
     """
 
     view: View
@@ -53,6 +58,8 @@ class Reported:
     more: str = ""
     defaults: Json = field(default_factory=dict)
     state_sha256: str = ""
+    tables: Mapping[str, Table] = field(default_factory=dict[str, Table])
+    no_tables: str = ""
 
 
 def header(run: Reported) -> str:
@@ -87,6 +94,32 @@ def _colour(status: RunStatus) -> str:
     if status is RunStatus.RUNNING:
         return "running"
     return "good" if status in (RunStatus.CONVERGED, RunStatus.PLATEAU) else ""
+
+
+# what it has come to
+
+
+def results(run: Reported) -> str:
+    """The tables that the algorithm makes of the state; empty where it makes none."""
+    parts = [_result(name, rows) for name, rows in run.tables.items() if rows]
+    if run.no_tables:
+        parts.append(paragraph(f"Its tables are not here: {run.no_tables}", "soft"))
+    return section("Results", "".join(parts)) if parts else ""
+
+
+def _result(name: str, rows: Table) -> str:
+    names = list(dict.fromkeys(column for row in rows for column in row))
+    words = {c for c in names if any(isinstance(row.get(c), str) for row in rows)}
+    columns = [Column(each, "words" if each in words else "") for each in names]
+    cells = ([text(_value(row.get(each))) for each in names] for row in rows[:RESULTS])
+    more = f", the first {RESULTS} of {len(rows):,} rows" if len(rows) > RESULTS else ""
+    return element("h3", text(f"{name}{more}")) + table(columns, cells)
+
+
+def _value(value: object) -> object:
+    if value is None:
+        return ""
+    return number(value) if isinstance(value, float) else value
 
 
 # what went wrong

@@ -6,6 +6,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -14,6 +15,7 @@ import qcsc_loop.reports.page
 from loop.reports.stored_runs import StoredRun, energies
 from loop.reports.views import energy_view, values_view
 from loop.toys import Counting
+from qcsc_loop.loop.hooks import Table
 from qcsc_loop.notebook import reported
 from qcsc_loop.reports.page import run_page
 from qcsc_loop.reports.page_cards import distance_to_goal
@@ -74,3 +76,43 @@ def test_a_fork_says_of_which_run_it_is_one(tmp_path: Path) -> None:
     run = StoredRun(tmp_path, forked_from=parent).driver().history(energies(9))
     page = run_page(Reported(RunReader(run.store, run.run_id).look(), AT)).decode()
     assert "forked from parent at iteration 6" in page and '"forked":7' in page
+
+
+class Tabled(Counting):
+    """Counts, and has something to show for it."""
+
+    def tables(self, state: Any) -> dict[str, Table]:
+        rows = [{"what": "<b>first</b>", "value": 1.5}, {"what": "second", "value": None}]
+        return {"found": rows, "many": [{"row": k} for k in range(400)], "none": []}
+
+
+class Failing(Tabled):
+    def tables(self, state: Any) -> dict[str, Table]:
+        raise ZeroDivisionError("by zero")
+
+
+def page_of(algorithm: Any, folder: Path) -> str:
+    store = DirectoryStore(folder)
+    run = algorithm.run(store=store, run_id="water", stop=MaxIterations(1))
+    anyio.run(lambda: run)
+    return run_page(reported(RunReader(store, "water"), with_tables=True)).decode()
+
+
+def test_what_a_run_has_come_to_is_in_its_page(tmp_path: Path) -> None:
+    page = page_of(Tabled(), tmp_path)
+    assert "<h2>Results</h2>" in page and "<b>first" not in page
+    assert "&lt;b&gt;first&lt;/b&gt;</td><td>1.5</td>" in page
+    assert "many, the first 300 of 400 rows" in page and "none</h3>" not in page
+
+
+def test_tables_that_cannot_be_made_are_said_to_be_missing(tmp_path: Path) -> None:
+    page = page_of(Failing(), tmp_path)
+    assert "Its tables are not here: " in page and "by zero" in page
+
+
+def test_code_is_not_run_where_nobody_asks_for_tables(tmp_path: Path) -> None:
+    page_of(Tabled(), tmp_path)
+    assert (
+        "<h2>Results</h2>"
+        not in run_page(reported(RunReader(DirectoryStore(tmp_path), "water"))).decode()
+    )
