@@ -264,7 +264,8 @@ class SampleBased(BaseModel):
             raise BadSystem(str(error)) from error
         except ModuleNotFoundError as error:
             raise MissingExtra(str(error.name)) from error
-        self.solver.require_orbitals(found.hamiltonian)  # before anything is sampled
+        assert isinstance(self.machine, Machine)  # names were resolved when the run started
+        await self.solver.require(found.hamiltonian, self.machine)  # before anything is sampled
         for remark in found.remarks:
             current_step().logger.warning("%s", remark)
         folder = current_step().work_dir

@@ -90,7 +90,7 @@
     const span = high - low;
     const near = references.filter((v) => v >= low - 3 * span && v <= high + 3 * span);
     low = Math.min(low, ...near); high = Math.max(high, ...near);
-    const least = log ? 0 : 1e-7 * Math.max(Math.abs(low), Math.abs(high)); // what its labels can tell apart
+    const least = log ? 0 : 1e-6 * Math.max(Math.abs(low), Math.abs(high)); // what its labels can tell apart
     if (high - low < least) [low, high] = [(low + high - least) / 2, (low + high + least) / 2];
     const room = (high - low) * 0.06 || (log ? 0.5 : Math.abs(low) * 1e-3 || 1);
     return log ? [10 ** (low - room), 10 ** (high + room)] : [low - room, high + room];

@@ -10,10 +10,16 @@ from pydantic import Field, JsonValue
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.configurations import as_integers
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
-from qcsc_algorithms.sqd.solvers.callable_program import FunctionNotFound, lowest_state
+from qcsc_algorithms.sqd.solvers.callable_program import (
+    FunctionNotFound,
+    lowest_state,
+    require_function,
+)
 from qcsc_algorithms.sqd.solvers.one_process import problem_of, solve_in_one_process
+from qcsc_algorithms.sqd.solvers.site_program import runs_here
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver
 from qcsc_hpc.machine import Machine, Program
+from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.parameters.operational import OPERATIONAL
 
@@ -49,16 +55,27 @@ class CallableSolver(Solver):
     ranks: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
     as_job: Annotated[bool | None, OPERATIONAL] = None
 
-    async def solve(
-        self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
-    ) -> Solution:
-        self.require_orbitals(hamiltonian)
+    def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
+        super().require_orbitals(hamiltonian)
         if hamiltonian.norb > MAX_ORBITALS:
             why = (
                 f"functions of this kind take at most {MAX_ORBITALS} orbitals, not "
                 f"{hamiltonian.norb}; take native"
             )
             raise JobRefused(self.type, "solver", why)
+
+    async def require(self, hamiltonian: Hamiltonian, machine: Machine) -> None:
+        await super().require(hamiltonian, machine)
+        if runs_here(machine, self._program().name):
+            try:
+                await in_worker(require_function, self.function, self.options)
+            except FunctionNotFound as error:
+                raise self._refusal(error) from error
+
+    async def solve(
+        self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
+    ) -> Solution:
+        self.require_orbitals(hamiltonian)
         problem = problem_of(
             hamiltonian,
             alpha=as_integers(subspace.alpha),
@@ -71,8 +88,12 @@ class CallableSolver(Solver):
         try:
             return await solve_in_one_process(*what, as_job=self.as_job, ranks=self.ranks)
         except FunctionNotFound as error:
-            why = f"{error}; give package.module:function, or file.py:function"
-            raise JobRefused(self.type, "solver.function", why) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: Exception) -> JobRefused:
+        said = " ".join(str(error).split())
+        why = f"{said}; give package.module:function, or file.py:function"
+        return JobRefused(self.type, "solver.function", why)
 
     def _program(self) -> Program:
         place = self.function.rpartition(":" if ":" in self.function else ".")[0]

@@ -7,9 +7,10 @@ several ranks each of them calls the function, and the first one's result counts
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,26 @@ def find_function(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise FunctionNotFound(f"{name!r} is {type(found).__name__}, no function")
     return found  # type: ignore[no-any-return]
+
+
+def require_function(name: str, options: Mapping[str, Any]) -> None:
+    """Refuses a name that leads to no function of this kind, as far as its signature says.
+
+    Raises:
+        FunctionNotFound: it leads to none, or to one that cannot be called so.
+    """
+    function = find_function(name)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of compiled code, which says nothing of it
+        return
+    try:
+        signature.bind([], None, None, 1, (1, 1), **options)
+    except TypeError as error:
+        raise FunctionNotFound(
+            f"{name!r} cannot be called as function([(alpha, beta)], one_body, two_body, norb, "
+            f"nelec, **options) ({error})"
+        ) from error
 
 
 def _the_one(found: Any) -> Any:

@@ -64,6 +64,11 @@ class DiceSolver(Solver):
     tolerance: float = Field(default=1e-5, ge=1e-12)
     ranks: Annotated[int | None, OPERATIONAL] = Field(default=None, ge=1)
 
+    async def require(self, hamiltonian: Hamiltonian, machine: Machine) -> None:
+        await super().require(hamiltonian, machine)
+        self._require_size(hamiltonian.norb, 0)
+        require_program(self.type, DICE, machine)
+
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:

@@ -49,6 +49,11 @@ class PyscfSolver(Solver):
         return super().asked_spin_square(electrons) if told is None else told
 
     def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
+        if hamiltonian.norb > MAX_ORBITALS:
+            why = (
+                f"pyscf takes at most {MAX_ORBITALS} orbitals, not {hamiltonian.norb}; take native"
+            )
+            raise JobRefused("pyscf", "solver", why)
         if hamiltonian.beta is None:
             return
         if self.spin_square is not None:
@@ -64,11 +69,6 @@ class PyscfSolver(Solver):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        if hamiltonian.norb > MAX_ORBITALS:
-            why = (
-                f"pyscf takes at most {MAX_ORBITALS} orbitals, not {hamiltonian.norb}; take native"
-            )
-            raise JobRefused("pyscf", "solver", why)
         self.require_orbitals(hamiltonian)
         problem = problem_of(
             hamiltonian,

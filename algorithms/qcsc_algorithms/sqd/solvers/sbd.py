@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_algorithms.sqd.solvers.site_program import runs_here
 from qcsc_algorithms.sqd.solvers.solver import Solution, Solver, solution_of
 from qcsc_hpc.machine import Machine, Program
 from qcsc_loop.concurrency.whole_file import write_whole
@@ -63,6 +65,10 @@ class Sbd(Solver, ABC):
             )
         return self
 
+    async def require(self, hamiltonian: Hamiltonian, machine: Machine) -> None:
+        await super().require(hamiltonian, machine)
+        self.require_ranks(machine)
+
     def require_ranks(self, machine: Machine) -> None:
         """Refuses ranks that the sizes do not divide.
 
@@ -89,6 +95,12 @@ class SbdSolver(Sbd):
     """
 
     type: Literal["sbd"] = "sbd"
+
+    async def require(self, hamiltonian: Hamiltonian, machine: Machine) -> None:
+        await super().require(hamiltonian, machine)
+        if runs_here(machine, PROGRAM.name) and find_spec("sbd") is None:
+            why = "the package sbd-eigensolver is not installed here; `make sbd` or the extra sbd do it"
+            raise JobRefused(self.type, "solver", why)
 
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine

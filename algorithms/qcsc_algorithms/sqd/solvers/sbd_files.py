@@ -58,6 +58,10 @@ class SbdFilesSolver(Sbd):
     type: Literal["sbd-files"] = "sbd-files"
     separate_beta: bool = False
 
+    async def require(self, hamiltonian: Hamiltonian, machine: Machine) -> None:
+        await super().require(hamiltonian, machine)
+        require_program(self.type, SBD, machine)
+
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:

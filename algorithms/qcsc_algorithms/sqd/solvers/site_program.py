@@ -17,11 +17,20 @@ def require_program(solver: str, command: Command, machine: Machine) -> None:
     Raises:
         JobRefused: it is not; says under which key of the executable map its path is given.
     """
-    here = machine.where.scheduler == "local" and machine.what is None
     program = machine.where.executable_map.get(command.executable_key, command.executable_key)
-    if here and shutil.which(program) is None:
+    if runs_here(machine) and shutil.which(program) is None:
         why = f"there is no program {program} here; give its path under the key "
         raise JobRefused(solver, "executable_map", why + command.executable_key)
+
+
+def runs_here(machine: Machine, program: str = "") -> bool:
+    """Whether its programs run where the driver does, by what is installed here.
+
+    Args:
+        program: one that the machine's profile may have a program of its own for.
+    """
+    own = program in machine.where.executable_map
+    return machine.where.scheduler == "local" and machine.what is None and not own
 
 
 def place(files: Sequence[Path], folder: Path, _earlier: Path | None) -> None:

@@ -60,6 +60,15 @@ class Solver(Resource, ABC):
         """S^2 of the state that is asked for; NaN for any. The lowest there is, unless told."""
         return lowest_spin_square(electrons)
 
+    async def require(self, hamiltonian: Hamiltonian, machine: Machine) -> None:
+        """Refuses what cannot be done, before anything is sampled, which may cost.
+
+        Raises:
+            JobRefused: it cannot.
+        """
+        del machine
+        self.require_orbitals(hamiltonian)
+
     def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
         """Refuses orbitals that it cannot diagonalise in: unless it says otherwise, of each spin.
 
