@@ -25,12 +25,14 @@ class Emitted:
 
     Attributes:
         about: the id of the resource it is about.
+        awaited: whether anything on the server may act on it.
     """
 
     event: str
     id: str
     about: str
     payload: Json
+    awaited: bool
 
 
 def emit_event(
@@ -49,9 +51,15 @@ def emit_event(
 
     sent = uuid4() if once is None else external_id(name, once)
     about = about or f"{name}.source"
-    anyio.run(lambda: post_event(name, about, content, sent))
+    awaited = anyio.run(lambda: post_event(name, about, content, sent))
+    if not awaited:
+        say(
+            f"nothing on the server waits for {name}: deploy or serve what it is to start, and then "
+            "send it again",
+            to_stderr=True,
+        )
     if as_json:
-        say_json(asdict(Emitted(name, str(sent), about, content)))
+        say_json(asdict(Emitted(name, str(sent), about, content, awaited)))
     else:
         say(f"the server has {name} ({sent})")
 

@@ -27,12 +27,13 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from fnmatch import fnmatch
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx
 from anyio import CancelScope, to_thread
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.events import Event as ClientEvent
 from prefect.events import Resource, emit_event
 from prefect.exceptions import PrefectHTTPStatusError
@@ -266,8 +267,11 @@ def external_id(name: str, once: str) -> UUID:
     return uuid5(NAMESPACE_URL, "/".join([PREFIX, "external", name, once]))
 
 
-async def post_event(name: str, about: str, payload: Json, sent: UUID) -> None:
+async def post_event(name: str, about: str, payload: Json, sent: UUID) -> bool:
     """Sends one event; it is on the server when this returns.
+
+    Returns:
+        Whether anything there may act on it; True where that cannot be told.
 
     Raises:
         InvalidParameters: the server would drop it; nothing was sent.
@@ -283,15 +287,32 @@ async def post_event(name: str, about: str, payload: Json, sent: UUID) -> None:
         id=sent,
     )
     with lasting_api() as url:
-        await _post(event, url)
+        return await _post(event, url)
 
 
-async def _post(event: ClientEvent, url: str) -> None:
+async def _post(event: ClientEvent, url: str) -> bool:
     try:
         async with get_client() as client:
             answer = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
             answer.raise_for_status()
+            return await _is_waited_for(client, event.event)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSING:
             raise PrefectRefused(url) from error
         raise PrefectUnreachable(url, str(error) or type(error).__name__) from error
+
+
+async def _is_waited_for(client: PrefectClient, name: str) -> bool:
+    with suppress(Exception):  # the event is there: this is only worth a word
+        automations = await client.read_automations()
+        waiting = [each.trigger for each in automations if each.enabled]
+        return any(_may_match(trigger.model_dump(mode="json"), name) for trigger in waiting)
+    return True
+
+
+def _may_match(trigger: dict[str, Any], name: str) -> bool:
+    """Whether events of this name belong to what a trigger, or one within it, waits for."""
+    inner = trigger.get("triggers") or []
+    expected = trigger.get("expect")
+    matched = expected is not None and (not expected or any(fnmatch(name, e) for e in expected))
+    return matched or any(_may_match(each, name) for each in inner)

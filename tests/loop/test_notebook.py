@@ -41,6 +41,14 @@ def test_its_history_is_arrays(store: DirectoryStore) -> None:
         run.history["nope"]
 
 
+def test_its_history_is_a_data_frame(store: DirectoryStore) -> None:
+    frame = Run("one", store=store).history.to_pandas()
+
+    assert frame.index.tolist() == list(range(13)) and frame.index.name == "iteration"
+    assert frame["count"].tolist() == list(range(13))
+    assert math.isnan(frame["sample_seconds"][0])
+
+
 def test_samples_and_states_are_of_their_types(store: DirectoryStore) -> None:
     run = Run("one", store=store)
 

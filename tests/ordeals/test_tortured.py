@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,8 @@ SERVICE = Ground("service", "directory", "job")
 
 @pytest.fixture(scope="module")
 def torturer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Torturer]:
+    if shutil.which("gcc") is None and shutil.which("cc") is None:
+        pytest.skip("its clocks are shifted by a library in C: apt-get install gcc")
     with Torturer(tmp_path_factory.mktemp("torture")) as torturer:
         yield torturer
 

@@ -23,6 +23,7 @@ NOT_RUN = {
     "root": "it changes the machine",
     "minutes": "it takes many minutes; a benchmark",
     "hours": "it goes on for hours",
+    "another package": "it needs a package that the tests do not have",
     "a part": "a part of a file that is run as a whole elsewhere",
 }
 COMMANDS = ("", "console", "bash", "sh")

@@ -210,7 +210,8 @@ class TestServed:
         ]
         server = site.line.start("serve", *files, "--poll", "0.5")
         until(lambda: server.said.count("serving wander/") == 2, "both are served", START_SECONDS)
-        site.line("emit", "lab.served", "--payload", "size=71").well()
+        told = site.line("emit", "lab.served", "--payload", "size=71", "--json").well()
+        assert told.answer["awaited"] is True and "nothing on the server" not in told.err
         first, second = (site.until_run(size=71, says=name) for name in ("first", "second"))
         for run in (first, second):
             site.until_status(run.run_id, "max_iterations")

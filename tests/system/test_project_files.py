@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from parts import LONGEST, PARTS, part_of
 
@@ -67,3 +69,16 @@ def test_a_class_is_dealt_out_whole_and_a_short_file_too() -> None:
     assert part_of(f"{long}::TestOne::test_a[1]") == part_of(f"{long}::TestOne::test_b")
     assert part_of(f"{long}::TestOne::test_a") != part_of("tests/loop/test_limits.py::test_a")
     assert part_of("tests/loop/test_limits.py::test_a") == "tests/loop/test_limits.py"
+
+
+def test_every_pinned_package_is_one_for_the_oldest_python_of_a_debian() -> None:
+    """Of the packages that are installed here; Debian 12 has 3.11.2."""
+    wanted = {
+        found.metadata["Name"]: found.metadata["Requires-Python"] for found in distributions()
+    }
+    too_new = {
+        name: python
+        for name, python in wanted.items()
+        if python and not SpecifierSet(python).contains("3.11.2")
+    }
+    assert too_new == {}

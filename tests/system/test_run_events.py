@@ -171,6 +171,11 @@ class TestEmit:
         ]
         assert len(set(ids)) == 1
 
+    def test_that_nothing_waits_for_it_is_said(self, with_server: CommandLine) -> None:
+        said = with_server("emit", "nobody.waits", "--json").well()
+        assert said.answer["awaited"] is False
+        assert "nothing on the server waits for nobody.waits: deploy or serve" in said.err
+
     @pytest.mark.parametrize(
         ("words", "why"),
         [

@@ -345,16 +345,14 @@ def _short(job_name: str) -> str:
 
 def _time(text: str) -> datetime | None:
     """Local times without a year, "11/20 18:27:03"; a forecast is in brackets."""
-    for form in ("%Y/%m/%d %H:%M:%S", "%m/%d %H:%M:%S"):
+    told, now = text.strip("()<> "), datetime.now()
+    for given in (told, f"{now.year}/{told}", f"{now.year - 1}/{told}"):
         try:
-            found = datetime.strptime(text.strip("()<> "), form)
+            found = datetime.strptime(given, "%Y/%m/%d %H:%M:%S")
         except ValueError:
             continue
-        now = datetime.now()
-        if found.year == 1900:
-            found = found.replace(year=now.year)
-            found = found if found < now + timedelta(days=180) else found.replace(year=now.year - 1)
-        return found.astimezone(UTC)
+        if given == told or found < now + timedelta(days=180):
+            return found.astimezone(UTC)
     return None
 
 
