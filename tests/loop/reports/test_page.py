@@ -82,8 +82,9 @@ class Tabled(Counting):
     """Counts, and has something to show for it."""
 
     def tables(self, state: Any) -> dict[str, Table]:
-        rows = [{"what": "<b>first</b>", "value": 1.5}, {"what": "second", "value": None}]
-        return {"found": rows, "many": [{"row": k} for k in range(400)], "none": []}
+        rows: Table = [{"what": "<b>first</b>", "value": 1.5}, {"what": "second", "value": None}]
+        many: Table = [{"row": k} for k in range(400)]
+        return {"found": rows, "many": many, "none": []}
 
 
 class Failing(Tabled):
