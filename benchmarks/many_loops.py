@@ -59,7 +59,7 @@ def measure(loops: int) -> Felt:
                 [PROGRAM, "run", algorithm, *limit],
                 env=_environment(name),
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
             )
             for _ in range(loops)
         ]
@@ -78,7 +78,9 @@ def measure(loops: int) -> Felt:
 
 
 def _ended_well(process: subprocess.Popen[bytes]) -> bool:
-    out, _ = process.communicate()
+    out, err = process.communicate()
+    if process.returncode:
+        print(err.decode()[-2000:], file=sys.stderr)
     return process.returncode == 0 and json.loads(out)["iteration"] == ITERATIONS
 
 

@@ -17,6 +17,8 @@ from statistics import mean, median
 
 from anyio import to_thread
 
+from qcsc_algorithms.sqd.chemistry.system import System
+from qcsc_algorithms.sqd.sample_based import computed_of
 from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
@@ -213,8 +215,10 @@ async def compare(
 
     Raises:
         InvalidParameters: an arm does not go with the parameters.
+        BadSystem: the system cannot be set up.
         QcscLoopError: all that `run_sweep` raises.
     """
+    await computed_of(sqd.system, _set_up)  # once, before every member fails by itself
     name = f"sqd-compare-{_fingerprint(sqd, arms)}"
 
     async def run(limit: int, name: str) -> Arms:
@@ -229,6 +233,10 @@ async def compare(
             break
         matched = await run(least, f"{name}-{least}")
     return Comparison(free, matched, len({m.member.seed for m in free.standing.members}))
+
+
+def _set_up(system: System) -> None:
+    system.set_up()
 
 
 def _plan(

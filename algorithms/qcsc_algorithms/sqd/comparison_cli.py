@@ -60,6 +60,10 @@ def print_comparison(
         say(f"{interrupted}; the same command goes on where it was", to_stderr=True)
         leave(interrupted.exit_code)  # a simulation may still hold a thread
         return
+    if not any(math.isfinite(row.value) for row in found.free.rows):
+        why = next((m.why for m in found.free.standing.members if m.why), "none has a result")
+        say(f"no member came to an energy: {why}", to_stderr=True)
+        sys.exit(1)
     if as_json:
         say_json(TypeAdapter(ComparisonFacts).dump_python(found.facts(), mode="json"))
     else:

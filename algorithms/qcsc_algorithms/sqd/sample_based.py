@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,8 @@ from qcsc_loop.values.record import Record
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
+P = ParamSpec("P")
+T = TypeVar("T")
 FCIDUMP = "hamiltonian.fcidump"
 MAX_PATIENCE = 100  # energies that a state keeps
 ENERGY_CHART = Chart(
@@ -257,13 +260,8 @@ class SampleBased(BaseModel):
             BadSystem: they cannot be computed.
             JobRefused: they are of orbitals that the solver does not take.
         """
-        try:
-            asked = self.solver.asked_spin_square
-            found = await in_worker(compute_start, self.system, ansatz, asked)
-        except ValueError as error:
-            raise BadSystem(str(error)) from error
-        except ModuleNotFoundError as error:
-            raise MissingExtra(str(error.name)) from error
+        asked = self.solver.asked_spin_square
+        found = await computed_of(self.system, compute_start, ansatz, asked)
         assert isinstance(self.machine, Machine)  # names were resolved when the run started
         await self.solver.require(found.hamiltonian, self.machine)  # before anything is sampled
         for remark in found.remarks:
@@ -438,6 +436,23 @@ class NotVariational(ValueError):
             f"the eigensolver gave {energy:.9f}{unit}, below the exact {lowest:.9f}: its result "
             "is wrong and was not accepted"
         )
+
+
+async def computed_of(
+    system: System, compute: Callable[Concatenate[System, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """What is computed of a system in a worker process.
+
+    Raises:
+        BadSystem: it cannot be set up.
+        MissingExtra: a package that it takes is not installed.
+    """
+    try:
+        return await in_worker(compute, system, *args, **kwargs)
+    except ValueError as error:
+        raise BadSystem(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise MissingExtra(str(error.name)) from error
 
 
 def require_variational(energy: float, lowest: float, unit: str = " hartree") -> None:
