@@ -52,7 +52,7 @@ class CallableSolver(Solver):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        self.require_orbitals(hamiltonian)
+        self.require_problem(hamiltonian, subspace)
         if hamiltonian.norb > MAX_ORBITALS:
             why = (
                 f"functions of this kind take at most {MAX_ORBITALS} orbitals, not "

@@ -50,6 +50,7 @@ class PyscfSolver(Solver):
 
     def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
         if hamiltonian.beta is None:
+            self.require_spin(hamiltonian)
             return
         if self.spin_square is not None:
             why = (
@@ -69,7 +70,7 @@ class PyscfSolver(Solver):
                 f"pyscf takes at most {MAX_ORBITALS} orbitals, not {hamiltonian.norb}; take native"
             )
             raise JobRefused("pyscf", "solver", why)
-        self.require_orbitals(hamiltonian)
+        self.require_problem(hamiltonian, subspace)
         problem = problem_of(
             hamiltonian,
             alpha=as_integers(subspace.alpha),
