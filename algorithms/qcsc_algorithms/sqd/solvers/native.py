@@ -105,6 +105,7 @@ class NativeSolver(Solver):
     async def solve_with_variance(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
+        self._require_holdable(hamiltonian, subspace)
         return await self._solved(hamiltonian, subspace, machine, None, variance=True)
 
     def _require_holdable(self, hamiltonian: Hamiltonian, subspace: Subspace) -> None:
@@ -129,8 +130,6 @@ class NativeSolver(Solver):
             why = f"density matrices are kept of at most {MAX_ORBITALS} orbitals; take nothing"
             raise JobRefused(self.type, "solver.keep", why)
         self.require_problem(hamiltonian, subspace)
-        if variance:
-            self._require_holdable(hamiltonian, subspace)
         problem = problem_of(
             hamiltonian,
             alpha=subspace.alpha,
