@@ -98,8 +98,13 @@ def test_it_converges_by_itself_and_tells_its_strings() -> None:
         ({"ones": 3}, "the start 0101 has 2"),
         ({"hamiltonian": "nowhere.txt"}, "nowhere.txt cannot be read"),
         ({"start": "++++", "ones": 4, "shots": 1}, "none of 1 shots has 4 ones"),
+        ({"hamiltonian": {"XX": 0.0}}, "no term but the identity whose coefficient is not 0"),
+        ({"hamiltonian": {"type": "terms", "given": {"ZZ": 0, "II": 1}}}, "nothing would evolve"),
+        ({"hamiltonian": [("XX", 0.1), ("XX", 0.2), ("XX", -0.3)]}, "nothing would evolve"),
+        ({"hamiltonian": {"sites": 4, "x": 0, "y": 0, "z": 0}}, "nothing would evolve"),
+        ({"hamiltonian": {}}, "an empty mapping is no Hamiltonian: give coefficients by label"),
     ],
 )
 def test_what_does_not_fit_is_refused(parameters: dict[str, Any], why: str) -> None:
-    with pytest.raises(QcscLoopError, match=why):
+    with pytest.raises((QcscLoopError, ValueError), match=why):
         run(1, **{"hamiltonian": {"sites": 4}, **parameters})

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from qcsc_algorithms.sqd.paulis.pauli_terms import PauliTerms
 
 MAX_QUBITS = 63  # of bit strings that are integers where the operator is projected
 IMAGINARY = 1e-12
+CANCELLED = 1e-12  # of the largest coefficient: what is left of terms of one label is rounding
 
 
 class _Model(BaseModel):
@@ -165,11 +167,23 @@ def _terms(pairs: Any) -> PauliTerms:
         raise ValueError(f"all labels have a letter for each qubit, and these have {widths}")
     if widths and widths[0] > MAX_QUBITS:
         raise ValueError(f"Pauli strings of at most {MAX_QUBITS} qubits, not {widths[0]}")
-    if not any(set(label) - {"I"} for label in labels):
-        raise ValueError("there is no term but the identity: nothing would evolve")
     if not np.isfinite(sizes).all():
         raise ValueError("a coefficient is not finite")
+    if not _is_any_left(labels, sizes):
+        raise ValueError(
+            "there is no term but the identity whose coefficient is not 0: nothing would evolve; give "
+            'one, as {"XX": 1.0}'
+        )
     return PauliTerms(labels=labels, coefficients=sizes)
+
+
+def _is_any_left(labels: tuple[str, ...], sizes: npt.NDArray[np.float64]) -> bool:
+    """Whether the terms of some label but the identity do not come to 0."""
+    sums: dict[str, float] = {}
+    for label, size in zip(labels, sizes.tolist(), strict=True):
+        sums[label] = sums.get(label, 0.0) + size
+    least = CANCELLED * float(np.abs(sizes).max(initial=0))
+    return any(abs(total) > least for label, total in sums.items() if set(label) - {"I"})
 
 
 def _label(sites: int, where: tuple[int, ...], letter: str) -> str:
@@ -193,7 +207,12 @@ def _by_content(settings: dict[Any, Any]) -> dict[str, Any]:
         return {"type": "file", **settings}
     if "given" in settings:
         return {"type": "terms", **settings}
-    labels = settings and all(not set(str(name)) - set("IXYZ") for name in settings)
+    if not settings:
+        raise ValueError(
+            'an empty mapping is no Hamiltonian: give coefficients by label, as {"XX": 1.0}, or a '
+            'chain\'s settings, as {"sites": 10}'
+        )
+    labels = all(not set(str(name)) - set("IXYZ") for name in settings)
     return {"type": "terms", "given": settings} if labels else {"type": "heisenberg", **settings}
 
 

@@ -75,7 +75,7 @@ class CallableSolver(Solver):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        self.require_orbitals(hamiltonian)
+        self.require_problem(hamiltonian, subspace)
         problem = problem_of(
             hamiltonian,
             alpha=as_integers(subspace.alpha),

@@ -72,8 +72,8 @@ class DiceSolver(Solver):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        self.require_orbitals(hamiltonian)
         self._require_size(hamiltonian.norb, subspace.dimension)
+        self.require_problem(hamiltonian, subspace)
         require_program(self.type, DICE, machine)
         files = await to_thread.run_sync(
             self._write, current_step().work_dir, hamiltonian, subspace

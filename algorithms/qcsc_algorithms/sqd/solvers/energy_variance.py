@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.determinants.configurations import Strings, unique_rows, unpack
+from qcsc_algorithms.sqd.determinants.configurations import Strings
 from qcsc_algorithms.sqd.determinants.excitations import require_holdable
 from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
+from qcsc_algorithms.sqd.solvers.requirements import require_hamiltonian, require_strings
 from qcsc_algorithms.sqd.solvers.string_product import add_opposite_spins, add_same_spin
 from qcsc_algorithms.sqd.solvers.string_tables import Floats, StringTables, mean_field
 from qcsc_algorithms.sqd.solvers.strings_outside import Outside, find_outside
@@ -59,6 +60,8 @@ def energy_variance(
         ValueError: these do not belong together, or the Hamiltonian leads to more strings than are
             held; nothing was computed.
     """
+    if np.iscomplexobj(amplitudes):
+        raise ValueError("amplitudes are real, and these are complex: give those of a real state")
     state = np.ascontiguousarray(np.asarray(amplitudes, float).T)
     _require_state(hamiltonian, alpha, beta, state)
     for strings, electrons in zip((alpha, beta), hamiltonian.electrons, strict=True):
@@ -174,26 +177,11 @@ def _integrals(hamiltonian: Hamiltonian) -> Integrals:
 
 
 def _require_state(hamiltonian: Hamiltonian, alpha: Strings, beta: Strings, state: Floats) -> None:
-    width = -(-hamiltonian.norb // 8)
+    require_hamiltonian(hamiltonian)
     for spin, strings, electrons in zip(
         ("alpha", "beta"), (alpha, beta), hamiltonian.electrons, strict=True
     ):
-        if strings.ndim != 2 or strings.shape[1] != width or strings.dtype != np.uint8:
-            raise ValueError(
-                f"{spin} strings of {hamiltonian.norb} orbitals are uint8 (strings, {width}), not "
-                f"{strings.dtype} {strings.shape}"
-            )
-        if len(unique_rows(strings)[0]) != len(strings):
-            raise ValueError(
-                f"{spin} strings are distinct, and some of these {len(strings)} are not"
-            )
-        if not np.all(unpack(strings, width * 8).sum(axis=1) == electrons) or np.any(
-            unpack(strings, width * 8)[:, hamiltonian.norb :]
-        ):
-            raise ValueError(
-                f"each {spin} string has {electrons} electrons in {hamiltonian.norb} orbitals, and "
-                "some of these have not"
-            )
+        require_strings(spin, strings, electrons, hamiltonian.norb)
     if state.shape != (len(beta), len(alpha)):
         raise ValueError(
             f"amplitudes of {len(alpha)} alpha and {len(beta)} beta strings are "

@@ -1,10 +1,10 @@
 """The lowest states of a spin in a product space of strings.
 
 Davidson's method stays in the symmetry, and the spin, of what it starts from. So it starts from
-several vectors, each with a little of every determinant; where both spins have the same strings,
-even spins are told from odd ones by what an exchange of the spins does; and where the state has
-another spin all the same, S^2 is added to the Hamiltonian until it has not. The start vectors are
-the lowest of a space of fewer strings, found in the same way.
+several vectors, each with a little of every determinant; where both spins have the same strings, in
+whatever order, even spins are told from odd ones by what an exchange of the spins does; and where a
+state has another spin all the same, a lower or a higher one, S^2 is added to the Hamiltonian until it
+has not. The start vectors are the lowest of a space of fewer strings, found in the same way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qcsc_algorithms.sqd.determinants.configurations import as_integers
+from qcsc_algorithms.sqd.determinants.configurations import as_integers, unique_rows
 from qcsc_algorithms.sqd.solvers.compiling import compile_in_turn
 from qcsc_algorithms.sqd.solvers.crew import Alone, Crew
 from qcsc_algorithms.sqd.solvers.davidson import (
@@ -35,6 +35,7 @@ from qcsc_algorithms.sqd.solvers.densities import one_body_density, two_body_den
 from qcsc_algorithms.sqd.solvers.energy_variance import outside_square
 from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
 from qcsc_algorithms.sqd.solvers.spin_overlap import MAX_ORBITALS, spin_square_by_overlap
+from qcsc_algorithms.sqd.solvers.string_product import average_exchange
 from qcsc_algorithms.sqd.solvers.string_tables import Floats
 
 ALONE = Alone()
@@ -44,11 +45,38 @@ SMALLER, DENSE = 4, 10  # the start is from so many times fewer strings; from so
 ROUGH, ROUGH_CYCLES = 6e-2, 12  # hartree: of the residuals of a start
 MORE_STARTS = 3  # than roots
 NOISE = 1e-3  # of a start vector's norm: a symmetry of all starts would never be left
+NO_SPIN = 1e-6  # spins that differ by less are the same
+NONE_OF_IT = 1e-16  # of a vector's square: what is left of it is rounding
 PENALTIES = (0.0, 0.3, 1.0, 3.0)  # hartree for each unit of S^2, until it is right
 
 
 def describe_lowest(problem: Arrays, crew: Crew | None = None) -> dict[str, npt.NDArray[Any]]:
     """What `native_program.lowest_state` returns, to each process of the crew."""
+    order = _order_of_alpha(problem)
+    if order is None:
+        return _describe(problem, crew)
+    told = _describe({**problem, "beta": problem["beta"][order]}, crew)
+    given = np.argsort(order)
+    told["beta_weights"] = told["beta_weights"][given]
+    if "amplitudes" in told:
+        told["amplitudes"] = np.ascontiguousarray(told["amplitudes"][:, :, given])
+    return told
+
+
+def _order_of_alpha(problem: Arrays) -> npt.NDArray[np.intp] | None:
+    """Where beta strings stand in the order of alpha's, if these are the same in another order."""
+    alpha, beta = problem["alpha"], problem["beta"]
+    if alpha.shape != beta.shape or np.all(alpha == beta) or "mixed" in problem:
+        return None
+    (one, first, _), (other, second, _) = unique_rows(alpha), unique_rows(beta)
+    if len(one) != len(alpha) or one.shape != other.shape or np.any(one != other):
+        return None
+    order = np.empty_like(second)
+    order[first] = second
+    return order
+
+
+def _describe(problem: Arrays, crew: Crew | None) -> dict[str, npt.NDArray[Any]]:
     space, states, found = find_states(problem, crew or Alone())
     probabilities = np.mean([state * state for state in states], axis=0)
     weights = probabilities.sum(axis=0), probabilities.sum(axis=1)
@@ -120,7 +148,7 @@ def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats]
     for penalty in penalties:
         found = find_lowest(
             partial(_multiply, space, target, penalty),
-            space.diagonal[space.own],
+            _preconditioner(space, target, penalty),
             _starts(space, target, penalty, roots + MORE_STARTS),
             roots=roots,
             tolerance=float(problem["tolerance"]),
@@ -128,17 +156,33 @@ def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats]
             crew=space.crew,
         )
         states = [space.crew.gather(state, space.shape[0]) for state in found.vectors]
-        if _are_of_spin(space, states, target) or penalty == penalties[-1]:
-            return space, states, _of_the_hamiltonian(space, found) if penalty else found
+        right = [_is_of_spin(space, state, target) for state in states]
+        if all(right) or penalty == penalties[-1]:
+            found = _of_the_hamiltonian(space, found) if penalty else found
+            return space, *_of_the_spin(states, found, right)
     raise AssertionError("there is a last penalty")
 
 
-def _are_of_spin(space: ProductSpace, states: list[Floats], target: float) -> bool:
-    """Whether the states are of the spin that is asked for; of any, where none is."""
+def _of_the_spin(
+    states: list[Floats], found: Lowest, right: list[bool]
+) -> tuple[list[Floats], Lowest]:
+    """Those states that are of the spin asked for, the lowest first; if none is, as they are."""
+    if all(right) or not any(right):
+        return states, found
+    own = np.flatnonzero(right)
+    own = own[np.argsort(found.values[own], kind="stable")]
+    kept = found._replace(
+        values=found.values[own], vectors=found.vectors[own], residuals=found.residuals[own]
+    )
+    return [states[i] for i in own], kept
+
+
+def _is_of_spin(space: ProductSpace, state: Floats, target: float) -> bool:
+    """Whether its spin is the one asked for, or nearer to that than to any other; if none is, yes."""
     if math.isnan(target):
         return True
-    allowed = _half_gap(space, target)
-    return all(abs(space.spin_square(state) - target) < allowed for state in states)
+    below, above = _half_gaps(space, target)
+    return -below < space.spin_square(state) - target < above
 
 
 def _spin_square(space: ProductSpace, problem: Arrays, state: Floats) -> float:
@@ -173,8 +217,7 @@ def _space(problem: Arrays, target: float, crew: Crew) -> ProductSpace:
     mirrored = 0
     same = electrons[0] == electrons[1] and alpha.shape == beta.shape and np.all(alpha == beta)
     if same and not math.isnan(target):
-        spin = (math.sqrt(1 + 4 * target) - 1) / 2
-        mirrored = -1 if round(spin) % 2 else 1
+        mirrored = -1 if round(_spin(target)) % 2 else 1
         if len(alpha) == 1 and mirrored < 0:
             mirrored = 0  # one string of both spins is no triplet; what it is, is told
     crew = crew.for_halves() if mirrored else crew
@@ -189,27 +232,79 @@ def _space(problem: Arrays, target: float, crew: Crew) -> ProductSpace:
     )
 
 
-def _half_gap(space: ProductSpace, target: float) -> float:
-    """Half the distance of S^2 to that of the next spin that the space has."""
-    spin = (math.sqrt(1 + 4 * target) - 1) / 2
-    step = 2 if space.mirrored else 1
-    return (step * (2 * spin + 1) + step * step) / 2
+def _half_gaps(space: ProductSpace, target: float) -> tuple[float, float]:
+    """Half the distances of S^2 to those of the next spins that the space has, below and above.
+
+    Nothing is below the lowest spin, so that below is then as far as above.
+    """
+    spin, step = _spin(target), 2 if space.mirrored else 1
+    above = (step * (2 * spin + 1) + step * step) / 2
+    if spin - step < _lowest_spin(space) - NO_SPIN:
+        return above, above
+    return (step * (2 * spin + 1) - step * step) / 2, above
+
+
+def _spin(square: float) -> float:
+    """S, of S (S + 1)."""
+    return (math.sqrt(1 + 4 * square) - 1) / 2
+
+
+def _lowest_spin(space: ProductSpace) -> float:
+    """Of the states that the space can have."""
+    if space.mirrored < 0:
+        return 1
+    return abs(space.electrons[0] - space.electrons[1]) / 2
 
 
 def _multiply(
     space: ProductSpace, target: float, penalty: float, vector: Floats, image: Floats
 ) -> None:
-    """image = (H + penalty (S^2 - target)) vector; squared if lower spins than the target exist."""
+    """image = (H + penalty (S^2 - target)) vector; squared if lower spins than the target exist.
+
+    What is squared is divided by the distance of the next lower spin, which is raised as a higher
+    one is by what is not: more than it takes would have Davidson's method find nothing else.
+    """
     space.multiply(vector, image)
     if not penalty:
         return
     off = _off(space, target, vector)
-    lowest = abs(space.electrons[0] - space.electrons[1]) / 2
-    if space.mirrored < 0:
-        lowest = 1
-    if target > lowest * (lowest + 1) + 1e-9:
+    if _are_lower_spins(space, target):
         off = _off(space, target, off)
+        penalty /= 2 * _half_gaps(space, target)[0]
     add_multiple(image, penalty, off)
+
+
+def _are_lower_spins(space: ProductSpace, target: float) -> bool:
+    return _spin(target) > _lowest_spin(space) + NO_SPIN
+
+
+def _preconditioner(space: ProductSpace, target: float, penalty: float) -> Floats:
+    """What stands for the Hamiltonian in corrections of its vectors; this process's rows.
+
+    Where lower spins are kept away it is the mean over determinants that differ in the spins of
+    their unpaired electrons only. It commutes with S^2, so that corrections have the spin of what
+    they correct; the diagonal itself would bring the lower spins back each time.
+    """
+    if not penalty or not _are_lower_spins(space, target):
+        return space.diagonal[space.own]
+    mean = space.diagonal.copy()
+    average_exchange(mean, space.alpha, space.beta, space.exchange)
+    return mean[space.own]
+
+
+def _of_spin_alone(space: ProductSpace, target: float, vector: Floats) -> Floats:
+    """Its part of that spin (Loewdin, Phys. Rev. 97, 1509, 1955); itself if it has none of it."""
+    part, spin = vector, _lowest_spin(space)
+    step = 2 if space.mirrored else 1
+    while spin <= sum(space.electrons) / 2 + NO_SPIN:
+        other = spin * (spin + 1)
+        if abs(spin - _spin(target)) > NO_SPIN:
+            image = _off(space, other, part)
+            part = np.zeros_like(image)
+            add_multiple(part, 1 / (target - other), image)
+        spin += step
+    dot = partial(inner_product, space.crew, space.shape[0])
+    return part if dot(part, part) > NONE_OF_IT * dot(vector, vector) else vector
 
 
 def _off(space: ProductSpace, target: float, vector: Floats) -> Floats:
@@ -246,7 +341,9 @@ def _starts(space: ProductSpace, target: float, penalty: float, count: int) -> l
     for i, vector in enumerate(vectors[:count]):
         start = _noise(space, i)
         start[np.ix_(beta, alpha)] += vector
-        starts.append(np.ascontiguousarray(start[space.own]))
+        own = np.ascontiguousarray(start[space.own])
+        pure = bool(penalty) and _are_lower_spins(space, target)
+        starts.append(_of_spin_alone(space, target, own) if pure else own)
     return starts
 
 
@@ -254,7 +351,7 @@ def _lowest_vectors(space: ProductSpace, target: float, penalty: float, count: i
     """Roughly."""
     found = find_lowest(
         partial(_multiply, space, target, penalty),
-        space.diagonal[space.own],
+        _preconditioner(space, target, penalty),
         _starts(space, target, penalty, count),
         roots=count,
         tolerance=ROUGH,

@@ -36,10 +36,11 @@ class NativeSolver(Solver):
     Attributes:
         tolerance: of the norm of H|c> - E|c>, in hartree; the energy is good to about its square.
         max_cycles: Davidson steps.
-        spin_square: S^2 of the state: "electrons" is the lowest that the molecule's unpaired
-            electrons allow, "any" takes the lowest state whatever it is.
-        roots: how many states, the lowest of that spin; energy, density and dipole are the lowest
-            one's, occupancies and carried-over strings those of all states' mean.
+        spin_square: S^2 of the state, S (S + 1): "electrons" is the lowest that the molecule's
+            unpaired electrons allow, "any" takes the lowest state whatever it is.
+        roots: how many states, the lowest of that spin, or all of it if it has fewer; energy, density
+            and dipole are the lowest one's, occupancies and carried-over strings those of all
+            states' mean.
         keep: "rdm" writes amplitudes and reduced density matrices of one and two bodies to
             `sci-state.npz` in the step's folder, as an SCIState of qiskit-addon-sqd is saved.
         threads: of one diagonalisation; empty: one in a worker of the driver, in a job what the
@@ -69,7 +70,9 @@ class NativeSolver(Solver):
         return self.spin_square
 
     def require_orbitals(self, hamiltonian: Hamiltonian) -> None:
+        """Refuses a spin, too, that the electrons have in no orbitals of this number."""
         if hamiltonian.beta is None:
+            self.require_spin(hamiltonian)
             return
         if not isinstance(self.spin_square, str):
             why = (
@@ -102,13 +105,16 @@ class NativeSolver(Solver):
     async def solve_with_variance(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
+        self._require_holdable(hamiltonian, subspace)
+        return await self._solved(hamiltonian, subspace, machine, None, variance=True)
+
+    def _require_holdable(self, hamiltonian: Hamiltonian, subspace: Subspace) -> None:
         sizes = len(subspace.alpha), len(subspace.beta)
         for strings, electrons in zip(sizes, hamiltonian.electrons, strict=True):
             try:
                 require_holdable(strings, electrons, hamiltonian.norb)
             except ValueError as error:
                 raise JobRefused(self.type, "max_strings", str(error)) from error
-        return await self._solved(hamiltonian, subspace, machine, None, variance=True)
 
     async def _solved(
         self,
@@ -123,7 +129,7 @@ class NativeSolver(Solver):
         if keep is not None and hamiltonian.norb > MAX_ORBITALS:
             why = f"density matrices are kept of at most {MAX_ORBITALS} orbitals; take nothing"
             raise JobRefused(self.type, "solver.keep", why)
-        self.require_orbitals(hamiltonian)
+        self.require_problem(hamiltonian, subspace)
         problem = problem_of(
             hamiltonian,
             alpha=subspace.alpha,

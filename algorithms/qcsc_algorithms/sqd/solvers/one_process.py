@@ -64,10 +64,10 @@ async def solve_in_one_process(
 
 
 def problem_of(hamiltonian: Hamiltonian, **more: object) -> dict[str, npt.NDArray[Any]]:
-    """The integrals and electrons, and what more a solver wants to be told."""
+    """The integrals, in double precision, and electrons, and what more a solver wants to be told."""
     arrays = {
-        "one_body": hamiltonian.one_body,
-        "two_body": hamiltonian.two_body,
+        "one_body": np.asarray(hamiltonian.one_body, float),
+        "two_body": np.asarray(hamiltonian.two_body, float),
         "electrons": hamiltonian.electrons,
         **more,
     }

@@ -45,13 +45,14 @@ def lowest_pauli_state(hamiltonian: SparsePauliOp, rows: Strings) -> PauliState:
         rows: packed shots as a sampler gives them, qubit 0 in the last bit; repeated ones count once.
 
     Raises:
-        ValueError: it is too wide, not Hermitian, or there is no string.
+        ValueError: it is too wide, not Hermitian, or there is no string, or one of other qubits.
     """
     qubits = int(hamiltonian.num_qubits or 0)
     if qubits > MAX_QUBITS:
         raise ValueError(f"Pauli strings on at most {MAX_QUBITS} qubits, not {qubits}")
     if not len(rows):
         raise ValueError("no bit string was sampled: there is no space to diagonalise in")
+    _require_qubits(rows, qubits)
     imaginary = np.imag(np.array(hamiltonian.simplify().coeffs))
     if abs(imaginary).max(initial=0) > IMAGINARY:
         raise ValueError("a Hamiltonian's coefficients are real: this operator is not Hermitian")
@@ -60,6 +61,20 @@ def lowest_pauli_state(hamiltonian: SparsePauliOp, rows: Strings) -> PauliState:
     energy, vector = _lowest(matrix)
     residual = np.linalg.norm(matrix @ vector - energy * vector)
     return PauliState(energy, distinct, abs(vector) ** 2, float(residual))
+
+
+def _require_qubits(rows: Strings, qubits: int) -> None:
+    width = -(-qubits // 8)
+    if rows.ndim != 2 or rows.shape[1] != width or rows.dtype != np.uint8:
+        raise ValueError(
+            f"packed bit strings of {qubits} qubits are uint8 (strings, {width}), not {rows.dtype} "
+            f"{rows.shape}"
+        )
+    if np.any(rows[:, 0] >> (qubits - 8 * (width - 1))):
+        raise ValueError(
+            f"a bit string has a bit for each of the operator's {qubits} qubits, and some of these "
+            "have more: pack those of these qubits alone"
+        )
 
 
 def projected(hamiltonian: SparsePauliOp, strings: npt.NDArray[np.int64]) -> Any:

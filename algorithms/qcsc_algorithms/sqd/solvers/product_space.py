@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qcsc_algorithms.sqd.chemistry.unrestricted import same_spin_repulsion
 from qcsc_algorithms.sqd.determinants.configurations import Strings
 from qcsc_algorithms.sqd.solvers.crew import Alone, Crew
 from qcsc_algorithms.sqd.solvers.string_product import (
@@ -108,6 +109,11 @@ class ProductSpace:
     def own(self) -> slice:
         """The rows of vectors that this process has."""
         return slice(*self.crew.own(len(self.diagonal)))
+
+    @property
+    def exchange(self) -> Floats:
+        """(pq|qp), float64 (norb, norb), where both spins have the same orbitals."""
+        return same_spin_repulsion(self.integrals.two_body, len(self.integrals.one_body))[1]
 
     def restricted(self, alpha: list[int], beta: list[int]) -> ProductSpace:
         """The same over fewer strings, given by their positions."""

@@ -55,6 +55,7 @@ class PyscfSolver(Solver):
             )
             raise JobRefused("pyscf", "solver", why)
         if hamiltonian.beta is None:
+            self.require_spin(hamiltonian)
             return
         if self.spin_square is not None:
             why = (
@@ -69,7 +70,7 @@ class PyscfSolver(Solver):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        self.require_orbitals(hamiltonian)
+        self.require_problem(hamiltonian, subspace)
         problem = problem_of(
             hamiltonian,
             alpha=as_integers(subspace.alpha),

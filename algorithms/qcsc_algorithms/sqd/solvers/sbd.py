@@ -105,7 +105,7 @@ class SbdSolver(Sbd):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        self.require_orbitals(hamiltonian)
+        self.require_problem(hamiltonian, subspace)
         self.require_ranks(machine)
         folder = current_step().work_dir
         await to_thread.run_sync(hamiltonian.write_fcidump, folder / INTEGRALS)

@@ -65,7 +65,7 @@ class SbdFilesSolver(Sbd):
     async def solve(
         self, hamiltonian: Hamiltonian, subspace: Subspace, machine: Machine
     ) -> Solution:
-        self.require_orbitals(hamiltonian)
+        self.require_problem(hamiltonian, subspace)
         self._require(subspace, machine)
         files = await to_thread.run_sync(
             self._write, current_step().work_dir, hamiltonian, subspace

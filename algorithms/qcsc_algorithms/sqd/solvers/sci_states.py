@@ -16,6 +16,13 @@ from qcsc_algorithms.sqd.determinants.configurations import as_integers, from_in
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.solvers.native_program import lowest_state
 from qcsc_algorithms.sqd.solvers.problem_files import Arrays, save_arrays
+from qcsc_algorithms.sqd.solvers.requirements import (
+    require_electrons,
+    require_real,
+    require_spin_square,
+    require_strings,
+    require_symmetric,
+)
 
 if TYPE_CHECKING:
     from qiskit_addon_sqd.fermion import SCIResult
@@ -46,25 +53,69 @@ def solve_sci_batch(
     >>> # diagonalize_fermionic_hamiltonian(..., sci_solver=solve_sci_batch)
 
     Args:
-        ci_strings: alpha and beta strings of each subspace.
+        ci_strings: alpha and beta strings of each subspace; repeated ones count once.
         one_body_tensor, two_body_tensor: real integrals, (norb, norb) and (norb,) * 4, in hartree.
-        spin_sq: S^2 of the states; None: the lowest that the electrons allow, NaN: of any spin.
+        spin_sq: S^2 of the states, S (S + 1); None: the lowest that the electrons allow, NaN: of any
+            spin.
         tolerance: of the norm of H|c> - E|c>, in hartree.
         rdm: whether results have the two-body density, too.
-    """
-    from pyscf import ao2mo
 
+    Raises:
+        ValueError: integrals, electrons, strings or the spin are none that there can be; nothing was
+            computed.
+    """
+    electrons = int(nelec[0]), int(nelec[1])
+    asked = lowest_spin_square(electrons) if spin_sq is None else spin_sq
+    require_electrons(electrons, norb)
+    require_spin_square(asked, electrons, norb)
     problem = {
-        "one_body": np.asarray(one_body_tensor, float),
-        "two_body": np.asarray(ao2mo.restore(8, np.asarray(two_body_tensor, float), norb)),
-        "electrons": np.array(nelec),
+        "one_body": _one_body(one_body_tensor, norb),
+        "two_body": _two_body(two_body_tensor, norb),
+        "electrons": np.array(electrons),
         "tolerance": np.array(tolerance),
         "max_cycles": np.array(max_cycles),
         "threads": np.array(threads),
-        "spin_square": np.array(lowest_spin_square(nelec) if spin_sq is None else spin_sq),
+        "spin_square": np.array(asked),
         "keep": np.array("rdm" if rdm else "amplitudes"),
     }
-    return [_result(problem, np.sort(alpha), np.sort(beta)) for alpha, beta in ci_strings]
+    strings = [
+        (_distinct("alpha", alpha, electrons[0], norb), _distinct("beta", beta, electrons[1], norb))
+        for alpha, beta in ci_strings
+    ]
+    return [_result(problem, alpha, beta) for alpha, beta in strings]
+
+
+def _one_body(tensor: npt.ArrayLike, norb: int) -> Floats:
+    integrals = np.asarray(tensor)
+    require_real("one_body_tensor", integrals, (norb, norb), norb)
+    require_symmetric("one_body_tensor", integrals, (1, 0))
+    return integrals.astype(float)
+
+
+def _two_body(tensor: npt.ArrayLike, norb: int) -> Floats:
+    """Packed; what is packed already, in either of pyscf's ways, is taken, too."""
+    from pyscf import ao2mo
+
+    integrals, pairs = np.asarray(tensor), norb * (norb + 1) // 2
+    shapes = {1: (pairs * (pairs + 1) // 2,), 2: (pairs, pairs)}
+    shape = shapes.get(integrals.ndim, (norb,) * 4)
+    require_real("two_body_tensor", integrals, shape, norb)
+    if integrals.ndim == 4:
+        require_symmetric("two_body_tensor", integrals, (1, 0, 2, 3), (2, 3, 0, 1))
+    return np.asarray(ao2mo.restore(8, integrals.astype(float), norb))
+
+
+def _distinct(spin: str, strings: npt.ArrayLike, electrons: int, norb: int) -> Integers:
+    """In ascending order, each once."""
+    found = np.unique(np.asarray(strings))
+    if found.size and (found.dtype.kind not in "iu" or found[0] < 0 or int(found[-1]) >> norb):
+        raise ValueError(
+            f"{spin} strings of {norb} orbitals are integers from 0 to 2^{norb} - 1, and some of "
+            "these are not"
+        )
+    found = found.astype(np.int64)
+    require_strings(spin, from_integers(found, norb), electrons, norb)
+    return found
 
 
 def keep_state(path: Path, hamiltonian: Hamiltonian, subspace: Subspace, found: Arrays) -> None:

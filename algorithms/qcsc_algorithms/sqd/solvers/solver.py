@@ -11,6 +11,11 @@ import numpy.typing as npt
 
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, lowest_spin_square
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
+from qcsc_algorithms.sqd.solvers.requirements import (
+    require_hamiltonian,
+    require_spin_square,
+    require_subspace,
+)
 from qcsc_hpc.machine import Machine
 from qcsc_loop.errors import JobRefused
 from qcsc_loop.parameters.resource import Resource
@@ -81,6 +86,34 @@ class Solver(Resource, ABC):
                 "alpha and beta orbitals differ; take native or pyscf, or restricted orbitals"
             )
             raise JobRefused(self.type, "solver", why)
+
+    def require_spin(self, hamiltonian: Hamiltonian) -> None:
+        """Refuses to look for a spin that these electrons cannot have.
+
+        Raises:
+            JobRefused: they cannot.
+        """
+        electrons = hamiltonian.electrons
+        try:
+            require_spin_square(self.asked_spin_square(electrons), electrons, hamiltonian.norb)
+        except ValueError as error:
+            raise JobRefused(self.type, "solver.spin_square", str(error)) from error
+
+    def require_problem(self, hamiltonian: Hamiltonian, subspace: Subspace) -> None:
+        """Refuses what has no states, or none that it can find, before anything is done.
+
+        Raises:
+            JobRefused: integrals or strings are malformed, or it takes no such orbitals.
+        """
+        try:
+            require_hamiltonian(hamiltonian)
+        except ValueError as error:
+            raise JobRefused(self.type, "hamiltonian", str(error)) from error
+        try:
+            require_subspace(hamiltonian, subspace)
+        except ValueError as error:
+            raise JobRefused(self.type, "subspace", str(error)) from error
+        self.require_orbitals(hamiltonian)
 
     @abstractmethod
     async def solve(

@@ -331,6 +331,40 @@ def determinant_energies(alpha: StringTables, beta: StringTables, repulsion: Flo
 
 
 @compiled
+def average_exchange(
+    diagonal: Floats, alpha: StringTables, beta: StringTables, exchange: Floats
+) -> None:
+    """Makes each element the mean of those whose unpaired electrons have other spins, as many of each.
+
+    Such determinants differ in the exchange of unpaired electrons of the same spin alone.
+
+    Args:
+        exchange: float64 (norb, norb), (pq|qp).
+    """
+    norb = alpha.occupied.shape[1]
+    unpaired = np.empty(norb, np.int64)
+    for row in range(diagonal.shape[0]):
+        for k in range(diagonal.shape[1]):
+            count = ups = 0
+            for p in range(norb):
+                if alpha.occupied[k, p] != beta.occupied[row, p]:
+                    unpaired[count] = p
+                    count += 1
+                    ups += alpha.occupied[k, p]
+            every = same = 0.0
+            for i in range(count):
+                for j in range(i):
+                    p, q = unpaired[i], unpaired[j]
+                    every += exchange[p, q]
+                    if alpha.occupied[k, p] == alpha.occupied[k, q]:
+                        same += exchange[p, q]
+            if count > 1:
+                downs = count - ups
+                share = (ups * (ups - 1) + downs * (downs - 1)) / (count * (count - 1))
+                diagonal[row, k] += same - share * every
+
+
+@compiled
 def multiply_spin_diagonal(
     vector: Floats,
     image: Floats,

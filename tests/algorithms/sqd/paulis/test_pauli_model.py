@@ -75,6 +75,9 @@ def test_files_are_read(text: str, tmp_path: Path) -> None:
         ("XX 1 2", "is no label with its coefficient"),
         ("II 1", "no term but the identity"),
         ("", "no term but the identity"),
+        ("XX 0\nYY 0.0", "no term but the identity"),
+        ("XX 1\nXX -1\nII 3", "no term but the identity"),
+        ("{}", "no term but the identity"),
         ("XX nan", "not finite"),
         ('{"XX": [1]}', "is no real number"),
         ('{"XX": ', "terms: Expecting value"),
@@ -92,6 +95,16 @@ def test_a_file_that_says_something_else_is_refused(text: str, why: str, tmp_pat
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read: No such file"):
         read(tmp_path / "nothing")
+
+
+def test_terms_that_cancel_in_part_are_kept_as_they_are() -> None:
+    given = [("XX", 1.0), ("XX", -1.0), ("ZI", 1e-9)]
+    assert listed(read(given)) == given
+
+
+def test_an_empty_mapping_is_not_the_default_chain() -> None:
+    with pytest.raises(ValueError, match="an empty mapping is no Hamiltonian"):
+        MODEL.validate_python({})
 
 
 def test_a_coefficient_that_is_not_real_is_refused() -> None:

@@ -126,7 +126,9 @@ def an_energy_of_another_state(strings: Any, *problem: Any) -> Any:
 
 
 def of_another_space(strings: Any, *problem: Any) -> Any:
-    return as_given([(strings[0][0] << 1, strings[0][1])], *problem)
+    alpha, beta = strings[0]
+    turned = (alpha << 1 | alpha >> 11) & 0xFFF  # as many electrons, each an orbital further
+    return as_given([(turned, beta)], *problem)
 
 
 def nothing(*_: Any) -> Any:

@@ -366,6 +366,91 @@ def test_the_state_is_the_asked_spin_s_though_a_higher_one_is_lower() -> None:
     assert found["energy"] > lowest["energy"] + 0.1
 
 
+HYDROGENS = "; ".join(f"H 0 0 {i}" for i in range(4))
+
+EVEN: dict[str, Any] = {
+    "four hydrogens": lambda: molecule(HYDROGENS),
+    "four hydrogens in a larger basis": lambda: molecule(HYDROGENS, basis="6-31g"),
+    "C2": SYSTEMS["C2, whose lowest determinant is a triplet's"],
+    "nitrogen": lambda: molecule("N 0 0 0; N 0 0 1.1", frozen_core=2),
+    "methylene": SYSTEMS["methylene, a singlet"],
+}
+
+
+def of_more_alpha(hamiltonian: Hamiltonian, pairs: int) -> float:
+    """The lowest energy with so many beta electrons turned: that of spins which reach so high."""
+    alpha, beta = hamiltonian.electrons
+    turned = {"num_alpha": alpha + pairs, "num_beta": beta - pairs}
+    found = hamiltonian.model_copy(update=turned)
+    return float(solved(found, *(every(found.norb, n) for n in found.electrons))["energy"])
+
+
+@pytest.mark.parametrize(("pairs", "asked"), [(1, 2.0), (2, 6.0)])
+@pytest.mark.parametrize("name", EVEN)
+def test_the_state_is_the_asked_spin_s_though_a_lower_one_is_lower(
+    name: str, pairs: int, asked: float
+) -> None:
+    hamiltonian = EVEN[name]()
+    strings = every(hamiltonian.norb, hamiltonian.num_alpha)
+    expected = of_more_alpha(hamiltonian, pairs)
+
+    for beta in (strings, strings[::-1]):  # the same ones, in their order and in another
+        found = solved(hamiltonian, strings, beta, spin_square=np.array(asked))
+
+        assert found["converged"] and found["residual"] < 1e-5
+        assert found["spin_square"] == pytest.approx(asked, abs=1e-6)
+        assert found["energy"] == pytest.approx(expected, abs=AGREE)
+
+
+@pytest.mark.parametrize("name", EVEN)
+def test_among_strings_of_which_one_spin_lacks_one_it_is_the_asked_spin_s(name: str) -> None:
+    hamiltonian = EVEN[name]()
+    strings = every(hamiltonian.norb, hamiltonian.num_alpha)
+
+    found = solved(hamiltonian, strings, strings[:-1], spin_square=np.array(2.0))
+
+    expected = of_more_alpha(hamiltonian, 1)
+    assert found["spin_square"] == pytest.approx(2, abs=0.01)
+    assert found["energy"] == pytest.approx(expected, abs=0.01) and found["energy"] > expected
+
+
+@pytest.mark.parametrize(("electrons", "asked"), [((3, 1), 6.0), ((3, 2), 8.75), ((2, 2), 6.0)])
+def test_of_all_spins_that_there_are_each_is_found(electrons: Electrons, asked: float) -> None:
+    hamiltonian = random_system(5, electrons, 4)
+    alpha, beta = (every(5, n) for n in electrons)
+
+    found = solved(hamiltonian, alpha, beta, spin_square=np.array(asked))
+
+    expected = lowest_of_spin(*matrices(hamiltonian, alpha, beta), asked)
+    assert found["spin_square"] == pytest.approx(asked, abs=1e-6)
+    assert found["energy"] == pytest.approx(expected, abs=AGREE)
+
+
+@pytest.mark.parametrize("roots", [1, 3])
+def test_among_strings_without_the_asked_spin_another_one_is_told(roots: int) -> None:
+    hamiltonian = random_system(8, (4, 4), 3)
+    strings = every(8, 4)[:3]
+
+    found = solved(hamiltonian, strings, strings, spin_square=np.array(6.0), roots=np.array(roots))
+
+    assert found["spin_square"] < 3 and np.isfinite(found["energy"])
+
+
+def test_strings_in_another_order_keep_what_is_theirs() -> None:
+    hamiltonian, strings = random_system(6, (3, 3), 1), every(6, 3)
+    order = np.random.default_rng(1).permutation(len(strings))
+    settings = {"keep": np.array("rdm"), "roots": np.array(2)}
+
+    same, other = (
+        solved(hamiltonian, strings, beta, **settings) for beta in (strings, strings[order])
+    )
+
+    np.testing.assert_array_equal(other["alpha_weights"], same["alpha_weights"])
+    np.testing.assert_array_equal(other["beta_weights"], same["beta_weights"][order])
+    np.testing.assert_array_equal(other["amplitudes"], same["amplitudes"][:, :, order])
+    np.testing.assert_array_equal(other["pair_density"], same["pair_density"])
+
+
 # several states
 
 
@@ -403,6 +488,22 @@ def test_more_states_than_there_are_is_all_of_them() -> None:
     energies, _ = matrices(hamiltonian, strings, strings)
     found = solved(hamiltonian, strings, strings, spin_square=np.array(np.nan), roots=np.array(20))
     np.testing.assert_allclose(found["levels"][:, 0], np.linalg.eigvalsh(energies), atol=AGREE)
+
+
+@pytest.mark.parametrize(("asked", "count"), [(0.0, 20), (2.0, 15), (6.0, 1)])
+def test_more_states_than_there_are_of_a_spin_is_all_of_that_spin(asked: float, count: int) -> None:
+    hamiltonian, strings = molecule(HYDROGENS), every(4, 2)
+    energies, spins = matrices(hamiltonian, strings, strings)
+    values, vectors = np.linalg.eigh(spins)
+    chosen = vectors[:, abs(values - asked) < 1e-6]
+
+    found = solved(hamiltonian, strings, strings, spin_square=np.array(asked), roots=np.array(40))
+
+    known = np.linalg.eigvalsh(chosen.T @ energies @ chosen)
+    assert len(found["levels"]) == len(known) == count
+    np.testing.assert_allclose(found["levels"][:, 0], known, atol=1e-7)
+    np.testing.assert_allclose(found["levels"][:, 1], asked, atol=1e-4)
+    assert found["occupancies"].sum(axis=1) == pytest.approx([2, 2])
 
 
 def test_what_is_carried_over_is_all_states_mean() -> None:
@@ -487,15 +588,19 @@ def test_threads_change_no_bit(spin_square: float) -> None:
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("electrons", [(4, 4), (4, 3)], ids=["mirrored", "not mirrored"])
-def test_ranks_change_no_bit(ranks: int, electrons: Electrons, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("electrons", "asked"),
+    [((4, 4), "electrons"), ((4, 3), "electrons"), ((4, 3), 3.75)],
+    ids=["mirrored", "not mirrored", "not the lowest spin"],
+)
+def test_ranks_change_no_bit(ranks: int, electrons: Electrons, asked: Any, tmp_path: Path) -> None:
     hamiltonian = random_system(8, electrons, 6)
     rng = np.random.default_rng(3)
     alpha = some(8, electrons[0], 50, rng)
     beta = alpha if electrons[0] == electrons[1] else some(8, electrons[1], 41, rng)
     space, solutions = Subspace(alpha=alpha, beta=beta), []
     for number in (None, ranks):
-        solver = NativeSolver(ranks=number, roots=2)
+        solver = NativeSolver(ranks=number, roots=2, spin_square=asked)
         with stepping(Step(make_folder=lambda: tmp_path)):
             solve = partial(solver.solve, hamiltonian, space, LocalMachine())
             solutions.append(anyio.run(solve))

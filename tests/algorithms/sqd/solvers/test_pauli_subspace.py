@@ -69,3 +69,23 @@ def test_its_matrix_is_qiskits_among_the_strings_and_its_ends_are_the_spectrums(
     np.testing.assert_allclose(projected(operator, chosen).toarray(), wanted, atol=1e-14)
     values = np.linalg.eigvalsh(whole)
     assert spectrum_ends(operator) == pytest.approx((values[0], values[-1]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "qubits", "why"),
+    [
+        ([[9]], 2, "a bit for each of the operator's 2 qubits, and some of these have more"),
+        ([[1, 0], [2, 0]], 9, "operator's 9 qubits"),
+        ([[0, 1]], 8, r"8 qubits are uint8 \(strings, 1\), not uint8 \(1, 2\)"),
+        ([1, 2], 8, r"not uint8 \(2,\)"),
+    ],
+)
+def test_bit_strings_of_other_qubits_are_refused(rows: list[object], qubits: int, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        lowest_pauli_state(SparsePauliOp(["X" * qubits]), np.array(rows, np.uint8))
+
+
+@pytest.mark.parametrize("qubits", [1, 8, 9, 16, 63])
+def test_the_highest_bit_string_is_one_of_the_qubits(qubits: int) -> None:
+    full = np.packbits(np.pad(np.ones((1, qubits), bool), ((0, 0), (-qubits % 8, 0))), axis=1)
+    assert lowest_pauli_state(SparsePauliOp(["Z" * qubits]), full).energy == (-1) ** qubits
