@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from qcsc_algorithms.sqd.chemistry.fcidump import read_integrals
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.orbitals import (
     Window,
@@ -262,8 +263,11 @@ class FCIDump(_System):
     path: Path
 
     def hamiltonian(self) -> Hamiltonian:
-        """Reads the file; as `set_up`."""
-        return self.set_up().hamiltonian
+        """Reads the file; as `set_up`, and warns of what may be missing."""
+        found = self.set_up()
+        for remark in found.remarks:
+            warnings.warn(remark, stacklevel=2)
+        return found.hamiltonian
 
     def set_up(self) -> SetUp:
         """Reads the file.
@@ -271,7 +275,8 @@ class FCIDump(_System):
         Raises:
             ValueError: it is missing or no FCIDUMP.
         """
-        return SetUp(Hamiltonian.read_fcidump(self.path).with_lowest_determinant_first())
+        found = read_integrals(self.path)
+        return SetUp(Hamiltonian.of_integrals(found).with_lowest_determinant_first(), found.remarks)
 
 
 def _file_or_settings(value: object) -> object:
