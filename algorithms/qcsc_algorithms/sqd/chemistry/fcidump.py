@@ -20,12 +20,13 @@ from qcsc_algorithms.sqd.chemistry.fcidump_lines import (
     Floats,
     one_body,
     require_known_lines,
-    require_whole,
     two_body,
 )
 from qcsc_algorithms.sqd.chemistry.fcidump_spins import spin_integrals
+from qcsc_algorithms.sqd.chemistry.fcidump_whole import require_whole
 from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals
 
+_CONTROL = bytes({*range(32)} - set(b"\t\n\v\f\r\x1a"))  # no text has them
 FALSE = {"", "0", ".FALSE.", "F", ".F.", "FALSE"}
 _HEADER = re.compile(r"[&$]\s*FCI\b(.*?)(?:[&$]\s*END\b|^\s*/|/\s*$)(.*)", re.S | re.I | re.M)
 _NAME = re.compile(r"([A-Za-z]\w*)\s*(?:\(\s*\d+\s*\))?\s*=")
@@ -44,6 +45,7 @@ class Integrals(NamedTuple):
         two_body: each of eight equal ones once.
         symmetry: int64 (norb,), the ORBSYM; empty if there is none, or the spins' orbitals differ.
         beta: of beta orbitals, where these differ from alpha's, whose the others are then.
+        remarks: what may be missing.
     """
 
     electrons: tuple[int, int]
@@ -52,6 +54,7 @@ class Integrals(NamedTuple):
     two_body: Floats
     symmetry: npt.NDArray[np.int64]
     beta: BetaIntegrals | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def read_integrals(path: Path) -> Integrals:
@@ -61,15 +64,24 @@ def read_integrals(path: Path) -> Integrals:
         ValueError: it cannot be read, or something else may be meant than what it says.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no FCIDUMP: it is no text") from error
     try:
-        return _integrals(text)
+        found = _integrals(_text(content))
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
+    return found._replace(remarks=tuple(f"{path}: {remark}" for remark in found.remarks))
+
+
+def _text(content: bytes) -> str:
+    """Comments may be in any encoding that has ASCII in it; what is read is ASCII."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if content.translate(None, _CONTROL) != content:
+            raise ValueError("is no FCIDUMP: it is no text") from error
+        return content.decode("ascii", "replace")
 
 
 def _integrals(text: str) -> Integrals:
@@ -91,9 +103,11 @@ def _integrals(text: str) -> Integrals:
         electrons = _electrons(header, len(said.one_body))
         core = said.constant if said.constant is not None else _core(values, indices)
         none = np.empty(0, np.int64)
-        return Integrals(electrons, core, said.one_body, said.two_body, none, said.beta)
+        return Integrals(
+            electrons, core, said.one_body, said.two_body, none, said.beta, said.remarks
+        )
     electrons = _electrons(header, norb)
-    require_whole(indices, norb, ended)
+    remarks = require_whole(values, indices, norb, ended)
     symmetry = _repeated(header.get("ORBSYM", ""))
     if len(symmetry) not in (0, norb):
         raise ValueError(f"says the ORBSYM of {len(symmetry)} orbitals, and has {norb}")
@@ -103,6 +117,7 @@ def _integrals(text: str) -> Integrals:
         one_body(values, indices, norb),
         two_body(values, indices, norb),
         np.array(symmetry, np.int64),
+        remarks=remarks,
     )
 
 

@@ -22,33 +22,6 @@ def one_body(values: Floats, indices: Indices, norb: int) -> Floats:
     return whole
 
 
-def require_whole(indices: Indices, norb: int, whole_line: bool) -> None:
-    """Refuses a file that was cut off, as far as that can be seen.
-
-    Zeros may be left out. But a line without indices at the end says that nothing is missing; and
-    without it, blocks of integrals end with the last orbital's.
-    """
-    one, two = indices[(indices[:, 1] > 0) & (indices[:, 2] == 0), :2], indices[indices[:, 3] > 0]
-    used = np.unique(two)
-    lost = used[~np.isin(used, one)]
-    integrals = indices[(indices[:, 1] > 0) | ~indices.any(axis=1)]
-    ended = len(integrals) > 0 and not integrals[-1].any()
-    cut = not ended and (not whole_line or _lacks_its_last(one, norb) or _lacks_its_last(two, norb))
-    if len(lost) or cut:
-        which = (
-            f"orbital {lost[0]} has no one-electron integrals"
-            if len(lost)
-            else "the last are missing"
-        )
-        raise ValueError(f"is no whole FCIDUMP: {which}; was it cut off?")
-
-
-def _lacks_its_last(block: Indices, norb: int) -> bool:
-    """Whether all orbitals but the last one have an integral with themselves, more than one."""
-    alone = np.unique(block[(block == block[:, :1]).all(axis=1)]) if len(block) else block
-    return norb > 2 and np.array_equal(alone, np.arange(1, norb))  # 1: an impurity's repulsion
-
-
 def require_known_lines(indices: Indices) -> None:
     """Refuses lines that are neither integrals, nor orbital energies, nor the core's."""
     some = (indices > 0).sum(axis=1)
@@ -74,10 +47,21 @@ def mixed_body(values: Floats, indices: Indices, norb: int) -> Floats:
     """Of two alpha and two beta orbitals, float64 (pairs, pairs): each of four equal ones once."""
     chosen = (indices > 0).all(axis=1)
     p, q, r, s = (indices[chosen] - 1).T
+    _require_both_triangles(values[chosen], pair(p, q) - pair(r, s))
     table = np.full((norb * (norb + 1) // 2,) * 2, np.nan)
     set_once(table, (pair(p, q), pair(r, s)), values[chosen], "two-electron")
     whole: Floats = np.nan_to_num(table)
     return whole
+
+
+def _require_both_triangles(values: Floats, offsets: Indices) -> None:
+    """Refuses integrals of which those with two equal ones more were left out: they have one."""
+    beside = offsets[values != 0]
+    if beside.any() and ((beside >= 0).all() or (beside <= 0).all()):
+        raise ValueError(
+            "has one triangle of the integrals between alpha and beta orbitals: (pq|rs) and (rs|pq) "
+            "differ where the spins' orbitals do; write both"
+        )
 
 
 def pair(p: Indices, q: Indices) -> Indices:

@@ -19,9 +19,9 @@ from qcsc_algorithms.sqd.chemistry.fcidump_lines import (
     Indices,
     mixed_body,
     one_body,
-    require_whole,
     two_body,
 )
+from qcsc_algorithms.sqd.chemistry.fcidump_whole import require_whole
 from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals
 
 BLOCKS = 6
@@ -32,12 +32,14 @@ class SpinIntegrals(NamedTuple):
 
     Attributes:
         constant: the core energy; None where it is on the one line without indices, if there is one.
+        remarks: what may be missing.
     """
 
     one_body: Floats
     two_body: Floats
     beta: BetaIntegrals
     constant: float | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class _Layout(NamedTuple):
@@ -66,8 +68,8 @@ def spin_integrals(values: Floats, indices: Indices, said: int, whole_line: bool
             f"says that each spin has orbitals of its own, and counts {count} of both: of an odd "
             "number half are none"
         )
-    require_whole(indices, count, whole_line)
-    return _of_spin_orbitals(values, indices, count // 2)
+    remarks = require_whole(values, indices, count, whole_line, of_spin=True)
+    return _of_spin_orbitals(values, indices, count // 2)._replace(remarks=remarks)
 
 
 def _of_blocks(values: Floats, indices: Indices, norb: int, ends: Indices) -> SpinIntegrals:

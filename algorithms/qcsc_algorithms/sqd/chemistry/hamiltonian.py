@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from qcsc_algorithms.sqd.chemistry.fcidump import read_integrals
+from qcsc_algorithms.sqd.chemistry.fcidump import Integrals, read_integrals
 from qcsc_algorithms.sqd.chemistry.fcidump_spins import SpinIntegrals, unrestricted_lines
 from qcsc_algorithms.sqd.chemistry.unrestricted import (
     FOCK_CYCLES,
@@ -180,7 +182,7 @@ class Hamiltonian(Record):
             np.array(self.one_body), self.full_two_body(), constant=self.constant
         )
 
-    def write_fcidump(self, path: Path) -> None:
+    def write_fcidump(self, path: str | PathLike[str]) -> None:
         """An FCIDUMP file (Knowles and Handy, Comput. Phys. Commun. 54, 75, 1989), all digits kept."""
         from pyscf.tools import fcidump
 
@@ -188,12 +190,13 @@ class Hamiltonian(Record):
             told = SpinIntegrals(
                 np.asarray(self.one_body), np.asarray(self.two_body), self.beta, self.constant
             )
-            with write_whole(path) as file:
+            with write_whole(Path(path)) as file:
                 for line in unrestricted_lines(told, self.electrons):
                     file.write(line.encode())
             return
         write: Any = fcidump.from_integrals
-        with write_whole(path) as file:
+        said = np.any(self.one_body, axis=0).all() and np.any(self.two_body)
+        with write_whole(Path(path)) as file:
             write(
                 file.name,
                 np.array(self.one_body),
@@ -203,18 +206,25 @@ class Hamiltonian(Record):
                 self.constant,
                 ms=self.num_alpha - self.num_beta,
                 orbsym=[int(label) for label in self.orbital_symmetry] or None,
-                tol=0.0,
+                tol=0.0 if said else -1.0,  # zeros, too, where without them more may be missing
                 float_format=" %.17g",
             )
 
     @classmethod
-    def read_fcidump(cls, path: Path) -> Self:
-        """The Hamiltonian of an FCIDUMP file over real orbitals.
+    def read_fcidump(cls, path: str | PathLike[str]) -> Self:
+        """The Hamiltonian of an FCIDUMP file over real orbitals; warns of what may be missing.
 
         Raises:
             ValueError: it is none, or does not say for sure what is meant.
         """
-        found = read_integrals(path)
+        found = read_integrals(Path(path))
+        for remark in found.remarks:
+            warnings.warn(remark, stacklevel=2)
+        return cls.of_integrals(found)
+
+    @classmethod
+    def of_integrals(cls, found: Integrals) -> Self:
+        """The Hamiltonian of what a file says."""
         return cls(
             norb=len(found.one_body),
             num_alpha=found.electrons[0],

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
+from qcsc_algorithms.sqd.chemistry.core_potentials import (
+    basis_potentials,
+    require_core,
+    text_potentials,
+)
+from qcsc_algorithms.sqd.chemistry.fcidump import read_integrals
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.orbitals import (
     Window,
@@ -21,7 +34,12 @@ from qcsc_algorithms.sqd.chemistry.orbitals import (
 from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals
 
 ABELIAN = {"Dooh": "D2h", "SO3": "D2h", "Coov": "C2v"}  # what an FCIDUMP can label
+APART = 0.01  # bohr; nuclei are never so near
 WATER = "O 0 0 0.117790; H 0 0.755453 -0.471161; H 0 -0.755453 -0.471161"
+
+
+class _Unsound(ValueError):
+    """A molecule that there is not; said in a sentence of ours."""
 
 
 class SetUp(NamedTuple):
@@ -60,6 +78,15 @@ class AVAS(_System):
 
     labels: tuple[str, ...] = Field(min_length=1, description="atomic orbitals, as 'N 2p'")
     threshold: float = Field(default=0.2, gt=0, lt=1, description="least overlap")
+
+    @field_validator("labels")
+    @classmethod
+    def _name_something(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(label.strip() for label in labels):
+            raise ValueError(
+                "a label is empty, which would be every atomic orbital; name some, as 'N 2p'"
+            )
+        return labels
 
 
 class Molecule(_System):
@@ -117,17 +144,26 @@ class Molecule(_System):
         Raises:
             ValueError: the molecule cannot be built, or its Hartree-Fock does not converge.
         """
+        for name in ("geometry", "basis"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"the molecule's {name} is empty")
         try:
-            molecule = self._built(self.symmetry)
+            plain = self._built(False, charge=0, spin=None)  # whatever its electrons, to be counted
+            self._require_sound(plain)
+            molecule = self._built(self.symmetry, charge=self.charge, spin=self.spin)
             if molecule.groupname in ABELIAN:
-                molecule = self._built(ABELIAN[molecule.groupname])
+                molecule = self._built(
+                    ABELIAN[molecule.groupname], charge=self.charge, spin=self.spin
+                )
+        except _Unsound as error:
+            raise ValueError(str(error)) from None
         except Exception as error:  # pyscf raises many kinds for bad geometries and bases
-            raise ValueError(
-                f"pyscf cannot build the molecule ({type(error).__name__}: {error})"
-            ) from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+            raise ValueError(f"pyscf cannot build the molecule ({reason})") from error
+        require_core(molecule, self.basis, self.ecp)
         return self._active(molecule)
 
-    def _built(self, symmetry: bool | str) -> Any:
+    def _built(self, symmetry: bool | str, *, charge: int, spin: int | None) -> Any:
         from pyscf import gto
 
         with warnings.catch_warnings():
@@ -137,31 +173,58 @@ class Molecule(_System):
                 unit=self.unit,
                 basis=self.basis,
                 ecp=self._core_potentials(),
-                charge=self.charge,
-                spin=self.spin,
+                charge=charge,
+                spin=spin,
                 symmetry=symmetry,
                 verbose=0,
+            )
+
+    def _require_sound(self, neutral: Any) -> None:
+        """Refuses atoms that coincide, and electrons that there are not."""
+        nuclei = [atom for atom in range(neutral.natm) if neutral.atom_charge(atom)]
+        places = neutral.atom_coords()
+        for one, other in combinations(nuclei, 2):
+            if np.linalg.norm(places[one] - places[other]) < APART:
+                first, second = (
+                    f"{atom + 1} ({neutral.atom_symbol(atom)})" for atom in (one, other)
+                )
+                raise _Unsound(f"atoms {first} and {second} are in one place; move one of them")
+        self._require_electrons(int(neutral.nelectron), int(neutral.nao_nr()))
+
+    def _require_electrons(self, neutral: int, orbitals: int) -> None:
+        total = neutral - self.charge
+        if total < 1:
+            raise _Unsound(
+                f"a molecule of this charge has no electrons: it is {self.charge}, and uncharged "
+                f"there are {neutral}; give a smaller charge"
+            )
+        alpha = (total + self.spin) // 2
+        if (total + self.spin) % 2 or self.spin > total or alpha > orbitals:
+            parity = "even" if total % 2 == 0 else "odd"
+            raise _Unsound(
+                f"{total} electrons, {self.spin} of them unpaired, do not go into {orbitals} "
+                f"orbitals: spin, the number of unpaired ones, has to be {parity} here and at "
+                f"most {min(total, 2 * orbitals - total)}"
+                if total <= 2 * orbitals
+                else f"{total} electrons do not go into {orbitals} orbitals; give a larger charge "
+                "or a larger basis"
             )
 
     def _core_potentials(self) -> Any:
         """By element: a basis made for them is wrong without, and nothing says so."""
         from pyscf import gto
 
-        if self.ecp is not None:
+        if self.ecp is not None and "\n" not in self.ecp:
             return self.ecp
         atoms: Any = gto.format_atom(self.geometry, unit=self.unit)
-        found: dict[str, str] = {}
-        for element in sorted({gto.mole._std_symbol(name) for name, _ in atoms}):
-            with suppress(Exception):  # it raises many kinds where there is none
-                if gto.basis.load_ecp(self.basis, element):
-                    found[element] = self.basis
-        return found
+        elements = {gto.mole._std_symbol(name) for name, _ in atoms}
+        if self.ecp is not None:
+            return text_potentials(self.ecp, elements)
+        return basis_potentials(self.basis, elements)
 
     def _active(self, molecule: Any) -> SetUp:
         from pyscf import ao2mo, mcscf
 
-        if not molecule.nelectron:
-            raise ValueError("a molecule of this charge has no electrons")
         if self.orbitals == "unrestricted":
             return self._active_of_each_spin(molecule)
         field, remarks = hartree_fock_field(molecule)
@@ -217,11 +280,22 @@ class Molecule(_System):
         """How many electrons in how many of the orbitals, around the Fermi level."""
         chosen = self.active_space
         if chosen is None:
+            self._require_filled(total)
             active, orbitals = total - 2 * self.frozen_core, count - self.frozen_core
         else:
             active, orbitals = chosen.electrons, chosen.orbitals
         self._counted(total, count, active, orbitals)
         return active, orbitals
+
+    def _require_filled(self, total: int) -> None:
+        """Refuses more frozen orbitals than are doubly occupied."""
+        filled = (total - self.spin) // 2
+        if self.frozen_core > filled:
+            raise ValueError(
+                f"frozen_core is {self.frozen_core}, and of a molecule with {total} electrons, "
+                f"{self.spin} of them unpaired, {filled} orbitals are doubly occupied; freeze fewer "
+                "than these"
+            )
 
     def _window(self, field: Any) -> Window:
         """Which orbitals are active."""
@@ -262,8 +336,11 @@ class FCIDump(_System):
     path: Path
 
     def hamiltonian(self) -> Hamiltonian:
-        """Reads the file; as `set_up`."""
-        return self.set_up().hamiltonian
+        """Reads the file; as `set_up`, and warns of what may be missing."""
+        found = self.set_up()
+        for remark in found.remarks:
+            warnings.warn(remark, stacklevel=2)
+        return found.hamiltonian
 
     def set_up(self) -> SetUp:
         """Reads the file.
@@ -271,7 +348,8 @@ class FCIDump(_System):
         Raises:
             ValueError: it is missing or no FCIDUMP.
         """
-        return SetUp(Hamiltonian.read_fcidump(self.path).with_lowest_determinant_first())
+        found = read_integrals(self.path)
+        return SetUp(Hamiltonian.of_integrals(found).with_lowest_determinant_first(), found.remarks)
 
 
 def _file_or_settings(value: object) -> object:

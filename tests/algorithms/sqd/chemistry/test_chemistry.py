@@ -331,14 +331,34 @@ def test_a_plain_text_as_system_is_a_files_path(tmp_path: Path) -> None:
 
 BAD_MOLECULES: dict[str, tuple[dict[str, Any], str]] = {
     "two coordinates": ({"geometry": "H 0 0; H 0 0 1"}, "pyscf cannot build the molecule"),
-    "no atoms": ({"geometry": ""}, "pyscf cannot build the molecule"),
+    "no atoms": ({"geometry": " "}, "the molecule's geometry is empty"),
     "no element": ({"geometry": "water"}, "Unsupported atom symbol WATER"),
-    "atoms on each other": ({"geometry": "H 0 0 0; H 0 0 0"}, "pyscf cannot build the molecule"),
+    "atoms on each other": (
+        {"geometry": "H 0 0 0; O 0 0 1; H 0 0 0"},
+        r"atoms 1 \(H\) and 3 \(H\) are in one place; move one of them",
+    ),
+    "atoms nearly on each other": (
+        {"geometry": "H 0 0 0; H 0 0 1e-7", "symmetry": False},
+        "are in one place; move one of them",
+    ),
     "not a number": ({"geometry": "H 0 0 0; H 0 0 nan"}, "must not contain infs or NaNs"),
     "no such basis": ({"basis": "no-such"}, "Unknown basis format or basis name no-such"),
     "no basis for it": ({"geometry": "U 0 0 0", "basis": "sto-3g"}, "not found for U in sto-3g"),
-    "impossible spin": ({"spin": 1}, "Electron number 10 and spin 1 are not consistent"),
+    "no basis": ({"basis": ""}, "the molecule's basis is empty"),
+    "impossible spin": (
+        {"spin": 1},
+        "10 electrons, 1 of them unpaired, do not go into 13 orbitals",
+    ),
+    "more unpaired than there are": ({"spin": 12}, "has to be even here and at most 10"),
     "no electrons": ({"geometry": "H 0 0 0", "charge": 1}, "has no electrons"),
+    "too high a charge": (
+        {"charge": 11},
+        "no electrons: it is 11, and uncharged there are 10; give a smaller charge",
+    ),
+    "more electrons than there is room": (
+        {"charge": -30},
+        "40 electrons do not go into 13 orbitals; give a larger charge or a larger basis",
+    ),
     "odd active space": (
         {"active_space": ActiveSpace(electrons=3, orbitals=3)},
         "3 electrons, 0 of them unpaired, in 3 orbitals do not make an active space of a molecule "
@@ -353,7 +373,11 @@ BAD_MOLECULES: dict[str, tuple[dict[str, Any], str]] = {
         "3 core and 40 active orbitals are more than the basis has: 13",
     ),
     "nothing active": ({"frozen_core": 5}, r"leave nothing to correlate; choose another"),
-    "more frozen than there is": ({"frozen_core": 6}, "-2 electrons, 0 of them unpaired"),
+    "more frozen than there is": (
+        {"frozen_core": 20},
+        "frozen_core is 20, and of a molecule with 10 electrons, 0 of them unpaired, 5 orbitals "
+        "are doubly occupied; freeze fewer than these",
+    ),
     "a full active space": (
         {"active_space": ActiveSpace(electrons=4, orbitals=2)},
         r"\(2, 2\) electrons in 2 orbitals leave nothing to correlate; choose another active space",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import warnings
 from collections.abc import Callable
 from functools import cache
 from itertools import permutations
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qcsc_algorithms.sqd import Hamiltonian, Molecule
+from qcsc_algorithms.sqd import FCIDump, Hamiltonian, Molecule
 
 CHAIN = "H 0 0 0; H 0 0 0.9; H 0 0 2; H 0 0 3"
 Rows = list[list[str]]
@@ -121,6 +123,10 @@ DIALECTS: dict[str, Callable[[], str | bytes]] = {
     "no UHF": lambda: text(body(), HEAD.format("MS2=0,IUHF=0,UHF=.FALSE.,ISYM=1")),
     "BOM": lambda: b"\xef\xbb\xbf" + text(body()).encode(),
     "lines of Windows": lambda: text(body()).replace("\n", "\r\n"),
+    "a comment in another encoding": lambda: (
+        text(body(), HEAD.format("MS2=0")).encode()
+        + "! l\u00e9tat fondamental\u0085\n".encode("latin-1")
+    ),
     "no end of the last line": lambda: text(body()).rstrip(),
     "Fortran's columns": lambda: text(
         [[f"{float(v):28.20E}", *(f"{i:>4}" for i in indices)] for v, *indices in body()]
@@ -138,7 +144,8 @@ def test_every_dialect_is_the_same_hamiltonian(name: str, tmp_path: Path) -> Non
 
 
 def test_without_a_core_line_the_constant_is_nothing(tmp_path: Path) -> None:
-    found = read(tmp_path, text(body()[:-1]))
+    with pytest.warns(UserWarning, match="there is no core energy, .*: it is taken to be 0"):
+        found = read(tmp_path, text(body()[:-1]))
     assert found.constant == 0
     np.testing.assert_array_equal(found.one_body, chain().one_body)
 
@@ -153,14 +160,145 @@ def test_an_odd_number_of_electrons_without_ms2_is_a_doublet(tmp_path: Path) -> 
     assert read(tmp_path, text(body(), "&FCI NORB=4,NELEC=3\n&END")).electrons == (2, 1)
 
 
-def test_a_model_leaves_out_what_is_zero(tmp_path: Path) -> None:
-    """An impurity, whose first orbital alone repels, and a ring without levels."""
-    impurity = [["4.0", "1", "1", "1", "1"], ["-2", "1", "1", "0", "0"]]
-    impurity += [["0.5", str(p + 1), str(p), "0", "0"] for p in (1, 2, 3)]
-    assert read(tmp_path, text(impurity)).one_body[3, 2] == 0.5
-    ring = [["4.0", *[str(p)] * 4] for p in (1, 2, 3, 4)]
-    ring += [["-1", str(p), str(p % 4 + 1), "0", "0"] for p in (1, 2, 3, 4)]
-    assert read(tmp_path, text(ring)).one_body[0, 3] == -1
+def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    chain().write_fcidump(str(tmp_path / "chain"))
+    assert Hamiltonian.read_fcidump(str(tmp_path / "chain")).sha256 == chain().sha256
+
+
+# models, which have few of a molecule's integrals
+
+HOPPING = [["0.5", str(p + 1), str(p), "0", "0"] for p in (1, 2, 3)]
+RING = [["-1", str(p), str(p % 4 + 1), "0", "0"] for p in (1, 2, 3, 4)]
+CORE = [["0.0", "0", "0", "0", "0"]]
+
+
+def repulsions(*orbitals: int) -> Rows:
+    return [["4.0", *[str(p)] * 4] for p in orbitals]
+
+
+def kanamori() -> Rows:
+    """Two orbitals of an impurity."""
+    pairs = {"2 2 1 1": "2.5", "2 1 2 1": "0.7"}
+    return repulsions(1, 2) + [[value, *indices.split()] for indices, value in pairs.items()]
+
+
+def one_site() -> Rows:
+    """An impurity's repulsion in orbitals of which it is a part; small ones are left out."""
+    shares = [0.9, 0.4358, 0.003, 0.0]
+    rows = []
+    for p, q, r, s in np.ndindex(4, 4, 4, 4):
+        value = 4 * shares[p] * shares[q] * shares[r] * shares[s]
+        if p >= q and r >= s and (p, q) >= (r, s) and value > 1e-9:
+            rows.append([f"{value:.16e}", *(str(i + 1) for i in (p, q, r, s))])
+    return rows
+
+
+BATH = r"is without repulsion in itself, as of an impurity's bath; if the file was cut off there"
+MODELS: dict[str, tuple[Rows, str]] = {
+    "a ring": (repulsions(1, 2, 3, 4) + RING, ""),
+    "a ring, levels first": (RING + repulsions(1, 2, 3, 4), ""),
+    "an impurity": (repulsions(1) + HOPPING, rf"each of orbitals 2, 3, 4 {BATH}"),
+    "an impurity, told to the end": (repulsions(1) + HOPPING + CORE, ""),
+    "an impurity, zeros": (
+        HOPPING + repulsions(1) + [["0.0", *[str(p)] * 4] for p in (2, 3, 4)],
+        "",
+    ),
+    "an impurity of two orbitals": (CORE + HOPPING + kanamori(), rf"orbitals 3, 4 {BATH}"),
+    "an impurity in other orbitals": (CORE + HOPPING + one_site(), rf"orbitals 3, 4 {BATH}"),
+    "free electrons": (RING, "there are no two-electron integrals, so that electrons do not repel"),
+    "free electrons, told to the end": (RING + CORE, "there are no two-electron integrals"),
+    "neighbours that repel": (
+        RING + [["1.0", p, p, q, q] for p, q in ("21", "32", "43")],
+        rf"orbitals 1, 2, 3, 4 {BATH}",
+    ),
+    "an orbital beside": (HOPPING[:2] + repulsions(1, 2, 3) + CORE, "orbital 4 is in no integral"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_leaves_out_what_is_zero(
+    name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """What may be missing is told; a core energy at the end, or zeros, say that nothing is."""
+    rows, remark = MODELS[name]
+    warnings.simplefilter("always")
+    found = read(tmp_path, text(rows))
+    told = [str(warning.message) for warning in recwarn]
+    assert found.norb == 4
+    assert len(told) == bool(remark)
+    assert all(re.search(remark, sentence) for sentence in told)
+
+
+def test_a_run_is_told_what_may_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "impurity").write_text(text(repulsions(1) + HOPPING))
+    (remark,) = FCIDump(path=tmp_path / "impurity").set_up().remarks
+    assert re.search(BATH, remark)
+
+
+@pytest.mark.parametrize("zero", ["one_body", "two_body"])
+def test_a_model_that_is_written_is_read(zero: str, tmp_path: Path) -> None:
+    nothing = np.zeros_like(getattr(chain(), zero))
+    model = chain().model_copy(update={zero: nothing})
+    model.write_fcidump(tmp_path / "model")
+    assert Hamiltonian.read_fcidump(tmp_path / "model").sha256 == model.sha256
+
+
+# files that were cut off
+
+
+@cache
+def lithium_hydride() -> Hamiltonian:
+    return Molecule(geometry="Li 0 0 0; H 0 0 1.6", basis="sto-3g", symmetry=False).hamiltonian()
+
+
+def lines_of(order: str, reverse: str = "") -> Rows:
+    """Of lithium hydride, block by block: those two-electron integrals of orbital 1 first."""
+    found = lithium_hydride()
+    norb, two_body = found.norb, found.full_two_body()
+    blocks: dict[str, Rows] = {"core": [[repr(found.constant), "0", "0", "0", "0"]]}
+    blocks["eps"] = [["-0.5", str(p + 1), "0", "0", "0"] for p in range(norb)]
+    blocks["one"] = [
+        [repr(float(found.one_body[p, q])), str(p + 1), str(q + 1), "0", "0"]
+        for p in range(norb)
+        for q in range(p + 1)
+        if abs(found.one_body[p, q]) > 1e-12
+    ]
+    blocks["two"] = [
+        [repr(float(two_body[p, q, r, s])), *(str(i + 1) for i in (p, q, r, s))]
+        for p, q, r, s in np.ndindex(norb, norb, norb, norb)
+        if p >= q and r >= s and (p, q) >= (r, s) and abs(two_body[p, q, r, s]) > 1e-12
+    ]
+    for kinds in reverse.split():
+        blocks[kinds].reverse()
+    return [row for kinds in order.split() for row in blocks[kinds]]
+
+
+@pytest.mark.parametrize("reverse", ["", "one two"])
+@pytest.mark.parametrize(
+    "order",
+    ["core one two", "two one core", "one two core", "one core two", "core eps one two", "two one"],
+)
+def test_a_molecules_file_is_not_cut_off_in_silence(
+    order: str, reverse: str, tmp_path: Path
+) -> None:
+    """It is refused, or, where it could be a model's, there is a warning."""
+    rows = lines_of(order, reverse)
+    read_or_refused = [heard(tmp_path, rows[:length]) for length in range(1, len(rows))]
+    told = [remarks for remarks in read_or_refused if remarks is not None]
+    assert all(told)
+    assert len(told) <= 3 + 6 * bool(reverse)
+    assert len(heard(tmp_path, rows) or []) == ("core" not in order.split())
+
+
+def heard(folder: Path, rows: Rows) -> list[str] | None:
+    """Of what a file is warned; None if it is refused."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            read(folder, text(rows, "&FCI NORB=6,NELEC=4,MS2=0,\n&END"))
+        except ValueError:
+            return None
+    return [str(warning.message) for warning in caught]
 
 
 REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
@@ -188,6 +326,27 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
         lambda: text([row for row in core_first() if row[1] != "4" or kind(row) != 4]),
         "is no whole FCIDUMP: the last are missing; was it cut off",
     ),
+    "the core alone": (lambda: text(body()[-1:]), "it has no integrals; was it cut off"),
+    "core and one-electron integrals alone": (
+        lambda: text([row for row in core_first() if kind(row) < 4]),
+        r"there are no two-electron integrals; .* write them, as 0.0 1 1 1 1, or put the core",
+    ),
+    "core first, cut in the middle": (
+        lambda: text([row for row in core_first() if kind(row) != 4 or row[1] in "12"]),
+        r"orbitals? .* without repulsion in itself; was it cut off\? If they are zero, write them",
+    ),
+    "a molecule's without a level": (
+        lambda: text([row for row in core_first() if row[1:] != ["2", "2", "0", "0"]]),
+        "orbital 2 is without a level; was it cut off",
+    ),
+    "orbitals that are nowhere": (
+        lambda: text(CORE + HOPPING[:1] + repulsions(1, 2)),
+        "orbital 3 has no integrals; was it cut off",
+    ),
+    "repulsion beside which there is more": (
+        lambda: text([*CORE, *HOPPING, *repulsions(1), ["2.5", "2", "2", "1", "1"]]),
+        r"\(2 2\|1 1\) is there, and \(2 2\|2 2\), \(1 1\|1 1\) or what these need are not",
+    ),
     "cut before the core": (
         lambda: text(body()[:-1])[:-1],
         "is no whole FCIDUMP: the last are missing",
@@ -213,6 +372,7 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "no head": (lambda: "1.0 1 1 1 1\n", "it has no &FCI"),
     "no integrals": (lambda: text([]), "no integrals follow its head"),
     "words": (lambda: text([["one", "1", "1", "0", "0"]]), "in line 4, 'one' is no number"),
+    "compressed": (lambda: gzip.compress(written().encode()), "it is no text"),
     "another encoding": (lambda: written().encode("utf-16"), "it is no text"),
 }
 

@@ -11,7 +11,7 @@ from pyscf import gto
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.orbitals import hartree_fock_field, natural_orbitals
 from qcsc_algorithms.sqd.chemistry.reference import Start, compute_start
-from qcsc_algorithms.sqd.chemistry.system import Molecule
+from qcsc_algorithms.sqd.chemistry.system import AVAS, Molecule
 
 NITROGEN: Any = {"geometry": "N 0 0 0; N 0 0 1.0977", "basis": "6-31g"}
 OXYGEN: Any = {"geometry": "O 0 0 0; O 0 0 1.2", "basis": "6-31g", "spin": 2}
@@ -83,3 +83,9 @@ def test_orbitals_without_a_gap_have_no_natural_ones() -> None:
     field.mo_energy[:] = -0.5
     with pytest.raises(ValueError, match=r'take active_space\.choice = "fermi"'):
         natural_orbitals(field)
+
+
+@pytest.mark.parametrize("labels", [[""], ["N 2p", " "]])
+def test_an_empty_label_is_not_every_atomic_orbital(labels: Any) -> None:
+    with pytest.raises(ValidationError, match=r"a label is empty, .* name some, as 'N 2p'"):
+        AVAS(labels=labels)

@@ -127,6 +127,20 @@ def in_blocks() -> Iterator[Row]:
     yield chain().constant, 0, 0, 0, 0
 
 
+def one_triangle(lines: Iterator[Row], both: Callable[[Row], bool]) -> Iterator[Row]:
+    """Of the integrals of both spins only those with (pq) not before (rs), as of one spin's."""
+    for row in lines:
+        p, q, r, s = ((index - 1) % chain().norb if index else -1 for index in row[1:])
+        if not both(row) or (p, q) >= (r, s):
+            yield row
+
+
+def block_of_both() -> Callable[[Row], bool]:
+    _, first, second, *_ = (i for i, row in enumerate(in_blocks()) if not any(row[1:]))
+    numbers = iter(range(second + chain().norb ** 4))
+    return lambda _: first < next(numbers) < second
+
+
 def text(lines: Iterator[Row], norb: int, flag: str = "UHF=.TRUE.") -> str:
     head = f"&FCI NORB={norb},NELEC={sum(chain().electrons)},MS2=1,{flag},\n&END\n"
     return head + "".join(f"{value:.17g} {p} {q} {r} {s}\n" for value, p, q, r, s in lines)
@@ -174,6 +188,17 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "blocks in another order": (
         lambda: text(iter([*in_blocks()][-18:] + [*in_blocks()][:-18]), chain().norb),
         "lines without indices",
+    ),
+    "one triangle of both spins": (
+        lambda: text(one_triangle(in_blocks(), block_of_both()), chain().norb),
+        r"has one triangle of the integrals between alpha and beta orbitals: .*; write both",
+    ),
+    "one triangle of both spins, alpha ones first": (
+        lambda: text(
+            one_triangle(spin_orbitals(in_halves), lambda row: row[3] > chain().norb >= row[1]),
+            2 * chain().norb,
+        ),
+        r"has one triangle of the integrals between alpha and beta orbitals: .*; write both",
     ),
     "spins that mix": (
         lambda: DIALECTS["in turns, NORB of both spins"]() + "0.1 6 1 0 0\n0.1 4 3 0 0\n",
