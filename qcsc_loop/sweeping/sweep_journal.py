@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from qcsc_loop.errors import (
     DamagedDocument,
+    InputError,
     LeaseLost,
     RunLocked,
     SweepLocked,
@@ -189,10 +190,23 @@ class SweepLease:
             raise SweepLost(self.journal.name) from error
 
     def keep(self, plan: Plan) -> None:
-        """Writes what the sweep is from now on."""
+        """Writes what the sweep is from now on.
+
+        Raises:
+            InputError: it could not be read again.
+        """
+        body = plan.model_dump_json().encode()
+        try:
+            Plan.model_validate_json(body)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            place = ".".join(map(str, wrong["loc"]))
+            raise InputError(
+                f"the sweep {plan.name!r} cannot be kept: {place}: {wrong['msg']}"
+            ) from error
         self.check()
         name = f"{FOLDER}/{self.journal.name}/plan-{self._lease.epoch:04d}"
-        self.journal.store.write(name, Document(plan.model_dump_json().encode()))
+        self.journal.store.write(name, Document(body))
 
     def decide(self, decision: Decision) -> None:
         """Writes it; when this returns it may be acted on.

@@ -14,7 +14,7 @@ import pytest
 
 from loop.sweeping.walks import Walk, billed
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.errors import SweepChanged, SweepLocked, SweepLost, SweepNotFound
+from qcsc_loop.errors import InputError, SweepChanged, SweepLocked, SweepLost, SweepNotFound
 from qcsc_loop.events import Event
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.store.directory import DirectoryStore
@@ -354,3 +354,28 @@ def test_a_store_lists_its_sweeps_and_no_run_is_one(tmp_path: Path) -> None:
     assert [each.name for each in sweeps(tmp_path)] == ["down", "other"]
     with pytest.raises(SweepNotFound, match=r"no sweep 'dwon' in .*did you mean 'down'"):
         Sweep("dwon", store=tmp_path)
+
+
+def test_one_that_is_damaged_is_named_and_the_others_are_listed(tmp_path: Path) -> None:
+    run(tmp_path, seeds=1)
+    run(tmp_path, seeds=1, name="other")
+    plan = tmp_path / "_sweeps" / "down" / "plan-0001.json"
+    plan.write_text(plan.read_text().replace('"at_once":4', '"at_once":null'))
+    with pytest.warns(UserWarning, match="the sweep 'down' is left out: .*plan-0001 is damaged"):
+        found = sweeps(tmp_path)
+    assert [each.name for each in found] == ["other"]
+
+
+def test_a_plan_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    found = run(tmp_path, seeds=1)
+    lease = SweepJournal(DirectoryStore(tmp_path), "down").claim()
+    wrong = found.plan.model_copy(update={"at_once": 0})
+    with pytest.raises(InputError, match="'down' cannot be kept: at_once: Input should be"):
+        lease.keep(wrong)
+    assert Sweep("down", store=tmp_path).plan == found.plan
+
+
+def test_a_page_that_cannot_be_written_there_says_nothing_of_the_store(tmp_path: Path) -> None:
+    found = run(tmp_path / "s", seeds=1)
+    with pytest.raises(InputError, match=r"cannot be written: No such file.*in a folder that is"):
+        found.report(tmp_path / "nope" / "x.html")
