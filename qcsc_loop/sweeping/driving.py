@@ -56,7 +56,6 @@ LAST = -1  # the rung after all others: a member's own end
 NOTHING = -1  # through which iteration a member may go for which nothing is left
 CHUNK = 10  # iterations that are granted to a member that has no limit of its own
 LOOK_EVERY = 2.0  # seconds
-_BOUNDS = (Reason.MAX_ITERATIONS, Reason.BUDGET)  # why a rung's rule may end a member, too
 
 
 class Drives(Protocol):
@@ -94,7 +93,9 @@ class Sweeping:
         self._granted: dict[str, int] = {}
         self._ended: dict[tuple[str, int], Ended] = {}
         self._over: set[str] = set()  # nothing more comes of them now: failed, or out of budget
+        self._failed: set[str] = set()  # the last that is known of them, maybe from before
         self._stopped: dict[tuple[str, int], Stopped] = {}
+        self._losers: dict[tuple[str, str], int] = {}  # a group's settings, by where they stopped
         self._open: set[str] = set()  # granted, and not settled
         self._short: set[str] = set()  # of those, with less than they wanted
         self._change = anyio.Event()
@@ -123,6 +124,9 @@ class Sweeping:
             others = [group for group in rungs if group not in deciding]
             await self._to_rung({g: rung for g in deciding} | dict.fromkeys(others, LAST))
             for group in deciding:
+                if self._is_undecided(group, rung):
+                    del rungs[group]
+                    continue
                 line = await to_thread.run_sync(self._decide, group, rung)
                 self._tell(SettingsStopped(group, rung, line.settings))
         await self._to_rung(dict.fromkeys(rungs, LAST))
@@ -142,12 +146,14 @@ class Sweeping:
                     self._accounts.lose(run_id, amounts)
                 case Ended(run_id=run_id, rung=rung):
                     self._granted.pop(run_id, None)
+                    self._failed.discard(run_id)
                     if not decision.granted:
                         self._ended[run_id, rung] = decision
                 case Failed(run_id=run_id):
                     self._granted.pop(run_id, None)
-                case Stopped(group=group, rung=rung):
-                    self._stopped[group, rung] = decision
+                    self._failed.add(run_id)
+                case Stopped():
+                    self._take(decision)
                 case _:
                     pass
         if self._plan.budget:
@@ -188,31 +194,45 @@ class Sweeping:
         """Every member that still goes on, to where its group waits."""
         slots = anyio.Semaphore(self._plan.at_once)
         async with anyio.create_task_group() as tasks:
-            for member in self._going_on():
-                rung = rungs[member.group]
-                if self._is_at(member, rung):
+            for member in self._plan.members:
+                rung = self._goes_to(member, rungs)
+                if rung is None or self._is_at(member, rung):
                     continue
                 await slots.acquire()
                 tasks.start_soon(self._bring, member, rung, await self._grant(member, rung), slots)
 
-    def _going_on(self) -> list[Member]:
-        stopped = {
-            (group, setting)
-            for (group, _), line in self._stopped.items()
-            for setting in line.settings
-        }
-        return [m for m in self._plan.members if (m.group, m.setting) not in stopped]
+    def _goes_to(self, member: Member, rungs: Mapping[str, int]) -> int | None:
+        """The rung to which it goes; None: to none.
+
+        One that failed is tried again when the sweep is, if its setting was stopped meanwhile as far
+        as the others of that setting went: it is no less a member of the table than they are.
+        """
+        if member.group not in rungs:
+            return None
+        stopped = self._stopped_at(member)
+        if stopped is None:
+            return rungs[member.group]
+        return stopped if member.run_id in self._failed else None
+
+    def _take(self, line: Stopped) -> None:
+        self._stopped[line.group, line.rung] = line
+        self._losers |= {(line.group, setting): line.rung for setting in line.settings}
+
+    def _stopped_at(self, member: Member) -> int | None:
+        """The rung at which its setting was stopped; None: it goes on."""
+        return self._losers.get((member.group, member.setting))
+
+    def _going_on(self, group: str) -> list[Member]:
+        """The members of a group whose setting was not stopped."""
+        return [m for m in self._plan.of(group) if self._stopped_at(m) is None]
 
     def _is_at(self, member: Member, rung: int) -> bool:
         """Whether it has come to a rung, or to its end before, by the rules that it has now."""
         rule = plain_rule(self._rule(member, rung))
-        most = limits_of(member.stop).get("iterations", math.inf)
         for (run_id, _), ended in self._ended.items():
             if run_id != member.run_id:
                 continue
-            by_its_own = ended.own == member.stop and (
-                ended.reason not in _BOUNDS or ended.iteration >= most
-            )
+            by_its_own = ended.own == member.stop and ended.is_own_end
             if by_its_own or ended.stop == rule:
                 return True
         return member.run_id in self._over
@@ -255,6 +275,7 @@ class Sweeping:
         except Exception as error:
             await self._settle(member)
             self._over.add(member.run_id)
+            self._failed.add(member.run_id)
             why = error.happened if isinstance(error, QcscLoopError) else message_of(error)
             await self._decide_to(Failed(run_id=member.run_id, why=why))
             self._tell(MemberFailed(member.run_id, why))
@@ -283,7 +304,8 @@ class Sweeping:
         )
         await self._decide_to(ended)
         self._ended[member.run_id, rung] = ended
-        at_rung = None if rung == LAST or came.reason is Reason.CONVERGED else rung
+        self._failed.discard(member.run_id)
+        at_rung = None if rung == LAST or ended.is_own_end else rung
         self._tell(
             MemberEnded(member.run_id, came.reason, came.iteration, came.because, at_rung=at_rung)
         )
@@ -304,6 +326,7 @@ class Sweeping:
         )
         await self._decide_to(ended)
         self._over.add(member.run_id)
+        self._failed.discard(member.run_id)
         because = "nothing is left of the sweep's budget"
         self._tell(
             MemberEnded(member.run_id, Reason.BUDGET, iteration, because, out_of_budget=True)
@@ -379,6 +402,17 @@ class Sweeping:
 
     # who cannot win
 
+    def _is_undecided(self, group: str, rung: int) -> bool:
+        """Whether members are missing at a rung that may still come to it, so that all of them wait.
+
+        A decision stays: it is of members at equal cost, and of those that failed where others did
+        not. What is the same for all, such as an error in the algorithm, stops no setting.
+        """
+        if (group, rung) in self._stopped:
+            return False
+        members = {member.run_id for member in self._going_on(group)}
+        return bool(members & self._over - self._failed) or members <= self._failed
+
     def _decide(self, group: str, rung: int) -> Stopped:
         """Stops the settings of a group that are worse at equal cost; once, and for ever."""
         halving = self._plan.halving
@@ -387,12 +421,14 @@ class Sweeping:
             return self._stopped[group, rung]
         values: dict[str, list[float]] = {}
         better = ""
-        for member in self._going_on():
-            if member.group == group:
-                view = self._look(member)
-                value = value_at(view, halving, rung) if view is not None else math.nan
-                values.setdefault(member.setting, []).append(value)
-                better = better or (view.chart.better if view is not None else "")
+        for member in self._going_on(group):
+            view = self._look(member)
+            value = math.nan
+            if view is not None:
+                better = better or view.chart.better
+                if member.run_id not in self._failed:
+                    value = value_at(view, halving, rung)
+            values.setdefault(member.setting, []).append(value)
         if better not in ("lower", "higher"):
             raise InputError(
                 f"halving: nothing says which way the headline of {group} is better, so that no "
@@ -402,7 +438,7 @@ class Sweeping:
         shown = {s: v if math.isfinite(v) else str(v) for s, v in medians.items()}
         line = Stopped(group=group, rung=rung, settings=tuple(losing), values=shown)
         self._lease.decide(line)
-        self._stopped[group, rung] = line
+        self._take(line)
         return line
 
     def _look(self, member: Member) -> View | None:

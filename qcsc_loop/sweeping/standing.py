@@ -205,10 +205,10 @@ def _member(store: DirectoryStore, member: Member, known: _Known) -> MemberStand
 def _member_status(member: Member, view: View | None, known: _Known) -> tuple[MemberStatus, str]:
     if view is not None and view.status is RunStatus.RUNNING:
         return MemberStatus.RUNNING, ""
-    if (rung := known.stopped.get((member.group, member.setting))) is not None:
-        return MemberStatus.STOPPED, f"at rung {rung + 1}: it could not win any more"
     if (failed := known.failed.get(member.run_id)) is not None:
         return MemberStatus.FAILED, failed.why
+    if (rung := known.stopped.get((member.group, member.setting))) is not None:
+        return MemberStatus.STOPPED, f"at rung {rung + 1}: it could not win any more"
     ended = known.ended.get(member.run_id)
     if ended is not None and ended.granted:
         return MemberStatus.NO_BUDGET, "nothing is left of the sweep's budget"
@@ -223,7 +223,7 @@ def _of_run(view: View, ended: Ended | None) -> tuple[MemberStatus, str]:
         return MemberStatus.HALTED, str(view.status)
     if ended is None:
         return MemberStatus.WAITING, ""
-    at_rung = ended.rung >= 0 and ended.reason in (Reason.MAX_ITERATIONS, Reason.BUDGET)
+    at_rung = ended.rung >= 0 and not ended.is_own_end
     return (MemberStatus.BETWEEN if at_rung else MemberStatus.DONE), str(view.status)
 
 

@@ -12,6 +12,7 @@ read is acted on by nobody.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -29,6 +30,7 @@ from qcsc_loop.errors import (
 from qcsc_loop.loop.provenance import describe_driver
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
+from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.records import EndRecord, Settings
@@ -77,6 +79,15 @@ class Ended(_Line):
     reason: Reason
     iteration: int
     granted: bool = False
+
+    @property
+    def is_own_end(self) -> bool:
+        """Whether its own rule has ended it, whatever a rung's would have done."""
+        most = limits_of(self.own).get("iterations", math.inf)
+        return self.reason not in _BOUNDS or self.iteration >= most
+
+
+_BOUNDS = (Reason.MAX_ITERATIONS, Reason.BUDGET)  # why a rung's rule may end a member, too
 
 
 class Failed(_Line):

@@ -19,7 +19,8 @@ from qcsc_loop.sweeping.sweep import Sweep, sweep
 
 
 def run(store: Path, algorithm: Any = None, **options: Any) -> Sweep:
-    call: Any = partial(sweep, store=store, **{"name": "down", "stop": MaxIterations(1)} | options)
+    given: dict[str, Any] = {"name": "down", "stop": MaxIterations(1)} | options
+    call: Any = partial(sweep, store=store, **given)
     return cast("Sweep", anyio.run(partial(call, Walk() if algorithm is None else algorithm)))
 
 
@@ -117,7 +118,7 @@ def test_what_is_wrong_is_a_sentence_and_nothing_is_written(wrong: str, tmp_path
 
 NO_ALGORITHMS: dict[str, tuple[Any, str]] = {
     "a name": ("bitcount", "sweep: 'bitcount' is no algorithm, and what runs is an instance"),
-    "a class": (Walk, "sweep: Walk is a class, and what runs is an instance. Valid parameters: Walk(...)"),
+    "a class": (Walk, "sweep: Walk is a class, and what runs is an instance. Valid parameters: Walk("),
     "nothing": ({}, "sweep: a sweep of no members has nothing to run"),
     "a class by label": ({"few": Walk}, "sweep: few: Walk is a class"),
     "no label": ({3: Walk()}, "sweep: 3 is no label"),

@@ -235,6 +235,69 @@ class TestHalving:
         found = run(tmp_path, walks, stop=MaxIterations(3), halving=Halving(first=2))
         assert found.facts["stopped"][0]["settings"] == ["nan"]
 
+    BAD: Any = {"bad": Walk(rate=0.66, fails=True)}
+    FINE: Any = {str(rate): Walk(rate=rate) for rate in (0.3, 0.2, 0.1)}
+    SINGLE: Any = {"seeds": 1, "at_once": 8, "stop": MaxIterations(7), "halving": Halving(first=2)}
+
+    def test_a_failed_member_is_the_worst_there_is(self, tmp_path: Path) -> None:
+        """However good it was when it failed."""
+        found = run(tmp_path, self.BAD | self.FINE, **self.SINGLE)
+        facts, (bad, *fine) = found.facts, found.standing.members
+        assert bad.value < min(each.value for each in fine[1:])
+        assert [each["settings"] for each in facts["stopped"]] == [["bad", "0.1"], ["0.2"]]
+        assert facts["stopped"][0]["values"]["bad"] == "nan"
+        assert (found.status, found.message) == (
+            "incomplete",
+            "4 members: 1 done, 2 stopped, 1 failed",
+        )
+        assert "it was told to fail" in facts["members"][0]["why"]
+        row = facts["rows"][0]
+        assert (row["values"], row["median"], row["lowest"]) == (0, "nan", "nan")
+
+    def test_that_is_stopped_it_is_tried_again_as_far_as_its_setting_went(
+        self, tmp_path: Path
+    ) -> None:
+        stopped = run(tmp_path, self.BAD | self.FINE, **self.SINGLE).facts["stopped"]
+        bills = {label: Walk(rate=walk.rate, bill=str(tmp_path / "bill"))
+                 for label, walk in (self.BAD | self.FINE).items()}  # fmt: skip
+        found = run(tmp_path, bills, **self.SINGLE)
+        assert (found.status, found.facts["stopped"]) == ("done", stopped)
+        assert [m["iteration"] for m in found.facts["members"]] == [2, 7, 4, 2]
+        assert billed(tmp_path / "bill") == 10
+
+    def test_where_all_members_fail_nothing_is_stopped(self, tmp_path: Path) -> None:
+        """An error in the algorithm says nothing of its settings, and a decision stays."""
+        walks = {str(rate): Walk(rate=rate, fails=True) for rate in (0.1, 0.2, 0.3)}
+        found = run(tmp_path, walks, **self.SINGLE)
+        assert (found.message, found.facts["stopped"]) == ("3 members: 3 failed", [])
+        mended = run(
+            tmp_path, {label: Walk(rate=w.rate) for label, w in walks.items()}, **self.SINGLE
+        )
+        assert mended.status == "done"
+        assert mended.facts["stopped"][0]["settings"] == ["0.1"]
+
+    def test_a_member_without_budget_is_waited_for(self, tmp_path: Path) -> None:
+        """It has not come to where the others are, and may yet."""
+        walks = {"slow": Walk(rate=0.01), "quick": Walk(rate=0.6)}
+        options: Any = {**self.SINGLE, "iteration": {"shots": "shots"}}
+        found = run(tmp_path / "s", walks, budget={"shots": 30}, **options)
+        assert found.message == "2 members: 1 between rungs, 1 no budget left"
+        assert found.facts["stopped"] == []
+        more = run(tmp_path / "s", walks, budget={"shots": 1000}, **options)
+        assert (more.status, more.facts["stopped"][0]["settings"]) == ("done", ["slow"])
+
+    @pytest.mark.parametrize("most", [8, 7, 5, 2])
+    def test_the_last_ones_are_done_at_a_rung_beyond_their_own_limit(
+        self, tmp_path: Path, most: int
+    ) -> None:
+        walks = {f"{k}": Walk(rate=0.08 * (k + 1)) for k in range(8)}
+        seen, options = Seen(), {**self.SINGLE, "seeds": 2, "stop": MaxIterations(most)}
+        found = run(tmp_path, walks, observers=[seen.take], **options)
+        assert (found.status, found.message) == ("done", "16 members: 2 done, 14 stopped")
+        assert found.facts["next"] == ""
+        rungs = {end.at_rung for end in seen.of(MemberEnded) if end.iteration == most}
+        assert rungs == {None}
+
 
 class TestSeveralDrivers:
     def test_a_second_one_is_refused_and_told_how_to_look_on(self, tmp_path: Path) -> None:
