@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -27,7 +27,7 @@ from qcsc_loop.reports.figure import Along, places_along
 from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.rules.reason import Reason
-from qcsc_loop.rules.stop import MaxIterations, StopRule
+from qcsc_loop.rules.stop import MaxIterations, NodeHours, QpuSeconds, Shots, StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.sweeping.accounts import Accounts
@@ -40,8 +40,9 @@ from qcsc_loop.sweeping.events import (
 )
 from qcsc_loop.sweeping.halving import stopped_at
 from qcsc_loop.sweeping.here import Came
-from qcsc_loop.sweeping.plan import Halving, Member, Plan
-from qcsc_loop.sweeping.stock import Stock, take_stock
+from qcsc_loop.sweeping.plan import AMOUNTS, Halving, Member, Plan
+from qcsc_loop.sweeping.standing import NOTHING_LEFT
+from qcsc_loop.sweeping.stock import Stock, cost_more, take_stock
 from qcsc_loop.sweeping.sweep_journal import (
     Ended,
     Failed,
@@ -56,6 +57,11 @@ LAST = -1  # the rung after all others: a member's own end
 NOTHING = -1  # through which iteration a member may go for which nothing is left
 CHUNK = 10  # iterations that are granted to a member that has no limit of its own
 LOOK_EVERY = 2.0  # seconds
+_BUDGETS: Mapping[str, Callable[[float], StopRule]] = {
+    "shots": Shots,
+    "qpu_seconds": QpuSeconds,
+    "node_hours": NodeHours,
+}
 
 
 class Drives(Protocol):
@@ -89,6 +95,7 @@ class Sweeping:
         self._plan, self._lease, self._store = plan, lease, store
         self._drives, self._observers = drives, observers
         self._accounts = Accounts(plan.budget)
+        self._cost_more = ""  # than was said: since then nothing is granted
         self._looked_at: dict[str, set[int]] = defaultdict(set)
         self._granted: dict[str, int] = {}
         self._ended: dict[tuple[str, int], Ended] = {}
@@ -163,7 +170,7 @@ class Sweeping:
     def _open_account(self, member: Member) -> None:
         """What it has spent, and what one that is driven elsewhere may still."""
         stock = take_stock(self._store, member, self._all_epochs(member))
-        self._accounts.settle(member.run_id, stock.used)
+        self._book(member, stock)
         through = self._granted.get(member.run_id)
         if through is not None and (member.deployment or self._is_held(member)):
             left = max(0, through - stock.iteration)
@@ -261,8 +268,13 @@ class Sweeping:
 
     async def _attempt(self, member: Member, rung: int, through: int | None) -> bool:
         """Drives it as far as it was granted; whether it wants more."""
-        base = self._rule(member, rung)
+        base, share = self._rule(member, rung), self._accounts.of(member.run_id).share
         rule = base if through is None else base | MaxIterations(through)
+        for (
+            name,
+            limit,
+        ) in share.items():  # what it was granted for, if iterations cost more than that
+            rule |= _BUDGETS[name](limit)
         await to_thread.run_sync(self._lease.check)
         self._tell(MemberBegan(member.run_id))
         try:
@@ -280,8 +292,8 @@ class Sweeping:
             await self._decide_to(Failed(run_id=member.run_id, why=why))
             self._tell(MemberFailed(member.run_id, why))
             return False
-        await self._settle(member)
-        if self._wants_more(came, base, through):
+        stock = await self._settle(member)
+        if self._wants_more(came, base, through) or _is_at_share(came, base, share, stock):
             return True
         await self._note_end(member, rung, base, came)
         return False
@@ -323,11 +335,12 @@ class Sweeping:
             reason=Reason.BUDGET,
             iteration=iteration,
             granted=True,
+            why=f"{self._cost_more}: nothing more is granted" if self._cost_more else "",
         )
         await self._decide_to(ended)
         self._over.add(member.run_id)
         self._failed.discard(member.run_id)
-        because = "nothing is left of the sweep's budget"
+        because = ended.why or NOTHING_LEFT
         self._tell(
             MemberEnded(member.run_id, Reason.BUDGET, iteration, because, out_of_budget=True)
         )
@@ -352,6 +365,9 @@ class Sweeping:
             stock = await self._take_stock(member)
             wanted = self._wanted(member, rung, stock.iteration)
             fits = self._accounts.fitting(member.iteration, wanted)
+            if self._cost_more:
+                fits = 0
+                break
             alone = not (self._open - {member.run_id})
             others_short = bool(self._short - {member.run_id})
             if (fits >= wanted and not others_short) or alone:
@@ -383,17 +399,25 @@ class Sweeping:
             await self._decide_to(lost)
             seen.add(lost.epoch)
             self._accounts.lose(member.run_id, lost.amounts)
-        self._accounts.settle(member.run_id, stock.used)
+        self._book(member, stock)
         return stock
 
-    async def _settle(self, member: Member) -> None:
+    def _book(self, member: Member, stock: Stock) -> None:
+        """What it has used, and whether that is as it was said."""
+        self._accounts.settle(member.run_id, stock.used)
+        self._cost_more = self._cost_more or cost_more(
+            member.run_id, member.iteration, stock.dearest
+        )
+
+    async def _settle(self, member: Member) -> Stock | None:
         """What it did not use is free again; but for what jobs that it left may still cost."""
         if not self._plan.budget:
-            return
+            return None
         stock = await self._take_stock(member)
         if stock.has_jobs:
             self._accounts.reserve(member.run_id, member.iteration, 1)
         self._news()
+        return stock
 
     def _news(self) -> None:
         """Whoever waits for the budget looks again."""
@@ -454,6 +478,20 @@ class Sweeping:
 
     def _tell(self, event: Event) -> None:
         tell(self._observers, event)
+
+
+def _is_at_share(
+    came: Came, base: StopRule, share: Mapping[str, float], stock: Stock | None
+) -> bool:
+    """Whether its share of the budget ended it, and not a budget of its own."""
+    if stock is None or came.reason is not Reason.BUDGET:
+        return False
+
+    def is_over(limits: Mapping[str, float]) -> bool:
+        cost = Counter(stock.used) + Counter(stock.dearest)
+        return any(cost[name] > limits.get(name, math.inf) for name in AMOUNTS)
+
+    return is_over(share) and not is_over(limits_of(plain_rule(base)))
 
 
 _ALONG: Mapping[str, Along] = {"iterations": "iteration", "shots": "shots", "qpu_seconds": "qpu"}

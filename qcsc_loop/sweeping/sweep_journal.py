@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -23,6 +24,7 @@ from qcsc_loop.errors import (
     InputError,
     LeaseLost,
     RunLocked,
+    StoreError,
     SweepLocked,
     SweepLost,
     SweepNotFound,
@@ -69,6 +71,7 @@ class Ended(_Line):
         stop: the rule that it came to: its own, and the rung's.
         own: its own.
         granted: it was its share of the budget that ended it.
+        why: what is behind that, if it is more than that nothing is left.
     """
 
     kind: Literal["ended"] = "ended"
@@ -79,6 +82,7 @@ class Ended(_Line):
     reason: Reason
     iteration: int
     granted: bool = False
+    why: str = ""
 
     @property
     def is_own_end(self) -> bool:
@@ -138,6 +142,13 @@ class SweepJournal:
             return Plan.model_validate_json(self.store.read(name).body)
         except ValidationError as error:
             raise DamagedDocument(name, error.errors()[0]["msg"]) from error
+
+    def budgets(self) -> Iterator[dict[str, float]]:
+        """That of each of its plans, the oldest first; of those that can be read."""
+        for plan in self._plans():
+            with suppress(StoreError, ValidationError):
+                body = self.store.read(f"{FOLDER}/{self.name}/{plan}").body
+                yield Plan.model_validate_json(body).budget
 
     def decisions(self) -> Iterator[Decision]:
         """All of them, in their order."""

@@ -16,7 +16,7 @@ from loop.sweeping.walks import Walk, billed
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.errors import InputError, SweepChanged, SweepLocked, SweepLost, SweepNotFound
 from qcsc_loop.events import Event
-from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations, Shots
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.sweeping.events import (
@@ -190,6 +190,71 @@ class TestBudget:
 
         run(tmp_path, budget={"shots": 1000}, observers=[look], **self.COST)
         assert reserved == [True] * 6
+
+    def test_who_costs_more_than_was_said_is_held_to_what_was_granted(self, tmp_path: Path) -> None:
+        """Its first iteration can be known by nobody; nothing is begun after it."""
+        bill, seen = tmp_path / "bill", Seen()
+        dear = Walk(shots=30, bill=str(bill))
+        options: Any = {"grid": {"rate": [0.2, 0.6]}, "at_once": 1, "iteration": {"shots": 10}}
+        found = run(tmp_path / "s", dear, budget={"shots": 40}, observers=[seen.take], **options)
+        assert billed(bill) == 30
+        assert found.message == "6 members: 6 no budget left"
+        said = "an iteration of down-0-2-s0 cost 30 shots, and 10 were said to be the most"
+        whys = {member["why"] for member in found.facts["members"]}
+        assert whys == {f"{said}: nothing more is granted"}
+        assert all(said in event.because for event in seen.of(MemberEnded))
+        (warning,) = found.facts["warnings"]
+        assert warning == f"{said}: nothing more is granted until `iteration` says what it costs"
+
+        again = run(tmp_path / "s", dear, budget={"shots": 1000}, **options)
+        assert (billed(bill), again.message) == (30, found.message)
+        mended: Any = options | {"iteration": {"shots": 30}, "budget": {"shots": 720}}
+        done = run(tmp_path / "s", dear, **mended)
+        assert (done.status, billed(bill), done.facts["warnings"]) == ("done", 720, [])
+        assert states(done) == states(run(tmp_path / "free", dear, grid=options["grid"]))
+
+    def test_those_that_go_at_once_stay_below_what_was_granted_to_each(
+        self, tmp_path: Path
+    ) -> None:
+        bill = tmp_path / "bill"
+        dear = Walk(shots=30, bill=str(bill))
+        run(tmp_path / "s", dear, grid={"rate": [0.2]}, budget={"shots": 150}, at_once=3,
+            iteration={"shots": 10})  # fmt: skip
+        assert billed(bill) == 90  # each has 50, and two iterations would be 60
+
+    @pytest.mark.parametrize("amount", ["shots", "qpu_seconds", "node_hours"])
+    def test_every_amount_bounds_a_member(self, tmp_path: Path, amount: str) -> None:
+        pays = Walk(pays={amount: 3.0})
+        found = run(tmp_path, pays, seeds=1, grid={"rate": [0.2]}, budget={amount: 2.0},
+                    iteration={amount: 1.0})  # fmt: skip
+        assert found.runs[0].iteration == 1
+        assert f"cost 3 {amount}, and 1 were said" in found.facts["members"][0]["why"]
+        assert f"3 {amount} are spent of 2: an iteration cost more" in found.facts["warnings"][1]
+
+    @pytest.mark.parametrize("limit", [35.0, 40.0, 45.0])
+    def test_a_budget_of_its_own_is_a_members_end(self, tmp_path: Path, limit: float) -> None:
+        stop = MaxIterations(9) | Shots(limit)
+        found = run(tmp_path, stop=stop, budget={"shots": 600}, **self.COST)
+        assert found.status == "done"
+        assert {each.iteration for each in found.runs} == {int(limit) // 10}
+
+    def test_a_budget_that_is_lowered_later_is_no_ones_fault(self, tmp_path: Path) -> None:
+        run(tmp_path, budget={"shots": 1000}, **self.COST)
+        found = run(tmp_path, budget={"shots": 100}, **self.COST)
+        assert found.status == "done"
+        said = "240 shots are spent of 100: the budget is lower than it was when they were"
+        assert found.facts["warnings"] == [f"{said} (it was 1,000)"]
+
+    def test_nor_is_one_that_there_was_not_before(self, tmp_path: Path) -> None:
+        run(tmp_path)
+        found = run(tmp_path, budget={"shots": 100}, **self.COST)
+        assert found.facts["warnings"][0].endswith("than it was when they were (there was none)")
+
+    def test_a_member_that_is_driven_singly_may_spend_more(self, tmp_path: Path) -> None:
+        found = run(tmp_path, budget={"shots": 240}, **self.COST)
+        anyio.run(lambda: found.runs[0].resume(stop=MaxIterations(5)))
+        (warning,) = found.facts["warnings"]
+        assert warning.endswith("or a member was driven outside the sweep")
 
 
 class TestHalving:
