@@ -151,14 +151,16 @@ class BadAlgorithm(InputError):
 
 
 class InvalidParameters(InputError):
-    """Unknown, mistyped or out-of-range parameters."""
+    """Unknown, mistyped or out-of-range parameters.
+
+    Attributes:
+        valid: what may stand there; empty: nothing is to be said of that.
+    """
 
     def __init__(self, subject: str, problems: Iterable[str], valid: Iterable[str]) -> None:
         self.problems, self.valid = tuple(problems), tuple(valid)
-        super().__init__(
-            f"{subject}: {'; '.join(self.problems)}. "
-            f"Valid parameters: {', '.join(self.valid) or 'none'}."
-        )
+        known = f" Valid parameters: {', '.join(self.valid)}." if self.valid else ""
+        super().__init__(f"{subject}: {'; '.join(self.problems)}.{known}")
 
 
 class BlockNotFound(InputError):

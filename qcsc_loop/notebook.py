@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.catalog import find_algorithm, is_installed, recorded_algorithm
 from qcsc_loop.concurrency.whole_file import write_where_named
-from qcsc_loop.errors import InputError, QcscLoopError, StoreError
+from qcsc_loop.errors import InputError, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.loop.hooks import Table, hook_types
 from qcsc_loop.loop.outcome import Outcome
@@ -250,15 +250,9 @@ class Run:
         """Writes a page of it, one HTML file that needs nothing else.
 
         Raises:
-            StoreError: it cannot be written there.
+            InputError: it cannot be written there.
         """
-        target = Path(path)
-        try:
-            with write_where_named(target) as file:
-                file.write(run_page(reported(self._reader, with_tables=True)))
-        except OSError as error:
-            raise StoreError("write", str(target), error.strerror or str(error)) from error
-        return target
+        return write_page(path, run_page(reported(self._reader, with_tables=True)))
 
     async def resume(self, **options: Any) -> Outcome[Any]:
         """Goes on with it; options as those of `IterativeAlgorithm.run`, such as `stop`."""
@@ -292,6 +286,24 @@ class Run:
 
     def _repr_html_(self) -> str:
         return card(self.view)
+
+
+def write_page(path: str | Path, content: bytes) -> Path:
+    """Writes a page where a person has named it.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    target = Path(path)
+    try:
+        with write_where_named(target) as file:
+            file.write(content)
+    except OSError as error:
+        raise InputError(
+            f"{target} cannot be written: {error.strerror or error}; name another file, in a folder "
+            "that is there"
+        ) from error
+    return target
 
 
 def runs(

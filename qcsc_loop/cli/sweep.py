@@ -23,6 +23,7 @@ from qcsc_loop.reports.tables import PlainConsole, wide_console
 from qcsc_loop.reports.words import amount, rule_in_words
 from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.store.directory import DirectoryStore
+from qcsc_loop.sweeping.composing import require_name
 from qcsc_loop.sweeping.driving import Drives
 from qcsc_loop.sweeping.facts import DetachedFacts, facts_of, foretold_facts
 from qcsc_loop.sweeping.plan import Plan
@@ -108,6 +109,8 @@ def drive_sweep(asked: Asked) -> int:
 
 def _plan(asked: Asked, store: DirectoryStore) -> Plan:
     path = Path(asked.target)
+    if asked.name is not None:
+        require_name(asked.name, "--name")
     if path.suffix == ".toml" or path.is_file():
         plan = read_plan(path, name=asked.name)
     else:

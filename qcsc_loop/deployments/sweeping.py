@@ -193,7 +193,7 @@ def _is_final(flow_run: FlowRun) -> bool:
 
 
 def done_before(journal: Journal, rule: StopRule) -> Came | None:
-    """What came of a run that has ended by the same limits; None: it has not, or by another rule.
+    """What came of a run that these limits would end where it is; None: it goes on by them.
 
     A flow run for it would start a process that finds nothing to do.
     """
@@ -201,7 +201,11 @@ def done_before(journal: Journal, rule: StopRule) -> Came | None:
     end = journal.end(newest) if newest else None
     if end is None or not end.reason.finished or not says_all(plain):
         return None
-    if limits_of(journal.settings().stop) != limits_of(plain):
+    was, now = limits_of(journal.settings().stop), limits_of(plain)
+    is_at_end = end.reason is Reason.MAX_ITERATIONS and was.get("iterations") == now.get(
+        "iterations"
+    )
+    if was != now and not is_at_end:  # what it was granted of a budget is no end of its own
         return None
     return Came(end.reason, end.iteration, end.because)
 

@@ -68,7 +68,6 @@ def build(algorithm: type[A], given: Mapping[str, Any]) -> A:
     Raises:
         InvalidParameters: with one clause for each parameter that is wrong.
     """
-    valid = list(algorithm.model_fields)
     laid = {
         name: _over_default(algorithm, name, _in_full(algorithm, name, value))
         for name, value in given.items()
@@ -82,7 +81,9 @@ def build(algorithm: type[A], given: Mapping[str, Any]) -> A:
             algorithm.__name__, clauses.values(), _valid(algorithm, laid, list(clauses))
         ) from error
     except TypeError as error:  # a value from Python or TOML that JSON does not have
-        raise InvalidParameters(algorithm.__name__, [str(error)], valid) from error
+        raise InvalidParameters(
+            algorithm.__name__, [str(error)], _valid(algorithm, laid, [])
+        ) from error
 
 
 def _in_full(algorithm: type[BaseModel], name: str, value: Any) -> Any:
@@ -119,7 +120,7 @@ def _valid(algorithm: type[BaseModel], laid: Json, places: Sequence[str]) -> lis
     path = above.pop() if len(above) == 1 else ""
     nested = _model_at(algorithm, laid, path.split(".")) if path else None
     if nested is None:
-        return list(algorithm.model_fields)
+        return list(algorithm.model_fields) or ["none"]
     return [f"{path}.{name}" for name in nested.model_fields]
 
 

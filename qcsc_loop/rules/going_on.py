@@ -26,6 +26,7 @@ _OPTIONS = {
     "qpu_seconds": ("--max-qpu-seconds", 1.0),
     "node_hours": ("--max-node-hours", 1.0),
 }
+_DUST = 1e-6  # that a limit may be off what was spent: it was added up in another order
 _AT_A_LIMIT = (Reason.MAX_ITERATIONS, Reason.BUDGET)
 _AT_ITS_GOAL = (Reason.CONVERGED, Reason.PLATEAU, Reason.CUSTOM)
 _WITH = {
@@ -85,7 +86,8 @@ def _further(reason: Reason, rule: Json, spent: Mapping[str, float]) -> str:
     words: list[str] = []
     for what, limit in limits.items():
         option, unit = _OPTIONS[what]
-        more = max(2 * limit, 1.0) if what == reached else limit
+        is_used_up = spent.get(what, 0.0) >= limit * (1 - _DUST)
+        more = max(2 * limit, 1.0) if what == reached or is_used_up else limit
         words.append(f" {option} {more / unit:.12g}")
     return "".join(words)
 

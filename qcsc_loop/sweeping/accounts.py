@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_DUST = 1e-9  # of an amount that sums of floats are off by
+DUST = 1e-9  # of an amount that sums of floats are off by
 
 
 @dataclass
@@ -32,6 +32,12 @@ class Account:
     def charged(self, amount: str) -> float:
         """What nobody else can have of an amount."""
         return self.used.get(amount, 0.0) + self.lost[amount] + self.reserved.get(amount, 0.0)
+
+    @property
+    def share(self) -> dict[str, float]:
+        """Of what is reserved, by amount: up to where its records may come."""
+        found = {name: self.used.get(name, 0.0) + v for name, v in self.reserved.items()}
+        return {n: v if v.is_integer() else v * (1 + DUST) for n, v in found.items()}
 
 
 class Accounts:
@@ -65,7 +71,7 @@ class Accounts:
     def fitting(self, iteration: Mapping[str, float], wanted: int) -> int:
         """How many iterations of a cost there is room for, and at most so many."""
         for name, left in self.left.items():
-            fits = math.floor(left / iteration[name] + _DUST)
+            fits = math.floor(left / iteration[name] + DUST)
             wanted = min(wanted, max(0, fits))
         return wanted
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import operator
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from pydantic import ValidationError
+from itertools import islice
+from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.catalog import AlgorithmType
@@ -21,6 +24,7 @@ from qcsc_loop.rules.stop import MaxIterations, StopRule
 from qcsc_loop.sweeping.plan import (
     AT_ONCE,
     MOST_MEMBERS,
+    SWEEP_NAME,
     Choice,
     Halving,
     Member,
@@ -31,6 +35,9 @@ from qcsc_loop.sweeping.plan import (
 )
 
 RESERVED = ("list", "show", "plot", "report")
+NAMES = "1 to 32 lower-case letters, digits and dashes"
+SEEDS = ("how many", "or which, such as [0, 1, 7]")
+LARGEST_SEED = 2**63 - 1  # its digits have room in a run's id
 Where = Callable[..., str]
 """What a key's path is called where a sweep is described: 'ghz.toml, line 7: grid.shots'."""
 
@@ -71,11 +78,9 @@ def compose(
     """A plan with every member's parameters checked.
 
     Raises:
-        InvalidParameters: a parameter is wrong, two members are the same, or there is none.
+        InvalidParameters: the name or a parameter is wrong, two members are the same, or there is none.
     """
-    if name in RESERVED:
-        problem = f"{name!r} is a word of the command line"
-        raise InvalidParameters(where("name"), [problem], ["any other name"])
+    require_name(name, where("name"))
     _refuse_sizes(groups, where)
     for group in groups:
         chart = hook_types(group.kind).state.declared.chart
@@ -90,22 +95,78 @@ def compose(
         for member in _members(name, group, budget or {}, where, several=several)
     ]
     _refuse_twins(members, where)
+    return Plan(
+        name=name,
+        members=tuple(members),
+        at_once=at_once,
+        budget=dict(budget or {}),
+        halving=halving,
+        baselines={group.name: _baseline(group, where) for group in groups},
+        source=source,
+    )
+
+
+def require_name(name: object, subject: str) -> None:
+    """Refuses what folders, runs' ids and the command line cannot have as a sweep's name.
+
+    Raises:
+        InvalidParameters: it is none.
+    """
+    if not isinstance(name, str) or not re.fullmatch(SWEEP_NAME, name):
+        raise InvalidParameters(subject, [f"{name!r} cannot be a sweep's name"], [NAMES])
+    if name in RESERVED:
+        problem = f"{name!r} is a word of the command line"
+        raise InvalidParameters(subject, [problem], ["any other name"])
+
+
+def require_size(count: int, subject: str) -> None:
+    """Refuses more members than there may be, before anything of that size is made.
+
+    Raises:
+        InvalidParameters: there are more.
+    """
+    if count > MOST_MEMBERS:
+        problem = f"{count:,} members are more than a store's folder should hold at once"
+        raise InvalidParameters(subject, [problem], [f"at most {MOST_MEMBERS:,} members"])
+
+
+def seeds_of(given: object, subject: str) -> Sequence[int]:
+    """Seeds: how many, from 0, or which.
+
+    Raises:
+        InvalidParameters: it is neither, or too many.
+    """
+    count = whole(given)
+    if count is not None:
+        if count < 0:
+            raise InvalidParameters(subject, [f"{count} is below 0"], SEEDS)
+        require_size(count, subject)
+        return range(count)
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        problem = f"{given!r} is no whole number, and no list of such"
+        raise InvalidParameters(subject, [problem], SEEDS)
+    each: Iterable[Any] = given
+    found = [_seed(seed, subject) for seed in islice(each, MOST_MEMBERS + 1)]
+    require_size(len(found), subject)
+    return found
+
+
+def _seed(given: object, subject: str) -> int:
+    seed = whole(given)
+    if seed is None or not 0 <= seed <= LARGEST_SEED:
+        problem = f"{given!r} is no whole number from 0 to {LARGEST_SEED:,}"
+        raise InvalidParameters(subject, [problem], SEEDS)
+    return seed
+
+
+def whole(given: Any) -> int | None:
+    """A whole number, numpy's as well; None: it is none, as True and 2.0 are none."""
+    if isinstance(given, bool):
+        return None
     try:
-        return Plan(
-            name=name,
-            members=tuple(members),
-            at_once=at_once,
-            budget=dict(budget or {}),
-            halving=halving,
-            baselines={group.name: _baseline(group, where) for group in groups},
-            source=source,
-        )
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        key = ".".join(map(str, wrong["loc"])) or "sweep"
-        text = f"{wrong['msg'].lower()} (given: {wrong['input']!r})"
-        valid = ["1 to 32 lower-case letters, digits and dashes"] if key == "name" else []
-        raise InvalidParameters(where(key), [text], valid) from error
+        return operator.index(given)
+    except TypeError:
+        return None
 
 
 def _refuse_sizes(groups: Sequence[Group], where: Where) -> None:
@@ -114,10 +175,7 @@ def _refuse_sizes(groups: Sequence[Group], where: Where) -> None:
             key = "seeds" if not group.seeds else "members"
             problem = "a sweep of no members has nothing to run"
             raise InvalidParameters(where(*group.place, key), [problem], ["1 or more"])
-    count = sum(len(group.choices) * len(group.seeds) for group in groups)
-    if count > MOST_MEMBERS:
-        problem = f"{count:,} members are more than a store's folder should hold at once"
-        raise InvalidParameters(where(), [problem], [f"at most {MOST_MEMBERS:,} members"])
+    require_size(sum(len(group.choices) * len(group.seeds) for group in groups), where())
     twice = [name for name, often in Counter(group.name for group in groups).items() if often > 1]
     if twice:
         problem = f"two groups are called {twice[0]!r}; give each a name of its own"
@@ -209,16 +267,20 @@ def _bounds(
 
 
 def _refuse_twins(members: Sequence[Member], where: Where) -> None:
-    seen: set[object] = set()
+    """By what was made of the parameters: 500 and 500.0 may be the same."""
+    seen: dict[object, str] = {}
     for member in members:
-        for key in (member.key, member.run_id):
+        made = json.dumps(member.parameters, sort_keys=True)
+        own = (member.group, member.algorithm, made, member.seed)
+        for key in (member.key, member.run_id, own):
             if key in seen:
+                both = " and ".join(dict.fromkeys([seen[key], member.setting]))
                 problem = (
-                    f"two members are the same: {member.setting}, seed {member.seed}; a run with the "
-                    "same parameters and seed is the same run"
+                    f"two members are the same: {both}, seed {member.seed}; a run with the same "
+                    "parameters and seed is the same run"
                 )
                 raise InvalidParameters(where(), [problem], ["each setting and seed once"])
-            seen.add(key)
+            seen[key] = member.setting
 
 
 def _baseline(group: Group, where: Where) -> str:

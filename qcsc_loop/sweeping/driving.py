@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -27,7 +27,7 @@ from qcsc_loop.reports.figure import Along, places_along
 from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.rules.reason import Reason
-from qcsc_loop.rules.stop import MaxIterations, StopRule
+from qcsc_loop.rules.stop import MaxIterations, NodeHours, QpuSeconds, Shots, StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.sweeping.accounts import Accounts
@@ -40,8 +40,9 @@ from qcsc_loop.sweeping.events import (
 )
 from qcsc_loop.sweeping.halving import stopped_at
 from qcsc_loop.sweeping.here import Came
-from qcsc_loop.sweeping.plan import Halving, Member, Plan
-from qcsc_loop.sweeping.stock import Stock, take_stock
+from qcsc_loop.sweeping.plan import AMOUNTS, Halving, Member, Plan
+from qcsc_loop.sweeping.standing import NOTHING_LEFT
+from qcsc_loop.sweeping.stock import Stock, cost_more, take_stock
 from qcsc_loop.sweeping.sweep_journal import (
     Ended,
     Failed,
@@ -56,7 +57,11 @@ LAST = -1  # the rung after all others: a member's own end
 NOTHING = -1  # through which iteration a member may go for which nothing is left
 CHUNK = 10  # iterations that are granted to a member that has no limit of its own
 LOOK_EVERY = 2.0  # seconds
-_BOUNDS = (Reason.MAX_ITERATIONS, Reason.BUDGET)  # why a rung's rule may end a member, too
+_BUDGETS: Mapping[str, Callable[[float], StopRule]] = {
+    "shots": Shots,
+    "qpu_seconds": QpuSeconds,
+    "node_hours": NodeHours,
+}
 
 
 class Drives(Protocol):
@@ -90,11 +95,14 @@ class Sweeping:
         self._plan, self._lease, self._store = plan, lease, store
         self._drives, self._observers = drives, observers
         self._accounts = Accounts(plan.budget)
+        self._cost_more = ""  # than was said: since then nothing is granted
         self._looked_at: dict[str, set[int]] = defaultdict(set)
         self._granted: dict[str, int] = {}
         self._ended: dict[tuple[str, int], Ended] = {}
         self._over: set[str] = set()  # nothing more comes of them now: failed, or out of budget
+        self._failed: set[str] = set()  # the last that is known of them, maybe from before
         self._stopped: dict[tuple[str, int], Stopped] = {}
+        self._losers: dict[tuple[str, str], int] = {}  # a group's settings, by where they stopped
         self._open: set[str] = set()  # granted, and not settled
         self._short: set[str] = set()  # of those, with less than they wanted
         self._change = anyio.Event()
@@ -123,6 +131,9 @@ class Sweeping:
             others = [group for group in rungs if group not in deciding]
             await self._to_rung({g: rung for g in deciding} | dict.fromkeys(others, LAST))
             for group in deciding:
+                if self._is_undecided(group, rung):
+                    del rungs[group]
+                    continue
                 line = await to_thread.run_sync(self._decide, group, rung)
                 self._tell(SettingsStopped(group, rung, line.settings))
         await self._to_rung(dict.fromkeys(rungs, LAST))
@@ -142,12 +153,14 @@ class Sweeping:
                     self._accounts.lose(run_id, amounts)
                 case Ended(run_id=run_id, rung=rung):
                     self._granted.pop(run_id, None)
+                    self._failed.discard(run_id)
                     if not decision.granted:
                         self._ended[run_id, rung] = decision
                 case Failed(run_id=run_id):
                     self._granted.pop(run_id, None)
-                case Stopped(group=group, rung=rung):
-                    self._stopped[group, rung] = decision
+                    self._failed.add(run_id)
+                case Stopped():
+                    self._take(decision)
                 case _:
                     pass
         if self._plan.budget:
@@ -157,7 +170,7 @@ class Sweeping:
     def _open_account(self, member: Member) -> None:
         """What it has spent, and what one that is driven elsewhere may still."""
         stock = take_stock(self._store, member, self._all_epochs(member))
-        self._accounts.settle(member.run_id, stock.used)
+        self._book(member, stock)
         through = self._granted.get(member.run_id)
         if through is not None and (member.deployment or self._is_held(member)):
             left = max(0, through - stock.iteration)
@@ -188,31 +201,45 @@ class Sweeping:
         """Every member that still goes on, to where its group waits."""
         slots = anyio.Semaphore(self._plan.at_once)
         async with anyio.create_task_group() as tasks:
-            for member in self._going_on():
-                rung = rungs[member.group]
-                if self._is_at(member, rung):
+            for member in self._plan.members:
+                rung = self._goes_to(member, rungs)
+                if rung is None or self._is_at(member, rung):
                     continue
                 await slots.acquire()
                 tasks.start_soon(self._bring, member, rung, await self._grant(member, rung), slots)
 
-    def _going_on(self) -> list[Member]:
-        stopped = {
-            (group, setting)
-            for (group, _), line in self._stopped.items()
-            for setting in line.settings
-        }
-        return [m for m in self._plan.members if (m.group, m.setting) not in stopped]
+    def _goes_to(self, member: Member, rungs: Mapping[str, int]) -> int | None:
+        """The rung to which it goes; None: to none.
+
+        One that failed is tried again when the sweep is, if its setting was stopped meanwhile as far
+        as the others of that setting went: it is no less a member of the table than they are.
+        """
+        if member.group not in rungs:
+            return None
+        stopped = self._stopped_at(member)
+        if stopped is None:
+            return rungs[member.group]
+        return stopped if member.run_id in self._failed else None
+
+    def _take(self, line: Stopped) -> None:
+        self._stopped[line.group, line.rung] = line
+        self._losers |= {(line.group, setting): line.rung for setting in line.settings}
+
+    def _stopped_at(self, member: Member) -> int | None:
+        """The rung at which its setting was stopped; None: it goes on."""
+        return self._losers.get((member.group, member.setting))
+
+    def _going_on(self, group: str) -> list[Member]:
+        """The members of a group whose setting was not stopped."""
+        return [m for m in self._plan.of(group) if self._stopped_at(m) is None]
 
     def _is_at(self, member: Member, rung: int) -> bool:
         """Whether it has come to a rung, or to its end before, by the rules that it has now."""
         rule = plain_rule(self._rule(member, rung))
-        most = limits_of(member.stop).get("iterations", math.inf)
         for (run_id, _), ended in self._ended.items():
             if run_id != member.run_id:
                 continue
-            by_its_own = ended.own == member.stop and (
-                ended.reason not in _BOUNDS or ended.iteration >= most
-            )
+            by_its_own = ended.own == member.stop and ended.is_own_end
             if by_its_own or ended.stop == rule:
                 return True
         return member.run_id in self._over
@@ -241,8 +268,13 @@ class Sweeping:
 
     async def _attempt(self, member: Member, rung: int, through: int | None) -> bool:
         """Drives it as far as it was granted; whether it wants more."""
-        base = self._rule(member, rung)
+        base, share = self._rule(member, rung), self._accounts.of(member.run_id).share
         rule = base if through is None else base | MaxIterations(through)
+        for (
+            name,
+            limit,
+        ) in share.items():  # what it was granted for, if iterations cost more than that
+            rule |= _BUDGETS[name](limit)
         await to_thread.run_sync(self._lease.check)
         self._tell(MemberBegan(member.run_id))
         try:
@@ -255,12 +287,13 @@ class Sweeping:
         except Exception as error:
             await self._settle(member)
             self._over.add(member.run_id)
+            self._failed.add(member.run_id)
             why = error.happened if isinstance(error, QcscLoopError) else message_of(error)
             await self._decide_to(Failed(run_id=member.run_id, why=why))
             self._tell(MemberFailed(member.run_id, why))
             return False
-        await self._settle(member)
-        if self._wants_more(came, base, through):
+        stock = await self._settle(member)
+        if self._wants_more(came, base, through) or _is_at_share(came, base, share, stock):
             return True
         await self._note_end(member, rung, base, came)
         return False
@@ -283,7 +316,8 @@ class Sweeping:
         )
         await self._decide_to(ended)
         self._ended[member.run_id, rung] = ended
-        at_rung = None if rung == LAST or came.reason is Reason.CONVERGED else rung
+        self._failed.discard(member.run_id)
+        at_rung = None if rung == LAST or ended.is_own_end else rung
         self._tell(
             MemberEnded(member.run_id, came.reason, came.iteration, came.because, at_rung=at_rung)
         )
@@ -301,10 +335,12 @@ class Sweeping:
             reason=Reason.BUDGET,
             iteration=iteration,
             granted=True,
+            why=f"{self._cost_more}: nothing more is granted" if self._cost_more else "",
         )
         await self._decide_to(ended)
         self._over.add(member.run_id)
-        because = "nothing is left of the sweep's budget"
+        self._failed.discard(member.run_id)
+        because = ended.why or NOTHING_LEFT
         self._tell(
             MemberEnded(member.run_id, Reason.BUDGET, iteration, because, out_of_budget=True)
         )
@@ -329,6 +365,9 @@ class Sweeping:
             stock = await self._take_stock(member)
             wanted = self._wanted(member, rung, stock.iteration)
             fits = self._accounts.fitting(member.iteration, wanted)
+            if self._cost_more:
+                fits = 0
+                break
             alone = not (self._open - {member.run_id})
             others_short = bool(self._short - {member.run_id})
             if (fits >= wanted and not others_short) or alone:
@@ -360,17 +399,25 @@ class Sweeping:
             await self._decide_to(lost)
             seen.add(lost.epoch)
             self._accounts.lose(member.run_id, lost.amounts)
-        self._accounts.settle(member.run_id, stock.used)
+        self._book(member, stock)
         return stock
 
-    async def _settle(self, member: Member) -> None:
+    def _book(self, member: Member, stock: Stock) -> None:
+        """What it has used, and whether that is as it was said."""
+        self._accounts.settle(member.run_id, stock.used)
+        self._cost_more = self._cost_more or cost_more(
+            member.run_id, member.iteration, stock.dearest
+        )
+
+    async def _settle(self, member: Member) -> Stock | None:
         """What it did not use is free again; but for what jobs that it left may still cost."""
         if not self._plan.budget:
-            return
+            return None
         stock = await self._take_stock(member)
         if stock.has_jobs:
             self._accounts.reserve(member.run_id, member.iteration, 1)
         self._news()
+        return stock
 
     def _news(self) -> None:
         """Whoever waits for the budget looks again."""
@@ -378,6 +425,17 @@ class Sweeping:
         self._change = anyio.Event()
 
     # who cannot win
+
+    def _is_undecided(self, group: str, rung: int) -> bool:
+        """Whether members are missing at a rung that may still come to it, so that all of them wait.
+
+        A decision stays: it is of members at equal cost, and of those that failed where others did
+        not. What is the same for all, such as an error in the algorithm, stops no setting.
+        """
+        if (group, rung) in self._stopped:
+            return False
+        members = {member.run_id for member in self._going_on(group)}
+        return bool(members & self._over - self._failed) or members <= self._failed
 
     def _decide(self, group: str, rung: int) -> Stopped:
         """Stops the settings of a group that are worse at equal cost; once, and for ever."""
@@ -387,12 +445,14 @@ class Sweeping:
             return self._stopped[group, rung]
         values: dict[str, list[float]] = {}
         better = ""
-        for member in self._going_on():
-            if member.group == group:
-                view = self._look(member)
-                value = value_at(view, halving, rung) if view is not None else math.nan
-                values.setdefault(member.setting, []).append(value)
-                better = better or (view.chart.better if view is not None else "")
+        for member in self._going_on(group):
+            view = self._look(member)
+            value = math.nan
+            if view is not None:
+                better = better or view.chart.better
+                if member.run_id not in self._failed:
+                    value = value_at(view, halving, rung)
+            values.setdefault(member.setting, []).append(value)
         if better not in ("lower", "higher"):
             raise InputError(
                 f"halving: nothing says which way the headline of {group} is better, so that no "
@@ -402,7 +462,7 @@ class Sweeping:
         shown = {s: v if math.isfinite(v) else str(v) for s, v in medians.items()}
         line = Stopped(group=group, rung=rung, settings=tuple(losing), values=shown)
         self._lease.decide(line)
-        self._stopped[group, rung] = line
+        self._take(line)
         return line
 
     def _look(self, member: Member) -> View | None:
@@ -418,6 +478,20 @@ class Sweeping:
 
     def _tell(self, event: Event) -> None:
         tell(self._observers, event)
+
+
+def _is_at_share(
+    came: Came, base: StopRule, share: Mapping[str, float], stock: Stock | None
+) -> bool:
+    """Whether its share of the budget ended it, and not a budget of its own."""
+    if stock is None or came.reason is not Reason.BUDGET:
+        return False
+
+    def is_over(limits: Mapping[str, float]) -> bool:
+        cost = Counter(stock.used) + Counter(stock.dearest)
+        return any(cost[name] > limits.get(name, math.inf) for name in AMOUNTS)
+
+    return is_over(share) and not is_over(limits_of(plain_rule(base)))
 
 
 _ALONG: Mapping[str, Along] = {"iterations": "iteration", "shots": "shots", "qpu_seconds": "qpu"}

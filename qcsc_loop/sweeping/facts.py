@@ -14,9 +14,11 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from qcsc_loop.reports.listing import plain_number
+from qcsc_loop.reports.view import View
 from qcsc_loop.sweeping.plan import Plan
 from qcsc_loop.sweeping.signed_rank import CONFIDENCE, NAME
 from qcsc_loop.sweeping.standing import MemberStanding, Standing
+from qcsc_loop.sweeping.stock import cost_more, dearest
 from qcsc_loop.sweeping.summary import Against, Row, claim, rows_of
 
 Number = float | str  # "nan", "inf" and "-inf", which JSON lacks
@@ -213,13 +215,38 @@ def warnings_of(standing: Standing) -> list[str]:
     if nan:
         more = f" and {len(nan) - 3} more" if len(nan) > 3 else ""
         found.append(f"no finite headline, and not in the table: {', '.join(nan[:3])}{more}")
-    for name, limit in standing.plan.budget.items():
-        if (spent := standing.spent.get(name, 0.0)) > limit:
-            found.append(
-                f"{spent:,.6g} {name} are spent of {limit:,.6g}: an iteration cost more than was "
-                "said, or a member was driven outside the sweep"
-            )
+    found += _costs(standing)
+    for name, spent in standing.overspent.items():
+        limit, before = standing.plan.budget[name], standing.budget_before[name]
+        why = "an iteration cost more than was said, or a member was driven outside the sweep"
+        if spent <= before:
+            was = f"it was {before:,.6g}" if math.isfinite(before) else "there was none"
+            why = f"the budget is lower than it was when they were ({was})"
+        found.append(f"{spent:,.6g} {name} are spent of {limit:,.6g}: {why}")
     return found
+
+
+def _costs(standing: Standing) -> list[str]:
+    """Who has cost more than was said, and that nothing is granted since."""
+    each = [
+        words
+        for e in standing.members
+        if e.view is not None
+        and (words := cost_more(e.member.run_id, e.member.iteration, _dearest(e.view)))
+    ]
+    if not each:
+        return []
+    more = f" (and of {len(each) - 1} more members)" if len(each) > 1 else ""
+    return [f"{each[0]}{more}: nothing more is granted until `iteration` says what it costs"]
+
+
+def _dearest(view: View) -> dict[str, float]:
+    history = view.history
+    usages = (
+        (iteration, {name: values[place] for name, values in history.usage.items()})
+        for place, iteration in enumerate(history.iterations)
+    )
+    return dearest(usages, view.jobs)
 
 
 def _is_nan(each: MemberStanding) -> bool:

@@ -139,7 +139,8 @@ class Following:
 
     def _stop(self, group: str, settings: Sequence[str]) -> None:
         for run_id, line in self._lines.items():
-            if line.member.group == group and line.member.setting in settings:
+            its_own = line.member.group == group and line.member.setting in settings
+            if its_own and line.status is not MemberStatus.FAILED:
                 self._change(run_id, status=MemberStatus.STOPPED, doing="it could not win any more")
 
     def _change(self, run_id: str, **changed: object) -> None:

@@ -25,26 +25,30 @@ SweepName = Annotated[str, StringConstraints(pattern=SWEEP_NAME)]
 AMOUNTS = ("shots", "qpu_seconds", "node_hours")
 AT_ONCE = 4
 MOST_MEMBERS = 10_000
+MOST_COST = 1e15  # of a first rung: that of the last one is a whole number still
 _SLUG = 24  # letters of a run's id that tell its setting
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Amounts(_Part):
     """What can be spent; None: it is not bounded."""
 
-    shots: float | None = Field(default=None, gt=0)
-    qpu_seconds: float | None = Field(default=None, gt=0)
-    node_hours: float | None = Field(default=None, gt=0)
+    shots: Above | None = None
+    qpu_seconds: Above | None = None
+    node_hours: Above | None = None
 
     def known(self) -> dict[str, float]:
         """Those that are given, by name."""
         return {name: v for name in AMOUNTS if (v := getattr(self, name)) is not None}
 
 
-Bound = Annotated[float, Field(gt=0)] | str
+Bound = Above | str
 
 
 class Bounds(_Part):
@@ -76,8 +80,8 @@ class Halving(_Part):
         cost: what is equal: `iterations`, or an amount of each member.
     """
 
-    first: float = Field(gt=0)
-    factor: int = Field(default=2, ge=2)
+    first: float = Field(gt=0, le=MOST_COST, allow_inf_nan=False)
+    factor: int = Field(default=2, ge=2, strict=True)
     cost: Literal["iterations", "shots", "qpu_seconds"] = "iterations"
 
     def rule(self, rung: int) -> StopRule:
@@ -140,7 +144,7 @@ class Plan(BaseModel):
         source: the file that it came from; empty: Python.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
     name: SweepName
     members: tuple[Member, ...]
@@ -245,8 +249,10 @@ def bound_of(bound: float | str, parameters: Json) -> float:
         except (TypeError, ValueError):
             raise ValueError(f"{part!r} is no number, and no parameter that is one") from None
         if not factor > 0 or math.isinf(factor):
-            raise ValueError(f"{part!r} is not above 0")
+            raise ValueError(f"{part!r} is no finite number above 0")
         found *= factor
+    if not 0 < found < math.inf:
+        raise ValueError(f"{bound!r} comes to {found:g}")
     return found
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from qcsc_loop.errors import QcscLoopError, RunNotFound
@@ -13,8 +13,11 @@ from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.records import EndRecord
+from qcsc_loop.sweeping.accounts import DUST
 from qcsc_loop.sweeping.plan import Member, Plan
 from qcsc_loop.sweeping.sweep_journal import Decision, Ended, Failed, Lost, Stopped, SweepJournal
+
+NOTHING_LEFT = "nothing is left of the sweep's budget"
 
 
 class SweepStatus(StrEnum):
@@ -93,6 +96,8 @@ class Standing:
     Attributes:
         lost: what attempts that were ended in the middle may have spent, at most, by amount.
         stopped: what the halving rule decided, in its order.
+        budget_before: the most that there has been of each amount of which more is spent than there is
+            now; infinity: it was not bounded.
     """
 
     plan: Plan
@@ -101,6 +106,7 @@ class Standing:
     stopped: Sequence[Stopped] = ()
     lost: dict[str, float] | None = None
     end: EndRecord | None = None
+    budget_before: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def spent(self) -> dict[str, float]:
@@ -110,6 +116,16 @@ class Standing:
             for name, value in (each.view.spent if each.view is not None else {}).items():
                 total[name] = total.get(name, 0.0) + value
         return total
+
+    @property
+    def overspent(self) -> dict[str, float]:
+        """What was spent of each amount of which there is less than that."""
+        spent = self.spent
+        return {
+            name: spent[name]
+            for name, limit in self.plan.budget.items()
+            if spent.get(name, 0.0) > limit * (1 + DUST)
+        }
 
     def count(self, *statuses: MemberStatus) -> int:
         """How many members stand so."""
@@ -157,7 +173,7 @@ def read_standing(store: DirectoryStore, name: str) -> Standing:
     is_driven, end = journal.is_driven(), journal.end()
     known = _Known(decisions)
     members = [_member(store, member, known) for member in plan.members]
-    return Standing(
+    standing = Standing(
         plan=plan,
         status=_status(members, is_driven=is_driven, end=end),
         members=members,
@@ -165,6 +181,11 @@ def read_standing(store: DirectoryStore, name: str) -> Standing:
         lost=known.lost,
         end=end,
     )
+    if not standing.overspent:
+        return standing
+    before = list(journal.budgets())
+    most = {n: max(b.get(n, math.inf) for b in [plan.budget, *before]) for n in standing.overspent}
+    return replace(standing, budget_before=most)
 
 
 class _Known:
@@ -205,13 +226,13 @@ def _member(store: DirectoryStore, member: Member, known: _Known) -> MemberStand
 def _member_status(member: Member, view: View | None, known: _Known) -> tuple[MemberStatus, str]:
     if view is not None and view.status is RunStatus.RUNNING:
         return MemberStatus.RUNNING, ""
-    if (rung := known.stopped.get((member.group, member.setting))) is not None:
-        return MemberStatus.STOPPED, f"at rung {rung + 1}: it could not win any more"
     if (failed := known.failed.get(member.run_id)) is not None:
         return MemberStatus.FAILED, failed.why
+    if (rung := known.stopped.get((member.group, member.setting))) is not None:
+        return MemberStatus.STOPPED, f"at rung {rung + 1}: it could not win any more"
     ended = known.ended.get(member.run_id)
     if ended is not None and ended.granted:
-        return MemberStatus.NO_BUDGET, "nothing is left of the sweep's budget"
+        return MemberStatus.NO_BUDGET, ended.why or NOTHING_LEFT
     return (MemberStatus.WAITING, "") if view is None else _of_run(view, ended)
 
 
@@ -223,7 +244,7 @@ def _of_run(view: View, ended: Ended | None) -> tuple[MemberStatus, str]:
         return MemberStatus.HALTED, str(view.status)
     if ended is None:
         return MemberStatus.WAITING, ""
-    at_rung = ended.rung >= 0 and ended.reason in (Reason.MAX_ITERATIONS, Reason.BUDGET)
+    at_rung = ended.rung >= 0 and not ended.is_own_end
     return (MemberStatus.BETWEEN if at_rung else MemberStatus.DONE), str(view.status)
 
 

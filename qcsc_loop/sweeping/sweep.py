@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-import json
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,21 +11,19 @@ from typing import Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.concurrency.loading import class_reference
-from qcsc_loop.concurrency.whole_file import write_where_named
-from qcsc_loop.errors import InputError, InvalidParameters, StoreError
+from qcsc_loop.errors import InputError, QcscLoopError
 from qcsc_loop.events import Observer
-from qcsc_loop.notebook import Drawing, Run
-from qcsc_loop.parameters.compare import flat, to_plain
+from qcsc_loop.notebook import Drawing, Run, write_page
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.svg import figure_svg
-from qcsc_loop.rules.stop import MaxIterations, StopRule
+from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.sweeping.composing import Group, compose, type_name
 from qcsc_loop.sweeping.facts import facts_of
 from qcsc_loop.sweeping.page import sweep_page
 from qcsc_loop.sweeping.picture import group_figure
-from qcsc_loop.sweeping.plan import AT_ONCE, Choice, Halving, Plan, grid_choices, lay_over
+from qcsc_loop.sweeping.plan import AT_ONCE, Halving, Plan
+from qcsc_loop.sweeping.python_plan import choices_of, plan_of
 from qcsc_loop.sweeping.running import Manner, run_sweep
 from qcsc_loop.sweeping.standing import Standing, read_standing
 from qcsc_loop.sweeping.summary import Row, claim, rows_of
@@ -113,15 +111,9 @@ class Sweep:
         """Writes a page of it, one HTML file that needs nothing else.
 
         Raises:
-            StoreError: it cannot be written there.
+            InputError: it cannot be written there.
         """
-        target = Path(path)
-        try:
-            with write_where_named(target) as file:
-                file.write(sweep_page(self.standing, datetime.now(UTC)))
-        except OSError as error:
-            raise StoreError("write", str(target), error.strerror or str(error)) from error
-        return target
+        return write_page(path, sweep_page(self.standing, datetime.now(UTC)))
 
     async def resume(self, **manner: Any) -> Sweep:
         """Goes on with it, as it is recorded; options are those of `Manner`."""
@@ -197,69 +189,36 @@ async def sweep(  # noqa: PLR0913  # a public call, with keyword-only options
         SweepChanged: there is another sweep of that name.
         SweepLocked: another process drives it.
     """
-    groups = _groups(algorithm, grid or {})
-    rule = MaxIterations(100) if stop is None else stop
+    choices = choices_of(algorithm, grid)
     place = _store(store)
-    plan = compose(
-        name,
-        [
-            Group(
-                name=type_name(kind),
-                kind=kind,
-                parameters={},
-                choices=choices,
-                seeds=range(seeds) if isinstance(seeds, int) else seeds,
-                stop=rule,
-                iteration=dict(iteration or {}),
-                baseline=baseline,
-            )
-            for kind, choices in groups.items()
-        ],
-        where=lambda *place: ".".join(map(str, place)) or "sweep",
+    plan = plan_of(
+        choices,
+        name=name,
+        seeds=seeds,
+        stop=stop,
         at_once=at_once,
         budget=budget,
+        iteration=iteration,
         halving=halving,
+        baseline=baseline,
     )
-    kinds = {class_reference(kind): kind for kind in groups}
+    kinds = {class_reference(kind): kind for kind in choices}
     manner = Manner(kinds=kinds, observers=observers, take_over=take_over)
     await run_sweep(plan, place, manner)
     return Sweep(name, store=place)
 
 
 def sweeps(store: Place = None) -> list[Sweep]:
-    """The sweeps of a store, newest last."""
+    """The sweeps of a store, newest last; a warning names those that cannot be read."""
     place = _store(store)
-    found = [Sweep(name, store=place) for name in sweep_names(place)]
-    return sorted(found, key=lambda each: each.plan.created)
-
-
-def _groups(
-    algorithm: AnyAlgorithm | Mapping[str, AnyAlgorithm],
-    grid: Mapping[str, Sequence[Any]],
-) -> dict[type[AnyAlgorithm], list[Choice]]:
-    """Settings by class: what is of another class is compared with nothing here."""
-    if isinstance(algorithm, Mapping):
-        if grid:
-            raise InvalidParameters(
-                "sweep", ["settings come from a grid or by label"], ["one of them"]
-            )
-        found: dict[type[AnyAlgorithm], list[Choice]] = {}
-        for label, each in algorithm.items():
-            parameters = to_plain(each)
-            found.setdefault(type(each), []).append(Choice(parameters, flat(parameters), label))
-        return found
-    base = to_plain(algorithm)
-    plain = {name: [_plain(value) for value in values] for name, values in grid.items()}
-    choices = [
-        Choice(lay_over(base, choice.parameters), choice.varied, choice.label)
-        for choice in grid_choices(plain)
-    ]
-    return {type(algorithm): choices}
-
-
-def _plain(value: Any) -> Any:
-    """A value of Python as JSON has it: of a model its parameters."""
-    return json.loads(value.model_dump_json()) if hasattr(value, "model_dump_json") else value
+    found: list[tuple[datetime, Sweep]] = []
+    for name in sweep_names(place):
+        try:
+            each = Sweep(name, store=place)
+            found.append((each.plan.created, each))
+        except QcscLoopError as error:
+            warnings.warn(f"the sweep {name!r} is left out: {error}", stacklevel=2)
+    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
 
 
 def _store(given: Place) -> DirectoryStore:

@@ -12,15 +12,19 @@ read is acted on by nobody.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from qcsc_loop.errors import (
     DamagedDocument,
+    InputError,
     LeaseLost,
     RunLocked,
+    StoreError,
     SweepLocked,
     SweepLost,
     SweepNotFound,
@@ -28,6 +32,7 @@ from qcsc_loop.errors import (
 from qcsc_loop.loop.provenance import describe_driver
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
+from qcsc_loop.rules.going_on import limits_of
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.records import EndRecord, Settings
@@ -66,6 +71,7 @@ class Ended(_Line):
         stop: the rule that it came to: its own, and the rung's.
         own: its own.
         granted: it was its share of the budget that ended it.
+        why: what is behind that, if it is more than that nothing is left.
     """
 
     kind: Literal["ended"] = "ended"
@@ -76,6 +82,16 @@ class Ended(_Line):
     reason: Reason
     iteration: int
     granted: bool = False
+    why: str = ""
+
+    @property
+    def is_own_end(self) -> bool:
+        """Whether its own rule has ended it, whatever a rung's would have done."""
+        most = limits_of(self.own).get("iterations", math.inf)
+        return self.reason not in _BOUNDS or self.iteration >= most
+
+
+_BOUNDS = (Reason.MAX_ITERATIONS, Reason.BUDGET)  # why a rung's rule may end a member, too
 
 
 class Failed(_Line):
@@ -126,6 +142,13 @@ class SweepJournal:
             return Plan.model_validate_json(self.store.read(name).body)
         except ValidationError as error:
             raise DamagedDocument(name, error.errors()[0]["msg"]) from error
+
+    def budgets(self) -> Iterator[dict[str, float]]:
+        """That of each of its plans, the oldest first; of those that can be read."""
+        for plan in self._plans():
+            with suppress(StoreError, ValidationError):
+                body = self.store.read(f"{FOLDER}/{self.name}/{plan}").body
+                yield Plan.model_validate_json(body).budget
 
     def decisions(self) -> Iterator[Decision]:
         """All of them, in their order."""
@@ -189,10 +212,23 @@ class SweepLease:
             raise SweepLost(self.journal.name) from error
 
     def keep(self, plan: Plan) -> None:
-        """Writes what the sweep is from now on."""
+        """Writes what the sweep is from now on.
+
+        Raises:
+            InputError: it could not be read again.
+        """
+        body = plan.model_dump_json().encode()
+        try:
+            Plan.model_validate_json(body)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            place = ".".join(map(str, wrong["loc"]))
+            raise InputError(
+                f"the sweep {plan.name!r} cannot be kept: {place}: {wrong['msg']}"
+            ) from error
         self.check()
         name = f"{FOLDER}/{self.journal.name}/plan-{self._lease.epoch:04d}"
-        self.journal.store.write(name, Document(plan.model_dump_json().encode()))
+        self.journal.store.write(name, Document(body))
 
     def decide(self, decision: Decision) -> None:
         """Writes it; when this returns it may be acted on.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,16 @@ from qcsc_loop.errors import InvalidParameters, UnknownAlgorithm, did_you_mean
 from qcsc_loop.plain import Json
 from qcsc_loop.rules.limits import Limits
 from qcsc_loop.rules.stop import MaxIterations
-from qcsc_loop.sweeping.composing import Group, Where, compose, type_name
+from qcsc_loop.sweeping.composing import (
+    NAMES,
+    SEEDS,
+    Group,
+    Where,
+    compose,
+    require_size,
+    seeds_of,
+    type_name,
+)
 from qcsc_loop.sweeping.plan import (
     AT_ONCE,
     Amounts,
@@ -22,7 +33,6 @@ from qcsc_loop.sweeping.plan import (
     Choice,
     Halving,
     Plan,
-    SweepName,
     grid_choices,
     list_choices,
 )
@@ -52,7 +62,7 @@ class GroupTable(_Table):
     parameters: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     members: list[dict[str, Any]] = []
-    seeds: int | list[int] = 1
+    seeds: Any = 1  # `seeds_of` says what it is, here and in Python
     stop: Limits = Limits()
     iteration: Bounds = Bounds()
     deployment: str = ""
@@ -87,8 +97,8 @@ class SweepTable(GroupTable):
         group: several groups, each with keys as those of the file.
     """
 
-    name: SweepName | None = None
-    at_once: int = Field(default=AT_ONCE, ge=1)
+    name: str | None = None
+    at_once: int = Field(default=AT_ONCE, ge=1, strict=True)
     budget: BudgetTable = BudgetTable()
     halving: Halving | None = None
     group: list[NamedGroup] = []
@@ -110,6 +120,7 @@ def read_plan(path: Path, *, name: str | None = None) -> Plan:
         given = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidParameters(str(path), [f"this is not TOML: {error}"], []) from error
+    _refuse_truths(given, where)
     try:
         table = SweepTable.model_validate(given)
     except ValidationError as error:
@@ -117,7 +128,7 @@ def read_plan(path: Path, *, name: str | None = None) -> Plan:
     _refuse_halves(table, given, where)
     groups = [_group(each, table, path, where, place) for each, place in _groups(table)]
     return compose(
-        name or table.name or _name_of(path, where),
+        next((each for each in (name, table.name) if each is not None), _name_of(path)),
         groups,
         where=where,
         at_once=table.at_once,
@@ -148,26 +159,26 @@ def _where(path: Path, text: str) -> Where:
     return where
 
 
-def _name_of(path: Path, where: Where) -> str:
-    import re
-
-    name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:32].strip("-")
-    if not name:
-        problem = f"no sweep can be named after {path.name!r}"
-        raise InvalidParameters(where("name"), [problem], ['name = "..."'])
-    return name
+def _name_of(path: Path) -> str:
+    """The file's name as a sweep's; empty: none can be made of it."""
+    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:32].strip("-")
 
 
 def _refusal(error: ValidationError, where: Where) -> InvalidParameters:
-    """The first problem, as a sentence."""
-    problem = error.errors(include_url=False)[0]
-    place = tuple(part for part in problem["loc"] if part not in ("int", "list[int]"))
+    """The first problem, as a sentence; an unknown key first: what is missing may be meant by it."""
+    problems = error.errors(include_url=False)
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    place = problem["loc"]
+    if "iteration" in place[:-2]:  # forms of a bound stand in the path behind its name
+        place = place[: place.index("iteration") + 2]
     known = _names_at(place[:-1])
     if problem["type"] == "extra_forbidden":
         unknown = str(place[-1])
         return InvalidParameters(
             where(*place), [f"there is no key {unknown!r}{did_you_mean(unknown, known)}"], known
         )
+    if problem["type"] == "missing":
+        return InvalidParameters(where(*place), ["it is missing"], _valid(place, known))
     what = problem["msg"].removeprefix("Value error, ")
     text = f"{what[:1].lower()}{what[1:]} (given: {problem['input']!r})"
     return InvalidParameters(where(*place), [text], _valid(place, known))
@@ -176,9 +187,9 @@ def _refusal(error: ValidationError, where: Where) -> InvalidParameters:
 def _valid(place: tuple[str | int, ...], known: list[str]) -> list[str]:
     """What a key takes."""
     values = {
-        "name": ["1 to 32 lower-case letters, digits and dashes"],
+        "name": [NAMES],
         "at_once": ["a whole number, 1 or more"],
-        "seeds": ["how many", "or which, such as [0, 1, 7]"],
+        "seeds": list(SEEDS),
         "grid": ["name = [values]"],
         "cost": ["iterations", "shots", "qpu_seconds"],
         "factor": ["2 or more"],
@@ -203,6 +214,33 @@ def _names_at(place: tuple[str | int, ...]) -> list[str]:
         if isinstance(part, str):
             model = inner.get(part, model)
     return list(model.model_fields)
+
+
+_NUMBERS = ("seeds", "at_once")
+_OF_NUMBERS = ("stop", "budget", "halving", "iteration")
+
+
+def _refuse_truths(given: Json, where: Where) -> None:
+    """`true` where a number stands: it would count as 1."""
+    for place, value in _leaves(given):
+        number = place[-1] in _NUMBERS or any(part in _OF_NUMBERS for part in place[:-1])
+        if isinstance(value, bool) and number and not {"parameters", "grid", "members"} & {*place}:
+            problem = f"{str(value).lower()} is no number"
+            valid = _valid(place, _names_at(place[:-1]))
+            raise InvalidParameters(where(*place), [problem], valid)
+
+
+def _leaves(given: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any]]:
+    """Every value that is no table, with its path."""
+    inner: list[tuple[str | int, Any]] = []
+    if isinstance(given, dict):
+        inner = list(given.items())
+    elif isinstance(given, list) and place == ("group",):
+        inner = list(enumerate(given))
+    else:
+        yield place, given
+    for name, value in inner:
+        yield from _leaves(value, (*place, name))
 
 
 def _refuse_halves(table: SweepTable, given: Json, where: Where) -> None:
@@ -243,8 +281,8 @@ def _group(
         name=name or type_name(kind),
         kind=kind,
         parameters=each.parameters,
-        choices=_choices(each),
-        seeds=_seeds(each.seeds if "seeds" in given else table.seeds, where, place),
+        choices=_choices(each, where, place),
+        seeds=_seeds(each if "seeds" in given else table, where, place),
         stop=stop.stop_rule() or MaxIterations(100),
         iteration=bounds,
         deployment=each.deployment,
@@ -253,19 +291,17 @@ def _group(
     )
 
 
-def _choices(each: GroupTable) -> list[Choice]:
+def _choices(each: GroupTable, where: Where, place: tuple[str | int, ...]) -> list[Choice]:
     if "members" in each.model_fields_set:
         return list(list_choices(each.members))
+    require_size(math.prod(map(len, each.grid.values())), where(*place, "grid"))
     return list(grid_choices(each.grid))
 
 
-def _seeds(given: int | list[int], where: Where, place: tuple[str | int, ...]) -> list[int]:
-    seeds = list(range(given)) if isinstance(given, int) else given
-    if (isinstance(given, int) and given < 0) or any(seed < 0 for seed in seeds):
-        raise InvalidParameters(
-            where(*place, "seeds"), [f"{given} is below 0"], _valid(("seeds",), [])
-        )
-    return seeds
+def _seeds(given: GroupTable, where: Where, place: tuple[str | int, ...]) -> Sequence[int]:
+    """A group's own, or those of all."""
+    own = () if isinstance(given, SweepTable) else place
+    return seeds_of(given.seeds, where(*own, "seeds"))
 
 
 def _algorithm(name: str, path: Path, where: Where, place: tuple[str | int, ...]) -> AlgorithmType:

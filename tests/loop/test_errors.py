@@ -524,7 +524,6 @@ def test_a_message_stays_one_line_when_another_librarys_text_has_more(kind: str)
     "error",
     [
         UnknownAlgorithm("x", "why", []),
-        InvalidParameters("X", ["why"], []),
         RunNotFound("x", "/runs", []),
         NoGoodCheckpoint("x", []),
     ],
@@ -532,6 +531,12 @@ def test_a_message_stays_one_line_when_another_librarys_text_has_more(kind: str)
 )
 def test_an_empty_list_is_none_in_words(error: QcscLoopError) -> None:
     assert "none" in str(error)
+
+
+def test_where_nothing_is_to_be_said_of_what_is_valid_nothing_is() -> None:
+    assert str(InvalidParameters("a.toml", ["it cannot be read"], [])) == (
+        "a.toml: it cannot be read."
+    )
 
 
 def test_of_many_runs_ten_are_shown() -> None:

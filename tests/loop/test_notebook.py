@@ -108,6 +108,18 @@ def test_a_page_of_it_is_one_file(store: DirectoryStore, tmp_path: Path) -> None
     assert page.read_text().lower().startswith("<!doctype html>")
 
 
+def test_a_page_that_cannot_be_written_there_says_nothing_of_the_store(
+    store: DirectoryStore, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as refused:
+        Run("one", store=store).report(tmp_path / "nope" / "one.html")
+
+    assert str(refused.value) == (
+        f"{tmp_path / 'nope' / 'one.html'} cannot be written: No such file or directory; name "
+        "another file, in a folder that is there"
+    )
+
+
 def test_a_fork_of_it_is_a_run(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     whole = drive(store, "parent", 4)

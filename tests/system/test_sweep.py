@@ -128,6 +128,9 @@ def test_what_is_wrong_in_a_file_is_one_sentence_and_nothing_is_written(
     assert missing.code == 2 and "nowhere.toml: it cannot be read" in missing.refusal
     unknown = qcsc_loop("sweep", "nowhere")
     assert unknown.code == 2 and "there is no sweep 'nowhere'" in unknown.refusal
+    for more in (["--dry-run"], []):
+        unnamed = qcsc_loop("sweep", described(qcsc_loop), "--name", "A B", *more)
+        assert unnamed.code == 2 and "--name: 'A B' cannot be a sweep's name" in unnamed.refusal
     assert files_below(qcsc_loop.store) == []
 
 

@@ -22,4 +22,5 @@ def test_a_member_that_ended_by_the_same_limits_is_not_driven_again(tmp_path: Pa
     came = done_before(journal, MaxIterations(2))
     assert came is not None and (came.reason, came.iteration) == (Reason.MAX_ITERATIONS, 2)
     assert done_before(journal, MaxIterations(3)) is None
-    assert done_before(journal, MaxIterations(2) | Shots(1000)) is None
+    assert done_before(journal, MaxIterations(2) | Shots(1000)) == came
+    assert done_before(journal, MaxIterations(3) | Shots(1000)) is None

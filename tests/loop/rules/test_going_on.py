@@ -43,5 +43,11 @@ def test_what_is_advised_names_the_run(reason: Reason, rule: StopRule, said: str
     assert advice_on("r", reason, command, " -S") == said
 
 
+def test_every_limit_that_is_used_up_is_doubled() -> None:
+    rule = to_plain(MaxIterations(3) | Shots(90))
+    command = resume_command("r", Reason.MAX_ITERATIONS, rule, {"shots": 90.0})
+    assert command == f"{RESUME} --max-iterations 6 --max-shots 180"
+
+
 def test_a_run_that_is_kept_in_memory_has_no_command() -> None:
     assert advice_on("r", Reason.MAX_ITERATIONS, "") == "to go on: resume r with a higher limit"

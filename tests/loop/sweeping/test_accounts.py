@@ -23,6 +23,14 @@ def test_what_was_not_used_is_free_again() -> None:
     assert accounts.fitting(COST, 10) == 6
 
 
+def test_a_member_may_come_to_what_it_has_used_and_was_granted() -> None:
+    accounts = Accounts({"shots": 1000, "node_hours": 1.0})
+    accounts.settle("a", {"shots": 350.0, "node_hours": 0.1})
+    assert accounts.of("a").share == {}
+    accounts.reserve("a", COST | {"node_hours": 0.1}, 2)
+    assert accounts.of("a").share == {"shots": 550, "node_hours": pytest.approx(0.3)}
+
+
 def test_a_lost_attempt_is_counted_for_ever() -> None:
     accounts = Accounts({"shots": 1000})
     accounts.lose("a", COST)

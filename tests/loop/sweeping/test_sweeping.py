@@ -14,9 +14,9 @@ import pytest
 
 from loop.sweeping.walks import Walk, billed
 from qcsc_loop.algorithm import AnyAlgorithm
-from qcsc_loop.errors import SweepChanged, SweepLocked, SweepLost, SweepNotFound
+from qcsc_loop.errors import InputError, SweepChanged, SweepLocked, SweepLost, SweepNotFound
 from qcsc_loop.events import Event
-from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.rules.stop import MaxIterations, Shots
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.sweeping.events import (
@@ -191,6 +191,71 @@ class TestBudget:
         run(tmp_path, budget={"shots": 1000}, observers=[look], **self.COST)
         assert reserved == [True] * 6
 
+    def test_who_costs_more_than_was_said_is_held_to_what_was_granted(self, tmp_path: Path) -> None:
+        """Its first iteration can be known by nobody; nothing is begun after it."""
+        bill, seen = tmp_path / "bill", Seen()
+        dear = Walk(shots=30, bill=str(bill))
+        options: Any = {"grid": {"rate": [0.2, 0.6]}, "at_once": 1, "iteration": {"shots": 10}}
+        found = run(tmp_path / "s", dear, budget={"shots": 40}, observers=[seen.take], **options)
+        assert billed(bill) == 30
+        assert found.message == "6 members: 6 no budget left"
+        said = "an iteration of down-0-2-s0 cost 30 shots, and 10 were said to be the most"
+        whys = {member["why"] for member in found.facts["members"]}
+        assert whys == {f"{said}: nothing more is granted"}
+        assert all(said in event.because for event in seen.of(MemberEnded))
+        (warning,) = found.facts["warnings"]
+        assert warning == f"{said}: nothing more is granted until `iteration` says what it costs"
+
+        again = run(tmp_path / "s", dear, budget={"shots": 1000}, **options)
+        assert (billed(bill), again.message) == (30, found.message)
+        mended: Any = options | {"iteration": {"shots": 30}, "budget": {"shots": 720}}
+        done = run(tmp_path / "s", dear, **mended)
+        assert (done.status, billed(bill), done.facts["warnings"]) == ("done", 720, [])
+        assert states(done) == states(run(tmp_path / "free", dear, grid=options["grid"]))
+
+    def test_those_that_go_at_once_stay_below_what_was_granted_to_each(
+        self, tmp_path: Path
+    ) -> None:
+        bill = tmp_path / "bill"
+        dear = Walk(shots=30, bill=str(bill))
+        run(tmp_path / "s", dear, grid={"rate": [0.2]}, budget={"shots": 150}, at_once=3,
+            iteration={"shots": 10})  # fmt: skip
+        assert billed(bill) == 90  # each has 50, and two iterations would be 60
+
+    @pytest.mark.parametrize("amount", ["shots", "qpu_seconds", "node_hours"])
+    def test_every_amount_bounds_a_member(self, tmp_path: Path, amount: str) -> None:
+        pays = Walk(pays={amount: 3.0})
+        found = run(tmp_path, pays, seeds=1, grid={"rate": [0.2]}, budget={amount: 2.0},
+                    iteration={amount: 1.0})  # fmt: skip
+        assert found.runs[0].iteration == 1
+        assert f"cost 3 {amount}, and 1 were said" in found.facts["members"][0]["why"]
+        assert f"3 {amount} are spent of 2: an iteration cost more" in found.facts["warnings"][1]
+
+    @pytest.mark.parametrize("limit", [35.0, 40.0, 45.0])
+    def test_a_budget_of_its_own_is_a_members_end(self, tmp_path: Path, limit: float) -> None:
+        stop = MaxIterations(9) | Shots(limit)
+        found = run(tmp_path, stop=stop, budget={"shots": 600}, **self.COST)
+        assert found.status == "done"
+        assert {each.iteration for each in found.runs} == {int(limit) // 10}
+
+    def test_a_budget_that_is_lowered_later_is_no_ones_fault(self, tmp_path: Path) -> None:
+        run(tmp_path, budget={"shots": 1000}, **self.COST)
+        found = run(tmp_path, budget={"shots": 100}, **self.COST)
+        assert found.status == "done"
+        said = "240 shots are spent of 100: the budget is lower than it was when they were"
+        assert found.facts["warnings"] == [f"{said} (it was 1,000)"]
+
+    def test_nor_is_one_that_there_was_not_before(self, tmp_path: Path) -> None:
+        run(tmp_path)
+        found = run(tmp_path, budget={"shots": 100}, **self.COST)
+        assert found.facts["warnings"][0].endswith("than it was when they were (there was none)")
+
+    def test_a_member_that_is_driven_singly_may_spend_more(self, tmp_path: Path) -> None:
+        found = run(tmp_path, budget={"shots": 240}, **self.COST)
+        anyio.run(lambda: found.runs[0].resume(stop=MaxIterations(5)))
+        (warning,) = found.facts["warnings"]
+        assert warning.endswith("or a member was driven outside the sweep")
+
 
 class TestHalving:
     GRID: Any = {"grid": {"rate": [0.1, 0.7, 0.3, 0.5]}, "halving": Halving(first=1)}
@@ -234,6 +299,69 @@ class TestHalving:
         walks = {"nan": Walk(nan=True), "fine": Walk(rate=0.01)}
         found = run(tmp_path, walks, stop=MaxIterations(3), halving=Halving(first=2))
         assert found.facts["stopped"][0]["settings"] == ["nan"]
+
+    BAD: Any = {"bad": Walk(rate=0.66, fails=True)}
+    FINE: Any = {str(rate): Walk(rate=rate) for rate in (0.3, 0.2, 0.1)}
+    SINGLE: Any = {"seeds": 1, "at_once": 8, "stop": MaxIterations(7), "halving": Halving(first=2)}
+
+    def test_a_failed_member_is_the_worst_there_is(self, tmp_path: Path) -> None:
+        """However good it was when it failed."""
+        found = run(tmp_path, self.BAD | self.FINE, **self.SINGLE)
+        facts, (bad, *fine) = found.facts, found.standing.members
+        assert bad.value < min(each.value for each in fine[1:])
+        assert [each["settings"] for each in facts["stopped"]] == [["bad", "0.1"], ["0.2"]]
+        assert facts["stopped"][0]["values"]["bad"] == "nan"
+        assert (found.status, found.message) == (
+            "incomplete",
+            "4 members: 1 done, 2 stopped, 1 failed",
+        )
+        assert "it was told to fail" in facts["members"][0]["why"]
+        row = facts["rows"][0]
+        assert (row["values"], row["median"], row["lowest"]) == (0, "nan", "nan")
+
+    def test_that_is_stopped_it_is_tried_again_as_far_as_its_setting_went(
+        self, tmp_path: Path
+    ) -> None:
+        stopped = run(tmp_path, self.BAD | self.FINE, **self.SINGLE).facts["stopped"]
+        bills = {label: Walk(rate=walk.rate, bill=str(tmp_path / "bill"))
+                 for label, walk in (self.BAD | self.FINE).items()}  # fmt: skip
+        found = run(tmp_path, bills, **self.SINGLE)
+        assert (found.status, found.facts["stopped"]) == ("done", stopped)
+        assert [m["iteration"] for m in found.facts["members"]] == [2, 7, 4, 2]
+        assert billed(tmp_path / "bill") == 10
+
+    def test_where_all_members_fail_nothing_is_stopped(self, tmp_path: Path) -> None:
+        """An error in the algorithm says nothing of its settings, and a decision stays."""
+        walks = {str(rate): Walk(rate=rate, fails=True) for rate in (0.1, 0.2, 0.3)}
+        found = run(tmp_path, walks, **self.SINGLE)
+        assert (found.message, found.facts["stopped"]) == ("3 members: 3 failed", [])
+        mended = run(
+            tmp_path, {label: Walk(rate=w.rate) for label, w in walks.items()}, **self.SINGLE
+        )
+        assert mended.status == "done"
+        assert mended.facts["stopped"][0]["settings"] == ["0.1"]
+
+    def test_a_member_without_budget_is_waited_for(self, tmp_path: Path) -> None:
+        """It has not come to where the others are, and may yet."""
+        walks = {"slow": Walk(rate=0.01), "quick": Walk(rate=0.6)}
+        options: Any = {**self.SINGLE, "iteration": {"shots": "shots"}}
+        found = run(tmp_path / "s", walks, budget={"shots": 30}, **options)
+        assert found.message == "2 members: 1 between rungs, 1 no budget left"
+        assert found.facts["stopped"] == []
+        more = run(tmp_path / "s", walks, budget={"shots": 1000}, **options)
+        assert (more.status, more.facts["stopped"][0]["settings"]) == ("done", ["slow"])
+
+    @pytest.mark.parametrize("most", [8, 7, 5, 2])
+    def test_the_last_ones_are_done_at_a_rung_beyond_their_own_limit(
+        self, tmp_path: Path, most: int
+    ) -> None:
+        walks = {f"{k}": Walk(rate=0.08 * (k + 1)) for k in range(8)}
+        seen, options = Seen(), {**self.SINGLE, "seeds": 2, "stop": MaxIterations(most)}
+        found = run(tmp_path, walks, observers=[seen.take], **options)
+        assert (found.status, found.message) == ("done", "16 members: 2 done, 14 stopped")
+        assert found.facts["next"] == ""
+        rungs = {end.at_rung for end in seen.of(MemberEnded) if end.iteration == most}
+        assert rungs == {None}
 
 
 class TestSeveralDrivers:
@@ -354,3 +482,28 @@ def test_a_store_lists_its_sweeps_and_no_run_is_one(tmp_path: Path) -> None:
     assert [each.name for each in sweeps(tmp_path)] == ["down", "other"]
     with pytest.raises(SweepNotFound, match=r"no sweep 'dwon' in .*did you mean 'down'"):
         Sweep("dwon", store=tmp_path)
+
+
+def test_one_that_is_damaged_is_named_and_the_others_are_listed(tmp_path: Path) -> None:
+    run(tmp_path, seeds=1)
+    run(tmp_path, seeds=1, name="other")
+    plan = tmp_path / "_sweeps" / "down" / "plan-0001.json"
+    plan.write_text(plan.read_text().replace('"at_once":4', '"at_once":null'))
+    with pytest.warns(UserWarning, match="the sweep 'down' is left out: .*plan-0001 is damaged"):
+        found = sweeps(tmp_path)
+    assert [each.name for each in found] == ["other"]
+
+
+def test_a_plan_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    found = run(tmp_path, seeds=1)
+    lease = SweepJournal(DirectoryStore(tmp_path), "down").claim()
+    wrong = found.plan.model_copy(update={"at_once": 0})
+    with pytest.raises(InputError, match="'down' cannot be kept: at_once: Input should be"):
+        lease.keep(wrong)
+    assert Sweep("down", store=tmp_path).plan == found.plan
+
+
+def test_a_page_that_cannot_be_written_there_says_nothing_of_the_store(tmp_path: Path) -> None:
+    found = run(tmp_path / "s", seeds=1)
+    with pytest.raises(InputError, match=r"cannot be written: No such file.*in a folder that is"):
+        found.report(tmp_path / "nope" / "x.html")

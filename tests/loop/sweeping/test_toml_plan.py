@@ -112,7 +112,62 @@ WRONG = {
     ),
     "a bad name": ("name = 'Ghz!'", "line 2: name: "),
     "a word of the command line": ("name = 'show'", "line 2: name: 'show' is a word"),
-    "too many": ("seeds = 20000", "20,000 members are more than"),
+    "a name with a space": ("name = 'a b'", "line 2: name: 'a b' cannot be a sweep's name"),
+    "too many": ("seeds = 20000", "line 2: seeds: 20,000 members are more than"),
+    "more than fit anywhere": ("seeds = 10000000000", "line 2: seeds: 10,000,000,000 members are"),
+    "a grid that fits nowhere": (
+        "[grid]\n" + "\n".join(f"p{k} = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]" for k in range(12)),
+        "line 2: grid: 1,000,000,000,000 members are more than",
+    ),
+    "the same value in two ways": (
+        "[grid]\nshots = [500, 500.0]",
+        "two members are the same: shots=500 and shots=500.0, seed 0",
+    ),
+    "the same setting under two labels": (
+        "[[members]]\nlabel = 'a'\n[[members]]\nlabel = 'b'\nrate = 0.5",
+        "two members are the same: a and b, seed 0",
+    ),
+    "a truth of seeds": (
+        "seeds = true",
+        "line 2: seeds: true is no number. Valid parameters: how many",
+    ),
+    "a seed that is true": ("seeds = [true]", "line 2: seeds: True is no whole number"),
+    "seeds with a point": ("seeds = 1e3", "line 2: seeds: 1000.0 is no whole number"),
+    "members at once with a point": (
+        "at_once = 2.0",
+        "line 2: at_once: input should be a valid int",
+    ),
+    "a truth at once": ("at_once = true", "line 2: at_once: true is no number"),
+    "a true budget": ("[budget]\nshots = true", "line 3: budget.shots: true is no number"),
+    "a true bound": (
+        "[budget]\nshots = 5\niteration = {shots = true}",
+        "line 4: budget.iteration.shots: true is no number",
+    ),
+    "a true limit": (
+        "[stop]\nmax_iterations = true",
+        "line 3: stop.max_iterations: true is no number",
+    ),
+    "an endless budget": (
+        "[budget]\nshots = inf\niteration = {shots = 5}",
+        "line 3: budget.shots: input should be a finite number (given: inf)",
+    ),
+    "an endless bound": (
+        "[budget]\nshots = 5\niteration = {shots = inf}",
+        "line 4: budget.iteration.shots: input should be a finite number (given: inf)",
+    ),
+    "an endless rung": (
+        "[halving]\nfirst = inf",
+        "line 3: halving.first: input should be a finite number (given: inf)",
+    ),
+    "an unknown key of halving": (
+        "halving = {fist = 2}",
+        "line 2: halving.fist: there is no key 'fist' (did you mean 'first'?). Valid parameters: "
+        "first, factor, cost.",
+    ),
+    "halving from nowhere": (
+        "halving = {factor = 2}",
+        "line 2: halving.first: it is missing. Valid parameters: a number above 0.",
+    ),
 }
 
 
@@ -124,6 +179,20 @@ def test_what_is_wrong_is_one_sentence_with_its_line(wrong: str, tmp_path: Path)
     assert said in str(raised.value)
     assert str(raised.value).startswith(str(tmp_path / "down.toml"))
     assert "\n" not in str(raised.value)
+    assert "none" not in str(raised.value)
+
+
+def test_a_file_that_cannot_be_read_is_said_so_and_no_more(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameters) as raised:
+        read_plan(tmp_path / "nowhere.toml")
+    missing = "it cannot be read: No such file or directory."
+    assert str(raised.value) == f"{tmp_path / 'nowhere.toml'}: {missing}"
+
+
+def test_a_name_beside_the_file_is_held_to_the_same(tmp_path: Path) -> None:
+    file = described(tmp_path, f'algorithm = "{WALK}"\n')
+    with pytest.raises(InvalidParameters, match="name: 'A B' cannot be a sweep's name"):
+        read_plan(file, name="A B")
 
 
 def test_an_algorithm_that_there_is_not_is_said_with_its_line(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class Walk(IterativeAlgorithm[Height, float, float]):
         gate: a file; a sample waits until it exists. Empty: none does.
         fails: raises in iteration 2.
         nan: its height is NaN from the first iteration on.
+        pays: what a sample costs beside its shots, by amount.
         goal: converged once it is so low; 0: never.
     """
 
@@ -46,6 +47,7 @@ class Walk(IterativeAlgorithm[Height, float, float]):
     fails: Annotated[bool, OPERATIONAL] = False
     nan: bool = False
     goal: float = 0.0
+    pays: dict[str, float] = {}
 
     async def initialize(self) -> Height:
         return Height()
@@ -57,7 +59,7 @@ class Walk(IterativeAlgorithm[Height, float, float]):
             await until_async(Path(self.gate).exists, "the gate is open")
         if self.fails and step.iteration == 2:
             raise ValueError("it was told to fail")
-        step.spend(shots=self.shots)
+        step.spend(**({"shots": self.shots} | self.pays))
         return float(step.rng.random())
 
     def _pay(self) -> None:
