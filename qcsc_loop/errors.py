@@ -212,9 +212,9 @@ class UnknownRule(InputError):
 class InvalidRunId(InputError):
     """A run id that cannot be a folder's name and an artifact's key."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: object) -> None:
         super().__init__(
-            f"{run_id!r} cannot be a run id: use 1 to 100 lower-case letters, digits and dashes, "
+            f"{run_id!r:.120} cannot be a run id: use 1 to 100 lower-case letters, digits and dashes, "
             "not starting with a dash, such as 'h2o-seed-7'."
         )
 

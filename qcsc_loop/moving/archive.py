@@ -28,7 +28,7 @@ from qcsc_loop.moving.holding import refuse_if_driven
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import IMPORTED, Journal
 from qcsc_loop.store.live import LIVE
-from qcsc_loop.store.records import RUN_ID
+from qcsc_loop.store.records import RUN_ID, require_run_id
 from qcsc_loop.store.versions import this_version
 from qcsc_loop.values.document import Document
 
@@ -111,20 +111,20 @@ def import_run(store: DirectoryStore, source: Path, *, run_id: str | None = None
         run_id: its id here; None: the one that it has.
 
     Raises:
+        InvalidRunId: no run may have that id.
         BadArchive: it is none, or a file of it is damaged or does not belong there.
         RunExists: the store has a run of that id.
         InputError: under another id its jobs could not be found again.
         StoreError: it cannot be read or written.
     """
+    new_id = None if run_id is None else require_run_id(run_id)
     with _store_errors("import", source):
         store.root.mkdir(parents=True, exist_ok=True)
         place = store.root / f".import-{secrets.token_hex(8)}"
         place.mkdir(0o700)
         try:
             manifest = _unpack(source, place)
-            chosen = run_id or manifest.run_id
-            if not re.fullmatch(RUN_ID, chosen):
-                raise BadArchive(str(source), f"{chosen!r} is no id of a run")
+            chosen = manifest.run_id if new_id is None else new_id
             if chosen != manifest.run_id:
                 _rename(store, place.name, manifest.run_id, chosen)
             if Journal(store, chosen).exists() or is_there(store.root / chosen):
