@@ -16,6 +16,8 @@
     │   ├── RunIsDriven             a driver holds the run, which is to be left alone
     │   ├── RunExists               a store has a run of that id
     │   ├── BadArchive              a file is no archive of a run, or is damaged
+    │   ├── FileNotWritten          a file where a person wants one cannot be written there
+    │   ├── FileNotRead             a file that a person names cannot be read
     │   ├── SweepNotFound           no such sweep in this store
     │   ├── SweepChanged            a sweep of that name has other members
     │   ├── SeveralRuns             an API has more than one run of that id
@@ -214,9 +216,9 @@ class UnknownRule(InputError):
 class InvalidRunId(InputError):
     """A run id that cannot be a folder's name and an artifact's key."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: object) -> None:
         super().__init__(
-            f"{run_id!r} cannot be a run id: use 1 to 100 lower-case letters, digits and dashes, "
+            f"{run_id!r:.120} cannot be a run id: use 1 to 100 lower-case letters, digits and dashes, "
             "not starting with a dash, such as 'h2o-seed-7'."
         )
 
@@ -377,6 +379,23 @@ class BadArchive(InputError):
             f"{file} cannot be imported: {why}. Nothing was changed; export the run once more with: "
             "qcsc-loop export RUN -o FILE.tar.gz"
         )
+
+
+class FileNotWritten(InputError):
+    """A file cannot be written where a person wants it; no run has to do with that."""
+
+    def __init__(self, file: str, why: str, option: str = "") -> None:
+        with_it = f", with {option} FILE" if option else ""
+        super().__init__(
+            f"{file} cannot be written: {why}; name another file, in a folder that is there{with_it}"
+        )
+
+
+class FileNotRead(InputError):
+    """A file that a person names cannot be read; nothing was changed."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(f"{file} cannot be read: {why}; nothing was changed")
 
 
 class LeaseLost(QcscLoopError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.catalog import find_algorithm, is_installed, recorded_algorithm
 from qcsc_loop.concurrency.whole_file import write_where_named
-from qcsc_loop.errors import InputError, QcscLoopError
+from qcsc_loop.errors import FileNotWritten, InputError, InvalidRunId, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.loop.hooks import Table, hook_types
 from qcsc_loop.loop.outcome import Outcome
@@ -20,7 +21,7 @@ from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.comparing import Comparison, compare_runs
-from qcsc_loop.reports.figure import runs_figure
+from qcsc_loop.reports.figure import require_scalar, runs_figure
 from qcsc_loop.reports.page import run_page
 from qcsc_loop.reports.page_sections import Reported
 from qcsc_loop.reports.phrases import exact
@@ -98,6 +99,8 @@ class Drawing:
 class Run:
     """A run in a store, as it stands whenever it is asked.
 
+    Two are equal if they are the same run: of one id, in one store.
+
     >>> import anyio
     >>> from tempfile import mkdtemp
     >>> from qcsc_loop import DirectoryStore, Run
@@ -116,10 +119,13 @@ class Run:
         store: where it is; by default the folder QCSC_LOOP_STORE or ~/.qcsc-loop.
 
     Raises:
+        InvalidRunId: that is no text.
         RunNotFound: the store has no such run.
     """
 
     def __init__(self, run_id: str, *, store: DirectoryStore | str | Path | None = None) -> None:
+        if not isinstance(run_id, str):
+            raise InvalidRunId(run_id)
         self._store = _store(store)
         self._reader = RunReader(self._store, run_id)
         self.run_id = run_id
@@ -213,6 +219,14 @@ class Run:
         record = self.view.record
         return None if record is None or record.forked_from is None else record.forked_from.run_id
 
+    @property
+    def forks(self) -> Sequence[Run]:
+        """The runs of its store that began with a state of it, oldest first."""
+        record = self.view.record
+        if record is None:
+            return []
+        return runs(self._store, where=lambda run: _parent_uid(run) == record.uid)
+
     def state(self, iteration: int | None = None) -> Any:
         """The state after an iteration, of its own type; by default the last one that is kept.
 
@@ -243,14 +257,18 @@ class Run:
         return self._types().samples.decode(found[1])
 
     def plot(self, y: str | None = None, *, log: bool = False) -> Drawing:
-        """Its convergence, or that of another scalar; `log`: the distance to reference or best."""
-        return Drawing(figure_svg(runs_figure([self.view], name=y, log=log)))
+        """Its convergence, or that of another scalar; `log`: the distance to reference or best.
+
+        Raises:
+            InputError: it has no such scalar.
+        """
+        return _drawing([self.view], y, log=log)
 
     def report(self, path: str | Path) -> Path:
         """Writes a page of it, one HTML file that needs nothing else.
 
         Raises:
-            InputError: it cannot be written there.
+            FileNotWritten: it cannot be written there.
         """
         return write_page(path, run_page(reported(self._reader, with_tables=True)))
 
@@ -281,6 +299,16 @@ class Run:
     def _types(self) -> Any:
         return hook_types(type(recorded_algorithm(self.journal)))
 
+    def __eq__(self, other: object) -> bool:
+        return self._identity == other._identity if isinstance(other, Run) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return os.path.realpath(self._store.root), self.run_id
+
     def __repr__(self) -> str:
         return f"Run({self.run_id!r}): {self.view.algorithm}, {self.view.message}"
 
@@ -292,17 +320,14 @@ def write_page(path: str | Path, content: bytes) -> Path:
     """Writes a page where a person has named it.
 
     Raises:
-        InputError: it cannot be written there.
+        FileNotWritten: it cannot be written there.
     """
     target = Path(path)
     try:
         with write_where_named(target) as file:
             file.write(content)
     except OSError as error:
-        raise InputError(
-            f"{target} cannot be written: {error.strerror or error}; name another file, in a folder "
-            "that is there"
-        ) from error
+        raise FileNotWritten(str(target), error.strerror or str(error)) from error
     return target
 
 
@@ -322,9 +347,20 @@ def runs(
     return sorted((run for run in several if where(run)), key=_created)
 
 
+def _parent_uid(run: Run) -> str | None:
+    record = run.view.record
+    return None if record is None or record.forked_from is None else record.forked_from.uid
+
+
 def _created(run: Run) -> datetime:
     record = run.view.record
     return datetime.fromtimestamp(0, UTC) if record is None else record.created
+
+
+def _drawing(views: Sequence[View], y: str | None, *, log: bool) -> Drawing:
+    if y is not None:
+        require_scalar(views, y)
+    return Drawing(figure_svg(runs_figure(views, name=y, log=log)))
 
 
 class Compared:
@@ -334,8 +370,12 @@ class Compared:
         self._views, self.difference = (one, other), difference
 
     def plot(self, y: str | None = None, *, log: bool = False) -> Drawing:
-        """Both curves."""
-        return Drawing(figure_svg(runs_figure(self._views, name=y, log=log)))
+        """Both curves.
+
+        Raises:
+            InputError: one of them has no such scalar.
+        """
+        return _drawing(self._views, y, log=log)
 
     def __str__(self) -> str:
         rows = [(row.name, row.one, row.other, row.note) for row in self.difference.rows]

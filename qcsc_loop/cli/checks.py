@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from pydantic import TypeAdapter, ValidationError
-
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.cli.driving import Driving
 from qcsc_loop.cli.run_request import RunRequest
-from qcsc_loop.errors import DamagedDocument, InvalidRunId
+from qcsc_loop.errors import DamagedDocument
 from qcsc_loop.loop.opening import refuse_other_results
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.parameters.saved_blocks import named_blocks
 from qcsc_loop.store.journal import Journal
-from qcsc_loop.store.records import RunId
-
-_RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
+from qcsc_loop.store.records import require_run_id
 
 
 def check_run(request: RunRequest, driving: Driving, journal: Journal, *, prefect: bool) -> None:
@@ -30,10 +26,7 @@ def check_run(request: RunRequest, driving: Driving, journal: Journal, *, prefec
         InputError: the run cannot be as asked for.
         RunLocked: another driver holds it.
     """
-    try:
-        _RUN_ID.validate_python(journal.run_id)
-    except ValidationError:
-        raise InvalidRunId(journal.run_id) from None
+    require_run_id(journal.run_id)
     journal.store.require_own(journal.run_id)
     if not journal.exists():
         if prefect and not request.is_resume:

@@ -414,7 +414,7 @@ def plot(
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file.  [default: RUN.html]",
+    help="The file; `-` is stdout.  [default: RUN.html]",
 )
 @STORE
 def report(*, run_id: str, output: Path | None, store: Path | None) -> None:
@@ -471,18 +471,29 @@ def track(*, run_ids: tuple[str, ...], to: str, follow: bool, store: Path | None
 @commands.command()
 @click.argument("one", metavar="RUN")
 @click.argument("other", metavar="RUN")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Both curves in one picture, too: .svg, .png or .pdf.",
+)
 @STORE
 @JSON
-def diff(*, one: str, other: str, store: Path | None, as_json: bool) -> None:
+def diff(*, one: str, other: str, plot: Path | None, store: Path | None, as_json: bool) -> None:
     """Say how two RUNs differ: parameters, results, cost, from where."""
     from qcsc_loop.cli.diff import diff_runs
 
-    diff_runs(one, other, store=store, as_json=as_json)
+    diff_runs(one, other, plot=plot, store=store, as_json=as_json)
 
 
 @commands.command()
 @_RUN
-@click.option("-o", "--output", type=_NEW_FILE, help="The file.  [default: RUN.tar.gz or RUN.csv]")
+@click.option(
+    "-o",
+    "--output",
+    type=_NEW_FILE,
+    help="The file; `-` is stdout.  [default: RUN.tar.gz or RUN.csv]",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Its history as a table instead.")
 @click.option("--no-work", is_flag=True, help="Without the files of its steps.")
 @click.option("--snapshot", is_flag=True, help="Even while it is being driven.")

@@ -19,24 +19,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from qcsc_loop.cli.driving import ATTACHED, NEW_RUN_ID, Driving
 from qcsc_loop.cli.typed import say_how_to_type
 from qcsc_loop.concurrency.whole_file import is_there
-from qcsc_loop.errors import InvalidRunId, QcscLoopError, RunNotBegun, StoreError
+from qcsc_loop.errors import QcscLoopError, RunNotBegun, StoreError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.printing import say, say_json
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.live import LOG_BYTES
-from qcsc_loop.store.records import RunId, now
+from qcsc_loop.store.records import now, require_run_id
 
 OUTPUT, OLDER_OUTPUT = "driver.out", "driver.1.out"
 LOOK_EVERY = 0.1  # seconds
 LAST_LINES = 20  # of what a driver with --json said that did not come to its run
-_RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
 
 
 @dataclass(frozen=True)
@@ -108,10 +105,7 @@ def drive_detached(run_id: str, driving: Driving, *, is_new: bool = False) -> in
         InvalidRunId: no folder may have that name.
         StoreError: the run's folder cannot be written to.
     """
-    try:
-        _RUN_ID.validate_python(run_id)
-    except ValidationError as error:
-        raise InvalidRunId(run_id) from error
+    require_run_id(run_id)
     store = DirectoryStore(driving.store or environment().store)
     store.require_own(run_id)
     words = _words(run_id, is_new=is_new)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from qcsc_loop.cli.plot import write_file
 from qcsc_loop.cli.show import open_run
+from qcsc_loop.cli.to_stdout import STDOUT, binary_stdout, refuse_json_beside, text_to_stdout
 from qcsc_loop.errors import InputError
-from qcsc_loop.moving.archive import export_run, import_run
+from qcsc_loop.moving.archive import export_run, import_run, stream_run
 from qcsc_loop.moving.forking import BEST, Fork, fork_run
 from qcsc_loop.parameters.build import merge, parse_settings
 from qcsc_loop.parameters.environment import environment
@@ -30,17 +31,25 @@ def export_to_file(
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Writes a run, or its history as a table, into a file."""
+    """Writes a run, or its history as a table, into a file, or to stdout where that is `-`."""
+    refuse_json_beside(output, as_json=as_json)
     found = DirectoryStore(store or environment().store)
     journal = open_run(run_id, store)
     if as_csv:
         target = output or Path(f"{run_id}.csv")
         view = RunReader(found, run_id).look()
+        if target == STDOUT:
+            text_to_stdout(csv_of(view).encode())
+            return
         write_file(target, csv_of(view).encode())
         facts = {"run_id": run_id, "file": str(target), "iterations": len(view.history)}
         words = f"{target}: {len(view.history)} iterations"
     else:
         target = output or Path(f"{run_id}.tar.gz")
+        if target == STDOUT:
+            with binary_stdout() as file:
+                stream_run(journal, found.root, file, work=work, snapshot=snapshot)
+            return
         done = export_run(journal, found.root, target, work=work, snapshot=snapshot)
         facts = {"run_id": run_id, "file": str(target), "files": done.files, "bytes": done.bytes}
         words = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import keyword
 import re
 import sys
@@ -24,6 +25,7 @@ def write_new(name: str, *, folder: Path, as_json: bool) -> None:
         InputError: that is no name, or there is a file already, or none can be written.
     """
     module = _module(name)
+    _refuse_hiding(module, folder)
     kind = "".join(part.capitalize() for part in module.split("_"))
     targets = {
         folder / f"{module}.py": "algorithm.py.in",
@@ -57,9 +59,40 @@ def _module(name: str) -> str:
             f"{name!r} is no name for a module: lower-case letters, digits and underscores, a letter "
             "first, as in my_algorithm"
         )
-    if keyword.iskeyword(module) or module in sys.stdlib_module_names or module == "qcsc_loop":
+    if keyword.iskeyword(module) or module in sys.stdlib_module_names:
         raise InputError(f"{module!r} is a name that Python has already; take another one")
     return module
+
+
+def _refuse_hiding(module: str, folder: Path) -> None:
+    """Refuses a name that another module has: whatever runs in the folder would import ours for it.
+
+    Raises:
+        InputError: it has.
+    """
+    for name in (module, f"test_{module}"):
+        if (where := _found(name, folder)) is not None:
+            raise InputError(
+                f"{name!r} is a module that is installed ({where}), which a file {name}.py hides from "
+                "all that runs in its folder; take another name"
+            )
+
+
+def _found(name: str, folder: Path) -> str | None:
+    """Where a module is that would be imported by a name; None: there is none but in the folder."""
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # it is imported, and does not say from where
+        return "imported already"
+    if spec is None:
+        return None
+    own = {folder.resolve(), Path.cwd()}
+    places = [Path(place) for place in spec.submodule_search_locations or ()]
+    if spec.origin is not None and not places:
+        places = [Path(spec.origin)]
+    others = [place for place in places if place.resolve().parent not in own]
+    return str(others[0]) if others else None
 
 
 def _write(contents: dict[Path, str]) -> None:

@@ -10,11 +10,11 @@ from shutil import get_terminal_size
 from rich.text import Text
 
 from qcsc_loop.concurrency.whole_file import write_where_named
-from qcsc_loop.errors import InputError, did_you_mean
+from qcsc_loop.errors import FileNotWritten, InputError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import printable, say
 from qcsc_loop.reports.braille import Curves, Role, draw
-from qcsc_loop.reports.figure import Along, Figure, run_figure, runs_figure
+from qcsc_loop.reports.figure import Along, Figure, require_scalar, run_figure, runs_figure
 from qcsc_loop.reports.run import number
 from qcsc_loop.reports.svg import figure_svg
 from qcsc_loop.reports.tables import PlainConsole
@@ -48,15 +48,15 @@ def plot_runs(
     Raises:
         InputError: there is no such run or scalar, or no file of that kind can be written.
     """
-    form = _form(output) if output is not None else ""
+    form = form_of(output) if output is not None else ""
     views = look_at(run_ids, store)
     if name is not None:
-        _require_scalar(views, name)
+        require_scalar(views, name)
     if output is None:
         _print(views, name=name, along=along, log=log)
         return
     figure = runs_figure(views, name=name, along=along, log=log)
-    write_file(output, _picture(figure, form))
+    write_file(output, picture(figure, form))
     say(f"{output}: {figure.title}")
 
 
@@ -70,24 +70,28 @@ def look_at(run_ids: Sequence[str], store: Path | None) -> list[View]:
     return [RunReader(place, run_id).look() for run_id in dict.fromkeys(run_ids)]
 
 
-def write_file(output: Path, content: bytes) -> None:
+def write_file(output: Path, content: bytes, option: str = "-o") -> None:
     """Writes it, whole where that is a file.
 
+    Args:
+        option: by which it was named.
+
     Raises:
-        InputError: it cannot be written there.
+        FileNotWritten: it cannot be written there.
     """
     try:
         with write_where_named(output, sync="nothing") as file:
             file.write(content)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise InputError(
-            f"{output} cannot be written: {why}; name another file, in a folder that is there, with "
-            "-o FILE"
-        ) from error
+        raise FileNotWritten(str(output), error.strerror or str(error), option) from error
 
 
-def _form(output: Path) -> str:
+def form_of(output: Path) -> str:
+    """What kind of picture a file's name stands for.
+
+    Raises:
+        InputError: none.
+    """
     if (form := output.suffix.lower()) not in FORMS:
         raise InputError(
             f"{output}: what kind of picture it is, is said by its name's end: {', '.join(FORMS)}"
@@ -95,17 +99,8 @@ def _form(output: Path) -> str:
     return form
 
 
-def _require_scalar(views: Sequence[View], name: str) -> None:
-    for view in views:
-        known = view.history.scalars
-        if name not in known:
-            raise InputError(
-                f"{view.run_id} has no scalar {name!r}{did_you_mean(name, known)}: "
-                f"it has {', '.join(known) or 'none yet'}"
-            )
-
-
-def _picture(figure: Figure, form: str) -> bytes:
+def picture(figure: Figure, form: str) -> bytes:
+    """A figure as a file of one of `FORMS`."""
     if form == ".svg":
         return figure_svg(figure, width=WIDTH, height=HEIGHT).encode()
     from qcsc_loop.reports.raster import draw as draw_raster  # matplotlib's

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from qcsc_loop.cli.plot import write_file
+from qcsc_loop.cli.to_stdout import STDOUT, text_to_stdout
 from qcsc_loop.notebook import reported
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say
@@ -15,7 +16,7 @@ from qcsc_loop.store.directory import DirectoryStore
 
 
 def write_report(run_id: str, *, output: Path | None, store: Path | None) -> None:
-    """Writes a run's page, whole; by default RUN.html here.
+    """Writes a run's page, whole; by default RUN.html here, and to stdout where that is `-`.
 
     Raises:
         RunNotFound: there is none of that id.
@@ -25,5 +26,8 @@ def write_report(run_id: str, *, output: Path | None, store: Path | None) -> Non
     more = f" --store {shlex.quote(str(store))}" if store is not None else ""
     run = reported(reader, more, with_tables=True)
     target = output or Path(f"{run_id}.html")
+    if target == STDOUT:
+        text_to_stdout(run_page(run))
+        return
     write_file(target, run_page(run))
     say(f"{target}: {run_id}, {run.view.told(more)}")

@@ -200,6 +200,8 @@ class RunPage:
         view = self._view
         assert view.record is not None and view.settings is not None  # `open_run` has read them
         yield "algorithm", view.settings.algorithm
+        if (fork := view.record.forked_from) is not None:
+            yield "forked from", f"{fork.run_id} after iteration {fork.iteration}"
         yield "seed", str(view.record.seed)
         yield from self._parameters()
         yield "stop", rule_in_words(view.settings.stop)

@@ -18,11 +18,19 @@ from qcsc_loop.parameters.compare import find_differences, find_given, to_plain
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason
+from qcsc_loop.rules.retry import Retry
 from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal, Lease
 from qcsc_loop.store.records import EndRecord, RunRecord, Settings, new_uid
+from qcsc_loop.store.store import Store
 from qcsc_loop.store.versions import this_version
+
+_OPTIONS = ("stop", "seed", "run_id", "store", "keep", "retry")
+_NO_RULE = (
+    "no stop rule: give one, such as MaxIterations(50), or several, such as "
+    "MaxIterations(50) | Shots(1_000_000)"
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
         UnknownRule: it stops by a rule that nothing here defines.
         RunLocked: another driver holds it.
     """
+    _refuse_options(options)
     defaults = environment()
     store = options.get("store") or DirectoryStore(defaults.store)
     run_id = options["run_id"] if "run_id" in options else new_run_id(type(algorithm))
@@ -104,6 +113,27 @@ def open_run(algorithm: AnyHooks, given: AnyHooks, options: RunOptions) -> Opene
     changed = _code_changed(record, settings, facts)
     check_hooks = options.get("check_hooks", defaults.check_hooks)
     return Opened(journal, lease, record, settings, rule, changed, check_hooks, assumed)
+
+
+def _refuse_options(options: RunOptions) -> None:
+    """Refuses what is of another kind than an option of that name is.
+
+    Raises:
+        InvalidParameters: one is.
+    """
+    problems = [
+        f"{name}: {options.get(name)!r:.60} is {wanted}"
+        for name, kind, wanted in (
+            ("stop", StopRule, _NO_RULE),
+            ("retry", Retry, "no Retry: give one, such as Retry(times=2)"),
+            ("store", Store, "no store: give one, such as DirectoryStore(folder)"),
+        )
+        if name in options
+        and not isinstance(given := options.get(name), kind)
+        and (name, given) != ("store", None)  # which is as if it had not been given
+    ]
+    if problems:
+        raise InvalidParameters("run", problems, _OPTIONS)
 
 
 def new_run_id(algorithm: type) -> str:
@@ -176,4 +206,4 @@ def _refusal(error: ValidationError, run_id: str) -> Exception:
     if name == "run_id":
         return InvalidRunId(run_id)
     text = f"{name}: {problem['msg'].lower()} (given: {problem['input']!r})"
-    return InvalidParameters("run", [text], ["stop", "seed", "run_id", "keep", "retry"])
+    return InvalidParameters("run", [text], _OPTIONS)

@@ -6,6 +6,7 @@ the files. Nothing of it is believed before all of it has been verified.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -13,6 +14,7 @@ import re
 import secrets
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,13 +24,20 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qcsc_loop.concurrency.whole_file import is_there, write_where_named
-from qcsc_loop.errors import BadArchive, InputError, RunExists, StoreError
+from qcsc_loop.errors import (
+    BadArchive,
+    FileNotRead,
+    FileNotWritten,
+    InputError,
+    RunExists,
+    StoreError,
+)
 from qcsc_loop.jobs.ledger import ELSEWHERE, job_records
 from qcsc_loop.moving.holding import refuse_if_driven
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import IMPORTED, Journal
 from qcsc_loop.store.live import LIVE
-from qcsc_loop.store.records import RUN_ID
+from qcsc_loop.store.records import RUN_ID, require_run_id
 from qcsc_loop.store.versions import this_version
 from qcsc_loop.values.document import Document
 
@@ -79,29 +88,56 @@ def export_run(
     Raises:
         RunNotFound: there is no such run.
         RunIsDriven: a driver holds it.
-        StoreError: it cannot be read, or the file not written.
+        StoreError: it cannot be read.
+        FileNotWritten: the file cannot be written there.
+        InputError: a file of it was changed while it was copied.
     """
+    folder = root / journal.run_id
+    manifest = _manifest(journal, folder, work=work, snapshot=snapshot)
+    try:
+        with write_where_named(target, sync="name", mode=0o600) as file:
+            _write(file, folder, manifest)
+        size = target.stat().st_size
+    except OSError as error:
+        raise FileNotWritten(str(target), error.strerror or str(error)) from error
+    return Exported(journal.run_id, target, len(manifest.files), size)
+
+
+def stream_run(
+    journal: Journal, root: Path, file: IO[bytes], *, work: bool = True, snapshot: bool = False
+) -> int:
+    """Writes the same to a stream that takes it as it comes; how many files it was.
+
+    Raises:
+        RunNotFound, RunIsDriven, StoreError, InputError: as `export_run`.
+        OSError: the stream does not take it.
+    """
+    folder = root / journal.run_id
+    manifest = _manifest(journal, folder, work=work, snapshot=snapshot)
+    _write(file, folder, manifest)
+    return len(manifest.files)
+
+
+def _manifest(journal: Journal, folder: Path, *, work: bool, snapshot: bool) -> Manifest:
     record = journal.record()
     if not snapshot:
         refuse_if_driven(journal, "export it with --snapshot, as it is at some instant")
-    folder = root / journal.run_id
-    with _store_errors("export", target):
+    with _store_errors("read", folder):
         files = sorted(_files(folder, work=work))
-        manifest = Manifest(
+        return Manifest(
             format=FORMAT,
             run_id=journal.run_id,
             uid=record.uid,
             version=this_version(),
             files={name: _sha256_of(folder / name) for name in files},
         )
-        with (
-            write_where_named(target, sync="name", mode=0o600) as file,
-            tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as archive,
-        ):
-            _add(archive, MANIFEST, manifest.model_dump_json().encode())
-            for name in files:
-                _add_file(archive, folder, name, manifest.files[name])
-        return Exported(journal.run_id, target, len(files), target.stat().st_size)
+
+
+def _write(file: IO[bytes], folder: Path, manifest: Manifest) -> None:
+    with tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        _add(archive, MANIFEST, manifest.model_dump_json().encode())
+        for name, sha256 in manifest.files.items():
+            _add_file(archive, folder, name, sha256)
 
 
 def import_run(store: DirectoryStore, source: Path, *, run_id: str | None = None) -> Journal:
@@ -111,20 +147,21 @@ def import_run(store: DirectoryStore, source: Path, *, run_id: str | None = None
         run_id: its id here; None: the one that it has.
 
     Raises:
+        InvalidRunId: no run may have that id.
         BadArchive: it is none, or a file of it is damaged or does not belong there.
         RunExists: the store has a run of that id.
         InputError: under another id its jobs could not be found again.
-        StoreError: it cannot be read or written.
+        FileNotRead: the file cannot be read.
+        StoreError: the store cannot be written to.
     """
-    with _store_errors("import", source):
+    new_id = None if run_id is None else require_run_id(run_id)
+    with _opened(source) as archive, _store_errors("import into", store.root):
         store.root.mkdir(parents=True, exist_ok=True)
         place = store.root / f".import-{secrets.token_hex(8)}"
         place.mkdir(0o700)
         try:
-            manifest = _unpack(source, place)
-            chosen = run_id or manifest.run_id
-            if not re.fullmatch(RUN_ID, chosen):
-                raise BadArchive(str(source), f"{chosen!r} is no id of a run")
+            manifest = _unpack(source, archive, place)
+            chosen = manifest.run_id if new_id is None else new_id
             if chosen != manifest.run_id:
                 _rename(store, place.name, manifest.run_id, chosen)
             if Journal(store, chosen).exists() or is_there(store.root / chosen):
@@ -162,7 +199,8 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def _add_file(archive: tarfile.TarFile, folder: Path, name: str, sha256: str) -> None:
     """Adds a file as the manifest has it: a log may have grown since."""
-    content = (folder / name).read_bytes()
+    with _store_errors("read", folder / name):
+        content = (folder / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         content = _beginning(content, sha256)
     _add(archive, f"run/{name}", content)
@@ -172,14 +210,16 @@ def _beginning(content: bytes, sha256: str) -> bytes:
     """The beginning of a log that has this hash.
 
     Raises:
-        OSError: there is none: the file was replaced while the run was being copied.
+        InputError: there is none: the file was replaced while the run was being copied.
     """
     digest = hashlib.sha256()
     for end, line in _lines(content):
         digest.update(line)
         if digest.hexdigest() == sha256:
             return content[:end]
-    raise OSError("a file was changed while it was copied; end the driver first, or try again")
+    raise InputError(
+        "a file of the run was changed while it was copied; end the driver first, or try again"
+    )
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -189,9 +229,20 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
         yield at, line
 
 
-def _unpack(source: Path, place: Path) -> Manifest:
+@contextmanager
+def _opened(source: Path) -> Iterator[IO[bytes]]:
+    """Raises FileNotRead where that is no file that can be read."""
     try:
-        with tarfile.open(source, "r:gz") as archive:
+        file = source.open("rb")
+    except OSError as error:
+        raise FileNotRead(str(source), error.strerror or str(error)) from error
+    with file:
+        yield file
+
+
+def _unpack(source: Path, content: IO[bytes], place: Path) -> Manifest:
+    try:
+        with tarfile.open(fileobj=content, mode="r:gz") as archive:
             manifest = _read_manifest(source, archive)
             left = dict(manifest.files)
             while (entry := archive.next()) is not None:
@@ -201,7 +252,7 @@ def _unpack(source: Path, place: Path) -> Manifest:
                 if (sha256 := left.pop(name, None)) is None:
                     raise BadArchive(str(source), f"{name!r} is not in its manifest")
                 _write_verified(source, archive.extractfile(entry), place / name, sha256)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
         raise BadArchive(
             str(source), f"it is no archive of a run, or it is cut off: {error}"
         ) from None

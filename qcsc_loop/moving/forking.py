@@ -12,11 +12,19 @@ from qcsc_loop.loop.opening import new_run_id
 from qcsc_loop.loop.provenance import describe_driver
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.store.journal import Journal, iteration_of
-from qcsc_loop.store.records import Commit, ForkedFrom, RunRecord, Settings, StepNote, new_uid
+from qcsc_loop.store.records import (
+    NO_DRIVER,
+    Commit,
+    ForkedFrom,
+    RunRecord,
+    Settings,
+    StepNote,
+    new_uid,
+    require_run_id,
+)
 from qcsc_loop.values.document import Document
 
 BEST = "best"
-_NO_DRIVER = 0  # the epoch of what no driver of the fork has done
 
 
 @dataclass(frozen=True)
@@ -55,20 +63,22 @@ def fork_run(journal: Journal, asked: Fork) -> Forked:
     """Makes a run whose state after an iteration is another one's; that one is only read.
 
     It has the parent's seed and goes on with the next number, so that an unchanged fork is the same
-    run again. What the parent has spent is not the fork's.
+    run again. What the parent has spent is not the fork's, neither shots nor time.
 
     Raises:
+        InvalidRunId: no run may have the fork's id.
         RunNotFound: there is no such run.
         RunExists: there is one of the fork's id.
         InputError: the state is not kept, or the algorithm does not take the parameters.
     """
+    new_id = None if asked.run_id is None else require_run_id(asked.run_id)
     record, before = journal.record(), journal.settings()
     algorithm = recorded_algorithm(journal, named=asked.named, changed=asked.changed)
     commit, state = _checkpoint(journal, asked.at)
     settings = before.model_copy(
         update={"parameters": to_plain(algorithm), "resolved": to_plain(algorithm)}
     )
-    run_id = asked.run_id or new_run_id(type(algorithm))
+    run_id = new_run_id(type(algorithm)) if new_id is None else new_id
     parent = ForkedFrom(
         run_id=journal.run_id,
         uid=record.uid,
@@ -94,7 +104,7 @@ def _write(
     if fork.exists():
         raise RunExists(fork.run_id, fork.store.place)
     history = [line for line in parent.history() if line.iteration < commit.iteration]
-    unpaid = {"epoch": _NO_DRIVER, "usage": {}, "spent": {}}
+    unpaid = {"epoch": NO_DRIVER, "seconds": {}, "usage": {}, "spent": {}}
     fork.add_history([line.model_copy(update=unpaid) for line in [*history, commit]])
     replayed = _take_samples(parent, fork, commit.iteration) if replay else ()
     fork.store.create(f"{fork.run_id}/run", Document(record.model_dump_json().encode()))
@@ -113,14 +123,14 @@ def _take_samples(parent: Journal, fork: Journal, after: int) -> list[int]:
         if step is None:
             continue
         note, samples = step
-        note = note.model_copy(update={"epoch": _NO_DRIVER, "usage": {}, "replayed": True})
+        note = note.model_copy(update={"epoch": NO_DRIVER, "usage": {}, "replayed": True})
         _add_step(fork, note, samples)
         found.append(iteration)
     return found
 
 
 def _add_step(fork: Journal, note: StepNote, samples: Document) -> None:
-    name = f"{note.iteration:08d}.{note.step}.e{_NO_DRIVER:04d}"
+    name = f"{note.iteration:08d}.{note.step}.e{NO_DRIVER:04d}"
     noted = replace(samples, meta=note.model_dump_json().encode())
     fork.store.write(f"{fork.run_id}/steps/{name}", noted)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qcsc_loop.parameters.resource import Resource
-from qcsc_loop.values.arrays import NDArray
+from qcsc_loop.values.arrays import NDArray, real_numbers
 from qcsc_loop.values.record import Record
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -66,7 +66,7 @@ class Box:
         """
         if bounds is None:
             return cls(np.full(number, -np.inf), np.full(number, np.inf))
-        given = np.asarray(bounds, np.float64)
+        given = real_numbers(bounds, "bounds")
         if given.shape not in {(2,), (number, 2)}:
             raise ValueError(
                 f"bounds are (lower, upper) for all parameters, or an array of shape ({number}, 2), "
@@ -153,7 +153,7 @@ class Optimizer(Resource, ABC):
         Raises:
             ValueError: start or bounds are not of that form.
         """
-        given = np.array(start, np.float64)
+        given = real_numbers(start, "start")
         if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
             raise ValueError(
                 f"a start is a number for each parameter, finite ones, not {start!r:.60}"
@@ -191,10 +191,10 @@ class Optimizer(Resource, ABC):
             values: (points,), of the points that were asked for, in their order; NaN: it failed.
 
         Raises:
-            ValueError: they are not as many, or the state is of another kind of optimiser.
+            ValueError: they are not as many real numbers, or the state is of another kind of optimiser.
         """
         self._require_mine(state)
-        found = np.array(values, np.float64)
+        found = real_numbers(values, "values")
         if found.shape != (len(state.points),):
             raise ValueError(
                 f"{len(state.points)} points were asked for, and values of shape {found.shape} told: "

@@ -17,7 +17,7 @@ from qcsc_loop.sampling.compiling import (
 )
 from qcsc_loop.sampling.packing import (
     read_registers,
-    require_measured,
+    require_asked,
     shots_of,
     surplus,
 )
@@ -51,7 +51,7 @@ class PrefectQiskitSampler(Sampler):
     options: Json = {}
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        require_measured(circuit)
+        require_asked(circuit, shots)
         step, runtime = current_step(), await self._runtime()
         step.spend(shots=shots)
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic_core import from_json
 
 from qcsc_loop.plain import Json
+from qcsc_loop.store.records import NO_DRIVER
 
 Numbers = Sequence[float]
 
@@ -24,10 +25,12 @@ class Columns:
 
     Attributes:
         iterations: their numbers.
-        epochs: which driver committed each.
+        epochs: which driver committed each; `NO_DRIVER`: it is another run's, whose state this one
+            began with.
         committed: when, in seconds since 1970 by that driver's clock.
         scalars: by name; NaN where an iteration has none of that name.
-        seconds: by step, of each iteration; NaN where an earlier driver's record was used.
+        seconds: by step, of each iteration; NaN where an earlier driver's record was used, and where
+            it is another run's, as earlier versions have copied it into forks.
         usage: by name, of each iteration; 0 where nothing was spent.
         spent: the same of all iterations up to the last one.
     """
@@ -72,10 +75,11 @@ class Columns:
     def took(self) -> Numbers:
         """Wall seconds of each iteration, from the commit before it by the same driver; else NaN."""
         before = [math.nan, *self.committed][: len(self)]
-        epochs = [0, *self.epochs][: len(self)]
+        epochs = [NO_DRIVER, *self.epochs][: len(self)]
         rows = zip(self.committed, before, self.epochs, epochs, strict=True)
         return [
-            max(0.0, now - then) if epoch == other else math.nan for now, then, epoch, other in rows
+            max(0.0, now - then) if epoch == other != NO_DRIVER else math.nan
+            for now, then, epoch, other in rows
         ]
 
 
@@ -186,8 +190,9 @@ class _Growing:
             self._epochs[at], self._committed[at] = epoch, when
         if epoch >= self._newest.get("epoch", 0):
             self._newest = commit
-        for part in self._parts.values():
-            part.put(commit, at)
+        for name, part in self._parts.items():
+            if name != "seconds" or epoch != NO_DRIVER:
+                part.put(commit, at)
 
     def columns(self) -> Columns:
         """All of them; what an older driver did beyond the newest one's iteration is undone."""

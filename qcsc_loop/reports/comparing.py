@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.phrases import exact, span
 from qcsc_loop.reports.view import View
+from qcsc_loop.reports.words import rule_in_words
+from qcsc_loop.rules.going_on import simplest
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.records import Commit
 
@@ -103,8 +105,8 @@ def _parts(one: View, other: View) -> Iterator[tuple[str, list[Row]]]:
     yield "algorithm", algorithms
     yield "seed", _differing("seed", *_seeds(one, other))
     if not algorithms:  # two classes have no parameters in common
-        yield "parameters", _settings(one, other, "resolved")
-    yield "stop rule", _settings(one, other, "stop")
+        yield "parameters", _parameters(one, other)
+    yield "stop rule", _stop_rules(one, other)
     yield from _provenance(one, other)
     yield "headline", _headlines(one, other)
     yield "cost", _costs(one, other)
@@ -123,9 +125,20 @@ def _seeds(*views: View) -> list[object]:
     return [view.record.seed if view.record is not None else "?" for view in views]
 
 
-def _settings(one: View, other: View, part: str) -> list[Row]:
-    mine, theirs = (getattr(v.settings, part) if v.settings else {} for v in (one, other))
-    return list(_differences(mine, theirs, "" if part == "resolved" else part))
+def _parameters(one: View, other: View) -> list[Row]:
+    mine, theirs = (view.settings.resolved if view.settings else {} for view in (one, other))
+    return list(_differences(mine, theirs, ""))
+
+
+def _stop_rules(one: View, other: View) -> list[Row]:
+    """By what the rules say: one may be written in several ways, as a bound or as any of one bound."""
+    rules = [simplest(view.settings.stop) if view.settings else {} for view in (one, other)]
+    mine, theirs = rules
+    if mine == theirs:
+        return []
+    if mine.get("type") == theirs.get("type") and not any("rules" in rule for rule in rules):
+        return list(_differences(mine, theirs, "stop"))
+    return [Row("stop", *(rule_in_words(rule) if rule else "-" for rule in rules))]
 
 
 def _provenance(one: View, other: View) -> Iterator[tuple[str, list[Row]]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from qcsc_loop.errors import InputError, did_you_mean
 from qcsc_loop.reports.columns import Columns, Numbers
 from qcsc_loop.reports.view import View
 
@@ -143,6 +144,21 @@ def runs_figure(
         log=log,
         title=", ".join(view.run_id for view in views),
     )
+
+
+def require_scalar(views: Sequence[View], name: str) -> None:
+    """Makes sure that each run has a scalar.
+
+    Raises:
+        InputError: one has not; says which it has.
+    """
+    for view in views:
+        known = view.history.scalars
+        if name not in known:
+            near = did_you_mean(name, known) if isinstance(name, str) else ""
+            raise InputError(
+                f"{view.run_id} has no scalar {name!r}{near}: it has {', '.join(known) or 'none yet'}"
+            )
 
 
 def _merged(figures: Sequence[Figure], run_ids: Sequence[str]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from qcsc_loop.reports.status import RunStatus
 from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.live import LogLine
+from qcsc_loop.store.records import NO_DRIVER
 
 PACE_FROM = 20  # iterations
 LOG_LINES = 200
@@ -126,7 +127,7 @@ def pace(view: View) -> Pace:
     took = list(last.took)
     rows = [row for row, seconds in enumerate(took) if math.isfinite(seconds)]
     if not rows:  # a chain, where each iteration has a driver of its own
-        rows = list(range(1, len(last)))
+        rows = [row for row in range(1, len(last)) if last.epochs[row] != NO_DRIVER]
         took = [_in_hooks(last, row) for row in range(len(last))]
     if not rows:
         return Pace(math.nan, {})

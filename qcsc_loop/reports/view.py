@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -35,7 +35,14 @@ from qcsc_loop.store.live import (
     LogLine,
     SideFiles,
 )
-from qcsc_loop.store.records import Commit, EndRecord, EpochRecord, RunRecord, Settings
+from qcsc_loop.store.records import (
+    NO_DRIVER,
+    Commit,
+    EndRecord,
+    EpochRecord,
+    RunRecord,
+    Settings,
+)
 
 FORETOLD_FROM = 20  # iterations
 _FACTS = {
@@ -391,10 +398,15 @@ def _columns(commits: Sequence[Commit]) -> Columns:
         epochs=[commit.epoch for commit in commits],
         committed=[commit.committed.timestamp() for commit in commits],
         scalars={n: [c.scalars.get(n, math.nan) for c in commits] for n in newest.scalars},
-        seconds={n: [c.seconds.get(n, math.nan) for c in commits] for n in newest.seconds},
+        seconds={n: [_seconds(c).get(n, math.nan) for c in commits] for n in _seconds(newest)},
         usage={n: [c.usage.get(n, 0.0) for c in commits] for n in newest.usage},
         spent=dict(newest.spent or {}),
     )
+
+
+def _seconds(commit: Commit) -> Mapping[str, float]:
+    """What its steps took; nothing of what is another run's."""
+    return {} if commit.epoch == NO_DRIVER else commit.seconds
 
 
 def left_by(view: View, driver: EpochRecord, end: EndRecord | None, successor: int) -> View:

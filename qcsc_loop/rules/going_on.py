@@ -18,6 +18,9 @@ _BOUNDS = {
 }
 
 
+_JOINED = ("any", "all")
+_AT_ONCE = {"type": "converged", "times": 1}
+
 # the option of the command line that sets each bound, and what that counts in
 _OPTIONS = {
     "iterations": ("--max-iterations", 1.0),
@@ -90,6 +93,29 @@ def _further(reason: Reason, rule: Json, spent: Mapping[str, float]) -> str:
         more = max(2 * limit, 1.0) if what == reached or is_used_up else limit
         words.append(f" {option} {more / unit:.12g}")
     return "".join(words)
+
+
+def simplest(rule: Json) -> Json:
+    """A stop rule, as JSON, in the one way in which all that say the same are written.
+
+    Rules of one kind in each other are one, and one rule alone is itself. That a run ends as soon as
+    it has converged is said by every rule that does not mention it: it is left out.
+    """
+    kind, several = rule.get("type"), rule.get("rules")
+    if kind not in _JOINED or not isinstance(several, list):
+        return rule
+    parts: list[Json] = []
+    for each in map(simplest, filter(_is_rule, several)):
+        inner = each.get("rules")
+        parts += inner if each.get("type") == kind and isinstance(inner, list) else [each]
+    if kind == "any":
+        parts = [part for part in parts if part != _AT_ONCE] or parts[:1]
+    parts = [part for k, part in enumerate(parts) if part not in parts[:k]]
+    return parts[0] if len(parts) == 1 else {**rule, "rules": parts}
+
+
+def _is_rule(each: object) -> bool:
+    return isinstance(each, dict)
 
 
 def says_all(rule: Json) -> bool:

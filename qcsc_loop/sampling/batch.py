@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from qcsc_loop.sampling.identity import by_names_of, circuit_bytes
 from qcsc_loop.sampling.packing import registers, require_measured
+from qcsc_loop.values.arrays import real_numbers
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -51,13 +52,15 @@ class Batch:
             NothingMeasured: nothing would be read of one.
             ValueError: there is none, registers differ, or parameters do not fit.
         """
+        if isinstance(circuits, str | bytes):
+            raise ValueError(f"what is sampled is circuits, not {circuits!r:.60}")
         several = tuple(circuits) if isinstance(circuits, Sequence) else (circuits,)
         if not several:
             raise ValueError("there are no circuits to sample: give at least one")
         for number, circuit in enumerate(several):
             require_measured(circuit)
             _require_same_registers(several[0], circuit, number)
-        values = None if parameters is None else np.asarray(parameters, np.float64)
+        values = None if parameters is None else real_numbers(parameters, "parameters")
         for number, circuit in enumerate(several):
             _require_parameters(circuit, values, number)
         points = () if values is None else values.shape[:-1]

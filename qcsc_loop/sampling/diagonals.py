@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from qcsc_loop.sampling.counts import Counts, unpack_bits
 from qcsc_loop.sampling.packing import Packed, num_bytes
+from qcsc_loop.values.arrays import real_numbers
 
 if TYPE_CHECKING:
     from qiskit.quantum_info import SparsePauliOp
@@ -47,12 +48,13 @@ def values_of(counts: Counts, diagonal: Diagonal) -> Floats:
         return _of_labels(counts, diagonal)
     if callable(diagonal):
         return _of_function(counts, diagonal)
-    return _of_array(counts, np.asarray(diagonal))
+    return _of_array(counts, cast("npt.ArrayLike", diagonal))
 
 
 def _labels(operator: SparsePauliOp) -> dict[str, float]:
     labels: dict[str, float] = {}
     for label, coefficient in operator.to_list():
+        # an operator's are complex, and may have a rounding error where nothing should be
         if abs(coefficient.imag) > 1e-12 * max(1.0, abs(coefficient)):
             raise ValueError(f"{label} has the coefficient {coefficient}: an observable's are real")
         labels[label] = labels.get(label, 0.0) + float(coefficient.real)
@@ -62,9 +64,10 @@ def _labels(operator: SparsePauliOp) -> dict[str, float]:
 def _of_labels(counts: Counts, labels: Mapping[str, float]) -> Floats:
     values = np.zeros(len(counts))
     for label, coefficient in labels.items():
-        if len(label) != counts.num_bits:
+        if not isinstance(label, str) or len(label) != counts.num_bits:
+            letters = len(label) if isinstance(label, str) else "no"
             raise ValueError(
-                f"{label!r} has {len(label)} letters, and there are {counts.num_bits} bits: one each, "
+                f"{label!r} has {letters} letters, and there are {counts.num_bits} bits: one each, "
                 "bit 0 on the right"
             )
         if others := set(label) - {"I", "Z"}:
@@ -72,8 +75,18 @@ def _of_labels(counts: Counts, labels: Mapping[str, float]) -> Floats:
                 f"{label!r} is not diagonal ({', '.join(sorted(others))}): rotate to its basis in the "
                 "circuit and take Z there, or use an estimator"
             )
-        values += coefficient * _signs(counts.rows, label)
+        values += _real(label, coefficient) * _signs(counts.rows, label)
     return values
+
+
+def _real(label: str, coefficient: object) -> float:
+    """Raises ValueError where that is no real number."""
+    try:
+        if coefficient is not None:  # which numpy takes for NaN
+            return real_numbers(coefficient, label).item()
+    except ValueError:
+        pass
+    raise ValueError(f"{label} has the coefficient {coefficient!r:.60}: an observable's are real")
 
 
 def _signs(rows: Packed, label: str) -> Floats:
@@ -85,7 +98,8 @@ def _signs(rows: Packed, label: str) -> Floats:
 
 
 def _of_function(counts: Counts, function: Callable[[Packed], npt.ArrayLike]) -> Floats:
-    values = np.asarray(function(unpack_bits(counts.rows, counts.num_bits)), np.float64)
+    given = function(unpack_bits(counts.rows, counts.num_bits))
+    values = real_numbers(given, "what the function gave")
     if values.shape != (len(counts),):
         raise ValueError(
             f"the function gave an array of shape {values.shape} for {len(counts)} outcomes: it is "
@@ -94,14 +108,13 @@ def _of_function(counts: Counts, function: Callable[[Packed], npt.ArrayLike]) ->
     return values
 
 
-def _of_array(counts: Counts, values: npt.NDArray[Any]) -> Floats:
+def _of_array(counts: Counts, given: npt.ArrayLike) -> Floats:
+    values = real_numbers(given, "an observable's diagonal")
     if values.shape != (1 << counts.num_bits,):
         raise ValueError(
             f"a diagonal of {counts.num_bits} bits has {1 << counts.num_bits} numbers, and this "
             f"has the shape {values.shape}"
         )
-    if np.iscomplexobj(values):
-        raise ValueError("an observable's diagonal is real, and this one is complex")
     wide = np.zeros((len(counts), 8), np.uint8)
     wide[:, 8 - counts.rows.shape[1] :] = counts.rows
-    return np.asarray(values[wide.view(">u8")[:, 0].astype(np.int64)], np.float64)
+    return np.asarray(values[wide.view(">u8")[:, 0].astype(np.int64)])

@@ -15,7 +15,7 @@ from qcsc_loop.sampling.fake_backends import fake_backend
 from qcsc_loop.sampling.packing import (
     read_arrays,
     read_registers,
-    require_measured,
+    require_asked,
     shots_of,
     surplus,
 )
@@ -44,7 +44,7 @@ class FakeBackendSampler(Sampler):
     threads: Annotated[int, OPERATIONAL] = Field(default=1, ge=1)
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        require_measured(circuit)
+        require_asked(circuit, shots)
         step = current_step()
         step.spend(shots=shots)
         return await to_thread.run_sync(self._run, circuit, shots, step, abandon_on_cancel=True)

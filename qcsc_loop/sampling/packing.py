@@ -28,12 +28,45 @@ def registers(circuit: QuantumCircuit) -> dict[str, int]:
     return {register.name: register.size for register in circuit.cregs}
 
 
+def require_asked(circuit: QuantumCircuit, shots: int) -> None:
+    """Refuses what no source can sample, before it costs anything.
+
+    Raises:
+        NothingMeasured: nothing would be read of the circuit.
+        ValueError: it is none, or has parameters without a value; or that is no number of shots.
+    """
+    require_measured(circuit)
+    if asked := circuit.num_parameters:
+        raise ValueError(
+            f"the circuit has {asked} parameters without a value: bind them with "
+            "assign_parameters(), or give it to sample_all() together with their values"
+        )
+    require_shots(shots)
+
+
+def require_shots(shots: object) -> None:
+    """Refuses what is no number of shots.
+
+    Raises:
+        ValueError: it is none.
+    """
+    whole = isinstance(shots, int | np.integer) and not isinstance(shots, bool)
+    if not whole or shots < 1:  # type: ignore[operator]
+        raise ValueError(
+            f"shots is a whole number from 1 on, the same for each circuit, not {shots!r:.60}"
+        )
+
+
 def require_measured(circuit: QuantumCircuit) -> None:
     """Refuses a circuit of which nothing would be read, before it costs anything.
 
     Raises:
         NothingMeasured: it has no classical bits, or nothing in it touches one.
+        ValueError: it is no circuit.
     """
+    if not (hasattr(circuit, "cregs") and hasattr(circuit, "data")):
+        several = "; several go to sample_all()" if isinstance(circuit, list | tuple) else ""
+        raise ValueError(f"what is sampled is a QuantumCircuit, not {circuit!r:.60}{several}")
     if not any(register.size for register in circuit.cregs):
         raise NothingMeasured("it has no classical register")
     if not any(part.clbits for part in circuit.data):

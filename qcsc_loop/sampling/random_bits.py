@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from anyio import to_thread
 
 from qcsc_loop.sampling.batch import Batch
-from qcsc_loop.sampling.packing import draw_bits, registers, require_measured
+from qcsc_loop.sampling.packing import draw_bits, registers, require_asked
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sample_array import SampleArray
 from qcsc_loop.sampling.sampler import Sampler
@@ -27,7 +27,7 @@ class RandomSampler(Sampler):
     type: Literal["random"] = "random"
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        require_measured(circuit)
+        require_asked(circuit, shots)
         current_step().spend(shots=shots)
         rng, widths = current_step().rng, registers(circuit)
         bits = {

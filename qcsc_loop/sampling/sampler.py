@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from qcsc_loop.parameters.resource import Resource
 from qcsc_loop.sampling.batch import Batch
+from qcsc_loop.sampling.packing import require_shots
 from qcsc_loop.sampling.sample_array import SampleArray, stacked
 from qcsc_loop.sampling.samples import Samples
 from qcsc_loop.steps.parts import run_parts
@@ -62,9 +63,10 @@ class Sampler(Resource, ABC):
 
         Raises:
             NothingMeasured: nothing would be read of a circuit.
-            ValueError: registers differ, or parameters do not fit.
+            ValueError: registers differ, parameters do not fit, or that is no number of shots.
             SamplingFailed: the source gave no samples.
         """
+        require_shots(shots)
         batch = await to_thread.run_sync(Batch.of, circuits, parameters)
         return await self.sample_batch(batch, shots=shots)
 

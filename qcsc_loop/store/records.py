@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from qcsc_loop.errors import InvalidRunId
 from qcsc_loop.parameters.compare import to_plain
 from qcsc_loop.plain import Json
 from qcsc_loop.rules.reason import Reason
@@ -17,6 +19,18 @@ from qcsc_loop.rules.stop import Committed, MaxIterations, StopRule
 
 RUN_ID = r"^[a-z0-9][a-z0-9-]{0,99}$"
 RunId = Annotated[str, StringConstraints(pattern=RUN_ID)]
+NO_DRIVER = 0  # the epoch of what no driver of a run has done: a fork has it from its parent
+
+
+def require_run_id(given: object) -> str:
+    """An id as somebody gave it.
+
+    Raises:
+        InvalidRunId: no run may have it.
+    """
+    if not isinstance(given, str) or not re.fullmatch(RUN_ID, given):
+        raise InvalidRunId(given)
+    return given
 
 
 def now() -> datetime:

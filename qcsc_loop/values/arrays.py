@@ -48,6 +48,31 @@ def freeze(value: object) -> Array:
     return _without_padding(array)
 
 
+def real_numbers(given: object, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Numbers that somebody gave, in an array of their own, float64 of the shape that they have.
+
+    Numpy takes a complex number's real part, and only warns: what is complex is refused.
+
+    Args:
+        what: they are, for the sentence.
+
+    Raises:
+        ValueError: they are not real numbers in a rectangular shape.
+    """
+    try:
+        found = np.asarray(given)
+        if found.dtype.kind in "biufO":  # what is in an object array, each says for itself
+            return np.array(found, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{what}: real numbers are asked for, not {given!r:.80}") from None
+    if found.dtype.kind != "c":
+        raise ValueError(f"{what}: real numbers are asked for, not {given!r:.80}")
+    raise ValueError(
+        f"{what}: real numbers are asked for, and these are complex. Where they are real but for their "
+        "type, give their .real"
+    )
+
+
 def _without_padding(array: Array) -> Array:
     content = array.tobytes(order="C")
     padding = _padding(array.dtype)

@@ -133,7 +133,7 @@ def _value_faults(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, BaseModel):
-        yield from value
+        yield from BaseModel.__iter__(value)  # its fields, whatever the class itself goes through
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield from ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
     elif isinstance(value, Mapping):

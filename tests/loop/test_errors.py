@@ -22,6 +22,8 @@ from qcsc_loop.errors import (
     DamagedDocument,
     DriverSilent,
     EncodingError,
+    FileNotRead,
+    FileNotWritten,
     HookError,
     HookFailed,
     ImpureHook,
@@ -212,6 +214,17 @@ EXAMPLES: list[tuple[QcscLoopError, list[str]]] = [
     (
         SweepLost("ghz"),
         ["superseded: another process has taken over the sweep 'ghz'", "qcsc-loop sweep show ghz"],
+    ),
+    (
+        FileNotWritten("nowhere/h2o.html", "No such file or directory", "-o"),
+        [
+            "nowhere/h2o.html cannot be written: No such file or directory",
+            "name another file, in a folder that is there, with -o FILE",
+        ],
+    ),
+    (
+        FileNotRead("h2o.tar.gz", "Permission denied"),
+        ["h2o.tar.gz cannot be read: Permission denied", "nothing was changed"],
     ),
     (
         BadArchive("h2o.tar.gz", "'run.json' is missing"),

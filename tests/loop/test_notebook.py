@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import anyio
 import numpy as np
@@ -12,9 +13,15 @@ import pytest
 from loop.toys import Counting, Draw
 from qcsc_loop import DirectoryStore, Run, compare, runs
 from qcsc_loop.cli.moving import csv_of
-from qcsc_loop.errors import InputError, RunNotFound
+from qcsc_loop.errors import (
+    FileNotWritten,
+    InputError,
+    InvalidParameters,
+    InvalidRunId,
+    RunNotFound,
+)
 from qcsc_loop.reports.comparing import compare_runs
-from qcsc_loop.rules.stop import MaxIterations
+from qcsc_loop.rules.stop import AnyOf, Converged, MaxIterations, Shots, StopRule
 
 
 def drive(store: DirectoryStore, run_id: str, iterations: int, seed: int = 0) -> str:
@@ -102,6 +109,78 @@ def _damaged(store: DirectoryStore) -> DirectoryStore:
     return store
 
 
+@pytest.mark.parametrize("name", [None, 3, ["one"]], ids=repr)
+def test_what_is_no_name_of_a_run_is_said(store: DirectoryStore, name: Any) -> None:
+    with pytest.raises(InvalidRunId, match="cannot be a run id: use 1 to 100 lower-case letters"):
+        Run(name, store=store)
+
+
+def test_it_is_equal_to_itself_in_another_object(store: DirectoryStore, tmp_path: Path) -> None:
+    drive(DirectoryStore(tmp_path), "one", 1)
+    (link := tmp_path / "link").symlink_to(store.root)
+    one, other = Run("one", store=store), Run("two", store=store)
+
+    assert one == Run("one", store=str(store.root)) == Run("one", store=link)
+    assert one not in (other, Run("one", store=tmp_path), "one", None)
+    assert {one, Run("one", store=link), other} == {one, other}
+
+
+def test_a_scalar_that_is_not_there_is_answered_with_those_that_are(store: DirectoryStore) -> None:
+    said = "one has no scalar 'squarse' .did you mean 'squares'..: it has count, squares"
+    for draw in (Run("one", store=store).plot, compare("one", "two", store=store).plot):
+        with pytest.raises(InputError, match=said):
+            draw("squarse")
+    with pytest.raises(InputError, match="has no scalar 3: it has count"):
+        Run("one", store=store).plot(3)  # type: ignore[arg-type]
+
+
+def test_a_page_that_cannot_be_written_is_not_the_stores_fault(
+    store: DirectoryStore, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        FileNotWritten,
+        match=r"page.html cannot be written: No such file .* name another file, in a",
+    ):
+        Run("one", store=store).report(tmp_path / "nowhere" / "page.html")
+
+
+def test_its_forks_are_runs_of_its_store(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    drive(store, "parent", 3)
+    drive(store, "other", 1)
+    parent = Run("parent", store=store)
+    assert parent.forks == []
+
+    first = parent.fork("second-by-name", at=1)
+    then = parent.fork("a-fork", at=2)
+    of_the_fork = then.fork("below")
+
+    assert parent.forks == [first, then]
+    assert then.forks == [of_the_fork] and Run("other", store=store).forks == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"stop": 3}, r"stop: 3 is no stop rule: give one, such as MaxIterations\(50\)"),
+        ({"stop": None}, "stop: None is no stop rule"),
+        ({"retry": 3}, "retry: 3 is no Retry"),
+        ({"store": "folder"}, "store: 'folder' is no store: give one, such as DirectoryStore"),
+    ],
+    ids=["number", "none", "retry", "store"],
+)
+def test_an_option_of_another_kind_is_said_with_what_it_is(
+    tmp_path: Path, options: Any, said: str
+) -> None:
+    store = DirectoryStore(tmp_path)
+    drive(store, "run", 1)
+    with pytest.raises(InvalidParameters, match=said):
+        anyio.run(lambda: Counting(width=2).run(**{"store": store, "run_id": "run"} | options))
+    if "store" not in options:
+        with pytest.raises(InvalidParameters, match=said):
+            anyio.run(lambda: Run("run", store=store).resume(**options))
+
+
 def test_a_page_of_it_is_one_file(store: DirectoryStore, tmp_path: Path) -> None:
     page = Run("one", store=store).report(tmp_path / "one.html")
 
@@ -139,6 +218,42 @@ def test_two_runs_differ_in_what_differs(store: DirectoryStore) -> None:
     assert (difference.states_from, difference.scalars_from, difference.common) == (1, None, 4)
     assert "states differ from iteration 1, and no scalar does" in str(compared)
     assert "<svg" in compared._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rows"),
+    [
+        (MaxIterations(2), AnyOf(rules=(MaxIterations(2),)), []),
+        (MaxIterations(2), Converged() | MaxIterations(2), []),
+        (MaxIterations(2), AnyOf(rules=(AnyOf(rules=(MaxIterations(2), MaxIterations(2))),)), []),
+        (MaxIterations(2), MaxIterations(3), [("stop.iterations", "2", "3")]),
+        (
+            MaxIterations(2),
+            MaxIterations(2) | Shots(500),
+            [
+                (
+                    "stop",
+                    "at iteration 2, or when it has converged",
+                    "at iteration 2 or 500 shots, or when it has converged",
+                )
+            ],
+        ),
+    ],
+    ids=["one of one", "convergence", "nested", "limits", "more"],
+)
+def test_stop_rules_differ_in_what_they_say(
+    tmp_path: Path, one: StopRule, other: StopRule, rows: list[Any]
+) -> None:
+    store = DirectoryStore(tmp_path)
+    for run_id, rule in {"one": one, "other": other}.items():
+        run = Counting(width=2).run
+        anyio.run(lambda run=run, i=run_id, rule=rule: run(store=store, run_id=i, stop=rule))
+
+    difference = compare("one", "other", store=store).difference
+
+    found = [(row.name, row.one, row.other) for row in difference.rows]
+    assert [row for row in found if row[0].startswith("stop")] == rows
+    assert ("stop rule" in difference.equal) is (not rows)
 
 
 def test_a_run_is_no_other_than_itself(store: DirectoryStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,6 +184,33 @@ def test_a_store_that_cannot_be_made_is_no_run_to_resume(
 def test_a_lease_that_is_no_time_is_refused(qcsc_loop: CommandLine) -> None:
     result = qcsc_loop(*TOY, env={"QCSC_LOOP_LEASE_SECONDS": "soon"})
     assert "QCSC_LOOP_LEASE_SECONDS" in result.refusal
+
+
+@pytest.mark.parametrize("new_id", ["../x", "_sweeps", ".foo", ""])
+def test_a_fork_or_an_import_of_an_id_that_no_run_may_have_is_refused(
+    qcsc_loop: CommandLine, tmp_path: Path, new_id: str
+) -> None:
+    qcsc_loop(*TOY, *setting(size=3), "--max-iterations", "1", "--run-id", "parent").well()
+    qcsc_loop("export", "parent", "-o", archive := tmp_path / "parent.tar.gz").well()
+    before = files_below(qcsc_loop.store)
+    for words in (("fork", "parent"), ("import", archive)):
+        result = qcsc_loop(*words, "--run-id", new_id)
+        assert f"{new_id!r} cannot be a run id: use 1 to 100 lower-case" in result.refusal
+        assert result.code == 2
+    assert files_below(qcsc_loop.store) == before
+    assert not (qcsc_loop.store.parent / "x").exists()
+
+
+def test_of_a_fork_the_time_is_its_own(qcsc_loop: CommandLine) -> None:
+    words = (*setting(size=3), "--max-iterations", "6", "--run-id", "parent")
+    qcsc_loop(*TOY, *words).well()
+    qcsc_loop("fork", "parent", "--run-id", "fork").well()
+    qcsc_loop("resume", "fork", "--no-prefect", "--max-iterations", "7").well()
+    qcsc_loop("resume", "parent", "--no-prefect", "--max-iterations", "7").well()
+    shown = qcsc_loop("show", "fork").well().out
+    assert re.search("^forked from +parent after iteration 6$", shown, re.MULTILINE)
+    parts = [commit["seconds"] for commit in qcsc_loop("show", "fork", "--json").answer["history"]]
+    assert [bool(part) for part in parts] == [False] * 7 + [True]
 
 
 class TestOnARunThatExists:

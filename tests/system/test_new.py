@@ -55,6 +55,29 @@ def test_nothing_is_overwritten_nor_half_written(qcsc_loop: CommandLine, written
     assert not (written / "my_problem.toml").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["numpy", "pytest", "qcsc_hpc", "qcsc_algorithms", "yaml", "typing-extensions"]
+)
+def test_a_name_that_would_hide_an_installed_module_is_refused(
+    qcsc_loop: CommandLine, tmp_path: Path, name: str
+) -> None:
+    said = qcsc_loop("new", name, "--folder", tmp_path / "mine").refusal
+    module = name.replace("-", "_")
+    assert f"{module!r} is a module that is installed" in said
+    assert f"a file {module}.py hides from all that runs in its folder; take another name" in said
+    assert not (tmp_path / "mine").exists()
+
+
+def test_what_is_in_its_own_folder_hides_nothing(qcsc_loop: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "my_problem").mkdir()
+    environment = {"PYTHONPATH": str(tmp_path)}
+    qcsc_loop("new", "my_problem", "--folder", tmp_path, env=environment).well()
+    again = qcsc_loop("new", "my_problem", "--folder", tmp_path, env=environment).refusal
+    assert "my_problem.py is there already, and stays" in again
+    elsewhere = qcsc_loop("new", "my_problem", "--folder", tmp_path / "other", env=environment)
+    assert "is a module that is installed" in elsewhere.refusal
+
+
 @pytest.mark.parametrize("name", ["9lives", "class", "random", "Upper", "a/b", "qcsc_loop", ""])
 def test_a_name_that_is_none_is_refused(qcsc_loop: CommandLine, tmp_path: Path, name: str) -> None:
     assert qcsc_loop("new", "--folder", tmp_path / "mine", "--", name).refusal

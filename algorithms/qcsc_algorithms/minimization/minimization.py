@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from contextlib import suppress
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 
 from qcsc_loop.algorithm import IterativeAlgorithm
+from qcsc_loop.errors import InputError
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.optimizers import NelderMead, Optimizer, OptimizerState
 from qcsc_loop.parameters.operational import OPERATIONAL
@@ -66,7 +68,7 @@ class Minimization(IterativeAlgorithm[Minimum, Values, Values]):
 
     Attributes:
         start: a number for each parameter.
-        bounds: `(lower, upper)` of each parameter; empty: there are none.
+        bounds: `(lower, upper)` of each parameter, as many as `start` has; empty: there are none.
         tolerance: converged when the optimiser's `scale` is below it, in the parameters' unit.
         concurrency: values at a time.
     """
@@ -81,6 +83,17 @@ class Minimization(IterativeAlgorithm[Minimum, Values, Values]):
         default=8, ge=1, description="values at a time"
     )
 
+    @model_validator(mode="after")
+    def _can_begin(self) -> Self:
+        """Start, bounds and optimiser fit together: what does not is said before a run begins."""
+        with suppress(InputError):  # its library is not here, where a run may only be looked at
+            self._begin(np.random.default_rng(0))
+        return self
+
+    def _begin(self, rng: np.random.Generator) -> OptimizerState:
+        bounds = np.array(self.bounds) if self.bounds else None
+        return self.optimizer.begin(self.start, rng, bounds=bounds)
+
     @abstractmethod
     async def value(self, parameters: NDArray) -> float:
         """What is to be as low as possible, at parameters of float64 (parameters,).
@@ -90,8 +103,7 @@ class Minimization(IterativeAlgorithm[Minimum, Values, Values]):
         """
 
     async def initialize(self) -> Minimum:
-        bounds = np.array(self.bounds) if self.bounds else None
-        begun = self.optimizer.begin(self.start, current_step().rng, bounds=bounds)
+        begun = self._begin(current_step().rng)
         return Minimum(scale=begun.scale, optimizer=begun)
 
     async def sample(self, state: Minimum) -> Values:

@@ -15,7 +15,7 @@ from qcsc_loop.parameters.operational import OPERATIONAL
 from qcsc_loop.sampling.aer.simulator import aer_backend, simulate
 from qcsc_loop.sampling.batch import Batch
 from qcsc_loop.sampling.compiling import PassManagerReference, compile_once
-from qcsc_loop.sampling.packing import flip_bits, read_arrays, read_registers, require_measured
+from qcsc_loop.sampling.packing import flip_bits, read_arrays, read_registers, require_asked
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sample_array import SampleArray, in_shape
 from qcsc_loop.sampling.sampler import Sampler
@@ -59,7 +59,7 @@ class AerSampler(Sampler):
     timeout: Annotated[float | None, OPERATIONAL] = Field(default=None, gt=0)
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        require_measured(circuit)
+        require_asked(circuit, shots)
         step = current_step()
         step.spend(shots=shots)
         simulator = await to_thread.run_sync(self._simulator, circuit.num_qubits)

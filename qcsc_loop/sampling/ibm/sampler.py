@@ -18,7 +18,7 @@ from qcsc_loop.sampling.batch import Batch
 from qcsc_loop.sampling.ibm.settings import IBMRuntime, job_facts, nothing_to_prepare
 from qcsc_loop.sampling.ibm.submission import Client, Primitive, submit, validate_options
 from qcsc_loop.sampling.identity import by_names_of, circuit_bytes
-from qcsc_loop.sampling.packing import require_measured, shots_of, surplus
+from qcsc_loop.sampling.packing import require_asked, shots_of, surplus
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.result_files import load_all_bits, load_bits
 from qcsc_loop.sampling.sample_array import SampleArray, in_shape
@@ -43,7 +43,7 @@ class IBMRuntimeSampler(IBMRuntime, Sampler):
     client: Client = "executor"
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        require_measured(circuit)
+        require_asked(circuit, shots)
         collect = partial(self._samples, circuit, shots)
         done = await self._run([(circuit,)], shots, 1, partial(circuit_bytes, circuit), collect)
         current_step().spend(shots=done.value.shots - shots)  # beyond, or short of, what was asked

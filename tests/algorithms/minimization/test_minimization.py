@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import anyio
 import numpy as np
@@ -75,6 +76,24 @@ def test_bounds_are_kept_and_checked() -> None:
     assert ran(bowl, MemoryStore(), 100).state.optimizer.center[0] == pytest.approx(0.5, abs=0.05)
     with pytest.raises(ValidationError):
         Bowl(start=())
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"start": (0.0,), "bounds": ((-1, 1), (-1, 1))}, r"an array of shape \(1, 2\), not"),
+        ({"start": (0.0, 0.0), "bounds": ((-1, 1),)}, r"an array of shape \(2, 2\), not"),
+        ({"start": (0.0,), "bounds": ((1, -1),)}, "every lower bound has to be below its upper"),
+        ({"start": (np.inf,)}, "a start is a number for each parameter, finite ones"),
+        ({"optimizer": CMAES(population=2)}, "CMA-ES needs 3 points at least"),
+    ],
+    ids=["more bounds", "fewer bounds", "order", "infinite", "population"],
+)
+def test_what_cannot_begin_is_refused_before_there_is_a_run(
+    settings: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Bowl(**settings)
 
 
 def changed_lines() -> list[str]:

@@ -9,12 +9,16 @@ import anyio
 import pytest
 
 from qcsc_loop.algorithm import IterativeAlgorithm
-from qcsc_loop.errors import InputError, RunExists
+from qcsc_loop.errors import InputError, InvalidRunId, RunExists
 from qcsc_loop.moving.forking import Fork, fork_run
+from qcsc_loop.reports.figure import places_along
+from qcsc_loop.reports.looking import pace
+from qcsc_loop.reports.view import RunReader, View
 from qcsc_loop.rules.stop import MaxIterations
 from qcsc_loop.steps.step import current_step
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
+from qcsc_loop.store.records import NO_DRIVER
 from qcsc_loop.values.record import State
 
 sampled: list[tuple[str, int]] = []
@@ -129,6 +133,19 @@ def test_what_is_not_kept_is_said_with_what_is(store: DirectoryStore) -> None:
         fork_run(Journal(store, "parent"), Fork(at=9))
 
 
+@pytest.mark.parametrize("run_id", ["../x", "_sweeps", ".foo", "", "bad id!", "x\n", 3])
+def test_an_id_that_no_run_may_have_is_refused_and_nothing_is_made(
+    store: DirectoryStore, run_id: Any
+) -> None:
+    drive(store, "parent", 1)
+
+    with pytest.raises(InvalidRunId, match="cannot be a run id: use 1 to 100"):
+        fork_run(Journal(store, "parent"), Fork(run_id=run_id))
+
+    assert [path.name for path in store.root.iterdir()] == ["parent"]
+    assert [path.name for path in store.root.parent.iterdir()] == ["runs"]
+
+
 def test_an_id_that_is_taken_is_refused_and_nothing_is_changed(store: DirectoryStore) -> None:
     drive(store, "parent", 2)
     drive(store, "taken", 1)
@@ -138,3 +155,41 @@ def test_an_id_that_is_taken_is_refused_and_nothing_is_changed(store: DirectoryS
         fork_run(Journal(store, "parent"), Fork(run_id="taken"))
 
     assert Journal(store, "taken").history() == before
+
+
+class TestItsTimeIsItsOwn:
+    """As its shots are: what its parent has worked is no part of it, in no view."""
+
+    @pytest.fixture
+    def fork(self, store: DirectoryStore) -> View:
+        drive(store, "parent", 8)
+        fork_run(Journal(store, "parent"), Fork(at=6, run_id="fork"))
+        drive(store, "fork", 8)
+        return RunReader(store, "fork").look()
+
+    def test_of_its_parents_iterations_no_time_is_known(self, fork: View) -> None:
+        assert fork.history.epochs == [NO_DRIVER] * 7 + [1, 1]
+        for values in (fork.history.took, *fork.history.seconds.values()):
+            assert [value == value for value in values[:7]] == [False] * 7
+        assert all(seconds[8] > 0 for seconds in fork.history.seconds.values())
+
+    def test_along_the_time_of_work_they_are_at_its_beginning(self, fork: View) -> None:
+        along = places_along(fork, "wall")
+        assert list(along[:7]) == [0] * 7
+        assert 0 < along[7] < along[8]
+
+    def test_the_pace_is_that_of_its_own_iterations(self, fork: View) -> None:
+        assert pace(fork).whole == fork.history.took[8]
+
+    def test_before_it_has_begun_it_has_no_pace(self, store: DirectoryStore) -> None:
+        drive(store, "parent", 3)
+        fork_run(Journal(store, "parent"), Fork(at=2, run_id="fork"))
+        assert pace(RunReader(store, "fork").look()).phases == {}
+
+    def test_so_it_is_where_an_earlier_version_has_copied_them(self, store: DirectoryStore) -> None:
+        drive(store, "parent", 3)
+        commits = Journal(store, "parent").history()
+        fork_run(Journal(store, "parent"), Fork(at=3, run_id="fork"))
+        Journal(store, "fork").add_history([commits[3].model_copy(update={"epoch": NO_DRIVER})])
+        for view in (RunReader(store, "fork").look(), RunReader(store, "fork").glance()):
+            assert all(v != v for values in view.history.seconds.values() for v in values)

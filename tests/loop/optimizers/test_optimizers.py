@@ -246,6 +246,23 @@ def test_values_that_do_not_fit_are_refused(optimizer: Optimizer) -> None:
         optimizer.tell(state, np.zeros(len(state.points) + 1), rng)
 
 
+def test_complex_numbers_are_refused_everywhere(optimizer: Optimizer) -> None:
+    rng = np.random.default_rng(0)
+    complex_ = "these are complex"
+    bounds = (-1.0, 1.0)
+    state = optimizer.begin([0.1, 0.2], rng, bounds=bounds)
+    number = len(optimizer.ask(state))
+    for values in (np.ones(number, complex), [1j] * number):
+        with pytest.raises(ValueError, match=complex_):
+            optimizer.tell(state, values, rng)
+    with pytest.raises(ValueError, match="values: real numbers are asked for, not"):
+        optimizer.tell(state, ["low"] * number, rng)
+    with pytest.raises(ValueError, match=complex_):
+        optimizer.begin([0.1j, 0.2], rng, bounds=bounds)
+    with pytest.raises(ValueError, match=complex_):
+        optimizer.begin([0.1, 0.2], rng, bounds=(-1j, 1j))
+
+
 def test_a_state_of_another_kind_is_refused() -> None:
     rng = np.random.default_rng(0)
     state = SPSA().begin([0.0], rng)

@@ -162,8 +162,12 @@ def test_registers_that_nobody_named_are_told_apart_by_their_place() -> None:
         ([turned()], [[np.nan]], "finite numbers"),
         ([turned()], np.zeros((0, 1)), "nothing to sample"),
         ([rotated(2)], [[0.1]], "0 parameters"),
+        ([turned()], [[0.1 + 1j]], "parameters: .* these are complex"),
+        ([turned()], [["much"]], "parameters: real numbers are asked for"),
+        (None, None, "is a QuantumCircuit, not None"),
+        ([None], None, "is a QuantumCircuit, not None"),
+        ("circuit", None, "is circuits, not 'circuit'"),
     ],
-    ids=["none", "registers", "unbound", "many", "scalar", "nan", "empty", "bound"],
 )
 def test_what_cannot_be_sampled_together_is_refused(
     circuits: list[QuantumCircuit], parameters: Any, why: str
@@ -172,6 +176,51 @@ def test_what_cannot_be_sampled_together_is_refused(
     with pytest.raises(ValueError, match=why):
         sampled(RandomSampler(), circuits, parameters, step=step)
     assert not step.usage
+
+
+NO_SHOTS: list[Any] = ["10", None, [10, 20], 0, -1, 10.0, True]
+
+
+@pytest.mark.parametrize("shots", NO_SHOTS, ids=repr)
+def test_what_is_no_number_of_shots_is_refused(sampler: Sampler, shots: Any) -> None:
+    step = Step()
+    with pytest.raises(ValueError, match="shots is a whole number from 1 on"):
+        sampled(sampler, rotated(2), shots=shots, step=step)
+    assert not step.usage
+
+
+@pytest.mark.parametrize(
+    ("circuit", "why"),
+    [
+        (None, "is a QuantumCircuit, not None"),
+        ([rotated(1), rotated(1)], r"several go to sample_all\(\)"),
+        (turned(2), r"2 parameters without a value: bind them .* or give it to sample_all\(\)"),
+    ],
+    ids=["nothing", "several", "unbound"],
+)
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "one-by-one"])
+def test_what_is_no_circuit_that_can_be_sampled_is_refused(
+    name: str, circuit: Any, why: str
+) -> None:
+    step = Step()
+    with pytest.raises(ValueError, match=why):
+        alone(SAMPLERS[name], circuit, 10, step)
+    assert not step.usage
+
+
+@pytest.mark.parametrize("shots", NO_SHOTS, ids=repr)
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "one-by-one"])
+def test_of_one_circuit_what_is_no_number_of_shots_is_refused(name: str, shots: Any) -> None:
+    with pytest.raises(ValueError, match="shots is a whole number from 1 on"):
+        alone(SAMPLERS[name], rotated(1), shots, Step())
+
+
+def alone(by: Sampler, circuit: Any, shots: Any, step: Step) -> Samples:
+    async def one() -> Samples:
+        with stepping(step):
+            return await by.sample(circuit, shots=shots)
+
+    return anyio.run(one)
 
 
 def test_a_circuit_of_which_nothing_is_read_is_refused() -> None:
@@ -195,13 +244,111 @@ def test_equal_batches_have_one_fingerprint_and_others_another() -> None:
     assert len(prints) == 6
 
 
-def test_an_index_outside_the_shape_is_refused() -> None:
-    found = sampled(RandomSampler(), turned(), ANGLES)
-    assert found[-1, 1] == found[2, 1]
-    with pytest.raises(IndexError, match=r"outside the shape \(3, 2\)"):
-        found[3]
-    with pytest.raises(IndexError):
-        found[0, 0, 0]
+GRID = np.arange(24.0).reshape(2, 3, 4)  # a number for each entry, as numpy indexes it
+
+
+def grid() -> SampleArray:
+    """Of shape (2, 3, 4): entry k has five bits that are k in each of its two shots, and one of 1."""
+    number = GRID.astype(np.uint8)[..., None, None].repeat(2, axis=-2)
+    bits = {"k": number, "one": np.ones_like(number)}
+    return SampleArray(shape=GRID.shape, bits=bits, num_bits={"k": 5, "one": 1}, shots=2)
+
+
+def value(samples: Samples) -> float:
+    (text,) = samples.counts("k")
+    return float(int(text, 2))
+
+
+INDICES: list[Any] = [
+    0,
+    -1,
+    np.int64(1),
+    (1, 2),
+    (1, -1, 0),
+    slice(None),
+    slice(1, None),
+    slice(None, None, -1),
+    (0, slice(1, 3)),
+    (slice(None), 1),
+    (slice(None), slice(None), 3),
+    slice(2, 2),
+    ...,
+    (..., 0),
+    (0, ..., 1),
+    (1, ...),
+    (0, 1, 2, ...),
+    (),
+]
+
+
+class TestAsANumpyArray:
+    @pytest.mark.parametrize("index", INDICES, ids=str)
+    def test_it_is_indexed_as_numpy_is(self, index: Any) -> None:
+        found, expected = grid()[index], GRID[index]
+        if isinstance(found, Samples):
+            assert value(found) == expected and np.ndim(expected) == 0
+            return
+        assert found.shape == expected.shape
+        assert [value(each) for each in found.flat()] == expected.ravel().tolist()
+
+    def test_one_goes_through_its_first_axis(self) -> None:
+        rows = list(grid())
+        assert [row.shape for row in rows] == [(3, 4), (3, 4)]
+        assert [[value(each) for each in row] for row in rows[1]] == GRID[1].tolist()
+        assert value(next(reversed(rows[0][0]))) == 3
+
+    def test_its_length_is_that_of_its_first_axis(self) -> None:
+        assert [len(grid()), len(grid()[0]), len(grid()[0, 1:])] == [2, 3, 2]
+        assert grid() and not grid()[2:]
+
+    def test_a_single_entry_has_no_axis(self) -> None:
+        one = grid()[0, 0, 0, ...]
+        assert one.shape == () and one and isinstance(one[()], Samples)
+        for use in (len, iter):
+            with pytest.raises(TypeError, match=r"has no length; take it with array\[\(\)\]"):
+                use(one)
+
+    @pytest.mark.parametrize(
+        "index",
+        [True, np.True_, (0, False), None, 1.0, "0", [0, 1], np.array([0, 1]), np.zeros(2, bool)],
+        ids=repr,
+    )
+    def test_what_means_nothing_is_refused_with_what_does(self, index: Any) -> None:
+        with pytest.raises(IndexError, match=r"are taken by whole numbers, slices and \.\.\., not"):
+            grid()[index]
+
+    @pytest.mark.parametrize("index", [2, -3, (0, 3), (0, 0, 0, 0), (..., 4), (0, 0, 0, 0, ...)])
+    def test_an_index_outside_the_shape_is_refused(self, index: Any) -> None:
+        with pytest.raises(IndexError, match=r"is outside the shape \(2, 3, 4\)"):
+            grid()[index]
+
+    def test_a_slice_of_words_and_two_ellipses_are_refused(self) -> None:
+        with pytest.raises(IndexError, match="has a slice of something else than numbers"):
+            grid()["a":"b"]
+        with pytest.raises(IndexError, match="more than one ellipsis"):
+            grid()[..., ...]
+
+    def test_counts_and_bitstrings_are_those_of_each_entry(self) -> None:
+        several = grid()
+        counts: Any = several.counts("k")  # of objects: numpy does not say which
+        texts = several.bitstrings("k")
+        assert counts.shape == (2, 3, 4) and counts.dtype == np.object_
+        assert (texts.shape, texts[1, 2, 3].tolist()) == ((2, 3, 4, 2), ["10111"] * 2)
+        for place in np.ndindex(several.shape):
+            assert counts[place].to_dict() == several[place].counts("k").to_dict()
+            assert texts[place].tolist() == several[place].bitstrings("k")
+        assert several.bitstrings()[1, 2, 3].tolist() == several[1, 2, 3].bitstrings()
+        assert several[:0].counts().shape == (0, 3, 4)
+        assert several[:0].bitstrings().shape == (0, 3, 4, 2)
+
+    def test_qiskit_has_it_in_the_same_shape(self) -> None:
+        several = grid()
+        one, joined = several.to_bit_array("k"), several.to_bit_array()
+        assert (one.shape, one.num_shots, one.num_bits) == ((2, 3, 4), 2, 5)
+        assert (joined.shape, joined.num_bits) == ((2, 3, 4), 6)
+        for place in np.ndindex(several.shape):
+            assert one.get_counts(place) == several[place].counts("k").to_dict()
+            assert joined.get_counts(place) == several[place].counts().to_dict()
 
 
 def test_an_array_is_stored_exactly() -> None:

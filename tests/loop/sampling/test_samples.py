@@ -128,11 +128,19 @@ def _complex(_bits: Packed) -> Any:
         ({"ZX": 1.0}, "'ZX' is not diagonal"),
         ({"Z": 1.0}, "'Z' has 1 letters, and there are 2 bits"),
         (np.zeros(3), "has 4 numbers"),
-        (np.zeros(4, complex), "is real"),
+        (np.zeros(4, complex), "these are complex"),
         (SparsePauliOp.from_list([("ZZ", 1j)]), "coefficient"),
+        ({"ZZ": 1j}, "ZZ has the coefficient 1j: an observable's are real"),
+        ({"ZZ": "much"}, "ZZ has the coefficient 'much'"),
+        ({"ZZ": None}, "ZZ has the coefficient None"),
+        ({"ZZ": [1.0, 2.0]}, "ZZ has the coefficient"),
+        ({3: 1.0}, "3 has no letters"),
+        (["a", "b", "c", "d"], "real numbers are asked for"),
+        ([[1.0], [1.0, 2.0]], "real numbers are asked for"),
+        (lambda _bits: np.zeros(4, complex), "these are complex"),
+        (lambda _bits: "many", "real numbers are asked for"),
         (_complex, "gives a number for each outcome"),
     ],
-    ids=["x", "narrow", "short", "complex", "imaginary", "matrix"],
 )
 def test_what_is_no_diagonal_of_these_bits_is_refused(diagonal: Any, why: str) -> None:
     with pytest.raises(ValueError, match=why):

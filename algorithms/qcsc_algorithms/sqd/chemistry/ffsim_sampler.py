@@ -11,7 +11,7 @@ from qcsc_loop.concurrency.worker import in_worker
 from qcsc_loop.errors import SamplingFailed, WorkerDied
 from qcsc_loop.sampling.compiling import circuit_facts
 from qcsc_loop.sampling.identity import circuit_sha256
-from qcsc_loop.sampling.packing import flip_bits, read_registers, require_measured
+from qcsc_loop.sampling.packing import flip_bits, read_registers, require_asked
 from qcsc_loop.sampling.provenance import sample_provenance
 from qcsc_loop.sampling.sampler import Sampler
 from qcsc_loop.sampling.samples import Samples
@@ -37,7 +37,7 @@ class FfsimSampler(Sampler):
     depolarizing: float = Field(default=0.0, ge=0, le=1, description="share of random shots")
 
     async def sample(self, circuit: QuantumCircuit, *, shots: int) -> Samples:
-        require_measured(circuit)
+        require_asked(circuit, shots)
         step = current_step()
         step.spend(shots=shots)
         try:

@@ -1,0 +1,48 @@
+"""`-o -`: a file that goes to stdout, for whoever reads on there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from qcsc_loop.errors import InputError
+from qcsc_loop.printing import say
+
+STDOUT = Path("-")
+
+
+def refuse_json_beside(output: Path | None, *, as_json: bool) -> None:
+    """Raises InputError where the file and the answer in JSON would both go to stdout."""
+    if output == STDOUT and as_json:
+        raise InputError(
+            "-o - writes the file to stdout, and --json its answer: name a file, or leave --json out"
+        )
+
+
+@contextmanager
+def binary_stdout() -> Iterator[IO[bytes]]:
+    """Stdout, for bytes that are no text.
+
+    Raises:
+        InputError: it is a terminal, which would obey them.
+    """
+    if sys.stdout.isatty():
+        raise InputError(
+            "an archive is not written to a terminal: name a file with -o FILE, or send it on, as in "
+            "`... -o - | ssh HOST 'cat > FILE'`"
+        )
+    sys.stdout.flush()
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+def text_to_stdout(content: bytes) -> None:
+    """Writes text as the file would have it; on a terminal, so that it commands nothing."""
+    if sys.stdout.isatty():
+        say(content.decode().rstrip("\n"))
+        return
+    with binary_stdout() as file:
+        file.write(content)
