@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,8 +247,7 @@ def test_stop_rules_differ_in_what_they_say(
 ) -> None:
     store = DirectoryStore(tmp_path)
     for run_id, rule in {"one": one, "other": other}.items():
-        run = Counting(width=2).run
-        anyio.run(lambda run=run, i=run_id, rule=rule: run(store=store, run_id=i, stop=rule))
+        anyio.run(partial(Counting(width=2).run, store=store, run_id=run_id, stop=rule))
 
     difference = compare("one", "other", store=store).difference
 
