@@ -113,6 +113,8 @@ class Run:
     'converged'
     >>> int(run.history["shots"][1])
     100
+    >>> run.fork("longer").forked_from, [fork.run_id for fork in run.forks]
+    ('ghz', ['longer'])
 
     Args:
         run_id: its id.

@@ -93,9 +93,8 @@ def test_a_dash_is_stdout(
 
 
 def test_an_archive_is_not_shown_on_a_terminal(qcsc_loop: CommandLine) -> None:
-    shown = on_a_terminal(
-        [str(SCRIPT), "export", RUN, "-o", "-"], qcsc_loop.environment, columns=400
-    )
+    words = [str(SCRIPT), "export", RUN, "-o", "-"]
+    shown = on_a_terminal(words, qcsc_loop.environment, columns=400)
     assert "an archive is not written to a terminal: name a file with -o FILE" in shown.written
     assert shown.code == 2
 

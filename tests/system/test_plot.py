@@ -100,6 +100,23 @@ def test_what_cannot_be_drawn_is_one_sentence(
     assert sentence in qcsc_loop("plot", bits, *words).refusal
 
 
+def test_a_difference_is_drawn_as_the_two_runs_are(
+    qcsc_loop: CommandLine, bits: str, tmp_path: Path
+) -> None:
+    stored(qcsc_loop, other := f"{bits}-3", [0.4, 0.3])
+    qcsc_loop("plot", bits, other, "-o", tmp_path / "two.svg").well()
+
+    told = qcsc_loop("diff", bits, other, "--plot", tmp_path / "difference.svg").well().out
+
+    assert told.splitlines()[-1] == f"{tmp_path}/difference.svg: {bits}, {other}"
+    assert (tmp_path / "difference.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    answer = qcsc_loop("diff", bits, other, "--plot", tmp_path / "again.svg", "--json").answer
+    assert answer["one"] == bits and (tmp_path / "again.svg").exists()
+    for name, why in (("x.gif", "what kind of picture"), ("no/x.svg", "another file, in a folder")):
+        refused = qcsc_loop("diff", bits, other, "--plot", name).refusal
+        assert name in refused and why in refused
+
+
 def test_several_runs_are_one_picture_with_a_legend(
     qcsc_loop: CommandLine, bits: str, tmp_path: Path
 ) -> None:
