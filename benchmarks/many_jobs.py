@@ -99,7 +99,7 @@ async def _measured(jobs: int, folder: Path) -> Felt:
         group.start_soon(_look_on, jobs, folder / "slurm", felt)
         outcome = await Many(jobs=jobs).run(store=store, stop=MaxIterations(1))
         felt.until_done = time.perf_counter() - felt.ended
-    assert outcome.state.count == jobs + 1
+        assert outcome.state.count == jobs + 1
     felt.cpu = _cpu() - before
     return felt
 
