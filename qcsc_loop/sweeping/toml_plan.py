@@ -27,6 +27,7 @@ from qcsc_loop.sweeping.composing import (
     type_name,
 )
 from qcsc_loop.sweeping.plan import (
+    AMOUNTS,
     AT_ONCE,
     Amounts,
     Bounds,
@@ -194,6 +195,7 @@ def _valid(place: tuple[str | int, ...], known: list[str]) -> list[str]:
         "cost": ["iterations", "shots", "qpu_seconds"],
         "factor": ["2 or more"],
         "first": ["a number above 0"],
+        **{key: ["a number above 0"] for key in AMOUNTS},
         "algorithm": ["a known name, file.py:Class or module:Class"],
     }
     names = [part for part in place if isinstance(part, str)]

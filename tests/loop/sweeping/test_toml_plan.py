@@ -149,7 +149,7 @@ WRONG = {
     ),
     "an endless budget": (
         "[budget]\nshots = inf\niteration = {shots = 5}",
-        "line 3: budget.shots: input should be a finite number (given: inf)",
+        "line 3: budget.shots: input should be a finite number (given: inf). Valid parameters: a ",
     ),
     "an endless bound": (
         "[budget]\nshots = 5\niteration = {shots = inf}",
