@@ -52,6 +52,23 @@ def open_api(say: Say) -> Iterator[Api]:
         yield api
 
 
+@contextmanager
+def _answering(api: Api) -> Iterator[None]:
+    """What Prefect's client says of a server that does not do its part is said in a sentence."""
+    import httpx
+
+    from qcsc_loop.errors import PrefectUnreachable
+
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        said = f"{error.response.status_code} {error.response.reason_phrase}"
+        why = f"it went on answering {said} to {error.request.method} {error.request.url.path}"
+        raise PrefectUnreachable(api.url, why) from error
+    except httpx.HTTPError as error:
+        raise PrefectUnreachable(api.url, str(error) or type(error).__name__) from error
+
+
 async def drive_in_flow(
     request: RunRequest,
     driving: Driving,
@@ -70,7 +87,8 @@ async def drive_in_flow(
     if _may_begin_before(request, journal, api):
         return await _drive_ahead(request, driving, flow, options)
     await _wait_for(api)
-    await _restore(request, driving, journal, options)
+    with _answering(api):
+        await _restore(request, driving, journal, options)
     from qcsc_loop.prefect.flow import run_in_flow
 
     way = choose_way(driving, journal)
@@ -238,7 +256,8 @@ class _Flow:
     ) -> tuple[Outcome[Any], bool]:
         """The outcome, and whether the server was told."""
         if not self._ended.done():
-            await run
+            with _answering(self.api):
+                await run
         told = self.is_told(run, options)
         return self._ended.result(), told
 
