@@ -29,6 +29,7 @@ class Way:
         self._store = DirectoryStore(folder / "store")
         self._plain, self._copy = folder / "plain", folder / "copy"
         self._circuit = QuantumCircuit(BITS, BITS)
+        self._circuit.measure(range(BITS), range(BITS))
         self._drawn = self.sample()
         (bits,) = self._drawn.bits.values()
         self.size = bits.nbytes

@@ -34,7 +34,6 @@ import psutil
 
 from benchmarks.figures import Figure, Target, at_most, show
 from qcsc_algorithms.sqd import SQD, PyscfSolver
-from qcsc_algorithms.sqd.chemistry import ffsim_sampler
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.determinants.configurations import (
@@ -55,6 +54,7 @@ from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.concurrency import worker
 from qcsc_loop.events import Event
 from qcsc_loop.loop.events import IterationCommitted
+from qcsc_loop.sampling import provenance
 from qcsc_loop.sampling.compiling import circuit_facts
 from qcsc_loop.sampling.identity import circuit_sha256
 from qcsc_loop.sampling.packing import read_registers
@@ -388,7 +388,7 @@ WATCHED: tuple[tuple[object, str, str | Callable[..., str]], ...] = (
     (Codec, "keep", "encoded and read back"),
     (Codec, "check", "hooks' results checked"),
     (Lease, "check", "lease checked"),
-    (ffsim_sampler, "installed", "versions looked up"),
+    (provenance, "installed_version", "versions looked up"),
 )
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks; a package, for another distribution has one of that name."""
