@@ -17,7 +17,7 @@ from statistics import mean, median
 
 from anyio import to_thread
 
-from qcsc_algorithms.sqd.chemistry.system import System
+from qcsc_algorithms.sqd.chemistry.reference import set_up
 from qcsc_algorithms.sqd.sample_based import computed_of
 from qcsc_algorithms.sqd.sqd import SQD
 from qcsc_loop.parameters.compare import to_plain
@@ -218,7 +218,7 @@ async def compare(
         BadSystem: the system cannot be set up.
         QcscLoopError: all that `run_sweep` raises.
     """
-    await computed_of(sqd.system, _set_up)  # once, before every member fails by itself
+    await computed_of(sqd.system, set_up)  # once, before every member fails by itself
     name = f"sqd-compare-{_fingerprint(sqd, arms)}"
 
     async def run(limit: int, name: str) -> Arms:
@@ -233,10 +233,6 @@ async def compare(
             break
         matched = await run(least, f"{name}-{least}")
     return Comparison(free, matched, len({m.member.seed for m in free.standing.members}))
-
-
-def _set_up(system: System) -> None:
-    system.set_up()
 
 
 def _plan(

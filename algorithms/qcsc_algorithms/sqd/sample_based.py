@@ -20,7 +20,13 @@ from qcsc_algorithms.sqd.chemistry.properties import (
     natural_occupations,
     unpaired_electrons,
 )
-from qcsc_algorithms.sqd.chemistry.reference import OTHER_SPIN, Energies, Start, compute_start
+from qcsc_algorithms.sqd.chemistry.reference import (
+    OTHER_SPIN,
+    Energies,
+    Start,
+    set_up,
+    start_from,
+)
 from qcsc_algorithms.sqd.chemistry.reset import begun_at_zero, read_before
 from qcsc_algorithms.sqd.chemistry.system import Molecule, System
 from qcsc_algorithms.sqd.classical import Method, select_strings
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S")
 FCIDUMP = "hamiltonian.fcidump"
 MAX_PATIENCE = 100  # energies that a state keeps
 ENERGY_CHART = Chart(
@@ -260,8 +267,9 @@ class SampleBased(BaseModel):
             BadSystem: they cannot be computed.
             JobRefused: they are of orbitals that the solver does not take.
         """
-        asked = self.solver.asked_spin_square
-        found = await computed_of(self.system, compute_start, ansatz, asked)
+        ready = await computed_of(self.system, set_up)
+        asked = self.solver.asked_spin_square(ready.hamiltonian.electrons)
+        found = await computed_of(ready, start_from, ansatz, asked)
         assert isinstance(self.machine, Machine)  # names were resolved when the run started
         await self.solver.require(found.hamiltonian, self.machine)  # before anything is sampled
         for remark in found.remarks:
@@ -439,7 +447,7 @@ class NotVariational(ValueError):
 
 
 async def computed_of(
-    system: System, compute: Callable[Concatenate[System, P], T], *args: P.args, **kwargs: P.kwargs
+    system: S, compute: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """What is computed of a system in a worker process.
 

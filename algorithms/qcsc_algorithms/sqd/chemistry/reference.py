@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, lowest_spin_square
-from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule
+from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule, SetUp
 from qcsc_algorithms.sqd.chemistry.unrestricted import BetaIntegrals, unpacked_mixed
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import Record
@@ -71,38 +72,66 @@ class Start(Record):
 
 
 def compute_start(
-    system: Molecule | FCIDump,
-    ansatz: LUCJ,
-    asked: Callable[[tuple[int, int]], float] = lowest_spin_square,
+    system: Molecule | FCIDump, ansatz: LUCJ, spin_square: float | None = None
 ) -> Start:
-    """Reads or computes the integrals, the reference energies and the first circuit. Blocks.
-
-    On one thread: with more, integrals differ from run to run.
+    """Integrals, reference energies and first circuit at once: `set_up`, then `start_from`. Blocks.
 
     Args:
-        asked: S^2 of the state that is looked for among so many electrons; NaN: any.
+        spin_square: of the state that is looked for; NaN: any; None: the lowest there is.
 
     Raises:
         ValueError: the system cannot be set up.
     """
-    from threadpoolctl import threadpool_limits
+    found = set_up(system)
+    lowest = lowest_spin_square(found.hamiltonian.electrons)
+    return start_from(found, ansatz, lowest if spin_square is None else spin_square)
 
-    with threadpool_limits(1):
-        from pyscf import lib
 
-        lib.num_threads(1)
-        hamiltonian, remarks = system.set_up()
+def set_up(system: Molecule | FCIDump) -> SetUp:
+    """Reads or computes the integrals. Blocks.
+
+    On one thread: with more, they differ from run to run.
+
+    Raises:
+        ValueError: the system cannot be set up.
+    """
+    with _one_thread():
+        return system.set_up()
+
+
+def start_from(found: SetUp, ansatz: LUCJ, spin_square: float) -> Start:
+    """The reference energies and the first circuit, on one thread. Blocks.
+
+    Args:
+        spin_square: of the state that is looked for; NaN: any.
+
+    Raises:
+        ValueError: nothing is to be correlated.
+    """
+    hamiltonian, remarks = found
+    # of orbitals that differ the lowest state is looked for, whatever its spin
+    spin = math.nan if hamiltonian.beta is not None else spin_square
+    with _one_thread():
         known, t1, t2 = _coupled_cluster(hamiltonian)
-        # of orbitals that differ the lowest state is looked for, whatever its spin
-        spin = math.nan if hamiltonian.beta is not None else asked(hamiltonian.electrons)
         fci, lowest = _full_ci(hamiltonian, spin)
-        energies = Energies(**known, fci=fci, lowest=lowest)
+    energies = Energies(**known, fci=fci, lowest=lowest)
     return Start(
         hamiltonian=hamiltonian,
         energies=energies,
         parameters=ansatz.parameters(t1, t2, hamiltonian.electrons),
         remarks=(*remarks, *_remarks(energies, determinants(hamiltonian), spin)),
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        from pyscf import lib
+
+        lib.num_threads(1)
+        yield
 
 
 def _remarks(energies: Energies, size: int, spin: float) -> Iterator[str]:

@@ -165,7 +165,7 @@ def test_full_ci_is_of_the_spin_that_is_asked_for(
     system: dict[str, Any], spin_square: float
 ) -> None:
     """Beside all states of the molecule, each with its spin."""
-    found = compute_start(Molecule(basis="sto-3g", **system), LUCJ(), lambda _: spin_square)
+    found = compute_start(Molecule(basis="sto-3g", **system), LUCJ(), spin_square)
     hamiltonian = found.hamiltonian
     number = math.prod(math.comb(hamiltonian.norb, n) for n in hamiltonian.electrons)
     solver: Any = fci.direct_spin1.FCI()
@@ -186,7 +186,7 @@ def test_full_ci_is_of_the_spin_that_is_asked_for(
 
 
 def test_a_spin_that_there_is_not_has_no_full_ci() -> None:
-    found = compute_start(Molecule(basis="sto-3g", **CHAIN), LUCJ(), lambda _: 12.0)
+    found = compute_start(Molecule(basis="sto-3g", **CHAIN), LUCJ(), 12.0)
     assert math.isnan(found.energies.fci) and math.isfinite(found.energies.lowest)
 
 
