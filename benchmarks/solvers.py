@@ -38,11 +38,12 @@ from qcsc_algorithms.sqd.solvers import native_program, sbd_program, selected_ci
 
 NITROGEN = "N 0 0 0; N 0 0 1.0977"
 BASES = ("6-31g", "cc-pvdz")
-SMALL, STRINGS = 20, (300,)
+SMALL, STRINGS = 20, (300, 1000)
 WARMTH = 0.3  # hartree: of the draw
 FASTER = 10  # than the best of the others
 AGREE = 1e-7  # hartree
 SEED = 7
+LONGEST_SECONDS = 600.0  # for a solver; one that takes longer is left out
 SHARE_OF_MEMORY = 0.75  # for a solver: more would end something else
 
 _OPERATORS: dict[int, Any] = {}  # fulqrum's, by number of orbitals
@@ -200,7 +201,7 @@ def main() -> None:
 
 
 def _measure(basis: str, strings: int) -> dict[str, Timed]:
-    """All solvers on one subspace, but those to which memory does not suffice for it."""
+    """All solvers on one subspace, but those to which memory or time does not suffice for it."""
     found: dict[str, Timed] = {}
     with tempfile.TemporaryDirectory() as folder:
         for solver in SOLVERS:
@@ -208,9 +209,18 @@ def _measure(basis: str, strings: int) -> dict[str, Timed]:
             # a process for each: sbd knows but one number of orbitals in its life
             words = [str(word) for word in Case(basis, strings, solver, target)]
             command = [sys.executable, "-m", __spec__.name, *words]
-            ended = subprocess.run(
-                command, check=False, stderr=subprocess.PIPE, text=True, preexec_fn=limit_memory
-            )
+            try:
+                ended = subprocess.run(
+                    command,
+                    check=False,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    preexec_fn=limit_memory,
+                    timeout=LONGEST_SECONDS,
+                )
+            except subprocess.TimeoutExpired:
+                print(f"  {solver:<8} not in {LONGEST_SECONDS:.0f} s")
+                continue
             if "MemoryError" in ended.stderr:
                 print(f"  {solver:<8} not in {SHARE_OF_MEMORY:.0%} of this machine's memory")
                 continue
