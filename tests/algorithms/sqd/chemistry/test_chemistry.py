@@ -699,13 +699,14 @@ def test_the_drive_towards_a_spin_is_no_part_of_the_energy() -> None:
 
 def test_more_orbitals_than_pyscfs_integers_hold_are_refused() -> None:
     def big(norb: int) -> tuple[Hamiltonian, Subspace]:
+        pairs = norb * (norb + 1) // 2
         hamiltonian = Hamiltonian(
             norb=norb,
             num_alpha=1,
             num_beta=1,
             constant=0.0,
             one_body=np.zeros((norb, norb)),
-            two_body=np.zeros(1),
+            two_body=np.zeros(pairs * (pairs + 1) // 2),
         )
         string: Strings = pack(np.arange(norb)[None, :] < 1)
         return hamiltonian, Subspace(alpha=string, beta=string)
