@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pyscf import gto, scf
+from pyscf import gto, lib, scf
+from threadpoolctl import threadpool_limits
 
 from qcsc_algorithms.sqd.chemistry.core_potentials import basis_potentials, require_core
 from qcsc_algorithms.sqd.chemistry.system import ActiveSpace, Molecule
 
 WATER = "O 0 0 0; H 0 0 0.97; H 0 0.94 -0.24"
 FOUR = ActiveSpace(electrons=4, orbitals=4)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """With more, integrals have other bits each time."""
+    with threadpool_limits(1), lib.with_omp_threads(1):
+        yield
 
 
 @pytest.mark.parametrize(
