@@ -148,7 +148,11 @@ def plot(*, name: str, group: str | None, output: Path | None, store: Path | Non
 @sweep.command()
 @_SWEEP
 @click.option(
-    "-o", "--output", type=_NEW_FILE, metavar="FILE", help="The file.  [default: SWEEP.html]"
+    "-o",
+    "--output",
+    type=_NEW_FILE,
+    metavar="FILE",
+    help="The file; - is stdout.  [default: SWEEP.html]",
 )
 @STORE
 def report(*, name: str, output: Path | None, store: Path | None) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qcsc_loop.cli.plot import FORMS, write_file
+from qcsc_loop.cli.to_stdout import STDOUT, text_to_stdout
 from qcsc_loop.errors import InputError, QcscLoopError, did_you_mean
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
@@ -155,7 +156,7 @@ def _group(standing: Standing, group: str | None) -> str:
 
 
 def report_sweep(name: str, *, output: Path | None, store: Path | None) -> None:
-    """Writes a sweep's page, whole; by default SWEEP.html here.
+    """Writes a sweep's page, whole; by default SWEEP.html here, and to stdout where that is `-`.
 
     Raises:
         SweepNotFound: there is no such sweep.
@@ -163,7 +164,11 @@ def report_sweep(name: str, *, output: Path | None, store: Path | None) -> None:
     """
     standing = read_standing(_place(store), name)
     target = output or Path(f"{name}.html")
-    write_file(target, sweep_page(standing, datetime.now(UTC), _more(store)))
+    page = sweep_page(standing, datetime.now(UTC), _more(store))
+    if target == STDOUT:
+        text_to_stdout(page)
+        return
+    write_file(target, page)
     say(f"{target}: {name}, {standing.sentence}")
 
 

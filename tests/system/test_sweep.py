@@ -106,6 +106,8 @@ class TestDone:
     ) -> None:
         page, picture = tmp_path / "wander.html", tmp_path / "wander.svg"
         line("sweep", "report", "wander", "-o", page).well()
+        piped = line("sweep", "report", "wander", "-o", "-").well()
+        assert piped.out.startswith("<!doctype html>")
         line("sweep", "plot", "wander", "-o", picture).well()
         assert picture.read_text().startswith("<svg") and "size=8" in picture.read_text()
         with chromium.open(page) as opened:
