@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.figures import Figure, at_most, show
-from benchmarks.solvers import NITROGEN, by_native, by_pyscf, limit_memory
+from benchmarks.solvers import NITROGEN, by_native, by_pyscf, run_limited
 from benchmarks.sqd_addon import chosen_strings, noisy_shots
 from qcsc_algorithms.sqd import Molecule
 
@@ -69,24 +68,10 @@ def _tried(case: str, strings: int) -> Ended | None:
     """One iteration in a process of its own; None where it takes too much of anything."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "found")
-        words = [sys.executable, "-m", __spec__.name, case, str(strings), str(target)]
-        try:
-            ended = subprocess.run(
-                words,
-                check=False,
-                stderr=subprocess.PIPE,
-                text=True,
-                preexec_fn=limit_memory,
-                timeout=1.5 * LONGEST,
-            )
-        except subprocess.TimeoutExpired:
-            print(f"  {case:<16}{strings:>7} strings: not in {1.5 * LONGEST:.0f} s", flush=True)
+        words = [__spec__.name, case, str(strings), str(target)]
+        if too_much := run_limited(words, 1.5 * LONGEST):
+            print(f"  {case:<16}{strings:>7} strings: {too_much}", flush=True)
             return None
-        if "MemoryError" in ended.stderr:
-            print(f"  {case:<16}{strings:>7} strings: not in this memory", flush=True)
-            return None
-        if ended.returncode:
-            sys.exit(ended.stderr)
         found = Ended(*json.loads(target.read_text()))
     seconds, count, norb, energy = found
     print(

@@ -208,24 +208,9 @@ def _measure(basis: str, strings: int) -> dict[str, Timed]:
             target = str(Path(folder, solver))
             # a process for each: sbd knows but one number of orbitals in its life
             words = [str(word) for word in Case(basis, strings, solver, target)]
-            command = [sys.executable, "-m", __spec__.name, *words]
-            try:
-                ended = subprocess.run(
-                    command,
-                    check=False,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    preexec_fn=limit_memory,
-                    timeout=LONGEST_SECONDS,
-                )
-            except subprocess.TimeoutExpired:
-                print(f"  {solver:<8} not in {LONGEST_SECONDS:.0f} s")
+            if too_much := run_limited([__spec__.name, *words], LONGEST_SECONDS):
+                print(f"  {solver:<8} {too_much}")
                 continue
-            if "MemoryError" in ended.stderr:
-                print(f"  {solver:<8} not in {SHARE_OF_MEMORY:.0%} of this machine's memory")
-                continue
-            if ended.returncode:
-                sys.exit(ended.stderr)
             found[solver] = Timed(*json.loads(Path(target).read_text()))
             taken, energy = found[solver]
             print(f"  {solver:<8}{taken:>10.3f} s {energy:.9f} hartree", flush=True)
@@ -234,8 +219,27 @@ def _measure(basis: str, strings: int) -> dict[str, Timed]:
     return found
 
 
-def limit_memory() -> None:
-    """To what is to be had here, so that nothing else is ended for a solver."""
+def run_limited(words: list[str], seconds: float) -> str:
+    """A module as a process of its own; what it took too much of, empty if nothing."""
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", *words],
+            check=False,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_limit_memory,  # so that nothing else is ended for a solver
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return f"not in {seconds:.0f} s"
+    if "MemoryError" in ended.stderr:
+        return f"not in {SHARE_OF_MEMORY:.0%} of this machine's memory"
+    if ended.returncode:
+        sys.exit(ended.stderr)
+    return ""
+
+
+def _limit_memory() -> None:
     limit = int(SHARE_OF_MEMORY * psutil.virtual_memory().total)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
