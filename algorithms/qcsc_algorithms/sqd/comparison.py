@@ -215,7 +215,7 @@ async def compare(
 
     Raises:
         InvalidParameters: an arm does not go with the parameters.
-        BadSystem: the system cannot be set up.
+        InputError: the system cannot be set up.
         QcscLoopError: all that `run_sweep` raises.
     """
     await computed_of(sqd.system, set_up)  # once, before every member fails by itself

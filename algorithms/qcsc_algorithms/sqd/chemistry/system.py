@@ -149,7 +149,8 @@ class Molecule(_System):
                 raise ValueError(f"the molecule's {name} is empty")
         try:
             plain = self._built(False, charge=0, spin=None)  # whatever its electrons, to be counted
-            self._require_sound(plain)
+            _require_apart(plain)
+            _require_electrons(self, int(plain.nelectron), int(plain.nao_nr()))
             molecule = self._built(self.symmetry, charge=self.charge, spin=self.spin)
             if molecule.groupname in ABELIAN:
                 molecule = self._built(
@@ -177,37 +178,6 @@ class Molecule(_System):
                 spin=spin,
                 symmetry=symmetry,
                 verbose=0,
-            )
-
-    def _require_sound(self, neutral: Any) -> None:
-        """Refuses atoms that coincide, and electrons that there are not."""
-        nuclei = [atom for atom in range(neutral.natm) if neutral.atom_charge(atom)]
-        places = neutral.atom_coords()
-        for one, other in combinations(nuclei, 2):
-            if np.linalg.norm(places[one] - places[other]) < APART:
-                first, second = (
-                    f"{atom + 1} ({neutral.atom_symbol(atom)})" for atom in (one, other)
-                )
-                raise _Unsound(f"atoms {first} and {second} are in one place; move one of them")
-        self._require_electrons(int(neutral.nelectron), int(neutral.nao_nr()))
-
-    def _require_electrons(self, neutral: int, orbitals: int) -> None:
-        total = neutral - self.charge
-        if total < 1:
-            raise _Unsound(
-                f"a molecule of this charge has no electrons: it is {self.charge}, and uncharged "
-                f"there are {neutral}; give a smaller charge"
-            )
-        alpha = (total + self.spin) // 2
-        if (total + self.spin) % 2 or self.spin > total or alpha > orbitals:
-            parity = "even" if total % 2 == 0 else "odd"
-            raise _Unsound(
-                f"{total} electrons, {self.spin} of them unpaired, do not go into {orbitals} "
-                f"orbitals: spin, the number of unpaired ones, has to be {parity} here and at "
-                f"most {min(total, 2 * orbitals - total)}"
-                if total <= 2 * orbitals
-                else f"{total} electrons do not go into {orbitals} orbitals; give a larger charge "
-                "or a larger basis"
             )
 
     def _core_potentials(self) -> Any:
@@ -323,6 +293,38 @@ class Molecule(_System):
             raise ValueError(
                 f"{core} core and {window} active orbitals are more than the basis has: {orbitals}"
             )
+
+
+def _require_apart(molecule: Any) -> None:
+    """Refuses atoms that coincide."""
+    nuclei = [atom for atom in range(molecule.natm) if molecule.atom_charge(atom)]
+    places = molecule.atom_coords()
+    for one, other in combinations(nuclei, 2):
+        if np.linalg.norm(places[one] - places[other]) < APART:
+            first, second = (f"{atom + 1} ({molecule.atom_symbol(atom)})" for atom in (one, other))
+            raise _Unsound(f"atoms {first} and {second} are in one place; move one of them")
+
+
+def _require_electrons(molecule: Molecule, neutral: int, orbitals: int) -> None:
+    """Refuses electrons that there are not, or that its orbitals cannot have."""
+    total, spin = neutral - molecule.charge, molecule.spin
+    if total < 1:
+        raise _Unsound(
+            f"a molecule of this charge has no electrons: it is {molecule.charge}, and uncharged "
+            f"there are {neutral}; give a smaller charge"
+        )
+    if total > 2 * orbitals:
+        raise _Unsound(
+            f"{total} electrons do not go into {orbitals} orbitals; give a larger charge or a larger "
+            "basis"
+        )
+    if (total + spin) % 2 or spin > total or (total + spin) // 2 > orbitals:
+        parity = "even" if total % 2 == 0 else "odd"
+        raise _Unsound(
+            f"{total} electrons, {spin} of them unpaired, do not go into {orbitals} orbitals: spin, "
+            f"the number of unpaired ones, has to be {parity} here and at most "
+            f"{min(total, 2 * orbitals - total)}"
+        )
 
 
 class FCIDump(_System):
