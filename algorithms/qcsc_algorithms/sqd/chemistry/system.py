@@ -250,22 +250,12 @@ class Molecule(_System):
         """How many electrons in how many of the orbitals, around the Fermi level."""
         chosen = self.active_space
         if chosen is None:
-            self._require_filled(total)
+            _require_filled(self, total)
             active, orbitals = total - 2 * self.frozen_core, count - self.frozen_core
         else:
             active, orbitals = chosen.electrons, chosen.orbitals
         self._counted(total, count, active, orbitals)
         return active, orbitals
-
-    def _require_filled(self, total: int) -> None:
-        """Refuses more frozen orbitals than are doubly occupied."""
-        filled = (total - self.spin) // 2
-        if self.frozen_core > filled:
-            raise ValueError(
-                f"frozen_core is {self.frozen_core}, and of a molecule with {total} electrons, "
-                f"{self.spin} of them unpaired, {filled} orbitals are doubly occupied; freeze fewer "
-                "than these"
-            )
 
     def _window(self, field: Any) -> Window:
         """Which orbitals are active."""
@@ -324,6 +314,17 @@ def _require_electrons(molecule: Molecule, neutral: int, orbitals: int) -> None:
             f"{total} electrons, {spin} of them unpaired, do not go into {orbitals} orbitals: spin, "
             f"the number of unpaired ones, has to be {parity} here and at most "
             f"{min(total, 2 * orbitals - total)}"
+        )
+
+
+def _require_filled(molecule: Molecule, total: int) -> None:
+    """Refuses more frozen orbitals than are doubly occupied."""
+    filled = (total - molecule.spin) // 2
+    if molecule.frozen_core > filled:
+        raise ValueError(
+            f"frozen_core is {molecule.frozen_core}, and of a molecule with {total} electrons, "
+            f"{molecule.spin} of them unpaired, {filled} orbitals are doubly occupied; freeze fewer "
+            "than these"
         )
 
 
