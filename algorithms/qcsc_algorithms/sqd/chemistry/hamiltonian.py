@@ -210,8 +210,8 @@ class Hamiltonian(Record):
                 float_format=" %.17g",
             )
 
-    @classmethod
-    def read_fcidump(cls, path: str | PathLike[str]) -> Self:
+    @staticmethod
+    def read_fcidump(path: str | PathLike[str]) -> Hamiltonian:
         """The Hamiltonian of an FCIDUMP file over real orbitals; warns of what may be missing.
 
         Raises:
@@ -220,21 +220,21 @@ class Hamiltonian(Record):
         found = read_integrals(Path(path))
         for remark in found.remarks:
             warnings.warn(remark, stacklevel=2)
-        return cls.of_integrals(found)
+        return of_integrals(found)
 
-    @classmethod
-    def of_integrals(cls, found: Integrals) -> Self:
-        """The Hamiltonian of what a file says."""
-        return cls(
-            norb=len(found.one_body),
-            num_alpha=found.electrons[0],
-            num_beta=found.electrons[1],
-            constant=found.constant,
-            one_body=found.one_body,
-            two_body=found.two_body,
-            orbital_symmetry=found.symmetry,
-            beta=found.beta,
-        )
+
+def of_integrals(found: Integrals) -> Hamiltonian:
+    """The Hamiltonian of what a file says."""
+    return Hamiltonian(
+        norb=len(found.one_body),
+        num_alpha=found.electrons[0],
+        num_beta=found.electrons[1],
+        constant=found.constant,
+        one_body=found.one_body,
+        two_body=found.two_body,
+        orbital_symmetry=found.symmetry,
+        beta=found.beta,
+    )
 
 
 def lowest_spin_square(electrons: tuple[int, int]) -> float:

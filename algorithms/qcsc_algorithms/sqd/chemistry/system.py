@@ -24,7 +24,7 @@ from qcsc_algorithms.sqd.chemistry.core_potentials import (
     text_potentials,
 )
 from qcsc_algorithms.sqd.chemistry.fcidump import read_integrals
-from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
+from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian, of_integrals
 from qcsc_algorithms.sqd.chemistry.orbitals import (
     Window,
     hartree_fock_field,
@@ -352,7 +352,7 @@ class FCIDump(_System):
             ValueError: it is missing or no FCIDUMP.
         """
         found = read_integrals(self.path)
-        return SetUp(Hamiltonian.of_integrals(found).with_lowest_determinant_first(), found.remarks)
+        return SetUp(of_integrals(found).with_lowest_determinant_first(), found.remarks)
 
 
 def _file_or_settings(value: object) -> object:
