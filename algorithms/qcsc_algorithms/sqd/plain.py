@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
 from qcsc_algorithms.sqd.chemistry.orbital_rotation import with_better_orbitals
-from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.chemistry.reference import Energies, References
 from qcsc_algorithms.sqd.determinants.excitations import require_holdable
 from qcsc_algorithms.sqd.determinants.subspace import Subspace
 from qcsc_algorithms.sqd.extrapolation import (
@@ -117,7 +117,7 @@ class Recovered(State):
     unconverged: int = 0
     spin_square: float = math.nan
     hamiltonian: Hamiltonian
-    references: Energies
+    references: References
     parameters: NDArray
     pool: Pool
     guess: Guess
@@ -297,7 +297,7 @@ class PlainSQD(SampleBased, IterativeAlgorithm[Recovered, Samples | None, Evalua
 
     async def update(self, state: Recovered, evaluation: Evaluated) -> Recovered:
         found = evaluation.found
-        require_variational(found.energy, state.references.bound)
+        require_variational(found.energy, state.references.lowest)
         before, now = state.guess, found.guess
         better = found.energy < state.energy or not before.occupancies.size
         best = now if better else before

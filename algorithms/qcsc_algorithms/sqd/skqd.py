@@ -16,7 +16,7 @@ from pydantic import Field
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.chemistry.reference import References
 from qcsc_algorithms.sqd.pool import Pool
 from qcsc_algorithms.sqd.sample_based import (
     ENERGY_CHART,
@@ -81,7 +81,7 @@ class Krylov(State):
     unconverged: int = 0
     spin_square: float = math.nan
     hamiltonian: Hamiltonian
-    references: Energies
+    references: References
     parameters: NDArray = _NONE
     pool: Pool
     guess: Guess
@@ -159,7 +159,7 @@ class SKQD(SampleBased, IterativeAlgorithm[Krylov, Samples, Pooled]):
 
     async def update(self, state: Krylov, evaluation: Pooled) -> Krylov:
         found = evaluation.found
-        require_variational(found.energy, state.references.bound)
+        require_variational(found.energy, state.references.lowest)
         better = found.energy < state.energy or not state.guess.occupancies.size
         energy = lower_of(state.energy, found.energy)
         return Krylov(

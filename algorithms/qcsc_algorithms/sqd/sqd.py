@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.chemistry.reference import References
 from qcsc_algorithms.sqd.determinants.configurations import register
 from qcsc_algorithms.sqd.optimizers import DifferentialEvolution, Floats, Optimizer, Population
 from qcsc_algorithms.sqd.pool import Pool
@@ -93,7 +93,7 @@ class Walkers(State):
     failed: int = 0
     improved: int = 0
     hamiltonian: Hamiltonian
-    references: Energies
+    references: References
     start: NDArray
     population: Population
     trials: NDArray
@@ -208,7 +208,7 @@ class SQD(
         energies = np.array([math.nan if w is None else w.energy for w in evaluation])
         done = [walker for walker in evaluation if walker is not None]
         lowest = min(done, key=lambda walker: walker.energy)
-        require_variational(lowest.energy, state.references.bound)
+        require_variational(lowest.energy, state.references.lowest)
         better = lowest.energy < state.energy or not state.guess.occupancies.size
         best = lowest if better else None
         parents = np.array([math.nan if w is None else w.parent for w in evaluation])

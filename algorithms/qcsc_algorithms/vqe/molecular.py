@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from qcsc_algorithms.sqd.chemistry.ansatz import LUCJ
 from qcsc_algorithms.sqd.chemistry.hamiltonian import Hamiltonian
-from qcsc_algorithms.sqd.chemistry.reference import Energies, compute_start
+from qcsc_algorithms.sqd.chemistry.reference import References, compute_start
 from qcsc_algorithms.sqd.chemistry.system import FCIDump, Molecule
 from qcsc_loop.values.record import Record
 
@@ -43,7 +43,7 @@ class Molecular(Record):
 
     hamiltonian: Hamiltonian
     terms: dict[str, float]
-    references: Energies
+    references: References
     remarks: tuple[str, ...] = ()
 
 

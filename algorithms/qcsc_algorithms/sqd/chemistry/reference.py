@@ -30,19 +30,17 @@ class Energies(Record):
         hf: of the determinant of the lowest orbitals.
         mp2, ccsd: of perturbation theory and coupled cluster on it.
         fci: the lowest of the spin asked for in these orbitals; where it is small.
-        lowest: the same of any spin.
     """
 
     hf: float
     mp2: float
     ccsd: float
     fci: float
-    lowest: float = math.nan
 
     @property
-    def bound(self) -> float:
-        """No state's energy is below it. (Runs begun by earlier versions told nothing by spin.)"""
-        return self.fci if math.isnan(self.lowest) else self.lowest
+    def lowest(self) -> float:
+        """That of any spin: no state's energy is below it."""
+        return self.fci
 
     @property
     def by_method(self) -> dict[str, float]:
@@ -53,6 +51,23 @@ class Energies(Record):
     def attainable(self) -> dict[str, float]:
         """Those not below FCI, where that is known: MP2 and CCSD of a stretched bond may be."""
         return {name: e for name, e in self.by_method.items() if not e < self.fci - BELOW}
+
+
+class EnergiesBySpin(Energies):
+    """The same where a state of another spin is lower.
+
+    Attributes:
+        other_spin: the lowest of any spin, by full CI.
+    """
+
+    other_spin: float
+
+    @property
+    def lowest(self) -> float:
+        return self.other_spin
+
+
+References = EnergiesBySpin | Energies
 
 
 class Start(Record):
@@ -66,7 +81,7 @@ class Start(Record):
     """
 
     hamiltonian: Hamiltonian
-    energies: Energies
+    energies: References
     parameters: NDArray
     remarks: tuple[str, ...] = ()
 
@@ -114,7 +129,9 @@ def start_from(found: SetUp, ansatz: LUCJ, spin_square: float) -> Start:
     with _one_thread():
         known, t1, t2 = _coupled_cluster(hamiltonian)
         fci, lowest = _full_ci(hamiltonian, spin)
-    energies = Energies(**known, fci=fci, lowest=lowest)
+    energies = Energies(**known, fci=fci)
+    if not math.isnan(lowest) and fci != lowest:
+        energies = EnergiesBySpin(**known, fci=fci, other_spin=lowest)
     return Start(
         hamiltonian=hamiltonian,
         energies=energies,
