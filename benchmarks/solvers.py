@@ -84,10 +84,10 @@ def _orbital_energies(hamiltonian: Hamiltonian) -> Any:
     return np.diagonal(hamiltonian.one_body) + 2 * coulomb - exchange
 
 
-def by_native(hamiltonian: Hamiltonian, strings: Strings, threads: int = 1) -> float:
+def by_native(hamiltonian: Hamiltonian, strings: Strings) -> float:
     """The energy by the default solver."""
     problem = {
-        **_problem(hamiltonian, threads),
+        **_problem(hamiltonian),
         "alpha": strings,
         "beta": strings,
         "tolerance": np.array(1e-5),
@@ -96,11 +96,11 @@ def by_native(hamiltonian: Hamiltonian, strings: Strings, threads: int = 1) -> f
     return float(native_program.lowest_state(problem)["energy"]) + hamiltonian.constant
 
 
-def by_pyscf(hamiltonian: Hamiltonian, strings: Strings, threads: int = 1) -> float:
+def by_pyscf(hamiltonian: Hamiltonian, strings: Strings) -> float:
     """The energy by pyscf."""
     integers = as_integers(strings)
     problem = {
-        **_problem(hamiltonian, threads),
+        **_problem(hamiltonian),
         "alpha": integers,
         "beta": integers,
         "tolerance": np.array(1e-10),
@@ -153,13 +153,13 @@ def _operator(hamiltonian: Hamiltonian) -> Any:
     return operator
 
 
-def _problem(hamiltonian: Hamiltonian, threads: int) -> dict[str, Any]:
+def _problem(hamiltonian: Hamiltonian) -> dict[str, Any]:
     return {
         "one_body": np.array(hamiltonian.one_body),
         "two_body": np.array(hamiltonian.two_body),
         "electrons": np.array(hamiltonian.electrons),
         "max_cycles": np.array(100),
-        "threads": np.array(threads),
+        "threads": np.array(1),
     }
 
 
