@@ -3,9 +3,10 @@
     python -m benchmarks.largest [BASIS/SOLVER ...]
 
 An iteration is as in `sqd_addon`, from shots to an energy: shots are recovered, strings chosen, the
-Hamiltonian diagonalised. Each has one thread, and a core to itself: as many are tried at a time. The number of strings is what two smaller ones let expect to
-take nearly as long; where that takes longer, or more memory than is to be had, a tenth less is tried.
-Minutes for each, so that `make bench` leaves it out.
+Hamiltonian diagonalised. Each has one thread, and a core to itself: as many are tried at a time.
+The number of strings is what two smaller ones let expect to take nearly as long; where that takes
+longer, or more memory than is to be had, a tenth less is tried. Minutes for each, so that `make
+bench` leaves it out.
 """
 
 from __future__ import annotations
