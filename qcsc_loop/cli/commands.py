@@ -492,9 +492,10 @@ def diff(*, one: str, other: str, plot: Path | None, store: Path | None, as_json
     "-o",
     "--output",
     type=_NEW_FILE,
-    help="The file; `-` is stdout.  [default: RUN.tar.gz or RUN.csv]",
+    help="The file; `-` is stdout.  [default: RUN.tar.gz, RUN.csv or RUN.parquet]",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Its history as a table instead.")
+@click.option("--csv", "form", flag_value="csv", help="Its history as a table instead.")
+@click.option("--parquet", "form", flag_value="parquet", help="The same as Apache Parquet.")
 @click.option("--no-work", is_flag=True, help="Without the files of its steps.")
 @click.option("--snapshot", is_flag=True, help="Even while it is being driven.")
 @STORE
@@ -503,7 +504,7 @@ def export(
     *,
     run_id: str,
     output: Path | None,
-    as_csv: bool,
+    form: Literal["csv", "parquet"] | None,
     no_work: bool,
     snapshot: bool,
     store: Path | None,
@@ -515,7 +516,7 @@ def export(
     export_to_file(
         run_id,
         output=output,
-        as_csv=as_csv,
+        form=form,
         work=not no_work,
         snapshot=snapshot,
         store=store,

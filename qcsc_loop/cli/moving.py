@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from qcsc_loop.cli.plot import write_file
 from qcsc_loop.cli.show import open_run
@@ -25,7 +26,7 @@ def export_to_file(
     run_id: str,
     *,
     output: Path | None,
-    as_csv: bool,
+    form: Literal["csv", "parquet"] | None,
     work: bool,
     snapshot: bool,
     store: Path | None,
@@ -35,13 +36,17 @@ def export_to_file(
     refuse_json_beside(output, as_json=as_json)
     found = DirectoryStore(store or environment().store)
     journal = open_run(run_id, store)
-    if as_csv:
-        target = output or Path(f"{run_id}.csv")
+    if form is not None:
+        target = output or Path(f"{run_id}.{form}")
         view = RunReader(found, run_id).look()
-        if target == STDOUT:
+        if form == "parquet":
+            _write_parquet(target, parquet_of(view))
+        elif target == STDOUT:
             text_to_stdout(csv_of(view).encode())
+        else:
+            write_file(target, csv_of(view).encode())
+        if target == STDOUT:
             return
-        write_file(target, csv_of(view).encode())
         facts = {"run_id": run_id, "file": str(target), "iterations": len(view.history)}
         words = f"{target}: {len(view.history)} iterations"
     else:
@@ -131,10 +136,37 @@ def _iteration(word: str | None, reader: RunReader) -> int | None:
     return int(word)
 
 
-def csv_of(view: View) -> str:
-    """A run's history: a row an iteration; times in seconds, empty where nothing is known."""
+def _write_parquet(target: Path, content: bytes) -> None:
+    if target != STDOUT:
+        write_file(target, content)
+        return
+    with binary_stdout("a Parquet file") as file:
+        file.write(content)
+
+
+def parquet_of(view: View) -> bytes:
+    """The same table as `csv_of`'s as an Apache Parquet file; null where nothing is known.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError("--parquet needs pyarrow: pip install 'qcsc-loop[parquet]'") from None
+    columns = _columns(view)
+    table: Any = pyarrow.table(
+        {name: pyarrow.array(list(values), from_pandas=True) for name, values in columns.items()}
+    )
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    return file.getvalue()
+
+
+def _columns(view: View) -> dict[str, Any]:
     history = view.history
-    columns = {
+    return {
         "iteration": history.iterations,
         "driver": history.epochs,
         "committed": history.committed,
@@ -142,6 +174,11 @@ def csv_of(view: View) -> str:
         **{f"{name} (s)": values for name, values in history.seconds.items()},
         **history.usage,
     }
+
+
+def csv_of(view: View) -> str:
+    """A run's history: a row an iteration; times in seconds, empty where nothing is known."""
+    columns = _columns(view)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

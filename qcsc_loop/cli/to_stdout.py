@@ -23,7 +23,7 @@ def refuse_json_beside(output: Path | None, *, as_json: bool) -> None:
 
 
 @contextmanager
-def binary_stdout() -> Iterator[IO[bytes]]:
+def binary_stdout(what: str = "an archive") -> Iterator[IO[bytes]]:
     """Stdout, for bytes that are no text.
 
     Raises:
@@ -31,7 +31,7 @@ def binary_stdout() -> Iterator[IO[bytes]]:
     """
     if sys.stdout.isatty():
         raise InputError(
-            "an archive is not written to a terminal: name a file with -o FILE, or send it on, as in "
+            f"{what} is not written to a terminal: name a file with -o FILE, or send it on, as in "
             "`... -o - | ssh HOST 'cat > FILE'`"
         )
     sys.stdout.flush()

@@ -8,6 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+import pandas
 import pytest
 
 from loop.reports.stored_runs import StoredRun, energies
@@ -21,6 +22,7 @@ WRITERS = {
     "plot": (("plot", RUN, "-o"), "picture.svg"),
     "difference": (("diff", RUN, "other", "--plot"), "difference.svg"),
     "history": (("export", RUN, "--csv", "-o"), "history.csv"),
+    "parquet": (("export", RUN, "--parquet", "-o"), "history.parquet"),
     "archive": (("export", RUN, "-o"), "run.tar.gz"),
 }
 writers = pytest.mark.parametrize(("words", "name"), WRITERS.values(), ids=WRITERS)
@@ -72,8 +74,8 @@ def piped(qcsc_loop: CommandLine, *words: object) -> subprocess.CompletedProcess
 
 @pytest.mark.parametrize(
     ("words", "name"),
-    [WRITERS["report"], WRITERS["history"], WRITERS["archive"]],
-    ids=["report", "history", "archive"],
+    [WRITERS["report"], WRITERS["history"], WRITERS["parquet"], WRITERS["archive"]],
+    ids=["report", "history", "parquet", "archive"],
 )
 def test_a_dash_is_stdout(
     qcsc_loop: CommandLine, tmp_path: Path, words: tuple[str, ...], name: str
@@ -86,7 +88,7 @@ def test_a_dash_is_stdout(
     if name == "run.tar.gz":
         (tmp_path / "piped.tar.gz").write_bytes(written)
         qcsc_loop("import", tmp_path / "piped.tar.gz", "--run-id", "again").well()
-    elif name == "history.csv":
+    elif name.startswith("history."):
         assert written == (tmp_path / name).read_bytes()
     else:
         assert written.lower().startswith(b"<!doctype html>")
@@ -129,3 +131,12 @@ def test_a_pipe_s_reader_has_the_history(qcsc_loop: CommandLine, tmp_path: Path)
         qcsc_loop("export", RUN, "--csv", "-o", pipe).well()
         assert reader.read().startswith("iteration,")
     assert pipe.is_fifo()
+
+
+def test_parquet_is_the_table_of_csv(qcsc_loop: CommandLine, tmp_path: Path) -> None:
+    for form in ("csv", "parquet"):
+        qcsc_loop("export", RUN, f"--{form}", "-o", tmp_path / f"history.{form}").well()
+
+    found = pandas.read_parquet(tmp_path / "history.parquet")
+
+    pandas.testing.assert_frame_equal(found, pandas.read_csv(tmp_path / "history.csv"))
