@@ -90,11 +90,16 @@ def main() -> None:
         os.environ.update(PREFECT_HOME=name, QCSC_LOOP_STORE=str(folder / "store"))
         os.environ.pop("PREFECT_API_URL", None)  # never on a server that others use
         quiet_prefect()  # like the home, before Prefect is imported
+        from prefect.settings import PREFECT_API_AUTH_STRING
+
         from qcsc_loop.prefect.server import prefect_api
 
         store = DirectoryStore(folder / "store")
         with prefect_api() as url:
+            password = PREFECT_API_AUTH_STRING.value()
+            assert password is not None  # a temporary server lets nobody else in
             os.environ["PREFECT_API_URL"] = url
+            os.environ["PREFECT_API_AUTH_STRING"] = password.get_secret_value()
             with serving(folder):
                 took: list[float] = []
                 floor: list[float] = []
