@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.catalog import find_algorithm, is_installed, recorded_algorithm
-from qcsc_loop.concurrency.whole_file import write_where_named
-from qcsc_loop.errors import FileNotWritten, InputError, InvalidRunId, QcscLoopError
+from qcsc_loop.errors import InputError, InvalidRunId, QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.loop.hooks import Table, hook_types
 from qcsc_loop.loop.outcome import Outcome
@@ -22,6 +21,7 @@ from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.comparing import Comparison, compare_runs
 from qcsc_loop.reports.figure import require_scalar, runs_figure
+from qcsc_loop.reports.named_file import write_named
 from qcsc_loop.reports.page import run_page
 from qcsc_loop.reports.page_sections import Reported
 from qcsc_loop.reports.phrases import exact
@@ -325,11 +325,7 @@ def write_page(path: str | Path, content: bytes) -> Path:
         FileNotWritten: it cannot be written there.
     """
     target = Path(path)
-    try:
-        with write_where_named(target) as file:
-            file.write(content)
-    except OSError as error:
-        raise FileNotWritten(str(target), error.strerror or str(error)) from error
+    write_named(target, content)
     return target
 
 

@@ -33,9 +33,11 @@ def diff_runs(
     mine, theirs = look_at([one, other], store)
     found = DirectoryStore(store or environment().store)
     compared = compare_runs(mine, theirs, (Journal(found, one), Journal(found, other)))
-    figure = runs_figure([mine, theirs])
+    title = ""
     if plot is not None:
+        figure = runs_figure([mine, theirs])
         write_file(plot, picture(figure, form), "--plot")
+        title = figure.title
     if as_json:
         say_json(compared.facts())
         return
@@ -47,4 +49,4 @@ def diff_runs(
         console.print(table)
     console.say(compared.last_line)
     if plot is not None:
-        say(f"{plot}: {figure.title}")
+        say(f"{plot}: {title}")

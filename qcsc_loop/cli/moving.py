@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from qcsc_loop.cli.plot import write_file
 from qcsc_loop.cli.show import open_run
-from qcsc_loop.cli.to_stdout import STDOUT, binary_stdout, refuse_json_beside, text_to_stdout
+from qcsc_loop.cli.to_stdout import STDOUT, binary_stdout, is_in_file, refuse_json_beside
 from qcsc_loop.errors import InputError
 from qcsc_loop.moving.archive import export_run, import_run, stream_run
 from qcsc_loop.moving.forking import BEST, Fork, fork_run
@@ -39,13 +38,9 @@ def export_to_file(
     if form is not None:
         target = output or Path(f"{run_id}.{form}")
         view = RunReader(found, run_id).look()
-        if form == "parquet":
-            _write_parquet(target, parquet_of(view))
-        elif target == STDOUT:
-            text_to_stdout(csv_of(view).encode())
-        else:
-            write_file(target, csv_of(view).encode())
-        if target == STDOUT:
+        is_csv = form == "csv"
+        content = csv_of(view).encode() if is_csv else parquet_of(view)
+        if not is_in_file(target, content, binary="" if is_csv else "a Parquet file"):
             return
         facts = {"run_id": run_id, "file": str(target), "iterations": len(view.history)}
         words = f"{target}: {len(view.history)} iterations"
@@ -134,14 +129,6 @@ def _iteration(word: str | None, reader: RunReader) -> int | None:
     if not word.isascii() or not word.isdigit():
         raise InputError(f"--from: {word!r} is neither an iteration's number nor {BEST!r}")
     return int(word)
-
-
-def _write_parquet(target: Path, content: bytes) -> None:
-    if target != STDOUT:
-        write_file(target, content)
-        return
-    with binary_stdout("a Parquet file") as file:
-        file.write(content)
 
 
 def parquet_of(view: View) -> bytes:

@@ -9,12 +9,12 @@ from shutil import get_terminal_size
 
 from rich.text import Text
 
-from qcsc_loop.concurrency.whole_file import write_where_named
-from qcsc_loop.errors import FileNotWritten, InputError
+from qcsc_loop.errors import InputError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import printable, say
 from qcsc_loop.reports.braille import Curves, Role, draw
 from qcsc_loop.reports.figure import Along, Figure, require_scalar, run_figure, runs_figure
+from qcsc_loop.reports.named_file import write_named
 from qcsc_loop.reports.run import number
 from qcsc_loop.reports.svg import figure_svg
 from qcsc_loop.reports.tables import PlainConsole
@@ -79,11 +79,7 @@ def write_file(output: Path, content: bytes, option: str = "-o") -> None:
     Raises:
         FileNotWritten: it cannot be written there.
     """
-    try:
-        with write_where_named(output, sync="nothing") as file:
-            file.write(content)
-    except OSError as error:
-        raise FileNotWritten(str(output), error.strerror or str(error), option) from error
+    write_named(output, content, option=option, sync="nothing")
 
 
 def form_of(output: Path) -> str:
@@ -99,10 +95,10 @@ def form_of(output: Path) -> str:
     return form
 
 
-def picture(figure: Figure, form: str) -> bytes:
-    """A figure as a file of one of `FORMS`."""
+def picture(figure: Figure, form: str, *, width: int = WIDTH, height: int = HEIGHT) -> bytes:
+    """A figure as a file of one of `FORMS`; pixels of an .svg."""
     if form == ".svg":
-        return figure_svg(figure, width=WIDTH, height=HEIGHT).encode()
+        return figure_svg(figure, width=width, height=height).encode()
     from qcsc_loop.reports.raster import draw as draw_raster  # matplotlib's
 
     return draw_raster(figure, "pdf" if form == ".pdf" else "png")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from qcsc_loop.cli.plot import write_file
-from qcsc_loop.cli.to_stdout import STDOUT, text_to_stdout
+from qcsc_loop.cli.to_stdout import is_in_file
 from qcsc_loop.notebook import reported
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say
@@ -26,8 +25,5 @@ def write_report(run_id: str, *, output: Path | None, store: Path | None) -> Non
     more = f" --store {shlex.quote(str(store))}" if store is not None else ""
     run = reported(reader, more, with_tables=True)
     target = output or Path(f"{run_id}.html")
-    if target == STDOUT:
-        text_to_stdout(run_page(run))
-        return
-    write_file(target, run_page(run))
-    say(f"{target}: {run_id}, {run.view.told(more)}")
+    if is_in_file(target, run_page(run)):
+        say(f"{target}: {run_id}, {run.view.told(more)}")

@@ -11,8 +11,13 @@ from qcsc_loop.concurrency.loading import class_reference
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.loop.hooks import Table
 from qcsc_loop.printing import say, say_json
-from qcsc_loop.reports.run import number
-from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
+from qcsc_loop.reports.tables import (
+    PlainConsole,
+    cell_text,
+    columns_of,
+    plain_table,
+    wide_console,
+)
 from qcsc_loop.results import read_tables, tables_of
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.values.record import State
@@ -62,20 +67,13 @@ def say_first_rows(
 
 
 def _print_table(console: PlainConsole, key: str, rows: Table, most: int) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = columns_of(rows)
     shown = min(most, len(rows))
     console.print()
     console.say(f"{key}, {shown} of {len(rows)} rows" if shown < len(rows) else key, style="dim")
     if not columns:
         return
-    words = {c for c in columns if any(isinstance(row.get(c), str) for row in rows)}
-    table = plain_table(*columns, left=words)
+    table = plain_table(*columns, left={name for name, is_words in columns.items() if is_words})
     for row in rows[:shown]:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        table.add_row(*(cell_text(row.get(column)) for column in columns))
     console.print(table)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return number(value) if isinstance(value, float) else str(value)

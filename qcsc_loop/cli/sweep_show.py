@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qcsc_loop.cli.plot import FORMS, write_file
-from qcsc_loop.cli.to_stdout import STDOUT, text_to_stdout
+from qcsc_loop.cli.plot import form_of, picture, write_file
+from qcsc_loop.cli.to_stdout import is_in_file
 from qcsc_loop.errors import InputError, QcscLoopError, did_you_mean
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say, say_json
-from qcsc_loop.reports.svg import figure_svg
 from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.facts import csv_of, facts_of, listed_facts, warnings_of
@@ -128,19 +127,9 @@ def plot_sweep(name: str, *, group: str | None, output: Path | None, store: Path
     standing = read_standing(_place(store), name)
     chosen = _group(standing, group)
     target = output or Path(f"{name}.svg")
-    form = target.suffix.lower()
-    if form not in FORMS:
-        raise InputError(
-            f"{target}: what kind of picture it is, is said by its name's end: {', '.join(FORMS)}"
-        )
+    form = form_of(target)
     figure = group_figure(standing, chosen)
-    if form == ".svg":
-        content = figure_svg(figure, width=WIDTH, height=HEIGHT).encode()
-    else:
-        from qcsc_loop.reports.raster import draw as draw_raster  # matplotlib's
-
-        content = draw_raster(figure, "pdf" if form == ".pdf" else "png")
-    write_file(target, content)
+    write_file(target, picture(figure, form, width=WIDTH, height=HEIGHT))
     say(f"{target}: {figure.title}")
 
 
@@ -164,12 +153,8 @@ def report_sweep(name: str, *, output: Path | None, store: Path | None) -> None:
     """
     standing = read_standing(_place(store), name)
     target = output or Path(f"{name}.html")
-    page = sweep_page(standing, datetime.now(UTC), _more(store))
-    if target == STDOUT:
-        text_to_stdout(page)
-        return
-    write_file(target, page)
-    say(f"{target}: {name}, {standing.sentence}")
+    if is_in_file(target, sweep_page(standing, datetime.now(UTC), _more(store))):
+        say(f"{target}: {name}, {standing.sentence}")
 
 
 def _place(store: Path | None) -> DirectoryStore:

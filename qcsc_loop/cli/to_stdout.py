@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from qcsc_loop.cli.plot import write_file
 from qcsc_loop.errors import InputError
 from qcsc_loop.printing import say
 
@@ -39,8 +40,28 @@ def binary_stdout(what: str = "an archive") -> Iterator[IO[bytes]]:
     sys.stdout.buffer.flush()
 
 
-def text_to_stdout(content: bytes) -> None:
-    """Writes text as the file would have it; on a terminal, so that it commands nothing."""
+def is_in_file(target: Path, content: bytes, *, binary: str = "") -> bool:
+    """Writes what a command has made; False where that was to stdout, which has nothing else then.
+
+    Args:
+        binary: what it is, if it is no text.
+
+    Raises:
+        FileNotWritten: it cannot be written there.
+        InputError: it is no text, and stdout is a terminal.
+    """
+    if target != STDOUT:
+        write_file(target, content)
+    elif binary:
+        with binary_stdout(binary) as file:
+            file.write(content)
+    else:
+        _text_to_stdout(content)
+    return target != STDOUT
+
+
+def _text_to_stdout(content: bytes) -> None:
+    """As the file would have it; on a terminal, so that it commands nothing."""
     if sys.stdout.isatty():
         say(content.decode().rstrip("\n"))
         return

@@ -25,8 +25,8 @@ from qcsc_loop.reports.markup import (
     text,
 )
 from qcsc_loop.reports.phrases import count, span
-from qcsc_loop.reports.run import number
 from qcsc_loop.reports.status import RunStatus
+from qcsc_loop.reports.tables import cell_text, columns_of
 from qcsc_loop.reports.view import View, when
 from qcsc_loop.store.live import LogLine
 from qcsc_loop.store.records import EndRecord, EpochRecord
@@ -108,18 +108,10 @@ def results(run: Reported) -> str:
 
 
 def _result(name: str, rows: Table) -> str:
-    names = list(dict.fromkeys(column for row in rows for column in row))
-    words = {c for c in names if any(isinstance(row.get(c), str) for row in rows)}
-    columns = [Column(each, "words" if each in words else "") for each in names]
-    cells = ([text(_value(row.get(each))) for each in names] for row in rows[:RESULTS])
+    columns = [Column(name, "words" if words else "") for name, words in columns_of(rows).items()]
+    cells = ([text(cell_text(row.get(each.name))) for each in columns] for row in rows[:RESULTS])
     more = f", the first {RESULTS} of {len(rows):,} rows" if len(rows) > RESULTS else ""
     return element("h3", text(f"{name}{more}")) + table(columns, cells)
-
-
-def _value(value: object) -> object:
-    if value is None:
-        return ""
-    return number(value) if isinstance(value, float) else value
 
 
 # what went wrong

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qcsc_loop.printing import printable
+from qcsc_loop.reports.run import number
 
 PIPE_WIDTH = 400  # nothing is cut for a program that reads us
 
@@ -53,6 +54,19 @@ class PlainConsole(Console):
 def wide_console() -> PlainConsole:
     """Stdout: as wide as the terminal, or wide enough for any line."""
     return PlainConsole(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def columns_of(rows: Sequence[Mapping[str, object]]) -> dict[str, bool]:
+    """The columns of rows that need not all have them, and whether each holds words."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: any(isinstance(row.get(name), str) for row in rows) for name in names}
+
+
+def cell_text(value: object) -> str:
+    """A value in a table; empty where there is none."""
+    if value is None:
+        return ""
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def plain_table(*columns: str, left: Collection[str] = ()) -> Table:

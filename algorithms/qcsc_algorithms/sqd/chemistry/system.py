@@ -38,10 +38,6 @@ APART = 0.01  # bohr; nuclei are never so near
 WATER = "O 0 0 0.117790; H 0 0.755453 -0.471161; H 0 -0.755453 -0.471161"
 
 
-class _Unsound(ValueError):
-    """A molecule that there is not; said in a sentence of ours."""
-
-
 class SetUp(NamedTuple):
     """The integrals, and what is to be known of the orbitals that they are over."""
 
@@ -147,20 +143,13 @@ class Molecule(_System):
         for name in ("geometry", "basis"):
             if not getattr(self, name).strip():
                 raise ValueError(f"the molecule's {name} is empty")
-        try:
-            plain = self._built(False, charge=0, spin=None)  # whatever its electrons, to be counted
-            _require_apart(plain)
-            _require_electrons(self, int(plain.nelectron), int(plain.nao_nr()))
-            molecule = self._built(self.symmetry, charge=self.charge, spin=self.spin)
-            if molecule.groupname in ABELIAN:
-                molecule = self._built(
-                    ABELIAN[molecule.groupname], charge=self.charge, spin=self.spin
-                )
-        except _Unsound as error:
-            raise ValueError(str(error)) from None
-        except Exception as error:  # pyscf raises many kinds for bad geometries and bases
-            reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-            raise ValueError(f"pyscf cannot build the molecule ({reason})") from error
+        plain = self._built(False, charge=0, spin=None)  # whatever its electrons, to be counted
+        _require_apart(plain)
+        _require_electrons(self, int(plain.nelectron), int(plain.nao_nr()))
+        molecule = self._built(self.symmetry, charge=self.charge, spin=self.spin)
+        if molecule.groupname in ABELIAN:
+            group = ABELIAN[molecule.groupname]
+            molecule = self._built(group, charge=self.charge, spin=self.spin)
         require_core(molecule, self.basis, self.ecp)
         return self._active(molecule)
 
@@ -169,16 +158,20 @@ class Molecule(_System):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice for what is an error anyway
-            return gto.M(
-                atom=self.geometry,
-                unit=self.unit,
-                basis=self.basis,
-                ecp=self._core_potentials(),
-                charge=charge,
-                spin=spin,
-                symmetry=symmetry,
-                verbose=0,
-            )
+            try:
+                return gto.M(
+                    atom=self.geometry,
+                    unit=self.unit,
+                    basis=self.basis,
+                    ecp=self._core_potentials(),
+                    charge=charge,
+                    spin=spin,
+                    symmetry=symmetry,
+                    verbose=0,
+                )
+            except Exception as error:  # pyscf raises many kinds for bad geometries and bases
+                reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+                raise ValueError(f"pyscf cannot build the molecule ({reason})") from error
 
     def _core_potentials(self) -> Any:
         """By element: a basis made for them is wrong without, and nothing says so."""
@@ -292,25 +285,25 @@ def _require_apart(molecule: Any) -> None:
     for one, other in combinations(nuclei, 2):
         if np.linalg.norm(places[one] - places[other]) < APART:
             first, second = (f"{atom + 1} ({molecule.atom_symbol(atom)})" for atom in (one, other))
-            raise _Unsound(f"atoms {first} and {second} are in one place; move one of them")
+            raise ValueError(f"atoms {first} and {second} are in one place; move one of them")
 
 
 def _require_electrons(molecule: Molecule, neutral: int, orbitals: int) -> None:
     """Refuses electrons that there are not, or that its orbitals cannot have."""
     total, spin = neutral - molecule.charge, molecule.spin
     if total < 1:
-        raise _Unsound(
+        raise ValueError(
             f"a molecule of this charge has no electrons: it is {molecule.charge}, and uncharged "
             f"there are {neutral}; give a smaller charge"
         )
     if total > 2 * orbitals:
-        raise _Unsound(
+        raise ValueError(
             f"{total} electrons do not go into {orbitals} orbitals; give a larger charge or a larger "
             "basis"
         )
     if (total + spin) % 2 or spin > total or (total + spin) // 2 > orbitals:
         parity = "even" if total % 2 == 0 else "odd"
-        raise _Unsound(
+        raise ValueError(
             f"{total} electrons, {spin} of them unpaired, do not go into {orbitals} orbitals: spin, "
             f"the number of unpaired ones, has to be {parity} here and at most "
             f"{min(total, 2 * orbitals - total)}"
