@@ -8,7 +8,7 @@ among which the vectors' rows are shared out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +47,7 @@ class Lowest(NamedTuple):
 def find_lowest(
     multiply: Callable[[Floats, Floats], None],
     diagonal: Floats,
-    starts: list[Floats],
+    starts: Iterable[Floats],
     *,
     roots: int,
     tolerance: float,
@@ -61,7 +61,8 @@ def find_lowest(
         multiply: writes the operator's image of its first argument to the second.
         diagonal: of the operator, in the shape of its vectors: (rows, columns), the rows of this
             process.
-        starts: not zero; more of them than roots, lest one is missed.
+        starts: not zero, and overwritten; more of them than roots, lest one is missed. Each is asked
+            for when it is needed, so that not all of them are in memory at a time.
         tolerance: of the residuals' norms.
         max_cycles: after so many the best so far is returned.
         crew: who else has rows.
@@ -69,6 +70,8 @@ def find_lowest(
     """
     most = max(MAX_VECTORS, 3 * roots + 2 * guards + 2)
     basis = _Basis(multiply, diagonal.shape, crew, most)
+    # used again in each cycle: to have new memory cleared takes as long as many a sum
+    room, correction = np.empty((roots + guards, *diagonal.shape)), np.empty(diagonal.shape)
     for start in starts:
         basis.append(start)
     roots = min(roots, basis.size)
@@ -77,31 +80,34 @@ def find_lowest(
         cycle += 1
         values, mixing = basis.solve()
         followed = min(basis.size, roots + guards)
-        residuals, norms = basis.residuals(values[:followed], mixing[:followed])
-        corrections: dict[int, Floats] = {}
+        residuals = room[:followed]
+        norms = basis.take_residuals(values[:followed], mixing[:followed], residuals)
+        unsettled = []
         for i, norm in enumerate(norms):
             if norm > tolerance:
-                correction = _corrected(residuals[i], diagonal, values[i])
+                _precondition(residuals[i], diagonal, values[i], correction)
                 # by so much does perturbation theory lower it
                 lower = abs(basis.inner(residuals[i], correction))
                 if i < roots or values[i] - SURELY * lower < values[roots - 1]:
-                    corrections[i] = correction
-        if not corrections or cycle >= max_cycles:
+                    unsettled.append(i)
+        if not unsettled or cycle >= max_cycles:
             break
-        if basis.size + len(corrections) > most:
+        if basis.size + len(unsettled) > most:
             basis.restart(mixing[: followed + 1])
+        grown = False
+        for i in unsettled:
+            _precondition(residuals[i], diagonal, values[i], correction)
+            grown |= basis.append(correction)
         # of an operator that is its diagonal, corrections are what there is already
-        for news in (list(corrections.values()), [residuals[i] for i in corrections]):
-            if any([basis.append(vector) for vector in news]):
-                break
-        else:  # the space is exhausted
+        if not grown and not any([basis.append(residuals[i]) for i in unsettled]):
+            # the space is exhausted
             values, mixing = basis.solve()  # it may have been restarted
             break
     return Lowest(
         values=np.array(values[:roots]),
         vectors=basis.combine(mixing[:roots]),
         residuals=np.array(norms[:roots]),
-        converged=max(norms[:roots]) <= tolerance or not corrections,
+        converged=max(norms[:roots]) <= tolerance or not unsettled,
         products=basis.products,
     )
 
@@ -159,13 +165,12 @@ class _Basis:
         combine(self._vectors[: self.size], mixing, combined)
         return combined
 
-    def residuals(self, values: Floats, mixing: Floats) -> tuple[Floats, list[float]]:
-        """Image less value times the vector, of those that are so much of each; their norms."""
-        found = np.empty((len(mixing), *self._shape))
+    def take_residuals(self, values: Floats, mixing: Floats, found: Floats) -> list[float]:
+        """Writes image less value times the vector, of those that are so much of each; their norms."""
         _take_residuals(
             self._vectors[: self.size], self._images[: self.size], values, mixing, found
         )
-        return found, [self._norm(residual) for residual in found]
+        return [self._norm(residual) for residual in found]
 
     def restart(self, mixing: Floats) -> None:
         """Keeps these combinations only."""
@@ -190,12 +195,6 @@ class _Basis:
         sums = np.empty((len(vector), self.size))
         _dot_rows(vectors[: self.size], vector, sums)
         return _sum(self._crew.gather(sums, self._rows))
-
-
-def _corrected(residual: Floats, diagonal: Floats, value: float) -> Floats:
-    correction = np.empty_like(residual)
-    _precondition(residual, diagonal, value, correction)
-    return correction
 
 
 def inner_product(crew: Crew, rows: int, one: Floats, other: Floats) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from itertools import combinations
 from typing import Any
@@ -29,10 +29,12 @@ from qcsc_algorithms.sqd.solvers.davidson import (
     diagonalise,
     find_lowest,
     inner_product,
+    multiply_by,
     overlaps,
 )
 from qcsc_algorithms.sqd.solvers.densities import one_body_density, two_body_density
 from qcsc_algorithms.sqd.solvers.energy_variance import outside_square
+from qcsc_algorithms.sqd.solvers.noise import fill_noise
 from qcsc_algorithms.sqd.solvers.product_space import Integrals, ProductSpace
 from qcsc_algorithms.sqd.solvers.spin_overlap import MAX_ORBITALS, spin_square_by_overlap
 from qcsc_algorithms.sqd.solvers.string_product import average_exchange
@@ -77,10 +79,9 @@ def _order_of_alpha(problem: Arrays) -> npt.NDArray[np.intp] | None:
 
 
 def _describe(problem: Arrays, crew: Crew | None) -> dict[str, npt.NDArray[Any]]:
-    space, states, found = find_states(problem, crew or Alone())
+    space, states, spins, found = find_states(problem, crew or Alone())
     probabilities = np.mean([state * state for state in states], axis=0)
     weights = probabilities.sum(axis=0), probabilities.sum(axis=1)
-    spins = np.array([_spin_square(space, problem, state) for state in states])
     told = {
         "energy": np.asarray(found.values[0]),
         "occupancies": np.array(
@@ -138,8 +139,8 @@ def _solve_small_ones() -> None:
         )
 
 
-def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats], Lowest]:
-    """The space, states in it, each float64 (beta strings, alpha strings), how they were found."""
+def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats], Floats, Lowest]:
+    """The space; states, each float64 (beta strings, alpha strings), their S^2, how they were found."""
     target, roots = float(problem["spin_square"]), int(problem.get("roots", 1))
     if "mixed" in problem:
         target = math.nan  # exchanges of spins are no part of a space whose orbitals differ
@@ -156,33 +157,34 @@ def find_states(problem: Arrays, crew: Crew) -> tuple[ProductSpace, list[Floats]
             crew=space.crew,
         )
         states = [space.crew.gather(state, space.shape[0]) for state in found.vectors]
-        right = [_is_of_spin(space, state, target) for state in states]
+        spins = np.array([_spin_square(space, problem, state) for state in states])
+        right = [_is_of_spin(space, spin, target) for spin in spins]
         if all(right) or penalty == penalties[-1]:
             found = _of_the_hamiltonian(space, found) if penalty else found
-            return space, *_of_the_spin(states, found, right)
+            return space, *_of_the_spin(states, spins, found, right)
     raise AssertionError("there is a last penalty")
 
 
 def _of_the_spin(
-    states: list[Floats], found: Lowest, right: list[bool]
-) -> tuple[list[Floats], Lowest]:
+    states: list[Floats], spins: Floats, found: Lowest, right: list[bool]
+) -> tuple[list[Floats], Floats, Lowest]:
     """Those states that are of the spin asked for, the lowest first; if none is, as they are."""
     if all(right) or not any(right):
-        return states, found
+        return states, spins, found
     own = np.flatnonzero(right)
     own = own[np.argsort(found.values[own], kind="stable")]
     kept = found._replace(
         values=found.values[own], vectors=found.vectors[own], residuals=found.residuals[own]
     )
-    return [states[i] for i in own], kept
+    return [states[i] for i in own], spins[own], kept
 
 
-def _is_of_spin(space: ProductSpace, state: Floats, target: float) -> bool:
-    """Whether its spin is the one asked for, or nearer to that than to any other; if none is, yes."""
+def _is_of_spin(space: ProductSpace, square: float, target: float) -> bool:
+    """Whether S^2 is of the spin asked for, or nearer to that than to any other; if none is, yes."""
     if math.isnan(target):
         return True
     below, above = _half_gaps(space, target)
-    return -below < space.spin_square(state) - target < above
+    return bool(-below < square - target < above)
 
 
 def _spin_square(space: ProductSpace, problem: Arrays, state: Floats) -> float:
@@ -328,7 +330,7 @@ def _of_the_hamiltonian(space: ProductSpace, found: Lowest) -> Lowest:
     return found._replace(values=energies, residuals=residuals)
 
 
-def _starts(space: ProductSpace, target: float, penalty: float, count: int) -> list[Floats]:
+def _starts(space: ProductSpace, target: float, penalty: float, count: int) -> Iterator[Floats]:
     """The lowest vectors of a smaller space, and a little of all other determinants."""
     size = max(space.shape) // SMALLER
     alpha, beta = (_lowest_strings(space, spin, max(size, DENSE)) for spin in (0, 1))
@@ -337,14 +339,12 @@ def _starts(space: ProductSpace, target: float, penalty: float, count: int) -> l
         vectors = _lowest_vectors(small, target, penalty, count)
     else:
         vectors = list(_all_vectors(small, target, penalty))
-    starts = []
     for i, vector in enumerate(vectors[:count]):
         start = _noise(space, i)
         start[np.ix_(beta, alpha)] += vector
         own = np.ascontiguousarray(start[space.own])
         pure = bool(penalty) and _are_lower_spins(space, target)
-        starts.append(_of_spin_alone(space, target, own) if pure else own)
-    return starts
+        yield _of_spin_alone(space, target, own) if pure else own
 
 
 def _lowest_vectors(space: ProductSpace, target: float, penalty: float, count: int) -> list[Floats]:
@@ -400,17 +400,9 @@ def _basis(space: ProductSpace) -> list[Floats]:
 
 
 def _noise(space: ProductSpace, number: int) -> Floats:
-    """A small vector without any symmetry but the space's, the same on every machine."""
-    height, width = space.shape
-    words = np.arange(height * width, dtype=np.uint64) + np.uint64((number + 1) << 40)
-    # splitmix64: Steele, Lea and Flood, OOPSLA 2014
-    words = words * np.uint64(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
-    noise = ((words >> np.uint64(11)).astype(float) / 2.0**52 - 1).reshape(height, width)
-    noise /= 1 + (space.diagonal - space.diagonal.min()) ** 2  # high determinants matter little
-    if space.mirrored:
-        noise = noise + space.mirrored * noise.T
+    """A small vector without any symmetry but the space's."""
+    noise = np.empty(space.shape)
+    fill_noise(number, space.diagonal, space.mirrored, noise)
     norm = inner_product(ALONE, len(noise), noise, noise) ** 0.5
-    result: Floats = noise * (NOISE / norm if norm else 0.0)
-    return result
+    multiply_by(noise, NOISE / norm if norm else 0.0)
+    return noise

@@ -94,7 +94,8 @@ class ProductSpace:
         repulsion = mean_field(self.beta, own * (own + 1) // 2 + own, by_alpha)
         self.diagonal = determinant_energies(self.alpha, self.beta, repulsion)
         if mirrored:  # to the last bit: what is not mirrored is amplified
-            self.diagonal = (self.diagonal + self.diagonal.T) / 2
+            self.diagonal = self.diagonal + self.diagonal.T
+            self.diagonal /= 2
         self.field_of_alpha = mean_field(self.alpha, self.beta.pairs, by_beta)
         self.field_of_beta = (
             self.field_of_alpha if same else mean_field(self.beta, self.alpha.pairs, by_alpha)
