@@ -20,7 +20,7 @@ from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns
 from qcsc_loop.reports.comparing import Comparison, compare_runs
-from qcsc_loop.reports.figure import require_scalar, runs_figure
+from qcsc_loop.reports.figure import ALONG_LABELS, Along, Figure, require_scalar, runs_figure
 from qcsc_loop.reports.named_file import write_named
 from qcsc_loop.reports.page import run_page
 from qcsc_loop.reports.page_sections import Reported
@@ -37,6 +37,7 @@ from qcsc_loop.store.records import EndRecord, EpochRecord
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from matplotlib.axes import Axes
 
     Array = npt.NDArray[np.float64]
 
@@ -83,16 +84,25 @@ class HistoryTable(Mapping[str, "Array"]):
 
 
 class Drawing:
-    """A picture that notebooks show; `str()` is its SVG."""
+    """A picture that notebooks show; `str()` is its SVG.
 
-    def __init__(self, svg: str) -> None:
-        self._svg = svg
+    Args:
+        figure: what is drawn.
+        ax: axes of matplotlib's, on which it is drawn as well; a notebook shows those, then.
+    """
+
+    def __init__(self, figure: Figure, ax: Axes | None = None) -> None:
+        self._figure, self._is_elsewhere = figure, ax is not None
+        if ax is not None:
+            from qcsc_loop.reports.raster import draw_on  # matplotlib's
+
+            draw_on(ax, figure)
 
     def __str__(self) -> str:
-        return self._svg
+        return figure_svg(self._figure)
 
-    def _repr_svg_(self) -> str:
-        return self._svg
+    def _repr_svg_(self) -> str | None:
+        return None if self._is_elsewhere else str(self)
 
 
 # Many short properties: what a person asks of a run, each under its own name.
@@ -258,13 +268,26 @@ class Run:
             )
         return self._types().samples.decode(found[1])
 
-    def plot(self, y: str | None = None, *, log: bool = False) -> Drawing:
-        """Its convergence, or that of another scalar; `log`: the distance to reference or best.
+    def plot(
+        self,
+        y: str | None = None,
+        *,
+        x: Along = "iteration",
+        log: bool = False,
+        ax: Axes | None = None,
+    ) -> Drawing:
+        """Its convergence.
+
+        Args:
+            y: another scalar instead.
+            x: along what: "iteration", "shots", "qpu" (seconds) or "wall" (seconds of drivers' work).
+            log: the distance to the reference, or to the best value.
+            ax: axes of matplotlib's to draw on.
 
         Raises:
-            InputError: it has no such scalar.
+            InputError: it has no such scalar, or there is no such `x`.
         """
-        return _drawing([self.view], y, log=log)
+        return _drawing([self.view], y, x, log=log, ax=ax)
 
     def report(self, path: str | Path) -> Path:
         """Writes a page of it, one HTML file that needs nothing else.
@@ -355,10 +378,14 @@ def _created(run: Run) -> datetime:
     return datetime.fromtimestamp(0, UTC) if record is None else record.created
 
 
-def _drawing(views: Sequence[View], y: str | None, *, log: bool) -> Drawing:
+def _drawing(
+    views: Sequence[View], y: str | None, x: Along, *, log: bool, ax: Axes | None
+) -> Drawing:
     if y is not None:
         require_scalar(views, y)
-    return Drawing(figure_svg(runs_figure(views, name=y, log=log)))
+    if x not in ALONG_LABELS:
+        raise InputError(f"x={x!r}: a curve is drawn along one of {', '.join(ALONG_LABELS)}")
+    return Drawing(runs_figure(views, name=y, along=x, log=log), ax)
 
 
 class Compared:
@@ -367,13 +394,20 @@ class Compared:
     def __init__(self, one: View, other: View, difference: Comparison) -> None:
         self._views, self.difference = (one, other), difference
 
-    def plot(self, y: str | None = None, *, log: bool = False) -> Drawing:
-        """Both curves.
+    def plot(
+        self,
+        y: str | None = None,
+        *,
+        x: Along = "iteration",
+        log: bool = False,
+        ax: Axes | None = None,
+    ) -> Drawing:
+        """Both curves; see `Run.plot`.
 
         Raises:
-            InputError: one of them has no such scalar.
+            InputError: one of them has no such scalar, or there is no such `x`.
         """
-        return _drawing(self._views, y, log=log)
+        return _drawing(self._views, y, x, log=log, ax=ax)
 
     def __str__(self) -> str:
         rows = [(row.name, row.one, row.other, row.note) for row in self.difference.rows]

@@ -11,6 +11,7 @@ import sys
 
 TYPE_CHECKING = False  # of typing, which takes longer to import than all of this
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from logging import LogRecord
 
 _OBEYED = (
@@ -66,9 +67,40 @@ def printable(text: str) -> str:
     return text.replace("\r\n", "\n").translate(_written)
 
 
+_OF_A_RUN = "resume|show|watch|plot|report|fork|export|cancel|reap|diff|track"
+_TO_TYPE = rf"(qcsc-loop (?:{_OF_A_RUN}|sweep(?: show| plot| report)?) [\w.-]*\w)(?![^\n;]*--store)"
+_behind: list[str] = []
+
+
+def know_store(words: Sequence[str]) -> None:
+    """Learns from a command line which store it names: so do the commands that are printed."""
+    _behind.clear()
+    for word, after in zip(words, [*words, ""][1:], strict=True):
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if name == "--store":
+            _behind[:] = [value if equals else after]
+
+
+def as_typed(text: str) -> str:
+    """The text with commands of runs as they are to be typed: where --store was given, with that.
+
+    An error, a warning or an advice names the run alone. Whoever typed it as it stands would be told
+    that there is no such run, or shown another one of the same name.
+    """
+    if not _behind or "qcsc-loop " not in text:
+        return text
+    import re
+    import shlex
+
+    more = f" --store {shlex.quote(_behind[0])}"
+    return re.sub(_TO_TYPE, lambda found: f"{found[1]}{more}", text)
+
+
 def say(text: str, *, to_stderr: bool = False) -> None:
     """Prints a text."""
-    print(printable(text), file=sys.stderr if to_stderr else sys.stdout, flush=True)
+    print(printable(as_typed(text)), file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
 def say_json(facts: object) -> None:

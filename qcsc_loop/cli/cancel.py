@@ -15,7 +15,7 @@ from qcsc_loop.exactly_once.cancel import Cancelled, Driver, Wish, cancel
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
-from qcsc_loop.printing import say, say_json
+from qcsc_loop.printing import as_typed, say, say_json
 from qcsc_loop.rules.reason import Reason
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
@@ -46,7 +46,9 @@ def cancel_runs(
             if len(run_ids) == 1:
                 raise
             say(f"qcsc-loop: {error}", to_stderr=True)
-            rows.append({"run_id": run_id, "error": str(error), "kind": type(error).__name__})
+            rows.append(
+                {"run_id": run_id, "error": as_typed(str(error)), "kind": type(error).__name__}
+            )
             code = max(code, error.exit_code)
             continue
         rows.append(_facts(done))

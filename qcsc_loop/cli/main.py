@@ -7,7 +7,7 @@ import sys
 
 from qcsc_loop.cli.asking import ASKED
 from qcsc_loop.cli.streams import end_streams, keep_streams
-from qcsc_loop.printing import say, say_json
+from qcsc_loop.printing import as_typed, know_store, say, say_json
 
 TYPE_CHECKING = False  # of typing, which takes longer to import than all that help needs
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ INTERRUPTED = 130  # as shells report Ctrl-C
 def main() -> None:
     """Does what the command line says: errors are one sentence, the exit code tells what happened."""
     keep_streams()
+    know_store(sys.argv[1:])
     try:
         if shell := os.environ.get(ASKED):
             from qcsc_loop.cli.completing import main as complete
@@ -82,7 +83,7 @@ def _say(error: Exception) -> None:
     sys.stdout.flush()
     _say_with_commands(f"qcsc-loop: {error}")
     if "--json" in sys.argv:
-        say_json({"error": str(error), "kind": type(error).__name__})
+        say_json({"error": as_typed(str(error)), "kind": type(error).__name__})
 
 
 def _say_with_commands(text: str) -> None:

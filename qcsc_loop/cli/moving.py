@@ -54,7 +54,7 @@ def export_to_file(
         facts = {"run_id": run_id, "file": str(target), "files": done.files, "bytes": done.bytes}
         words = (
             f"{target}: {done.files} files, {done.bytes / 1e6:.1f} MB; to go on elsewhere: qcsc-loop "
-            f"import {target.name} && qcsc-loop resume {run_id}. Resume it in one place only"
+            f"import {target.name}, then resume {run_id} there. Resume it in one place only"
         )
     if as_json:
         say_json(facts)
@@ -113,7 +113,7 @@ def fork(
     if replay:
         numbers = ", ".join(map(str, made.replayed)) or "none"
         say(f"samples of {run_id} that it takes, without a shot: of iterations {numbers}")
-    say(f"  qcsc-loop resume {made.run_id}")
+    say(f"  {RunReader(found, made.run_id).look().next_command}")
 
 
 def _iteration(word: str | None, reader: RunReader) -> int | None:

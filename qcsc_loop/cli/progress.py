@@ -29,7 +29,7 @@ from qcsc_loop.loop.events import (
 )
 from qcsc_loop.loop.live import Doing
 from qcsc_loop.loop.warnings import warning_of
-from qcsc_loop.printing import printable
+from qcsc_loop.printing import as_typed, printable
 from qcsc_loop.reports.frame import Frames, Space
 from qcsc_loop.reports.looking import Look, Looker
 from qcsc_loop.reports.phrases import elapsed
@@ -174,7 +174,7 @@ class LiveProgress:
                 self._draw_last()
 
     def say(self, text: str) -> None:
-        self._say(Text(printable(text)))
+        self._say(Text(printable(as_typed(text))))
 
     def _say(self, text: Text) -> None:
         """Shows a line after what hooks have printed so far."""
@@ -187,7 +187,7 @@ class LiveProgress:
             case RunStarted():
                 self.say(_started(event))
             case StepRetried() | Trouble():
-                self._say(Text(printable(_warning(event)), style="yellow"))
+                self._say(Text(printable(as_typed(_warning(event))), style="yellow"))
             case _:
                 pass
 

@@ -16,7 +16,7 @@ from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.site import site_from
 from qcsc_loop.parameters.compare import flat
-from qcsc_loop.printing import printable
+from qcsc_loop.printing import as_typed, printable
 from qcsc_loop.reports.failure import find_failure
 from qcsc_loop.reports.phrases import difference, span
 from qcsc_loop.reports.placement_cost import placement_cost
@@ -243,7 +243,9 @@ class RunPage:
         warnings = [line for line in lines if line.level != "info"]
         for line in warnings[-LAST_WARNINGS:]:
             self._console.print(
-                Text.assemble((f"{'warning':<{NAMES}} ", "yellow"), printable(log_line(line))),
+                Text.assemble(
+                    (f"{'warning':<{NAMES}} ", "yellow"), printable(as_typed(log_line(line)))
+                ),
                 soft_wrap=True,
             )
         if len(lines) > min(len(warnings), LAST_WARNINGS):

@@ -14,7 +14,7 @@ from qcsc_loop.cli.captured import Captured, captured_output, open_terminal, ove
 from qcsc_loop.cli.progress import Progress
 from qcsc_loop.cli.screen import Screen
 from qcsc_loop.events import Event
-from qcsc_loop.printing import printable
+from qcsc_loop.printing import as_typed, printable
 from qcsc_loop.reports.tables import PlainConsole
 from qcsc_loop.sweeping.events import MemberEvent
 from qcsc_loop.sweeping.following import Following, draw
@@ -65,10 +65,10 @@ class _Live:
     def __call__(self, event: Event) -> None:
         line = self._following.take(event)
         if line and isinstance(event, MemberEvent):  # all else the picture shows
-            self._say(Text(printable(line), style="yellow"))
+            self._say(Text(printable(as_typed(line)), style="yellow"))
 
     def say(self, text: str) -> None:
-        self._say(Text(printable(text)))
+        self._say(Text(printable(as_typed(text))))
 
     def _say(self, text: Text) -> None:
         self._captured.then(partial(self._screen.say, text))

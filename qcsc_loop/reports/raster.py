@@ -36,7 +36,14 @@ def draw(figure: Figure, form: Literal["png", "pdf"]) -> bytes:
             "pip install 'qcsc-loop[plot]' brings it; -o FILE.svg needs nothing"
         ) from error
     page = Page(figsize=INCHES, layout="constrained")
-    axes = page.add_subplot()
+    draw_on(page.add_subplot(), figure)
+    file = io.BytesIO()
+    page.savefig(file, format=form, dpi=DOTS_PER_INCH)
+    return file.getvalue()
+
+
+def draw_on(axes: Axes, figure: Figure) -> None:
+    """The picture on axes of matplotlib's."""
     drawn = [(line, _draw_line(axes, figure, line, colour)) for line, colour in _coloured(figure)]
     named = [(line, handle) for line, handle in drawn if not line.thin]
     handles = [handle for _, handle in named]
@@ -57,9 +64,6 @@ def draw(figure: Figure, form: Literal["png", "pdf"]) -> bytes:
         legend = axes.legend(handles, [f" {_plain(line.name)}" for line, _ in named], fontsize=8)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    file = io.BytesIO()
-    page.savefig(file, format=form, dpi=DOTS_PER_INCH)
-    return file.getvalue()
 
 
 def _draw_references(axes: Axes, figure: Figure) -> None:

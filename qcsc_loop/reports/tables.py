@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from qcsc_loop.printing import printable
+from qcsc_loop.printing import as_typed, printable
 from qcsc_loop.reports.run import number
 
 PIPE_WIDTH = 400  # nothing is cut for a program that reads us
@@ -39,7 +39,7 @@ class PlainConsole(Console):
 
     def say(self, text: str, style: str = "") -> None:
         """A line, however long."""
-        self.print(text, style=style or None, soft_wrap=True)
+        self.print(as_typed(text), style=style or None, soft_wrap=True)
 
     def say_fact(self, name: str, fact: str) -> None:
         """A line of what is known, under its name."""

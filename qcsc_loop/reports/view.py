@@ -19,10 +19,11 @@ from itertools import zip_longest
 from qcsc_loop.errors import DamagedDocument, NewerDocument
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import JobsReader
+from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, HistoryReader
 from qcsc_loop.reports.status import OF_REASON, RunStatus
 from qcsc_loop.rules.going_on import advice_on, limits_of, resume_command
-from qcsc_loop.rules.reason import stop_sentence
+from qcsc_loop.rules.reason import Reason, stop_sentence
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.history import History
 from qcsc_loop.store.journal import Journal
@@ -248,14 +249,20 @@ class View:
         """What to type next, without `--store`; empty where nothing is left to do."""
         if self.successor:
             return ""
+        rule = self.settings.stop if self.settings is not None else None
         if self.end is not None:
-            rule = self.settings.stop if self.settings is not None else None
             return resume_command(self.run_id, self.end.reason, rule, self.spent)
+        if self.driver is None and rule is not None and self._is_at_its_last(rule):
+            return resume_command(self.run_id, Reason.MAX_ITERATIONS, rule, self.spent)
         if self.status.may_be_resumed:
             return f"qcsc-loop resume {self.run_id}"
         if self.status is RunStatus.RUNNING:
             return f"qcsc-loop watch {self.run_id}"
         return ""
+
+    def _is_at_its_last(self, rule: Json) -> bool:
+        """Whether the iteration that it begins with is the last one, as a fork's may be."""
+        return self.iteration >= limits_of(rule).get("iterations", math.inf)
 
 
 class RunReader:

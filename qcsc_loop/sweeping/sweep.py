@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qcsc_loop.algorithm import AnyAlgorithm
 from qcsc_loop.concurrency.loading import class_reference
@@ -16,7 +16,6 @@ from qcsc_loop.events import Observer
 from qcsc_loop.notebook import Drawing, Run, write_page
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
-from qcsc_loop.reports.svg import figure_svg
 from qcsc_loop.rules.stop import StopRule
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.facts import facts_of
@@ -29,6 +28,9 @@ from qcsc_loop.sweeping.standing import Standing, read_standing
 from qcsc_loop.sweeping.summary import Row, claim, rows_of
 from qcsc_loop.sweeping.sweep_journal import sweep_names
 from qcsc_loop.sweeping.table import plain_lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Place = DirectoryStore | str | Path | None
 
@@ -98,14 +100,15 @@ class Sweep:
         rows = [{**m.model_dump(exclude={"spent"}), **m.spent} for m in members]
         return pandas.DataFrame(rows).astype({"value": float})
 
-    def plot(self, group: str | None = None) -> Drawing:
+    def plot(self, group: str | None = None, *, ax: Axes | None = None) -> Drawing:
         """All members' curves, with the median of each setting and what it lies between.
 
         Args:
             group: which of several; by default the first.
+            ax: axes of matplotlib's to draw on.
         """
         standing = self.standing
-        return Drawing(figure_svg(group_figure(standing, group or standing.plan.groups[0])))
+        return Drawing(group_figure(standing, group or standing.plan.groups[0]), ax)
 
     def report(self, path: str | Path) -> Path:
         """Writes a page of it, one HTML file that needs nothing else.

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as MatplotlibPage
 
 from loop.toys import Counting, Draw
 from qcsc_loop import DirectoryStore, Run, compare, runs
@@ -132,6 +133,24 @@ def test_a_scalar_that_is_not_there_is_answered_with_those_that_are(store: Direc
             draw("squarse")
     with pytest.raises(InputError, match="has no scalar 3: it has count"):
         Run("one", store=store).plot(3)  # type: ignore[arg-type]
+
+
+def test_a_curve_is_drawn_on_axes_that_a_person_has(store: DirectoryStore) -> None:
+    page = MatplotlibPage()
+    left, right = page.subplots(1, 2)
+    one = Run("one", store=store)
+    drawn = one.plot("squares", ax=left), compare("one", "two", store=store).plot(ax=right)
+
+    assert [float(y) for y in left.lines[0].get_ydata()] == list(one.history["squares"])
+    assert len(right.lines) == 2
+    assert [each._repr_svg_() for each in drawn] == [None, None]  # the axes' page is shown
+
+
+def test_what_a_curve_cannot_be_drawn_along_is_said(store: DirectoryStore) -> None:
+    assert "QPU seconds" in str(Run("one", store=store).plot(x="qpu"))
+    for draw in (Run("one", store=store).plot, compare("one", "two", store=store).plot):
+        with pytest.raises(InputError, match=r"x='time': .* one of iteration, shots, qpu, wall"):
+            draw(x="time")  # type: ignore[arg-type]
 
 
 def test_a_page_that_cannot_be_written_is_not_the_stores_fault(

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from rich.progress import Progress
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from qcsc_loop import current_step
 from qcsc_loop.errors import JobFailed, StoreError
-from qcsc_loop.printing import printable, say, say_json
+from qcsc_loop.printing import as_typed, know_store, printable, say, say_json
 from qcsc_loop.reports.tables import PlainConsole, plain_table
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eabc\u2066\r\b\x7f[bold]x[/bold] :smile:"
@@ -116,3 +117,46 @@ class TestConsole:
         console = a_console()
         console.say("fine", style="green")
         assert written(console).startswith("\x1b[32mfine\x1b[0m")
+
+
+class TestCommandsInAText:
+    """Where a command line names a store, commands in what it says name it, too."""
+
+    @pytest.fixture(autouse=True)
+    def _forget(self) -> Iterator[None]:
+        yield
+        know_store([])
+
+    @pytest.mark.parametrize("words", [["--store", "/my runs"], ["show", "a", "--store=/my runs"]])
+    @pytest.mark.parametrize(
+        ("text", "typed"),
+        [
+            ("to go on: qcsc-loop resume a.b", "to go on: qcsc-loop resume a.b STORE"),
+            (
+                "qcsc-loop show a; then: qcsc-loop reap a --unread.",
+                "qcsc-loop show a STORE; then: qcsc-loop reap a STORE --unread.",
+            ),
+            ("qcsc-loop sweep s --take-over", "qcsc-loop sweep s STORE --take-over"),
+            ("qcsc-loop sweep show s", "qcsc-loop sweep show s STORE"),
+        ],
+    )
+    def test_it_is_said(self, words: list[str], text: str, typed: str) -> None:
+        know_store(words)
+        assert as_typed(text) == typed.replace("STORE", "--store '/my runs'")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "qcsc-loop resume a --max-hours 0.5 --store b",
+            "qcsc-loop doctor, qcsc-loop server start",
+        ],
+    )
+    def test_a_command_that_says_it_or_needs_none_stays(self, text: str) -> None:
+        know_store(["--store", "/my runs"])
+        assert as_typed(text) == text
+
+    @pytest.mark.parametrize("words", [[], ["run", "a"], ["render", "--", "--store", "b"]])
+    def test_without_one_they_stay(self, words: list[str]) -> None:
+        know_store(["--store", "before"])
+        know_store(words)
+        assert as_typed("qcsc-loop resume a") == "qcsc-loop resume a"

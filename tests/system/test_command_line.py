@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from system.terminal import Shown, on_a_terminal
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 TOY = ("run", WANDER, "--no-prefect")
+COMMAND = r"qcsc-loop (?:resume|show|reap)[^;\n]*"
 SMALL = setting(num_qubits=3, shots=200, tolerance=0)
 
 
@@ -275,6 +277,43 @@ class TestReading:
         rows = {row["run_id"]: row["status"] for row in listed}
         assert rows["second"] == "converged"
         assert rows["first"].startswith("damaged: ")
+
+
+class TestAnotherStore:
+    """What is printed for a run in a store that was named is typed as it stands."""
+
+    def test_every_command_that_is_said_leads_to_the_run(
+        self, qcsc_loop: CommandLine, run_id: str, tmp_path: Path
+    ) -> None:
+        there = ("--store", tmp_path / "other")
+        missing = setting(gate=str(tmp_path / "none"), gates="[2]")  # the hook fails
+        failed = qcsc_loop(*TOY, "--run-id", run_id, *missing, "--max-iterations", "2", *there)
+        archive = tmp_path / "run.tar.gz"
+        qcsc_loop("export", run_id, "-o", archive, *there).well()
+
+        said = [
+            failed.refusal,
+            qcsc_loop("fork", run_id, "--run-id", f"{run_id}-f", *there).well().out,
+            qcsc_loop("import", archive, "--run-id", f"{run_id}-i", *there).well().out,
+        ]
+        commands = [found for text in said for found in re.findall(COMMAND, text)]
+        assert len(commands) >= 4, said
+        for command in commands:
+            assert f"--store {tmp_path / 'other'}" in command
+        shown = [command for command in commands if command.startswith("qcsc-loop show ")]
+        assert len(shown) == 2
+        for command in shown:
+            qcsc_loop(*shlex.split(command)[1:]).well()
+
+    def test_a_fork_of_a_last_iteration_is_told_to_go_further(
+        self, qcsc_loop: CommandLine, run_id: str
+    ) -> None:
+        qcsc_loop(*TOY, "--run-id", run_id, "--max-iterations", "2").well()
+        (command,) = re.findall(
+            COMMAND, qcsc_loop("fork", run_id, "--run-id", f"{run_id}-f").well().out
+        )
+        qcsc_loop(*shlex.split(command)[1:], "--no-prefect").well()
+        assert qcsc_loop.journal(f"{run_id}-f").history()[-1].iteration == 4
 
 
 @pytest.mark.parametrize("command", ["", "run", "resume", "list", "show", "doctor"])
