@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from qcsc_loop.cli.quiet_prefect import take_console
 from qcsc_loop.doctor import Finding, Request, findings
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import printable, say_json
@@ -28,6 +29,7 @@ class Examined:
 
 def examine(*, ranks: int, machine: str, store: Path | None, as_json: bool) -> int:
     """Prints the findings as they come; the exit code says whether all is well."""
+    take_console()
     warnings.simplefilter("ignore")  # of what is imported to look: what is wrong is a finding
     console = PlainConsole(stderr=as_json)
     found: list[Finding] = []

@@ -26,5 +26,10 @@ def quiet_prefect() -> None:
         PrefectHomeNotWritable: Prefect could keep nothing where it wants to.
     """
     require_home()
+    take_console()
+
+
+def take_console() -> None:
+    """As `quiet_prefect`, for who says in its own way that Prefect could keep nothing."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)

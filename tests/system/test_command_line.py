@@ -467,6 +467,19 @@ def test_an_error_on_a_terminal_leaves_the_table_and_one_sentence(
     assert shown.cursor_is_visible
 
 
+@pytest.mark.parametrize("words", [("doctor", "--ranks", "1"), ("render", "mine", "--", "true")])
+def test_who_is_new_to_prefect_is_not_told_that_it_collects_data_for_it_does_not(
+    words: tuple[str, ...], with_server: CommandLine, tmp_path: Path
+) -> None:
+    """It says so before it does so, on a terminal, to whoever has not said DO_NOT_TRACK."""
+    silencing = ("CI", "GITHUB_ACTIONS", "DO_NOT_TRACK")
+    known = {
+        name: value for name, value in with_server.environment.items() if name not in silencing
+    }
+    shown = on_a_terminal([str(SCRIPT), *words], known | {"PREFECT_HOME": str(tmp_path / "new")})
+    assert "Prefect collects" not in shown.written
+
+
 class TestDoctor:
     def test_all_is_well_here(self, qcsc_loop: CommandLine) -> None:
         result = qcsc_loop("doctor").well()

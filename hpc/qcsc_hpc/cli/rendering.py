@@ -13,11 +13,12 @@ from qcsc_hpc.profiles import Command, ExecutionProfile
 from qcsc_hpc.schedulers.scheduler import Scheduler
 from qcsc_hpc.script.array_folder import ArrayFolder, array_key
 from qcsc_hpc.script.array_script import render_array
+from qcsc_loop.cli.quiet_prefect import quiet_prefect
 from qcsc_loop.errors import InvalidParameters, JobRefused
 from qcsc_loop.jobs.key import JobKey
 from qcsc_loop.parameters.build import build
 from qcsc_loop.parameters.resource import BlockName
-from qcsc_loop.parameters.saved_blocks import resolve_blocks
+from qcsc_loop.parameters.saved_blocks import named_blocks, resolve_blocks
 
 
 class _Chosen(BaseModel):
@@ -29,8 +30,12 @@ def machine_named(name: str) -> Machine:
 
     Raises:
         BlockNotFound: there is none; names those that exist.
+        PrefectHomeNotWritable: it is a saved one, and Prefect could keep nothing.
     """
-    machine = anyio.run(resolve_blocks, build(_Chosen, {"machine": name})).machine
+    chosen = build(_Chosen, {"machine": name})
+    if named_blocks(chosen):
+        quiet_prefect()
+    machine = anyio.run(resolve_blocks, chosen).machine
     assert isinstance(machine, Machine)
     return machine
 
