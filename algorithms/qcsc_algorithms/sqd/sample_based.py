@@ -543,8 +543,11 @@ def state_tables(method: str, hamiltonian: Hamiltonian, guess: Guess) -> dict[st
 def energy_table(
     method: str, energy: float, references: Energies, spin_square: float = math.nan
 ) -> Table:
-    """Energies by method, the highest first, with their distance from the exact one, and S^2."""
-    known = {**references.by_method, method: energy}
+    """Energies by method, with their distance from the exact one, and S^2.
+
+    The run's own is first, where the few rows that a run ends with have it; then the highest.
+    """
+    others = sorted(references.by_method.items(), key=lambda item: -item[1])
     return [
         {
             "method": name,
@@ -552,6 +555,6 @@ def energy_table(
             "above FCI": value - references.fci,
             "S^2": spin_square if name == method else None,
         }
-        for name, value in sorted(known.items(), key=lambda item: -item[1])
+        for name, value in [(method, energy), *others]
         if math.isfinite(value)
     ]

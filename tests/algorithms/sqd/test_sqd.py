@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 
 from qcsc_algorithms.sqd import SQD, Walkers
-from qcsc_algorithms.sqd.sample_based import Diagonalised, NotVariational, has_settled
+from qcsc_algorithms.sqd.chemistry.reference import Energies
+from qcsc_algorithms.sqd.sample_based import (
+    Diagonalised,
+    NotVariational,
+    energy_table,
+    has_settled,
+)
 from qcsc_loop import DirectoryStore, MaxIterations, MemoryStore, Outcome
 from qcsc_loop.errors import HookFailed
 from qcsc_loop.values.codec import Codec
@@ -326,3 +332,9 @@ def test_a_circuits_hash_is_the_same_in_any_process() -> None:
         for n in (1, 2, 3)
     }
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("energy", [-2.5, -1.5, -4.5])
+def test_a_run_s_own_energy_is_the_first_row_then_the_highest(energy: float) -> None:
+    rows = energy_table("SQD", energy, Energies(hf=-1, mp2=math.nan, ccsd=-4, fci=-3))
+    assert [row["method"] for row in rows] == ["SQD", "HF", "FCI", "CCSD"]
