@@ -14,7 +14,7 @@ from rich.text import Text
 
 from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
-from qcsc_loop.jobs.site import site_from
+from qcsc_loop.jobs.site import outlives_driver, site_from
 from qcsc_loop.parameters.compare import flat
 from qcsc_loop.printing import as_typed, printable
 from qcsc_loop.reports.failure import find_failure
@@ -89,7 +89,8 @@ class RunPage:
     def _print_living_jobs(self) -> None:
         """What runs or waits, and may cost."""
         view = self._view
-        alive = view.live_jobs
+        driven = view.status is RunStatus.RUNNING
+        alive = view.live_jobs if driven else view.left_jobs
         if not alive:
             return
         known = {job.key: job for job in view.live.jobs} if view.live is not None else {}
@@ -97,7 +98,7 @@ class RunPage:
         for job in alive:
             site = f"{_title(job)} job {job.job_id or '?'}"
             self._console.say(f"{site}, {job.key}: {self._stands(job, known.get(str(job.key)))}")
-        if view.status is not RunStatus.RUNNING:
+        if not driven:
             says = (
                 "it runs on, and a resume uses it"
                 if len(alive) == 1
@@ -292,7 +293,7 @@ class RunPage:
 
     def _print_jobs(self) -> None:
         """The last jobs that were somebody's queue's."""
-        remote = [job for job in self._view.jobs if _is_remote(job)]
+        remote = [job for job in self._view.jobs if outlives_driver(job.intent.site)]
         shown = remote if self._asked.all else remote[-LAST:]
         if not shown:
             return
@@ -352,13 +353,6 @@ def _title(job: JobRecord) -> str:
         return site_from(job.intent.site).title
     except QcscLoopError:  # of a distribution that is not here
         return str(job.intent.site.get("type", "?"))
-
-
-def _is_remote(job: JobRecord) -> bool:
-    try:
-        return site_from(job.intent.site).remote
-    except QcscLoopError:  # of a distribution that is not here: it was no child of this driver
-        return True
 
 
 def _seconds(value: float) -> str:

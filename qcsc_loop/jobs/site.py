@@ -201,3 +201,11 @@ def site_from(settings: Json) -> JobSite:
             "install the distribution that it came from, or the version that started the run "
             f"({why})"
         ) from error
+
+
+def outlives_driver(settings: Json) -> bool:
+    """Whether a job at such a site goes on when its driver is gone."""
+    try:
+        return site_from(settings).remote
+    except JobError:  # of a distribution that is not here: it was no child of this driver
+        return True

@@ -152,7 +152,7 @@ def gone_words(look: Look, now: float, date: datetime | None = None) -> str:
         words += f" since {since:%H:%M}" if today else f" since {since:%Y-%m-%d %H:%M}"
     if view.live is not None:
         words += f" (in {view.live.phase} of {view.live.iteration})"
-    alive = [job.job_id for job in view.live_jobs if job.job_id]
+    alive = [job.job_id for job in view.left_jobs if job.job_id]
     if alive:
         ids = ", ".join(alive[:5]) + (", …" if alive[5:] else "")
         words += f"; {len(alive)} job{' runs' if len(alive) == 1 else 's run'} on: {ids}"

@@ -263,11 +263,12 @@ def note_of(view: View) -> str:
 
 def jobs_in_words(view: View) -> str:
     """'1 job left' of a run that nobody drives, else what its jobs do; empty: it has none alive."""
-    alive = view.live_jobs
+    driven = view.status is RunStatus.RUNNING
+    alive = view.live_jobs if driven else view.left_jobs
     if not alive:
         return ""
     count = f"{len(alive)} job{'' if len(alive) == 1 else 's'}"
-    if view.status is not RunStatus.RUNNING:
+    if not driven:
         return f"{count} left"
     known = {job.key: job for job in view.live.jobs} if view.live is not None else {}
     states = [known[key].state if (key := str(job.key)) in known else job.state for job in alive]

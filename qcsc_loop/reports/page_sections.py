@@ -141,9 +141,9 @@ def _failure(run: Reported) -> list[str]:
 def _details(view: View) -> Iterator[str]:
     if view.end is not None:
         yield from _raised(view.end)
-    if view.live_jobs:
-        ids = ", ".join(job.job_id or str(job.key) for job in view.live_jobs[:20])
-        number = len(view.live_jobs)
+    if left := view.left_jobs:
+        ids = ", ".join(job.job_id or str(job.key) for job in left[:20])
+        number = len(left)
         goes = "1 job may run on" if number == 1 else f"{number} jobs may run on"
         yield paragraph(f"{goes}: {ids}")
     failed = next((job for job in reversed(view.jobs) if job.spoilt), None)

@@ -19,6 +19,7 @@ from itertools import zip_longest
 from qcsc_loop.errors import DamagedDocument, NewerDocument
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.ledger import JobsReader
+from qcsc_loop.jobs.site import outlives_driver
 from qcsc_loop.plain import Json
 from qcsc_loop.reports.columns import Columns, HistoryReader
 from qcsc_loop.reports.status import OF_REASON, RunStatus
@@ -149,6 +150,11 @@ class View:
     def live_jobs(self) -> list[JobRecord]:
         """Jobs that may be waiting or running."""
         return [job for job in self.jobs if not job.over]
+
+    @property
+    def left_jobs(self) -> list[JobRecord]:
+        """Those of them that may be so without a driver; what it runs itself goes down with it."""
+        return [job for job in self.live_jobs if outlives_driver(job.intent.site)]
 
     @property
     def spent(self) -> dict[str, float]:

@@ -137,6 +137,7 @@ class StoredRun:
         reason: str = "",
         tail: str = "",
         queue_seconds: float = 2.0,
+        site: str = "slurm",
     ) -> StoredRun:
         """A job that ended so; None: that runs."""
         key = JobKey(
@@ -147,7 +148,7 @@ class StoredRun:
         metrics = JobMetrics(
             submitted=begun, started=started, ended=started + timedelta(seconds=4), nodes=2
         )
-        intent = Intent(key=key, epoch=1, site={"type": "slurm"}, folder="/x", input_sha256="0")
+        intent = Intent(key=key, epoch=1, site={"type": site}, folder="/x", input_sha256="0")
         lines: list[BaseModel] = [
             intent,
             Submitted(key=key, epoch=1, job_id=f"{48000 + iteration}"),

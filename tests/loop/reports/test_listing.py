@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from loop.reports.stored_runs import StoredRun
 from loop.toys import Counting
 from qcsc_loop.cli.run_page import RunPage, Showing
 from qcsc_loop.errors import InvalidParameters
@@ -20,6 +21,7 @@ from qcsc_loop.reports.listing import (
     line_of,
     newest,
     next_commands,
+    note_of,
     parse_since,
     read_entries,
     read_runs,
@@ -178,3 +180,15 @@ def test_whatever_is_damaged_is_a_page(
     with console.capture() as captured:
         RunPage(RunReader(DirectoryStore(tmp_path), "two"), asked, console).print()
     assert captured.get().startswith("two: ")
+
+
+@pytest.mark.parametrize(("site", "left"), [("local", False), ("slurm", True)])
+def test_what_a_driver_ran_itself_is_not_left_when_it_is_gone(
+    site: str, left: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = StoredRun(tmp_path).driver(reason=None).job(1, None, site=site)
+    view = RunReader(run.store, run.run_id).look()
+    assert view.status is RunStatus.GONE
+    assert ("1 job left" in note_of(view)) is left
+    RunPage(RunReader(run.store, run.run_id), Showing(store=tmp_path), PlainConsole()).print()
+    assert ("it runs on, and a resume uses it" in capsys.readouterr().out) is left
