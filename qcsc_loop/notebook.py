@@ -101,6 +101,9 @@ class Drawing:
     def __str__(self) -> str:
         return figure_svg(self._figure)
 
+    def __repr__(self) -> str:
+        return f"Drawing({self._figure.title!r})"
+
     def _repr_svg_(self) -> str | None:
         return None if self._is_elsewhere else str(self)
 
