@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 SBD := $(VENV)/.sbd
 
-.PHONY: run test test-all nightly torture check docs bench format sbd clean
+.PHONY: run test test-all nightly torture check style mypy pyright imports docs bench format sbd clean
 
 run: $(INSTALLED)
 	$(VENV)/bin/qcsc-loop run bitcount
@@ -46,11 +46,17 @@ torture: $(INSTALLED)
 		$(if $(STACKS),--stacks $(STACKS)) $(if $(POINT),--point '$(POINT)') \
 		$(if $(OUT),--out $(OUT)) $(if $(TABLE),--table $(TABLE))
 
-check: $(INSTALLED)
+# each by itself, so that `make --jobs` has them side by side
+check: style mypy pyright imports
+
+style: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy
-	$(VENV)/bin/pyright
+
+mypy pyright: $(INSTALLED)
+	$(VENV)/bin/$@
+
+imports: $(INSTALLED)
 	$(VENV)/bin/lint-imports
 
 # build/docs/html; asks the network for nothing, and a warning is an error
