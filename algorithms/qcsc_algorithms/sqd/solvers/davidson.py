@@ -82,7 +82,7 @@ def find_lowest(
         followed = min(basis.size, roots + guards)
         residuals = room[:followed]
         norms = basis.take_residuals(values[:followed], mixing[:followed], residuals)
-        unsettled = []
+        unsettled: list[int] = []
         for i, norm in enumerate(norms):
             if norm > tolerance:
                 _precondition(residuals[i], diagonal, values[i], correction)
