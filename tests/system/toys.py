@@ -21,7 +21,7 @@ from qcsc_loop.steps.step import current_step
 from qcsc_loop.values.arrays import NDArray
 from qcsc_loop.values.record import State
 
-POLL_SECONDS = 0.002
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.002, 0.25
 
 
 class Place(State):
@@ -97,12 +97,15 @@ class Wander(IterativeAlgorithm[Place, float, float]):
             return
         folder = Path(self.gate)
         (folder / f"{iteration}.reached").touch()
+        began = time.monotonic()
         while not (folder / f"{iteration}.open").exists():
+            # many may wait at once, and for long: their looks shall not be the machine's work
+            pause = min(max(POLL_SECONDS, (time.monotonic() - began) / 50), LONGEST_POLL_SECONDS)
             if self.busy:
-                time.sleep(POLL_SECONDS)  # noqa: ASYNC251  # blocking is what it is for
+                time.sleep(pause)  # noqa: ASYNC251  # blocking is what it is for
                 continue
             try:
-                await anyio.sleep(POLL_SECONDS)
+                await anyio.sleep(pause)
             except asyncio.CancelledError:
                 if not self.stubborn:
                     raise
