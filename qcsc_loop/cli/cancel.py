@@ -101,8 +101,9 @@ def _driver(done: Cancelled) -> str:
     after = "" if done.iteration is None else f" after iteration {done.iteration}"
     who = f"process {done.pid} on {done.host}" if done.host else "its driver"
     if done.stands != Reason.CANCELLED:
-        how = "no driver has come to it" if done.stands == "new" else f"it had ended{after}"
-        return f"{how} ({done.stands.replace('_', ' ')}), and stays so"
+        if done.stands == "new":
+            return "no driver has come to it yet: there is nothing to cancel"
+        return f"it had ended{after} ({done.stands.replace('_', ' ')}), and stays so"
     match done.driver:
         case Driver.ENDED:
             return f"cancelled; {who} has ended{after}"

@@ -45,6 +45,11 @@ def _describe_kind(kind: str, model: type[Resource], type_: str, as_json: bool) 
     elif type_ in types:
         title = f"Parameters beside type={type_}, with their defaults:"
         _say(describe(types[type_], f"{kind} {type_}"), title, as_json)
+    elif "/" in type_:
+        raise InputError(
+            f"{type_} names a saved {kind}, which is of some type: what each type takes says "
+            f"qcsc-loop describe {kind} TYPE; TYPE is one of {', '.join(types)}"
+        )
     else:
         raise InputError(f"there is no {kind} of type {_named(type_, types)}")
 
@@ -86,7 +91,9 @@ def _table(found: Description, title: str) -> str:
     if any(parameter.operational for parameter in found.parameters):
         parts.append("* may be changed when a run goes on; the others decide its results.")
     for name, types in found.types.items():
-        parts.append(f"{name} is one of {', '.join(types)}: qcsc-loop describe {name} TYPE")
+        own = ", ".join(each for each in types if "/" not in each)
+        saved = "".join(f"; or a saved one, {each}" for each in types if "/" in each)
+        parts.append(f"{name} is one of {own}: qcsc-loop describe {name} TYPE{saved}")
     return "\n\n".join(parts)
 
 

@@ -67,6 +67,15 @@ def test_several_runs_at_once_and_one_that_is_not_there(
     assert driver.result().code == 130
 
 
+def test_a_run_that_nobody_has_begun_has_nothing_to_cancel(
+    qcsc_loop: CommandLine, run_id: str
+) -> None:
+    qcsc_loop("run", WANDER, "--no-prefect", "--run-id", run_id, "--max-iterations", "1").well()
+    qcsc_loop("fork", run_id, "--run-id", f"{run_id}-f").well()
+    said = qcsc_loop("cancel", f"{run_id}-f").well().out
+    assert "no driver has come to it yet: there is nothing to cancel" in said
+
+
 def test_a_driver_that_hangs_is_named(qcsc_loop: CommandLine, gate: Gate, run_id: str) -> None:
     driver = held(qcsc_loop, run_id, gate, "--no-prefect", *setting(busy=True))
     refused = qcsc_loop("cancel", run_id, "--wait", "0")

@@ -37,6 +37,7 @@ def test_programs_are_told_the_same(qcsc_loop: CommandLine) -> None:
         (["bitcout"], "there is no algorithm 'bitcout'"),
         (["sampler", "ear"], "(did you mean 'aer'?); there are aer,"),
         (["smapler", "aer"], "(did you mean 'sampler'?)"),
+        (["machine", "hpc-machine/mine"], "names a saved machine, which is of some type"),
     ],
 )
 def test_what_is_not_there_is_answered_with_what_is(
