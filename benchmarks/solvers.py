@@ -5,8 +5,10 @@
 The system is N2 in 6-31G (16 orbitals) and in cc-pVDZ (26), two frozen core orbitals each. Strings
 are drawn by the energies of their orbitals: few excitations mostly, as samples have them. Each
 solver has a run that is not counted, on a small space: imports and compilation are not what a loop
-repeats. CPU time is firm where wall time is not; ratios of one run are what counts. sbd and fulqrum are
-measured where they are installed (`make sbd`; `pip install fulqrum`, which compiles it).
+repeats. CPU time is firm where wall time is not, but for what a system takes to hand out memory that
+no process has had for a while: each solve is made several times, and the median counts. Ratios of
+one run are what counts. sbd and fulqrum are measured where they are installed (`make sbd`;
+`pip install fulqrum`, which compiles it).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,6 +46,7 @@ WARMTH = 0.3  # hartree: of the draw
 FASTER = 10  # than the best of the others
 AGREE = 1e-7  # hartree
 SEED = 7
+TURNS, ENOUGH_SECONDS = 5, 60.0  # a solve is repeated so often, as a loop does, or for so long
 LONGEST_SECONDS = 600.0  # for a solver; one that takes longer is left out
 SHARE_OF_MEMORY = 0.75  # for a solver: more would end something else
 
@@ -248,9 +252,12 @@ def _solve(case: Case) -> None:
     hamiltonian = Molecule(geometry=NITROGEN, basis=case.basis, frozen_core=2).hamiltonian()
     space, solve = draw_strings(hamiltonian, case.strings), SOLVERS[case.solver]
     solve(hamiltonian, space[:SMALL])
-    began = time.process_time()
-    energy = solve(hamiltonian, space)
-    Path(case.target).write_text(json.dumps([time.process_time() - began, energy]))
+    taken, energy = list[float](), 0.0
+    while len(taken) < TURNS and sum(taken) < ENOUGH_SECONDS:
+        began = time.process_time()
+        energy = solve(hamiltonian, space)
+        taken.append(time.process_time() - began)
+    Path(case.target).write_text(json.dumps([statistics.median(taken), energy]))
 
 
 def _figures(title: str, found: dict[str, Timed]) -> list[Figure]:
