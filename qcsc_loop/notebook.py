@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,8 +109,42 @@ class Drawing:
         return None if self._is_elsewhere else str(self)
 
 
+class _Drawn(ABC):
+    """What has curves."""
+
+    @abstractmethod
+    def _drawn(self) -> Sequence[View]:
+        """The runs whose these are."""
+
+    def plot(
+        self,
+        y: str | None = None,
+        *,
+        x: Along = "iteration",
+        log: bool = False,
+        ax: Axes | None = None,
+    ) -> Drawing:
+        """The convergence, a curve a run.
+
+        Args:
+            y: another scalar instead.
+            x: along what: "iteration", "shots", "qpu" (seconds) or "wall" (seconds of drivers' work).
+            log: the distance to the reference, or to the best value.
+            ax: axes of matplotlib's to draw on.
+
+        Raises:
+            InputError: a run has no such scalar, or there is no such `x`.
+        """
+        views = self._drawn()
+        if y is not None:
+            require_scalar(views, y)
+        if x not in ALONG_LABELS:
+            raise InputError(f"x={x!r}: a curve is drawn along one of {', '.join(ALONG_LABELS)}")
+        return Drawing(runs_figure(views, name=y, along=x, log=log), ax)
+
+
 # Many short properties: what a person asks of a run, each under its own name.
-class Run:
+class Run(_Drawn):
     """A run in a store, as it stands whenever it is asked.
 
     Two are equal if they are the same run: of one id, in one store.
@@ -271,27 +306,6 @@ class Run:
             )
         return self._types().samples.decode(found[1])
 
-    def plot(
-        self,
-        y: str | None = None,
-        *,
-        x: Along = "iteration",
-        log: bool = False,
-        ax: Axes | None = None,
-    ) -> Drawing:
-        """Its convergence.
-
-        Args:
-            y: another scalar instead.
-            x: along what: "iteration", "shots", "qpu" (seconds) or "wall" (seconds of drivers' work).
-            log: the distance to the reference, or to the best value.
-            ax: axes of matplotlib's to draw on.
-
-        Raises:
-            InputError: it has no such scalar, or there is no such `x`.
-        """
-        return _drawing([self.view], y, x, log=log, ax=ax)
-
     def report(self, path: str | Path) -> Path:
         """Writes a page of it, one HTML file that needs nothing else.
 
@@ -323,6 +337,9 @@ class Run:
         """
         asked = Fork(at=at, changed=parameters, run_id=run_id, replay=replay)
         return Run(fork_run(self.journal, asked).run_id, store=self._store)
+
+    def _drawn(self) -> Sequence[View]:
+        return [self.view]
 
     def _types(self) -> Any:
         return hook_types(type(recorded_algorithm(self.journal)))
@@ -381,36 +398,14 @@ def _created(run: Run) -> datetime:
     return datetime.fromtimestamp(0, UTC) if record is None else record.created
 
 
-def _drawing(
-    views: Sequence[View], y: str | None, x: Along, *, log: bool, ax: Axes | None
-) -> Drawing:
-    if y is not None:
-        require_scalar(views, y)
-    if x not in ALONG_LABELS:
-        raise InputError(f"x={x!r}: a curve is drawn along one of {', '.join(ALONG_LABELS)}")
-    return Drawing(runs_figure(views, name=y, along=x, log=log), ax)
-
-
-class Compared:
+class Compared(_Drawn):
     """Two runs side by side, as a table and a picture of both curves."""
 
     def __init__(self, one: View, other: View, difference: Comparison) -> None:
         self._views, self.difference = (one, other), difference
 
-    def plot(
-        self,
-        y: str | None = None,
-        *,
-        x: Along = "iteration",
-        log: bool = False,
-        ax: Axes | None = None,
-    ) -> Drawing:
-        """Both curves; see `Run.plot`.
-
-        Raises:
-            InputError: one of them has no such scalar, or there is no such `x`.
-        """
-        return _drawing(self._views, y, x, log=log, ax=ax)
+    def _drawn(self) -> Sequence[View]:
+        return self._views
 
     def __str__(self) -> str:
         rows = [(row.name, row.one, row.other, row.note) for row in self.difference.rows]

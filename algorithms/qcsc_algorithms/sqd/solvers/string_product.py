@@ -17,16 +17,18 @@ from qcsc_algorithms.sqd.solvers.compiling import compiled
 from qcsc_algorithms.sqd.solvers.string_tables import Counts, Floats, Moves, Rows, StringTables
 
 WIDTH = 16  # numbers that are multiplied at a time: what fits the registers of any processor
-BLOCK = 128  # columns at a time: what is read of them again stays in the cache
+LINE = 8  # numbers in a line of the cache
+BLOCK = 512  # columns at a time: what is read of them again stays in the cache
 NARROW = 32  # columns at a time where both a matrix and its transpose are touched
 
 
-def _generate_sums(width: int, terms: int, *, by_move: bool) -> Any:
+def _generate_sums(width: int, *, by_move: bool) -> Any:
     """Instructions for sums = sum of values[moves[t]] * rows[columns[t]] over t in start..stop.
 
-    So many sums are made side by side, of every other term: one would wait for its additions. numba
+    Two sums are made side by side, of every other term: one would wait for its additions. numba
     does not keep them in registers by itself. A product is added with one rounding, which is the same
-    everywhere; `rows` have WIDTH numbers each, of which the first ones are meant.
+    everywhere; `rows` have WIDTH numbers each, of which the first `width` are meant. There is at least
+    one term in all, if not between start and stop.
 
     Args:
         by_move: else values[t] is meant.
@@ -43,11 +45,8 @@ def _generate_sums(width: int, terms: int, *, by_move: bool) -> Any:
             if not by_move:
                 pointers[1] = None
             term = _Term(builder, ir.VectorType(ir.DoubleType(), width), *pointers[:4])
-            zeros = [ir.Constant(term.vector, [0.0] * width)] * terms
-            at, found = _loop(builder, term, arguments[5], arguments[6], zeros)
-            while len(found) > 1:
-                found = [builder.fadd(*found[i : i + 2]) for i in range(0, len(found), 2)]
-            _, (total,) = _loop(builder, term, at, arguments[6], found)
+            at, pair = _loop(builder, term, arguments[5], arguments[6])
+            total = term.add_last(at, arguments[6], builder.fadd(*pair))
             builder.store(total, builder.bitcast(pointers[4], term.vector.as_pointer()), align=8)
             return context.get_dummy_value()
 
@@ -72,11 +71,25 @@ class _Term:
         module: Any = builder.module
         self._fma = module.globals.get(name) or ir.Function(module, kind, name)
 
-    def add(self, position: Any, total: Any) -> Any:
-        """That of the term there."""
+    def add_last(self, at: Any, stop: Any, total: Any) -> Any:
+        """That of the one term before `stop`, if it is still to be added; else nothing of one.
+
+        There is no branch: which it is cannot be foreseen, and to guess wrongly takes as long as
+        twenty terms.
+        """
+        builder, one = self._builder, INTEGER(1)
+        is_left = builder.uitofp(builder.sub(stop, at), ir.DoubleType())
+        last = builder.sub(stop, one)
+        exists = builder.icmp_signed(">=", last, INTEGER(0))
+        return self.add(builder.select(exists, last, INTEGER(0)), total, is_left)
+
+    def add(self, position: Any, total: Any, share: Any = None) -> Any:
+        """That of the term there, or so much of it."""
         builder = self._builder
         which = position if self._moves is None else self._integer(self._moves, position)
         value = builder.load(builder.gep(self._values, [which]))
+        if share is not None:
+            value = builder.fmul(value, share)
         offset = builder.mul(self._integer(self._columns, position), INTEGER(WIDTH))
         row = builder.bitcast(builder.gep(self._rows, [offset]), self.vector.as_pointer())
         some = ir.Constant(self.vector, ir.Undefined)
@@ -90,30 +103,41 @@ class _Term:
         return self._builder.sext(self._builder.load(self._builder.gep(array, [position])), INTEGER)
 
 
-def _loop(builder: Any, term: _Term, start: Any, stop: Any, sums: list[Any]) -> Any:
-    """Instructions that add as many terms at a time as there are sums; where they end, the sums."""
-    before, step = builder.block, len(sums)
+def _loop(builder: Any, term: _Term, start: Any, stop: Any) -> Any:
+    """Instructions that add two terms at a time; where they end, and the two sums."""
+    before = builder.block
     head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
     builder.branch(head)
     builder.position_at_end(head)
-    at, running = builder.phi(INTEGER), [builder.phi(term.vector) for _ in sums]
+    at, sums = builder.phi(INTEGER), [builder.phi(term.vector) for _ in range(2)]
     at.add_incoming(start, before)
-    for phi, value in zip(running, sums, strict=True):
-        phi.add_incoming(value, before)
-    last = builder.add(at, INTEGER(step - 1))
-    builder.cbranch(builder.icmp_signed("<", last, stop), body, after)
+    for phi in sums:
+        phi.add_incoming(ir.Constant(term.vector, [0.0] * term.vector.count), before)
+    second = builder.add(at, INTEGER(1))
+    builder.cbranch(builder.icmp_signed("<", second, stop), body, after)
     builder.position_at_end(body)
-    for i, phi in enumerate(running):
-        phi.add_incoming(term.add(builder.add(at, INTEGER(i)), phi), body)
-    at.add_incoming(builder.add(at, INTEGER(step)), body)
+    for phi, position in zip(sums, (at, second), strict=True):
+        phi.add_incoming(term.add(position, phi), body)
+    at.add_incoming(builder.add(at, INTEGER(2)), body)
     builder.branch(head)
     builder.position_at_end(after)
-    return at, running
+    return at, sums
 
 
-_sum_rows: Any = _generate_sums(WIDTH, 2, by_move=True)
-_sum_short_rows: Any = _generate_sums(WIDTH // 2, 2, by_move=True)  # the same, half as many
-_sum_valued_rows: Any = _generate_sums(WIDTH, 2, by_move=False)
+_sum_rows: Any = _generate_sums(WIDTH, by_move=True)
+_sum_short_rows: Any = _generate_sums(WIDTH // 2, by_move=True)  # the same, half as many
+_sum_valued_rows: Any = _generate_sums(WIDTH, by_move=False)
+
+
+@compiled
+def _rows_of_zeros(count: int) -> Floats:
+    """float64 (count, WIDTH), each row from the beginning of a line of the cache.
+
+    A register's worth that lies in two lines takes twice as long to load: half as fast was all of it.
+    """
+    room = np.zeros(count * WIDTH + LINE)
+    start = -(room.ctypes.data // 8) % LINE
+    return room[start : start + count * WIDTH].reshape((count, WIDTH))
 
 
 @compiled
@@ -132,8 +156,8 @@ def add_same_spin(
         field: float64 (pairs of the rows' spin, strings of the other), in which they move.
     """
     width = vector.shape[1]
-    panel, sums = np.zeros((len(vector), WIDTH)), np.empty(WIDTH)
-    for start in range(0, width, WIDTH):
+    panel, sums = _rows_of_zeros(len(vector)), _rows_of_zeros(1)[0]
+    for start in range(0, width if len(doubles.column) else 0, WIDTH):
         some = panel[:, : min(WIDTH, width - start)]
         some[:] = vector[:, start : start + WIDTH]
         for row in range(first, last):
@@ -182,9 +206,11 @@ def add_opposite_spins(
         rows, columns: the first, and the one after the last.
     """
     first, last = rows
+    if len(singles.column) == 0:
+        return
     if half:
         first = max(first, columns[0])
-    gathered, sums = np.zeros((2, vector.shape[1], WIDTH))
+    gathered, sums = _rows_of_zeros(vector.shape[1]), _rows_of_zeros(vector.shape[1])
     values = np.empty(2 * len(pairs[1]))
     for pair in range(len(pairs[0])):
         _look_up(two_body, pairs[0][pair], pairs[1], values)
@@ -219,14 +245,138 @@ def _look_up(two_body: Floats, own: int, pairs: Counts, values: Floats) -> None:
         values[2 * number], values[2 * number + 1] = integral, -integral
 
 
+def _generate_turning() -> Any:
+    """Instructions for panel[column + c, lane + k] = signs[k] * vector[sources[k], column + c].
+
+    For LINE of c and as many of k, from `first` on: eight loads, 24 shuffles, eight stores, where one
+    number after the other would be loaded and stored.
+    """
+
+    def turn(
+        _: Any,
+        vector: Any,
+        sources: Any,
+        signs: Any,
+        panel: Any,
+        first: Any,
+        column: Any,
+        lane: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            block = _Block(context, builder, signature, arguments)
+            rows = [
+                builder.fmul(builder.load(pointer, align=8), block.splat(builder.load(sign)))
+                for pointer, sign in zip(block.rows(0, 1), block.each(2), strict=True)
+            ]
+            for pointer, turned in zip(block.of_panel(3), block.turned(rows), strict=True):
+                builder.store(turned, pointer, align=8)
+            return context.get_dummy_value()
+
+        return types.void(vector, sources, signs, panel, first, column, lane), generate
+
+    return intrinsic(turn)
+
+
+def _generate_adding_back() -> Any:
+    """Instructions for image[targets[k], column + c] += panel[column + c, lane + k]."""
+
+    def add_back(
+        _: Any, image: Any, targets: Any, panel: Any, first: Any, column: Any, lane: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            block = _Block(context, builder, signature, arguments)
+            sums = [builder.load(pointer, align=8) for pointer in block.of_panel(2)]
+            for pointer, turned in zip(block.rows(0, 1), block.turned(sums), strict=True):
+                added = builder.fadd(builder.load(pointer, align=8), turned)
+                builder.store(added, pointer, align=8)
+            return context.get_dummy_value()
+
+        return types.void(image, targets, panel, first, column, lane), generate
+
+    return intrinsic(add_back)
+
+
+class _Block:
+    """Instructions on LINE rows of a matrix and as many of a panel; the last arguments say where."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        self._builder = builder
+        *arrays, self._first, self._column, self._lane = arguments
+        assert all(kind.layout == "C" for kind in signature.args[: len(arrays)])
+        self._arrays = [
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args, arrays, strict=False)
+        ]
+
+    def each(self, array: int) -> list[Any]:
+        """Where LINE elements are, from the first on."""
+        places = [self._builder.add(self._first, INTEGER(k)) for k in range(LINE)]
+        return [self._builder.gep(self._arrays[array].data, [place]) for place in places]
+
+    def rows(self, matrix: int, numbers: int) -> list[Any]:
+        """Where those rows of a matrix begin, at the column."""
+        width = self._builder.extract_value(self._arrays[matrix].shape, 1)
+        return [
+            self._at(matrix, self._builder.sext(self._builder.load(each), INTEGER), width)
+            for each in self.each(numbers)
+        ]
+
+    def of_panel(self, panel: int) -> list[Any]:
+        """Where the panel's rows begin, at the lane."""
+        places = [self._builder.add(self._column, INTEGER(c)) for c in range(LINE)]
+        return [self._at(panel, place, INTEGER(WIDTH), self._lane) for place in places]
+
+    def _at(self, matrix: int, row: Any, width: Any, column: Any = None) -> Any:
+        builder = self._builder
+        offset = builder.add(builder.mul(row, width), self._column if column is None else column)
+        pointer = builder.gep(self._arrays[matrix].data, [offset])
+        return builder.bitcast(pointer, ir.VectorType(ir.DoubleType(), LINE).as_pointer())
+
+    def splat(self, value: Any) -> Any:
+        """A vector of LINE equal numbers."""
+        some = ir.Constant(ir.VectorType(ir.DoubleType(), LINE), ir.Undefined)
+        first = self._builder.insert_element(some, value, ir.IntType(32)(0))
+        return self._shuffle(first, some, [0] * LINE)
+
+    def turned(self, rows: list[Any]) -> list[Any]:
+        """The transpose: pairs are made of neighbours, fours of pairs, and eights of fours."""
+        half = LINE // 2
+        for size in (1, 2, half):
+            turned = list(rows)
+            for i in range(LINE):
+                if not i & size:
+                    low, high = rows[i], rows[i + size]
+                    lanes = range(LINE)
+                    turned[i] = self._shuffle(
+                        low, high, [LINE + k - size if k & size else k for k in lanes]
+                    )
+                    turned[i + size] = self._shuffle(
+                        low, high, [LINE + k if k & size else k + size for k in lanes]
+                    )
+            rows = turned
+        return rows
+
+    def _shuffle(self, one: Any, other: Any, lanes: list[int]) -> Any:
+        kind = ir.VectorType(ir.IntType(32), LINE)
+        return self._builder.shuffle_vector(one, other, ir.Constant(kind, lanes))
+
+
+_turn: Any = _generate_turning()
+_add_back: Any = _generate_adding_back()
+
+
 @compiled
 def _gather(vector: Floats, moves: Moves, move: int, width: int, gathered: Floats) -> None:
     """Writes the rows from which so many moves come, with their signs, side by side."""
+    turned, whole = width // LINE * LINE, len(gathered) // LINE * LINE
+    for lane in range(0, turned, LINE):
+        for column in range(0, whole, LINE):
+            _turn(vector, moves.source, moves.sign, gathered, move + lane, column, lane)
     for start in range(0, len(gathered), NARROW):
         some = gathered[start : start + NARROW]
         for k in range(width):
             sign, source = moves.sign[move + k], vector[moves.source[move + k], start:]
-            for column in range(len(some)):
+            for column in range(max(0, whole - start) if k < turned else 0, len(some)):
                 some[column, k] = sign * source[column]
         for k in range(width, WIDTH):
             some[:, k] = 0.0
@@ -244,12 +394,19 @@ def _scatter(
     image: Floats,
 ) -> None:
     """Adds the sums of columns `first` to `last` to the rows to which so many moves lead."""
+    turned = width // LINE * LINE
+    end = min(last, moves.to[move] + 1) if half else last  # `to` ascends: to there all rows have it
+    whole = first + max(0, end - first) // LINE * LINE
+    for lane in range(0, turned, LINE):
+        for column in range(first, whole, LINE):
+            _add_back(image, moves.to, sums, move + lane, column, lane)
     for start in range(first, last, NARROW):
         stop = min(last, start + NARROW)
         for k in range(width):
             to = moves.to[move + k]
-            target = image[to, start : min(stop, to + 1) if half else stop]
-            some = sums[start:stop, k]
+            begin = max(start, whole) if k < turned else start
+            target = image[to, begin : min(stop, to + 1) if half else stop]
+            some = sums[begin:stop, k]
             for column in range(len(target)):
                 target[column] += some[column]
 
