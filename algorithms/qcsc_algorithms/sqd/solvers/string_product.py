@@ -74,8 +74,7 @@ class _Term:
     def add_last(self, at: Any, stop: Any, total: Any) -> Any:
         """That of the one term before `stop`, if it is still to be added; else nothing of one.
 
-        There is no branch: which it is cannot be foreseen, and to guess wrongly takes as long as
-        twenty terms.
+        There is no branch: which it is cannot be foreseen, and a wrong guess takes longer than a term.
         """
         builder, one = self._builder, INTEGER(1)
         is_left = builder.uitofp(builder.sub(stop, at), ir.DoubleType())
@@ -133,7 +132,7 @@ _sum_valued_rows: Any = _generate_sums(WIDTH, by_move=False)
 def _rows_of_zeros(count: int) -> Floats:
     """float64 (count, WIDTH), each row from the beginning of a line of the cache.
 
-    A register's worth that lies in two lines takes twice as long to load: half as fast was all of it.
+    A register's worth that lies in two lines is loaded twice.
     """
     room = np.zeros(count * WIDTH + LINE)
     start = -(room.ctypes.data // 8) % LINE
