@@ -86,10 +86,18 @@ def _page(face: str, name: str, example: str) -> Iterator[str]:
 def _directive(face: str, name: str) -> str:
     what = getattr(import_module(face), name)
     if isclass(what):
-        return f".. autoclass:: {face}.{name}\n   :members:\n   :show-inheritance:"
+        return f".. autoclass:: {face}.{name}\n   :members:\n   :show-inheritance:{_of_private(what)}"
     if isroutine(what):
         return f".. autofunction:: {face}.{name}"
     return f".. autodata:: {face}.{name}\n   :no-value:"
+
+
+def _of_private(class_: type) -> str:
+    """Has what bases without a page of their own define shown with the class."""
+    if not any(base.__name__.startswith("_") for base in class_.__bases__):
+        return ""
+    others = [base.__name__ for base in class_.__mro__[1:] if not base.__name__.startswith("_")]
+    return f"\n   :inherited-members: {', '.join(others)}"
 
 
 def users_of(name: str) -> Iterator[Path]:
