@@ -27,6 +27,7 @@ from qcsc_loop.reports.tables import PlainConsole
 from qcsc_loop.store.directory import DirectoryStore
 
 LOOK_EVERY = 1.0  # seconds: a driver does not write more often what it is doing
+LAST_LOOK_SECONDS = 2.0  # that the end waits for a look that goes on
 FRAMES_A_SECOND = 4
 IN_TROUBLE, INTERRUPTED = 1, 130
 _MAY_GO_ON = (RunStatus.RUNNING, RunStatus.NEW, RunStatus.HANDED_OVER)
@@ -143,6 +144,8 @@ class _Looking:
         finally:
             self._done.set()
             self._wake.set()
+            # one that is at work when the interpreter ends may be torn down with the process
+            thread.join(LAST_LOOK_SECONDS)
         if self.error is not None:
             raise self.error
 
