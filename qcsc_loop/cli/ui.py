@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 
+from qcsc_loop.cli.signals import leave
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.printing import say
 from qcsc_loop.store.directory import DirectoryStore
@@ -36,5 +36,12 @@ def serve_pages(*, store: Path | None, port: int | None, uds: Path | None) -> No
 
     # the server ends in order, and then lets the signal do what it did before
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    with suppress(KeyboardInterrupt):
+    code = 0
+    try:
         serve(found, port=port, uds=uds, more=more_words(store), tell=tell)
+    except KeyboardInterrupt:
+        pass
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    # threads that answered may be at work: torn down with the interpreter, they could abort it
+    leave(code)
