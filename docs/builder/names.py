@@ -86,7 +86,9 @@ def _page(face: str, name: str, example: str) -> Iterator[str]:
 def _directive(face: str, name: str) -> str:
     what = getattr(import_module(face), name)
     if isclass(what):
-        return f".. autoclass:: {face}.{name}\n   :members:\n   :show-inheritance:{_of_private(what)}"
+        return (
+            f".. autoclass:: {face}.{name}\n   :members:\n   :show-inheritance:{_of_private(what)}"
+        )
     if isroutine(what):
         return f".. autofunction:: {face}.{name}"
     return f".. autodata:: {face}.{name}\n   :no-value:"
