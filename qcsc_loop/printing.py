@@ -74,13 +74,29 @@ _behind: list[str] = []
 
 def know_store(words: Sequence[str]) -> None:
     """Learns from a command line which store it names: so do the commands that are printed."""
-    _behind.clear()
+    store = named_store(words)
+    _behind[:] = [] if store is None else [store]
+
+
+def named_store(words: Sequence[str]) -> str | None:
+    """The store that a command line names."""
+    found = None
     for word, after in zip(words, [*words, ""][1:], strict=True):
         if word == "--":
             break
         name, equals, value = word.partition("=")
         if name == "--store":
-            _behind[:] = [value if equals else after]
+            found = value if equals else after
+    return found
+
+
+def store_option(store: object) -> str:
+    """' --store DIR', behind a command that is to find a run there; empty if none was named."""
+    if store is None:
+        return ""
+    import shlex
+
+    return f" --store {shlex.quote(str(store))}"
 
 
 def as_typed(text: str) -> str:
@@ -92,9 +108,8 @@ def as_typed(text: str) -> str:
     if not _behind or "qcsc-loop " not in text:
         return text
     import re
-    import shlex
 
-    more = f" --store {shlex.quote(_behind[0])}"
+    more = store_option(_behind[0])
     return re.sub(_TO_TYPE, lambda found: f"{found[1]}{more}", text)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from itertools import pairwise
 
 from qcsc_loop.cli.overview import COMMANDS
 from qcsc_loop.cli.plugin_commands import find_plugin_commands, find_plugins
+from qcsc_loop.printing import named_store
 
 TYPE_CHECKING = False  # of typing, which takes longer to import than all of this
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def _value_of(before: Sequence[str], option: str) -> Iterable[str] | None:
 
 
 def _store(words: Sequence[str]) -> str:
-    named = [after for word, after in pairwise(words) if word == "--store"]
-    chosen = named[-1] if named else os.environ.get("QCSC_LOOP_STORE") or "~/.qcsc-loop"
+    chosen = named_store(words) or os.environ.get("QCSC_LOOP_STORE") or "~/.qcsc-loop"
     return os.path.expanduser(chosen)
 
 

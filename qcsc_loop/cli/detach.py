@@ -25,7 +25,7 @@ from qcsc_loop.concurrency.whole_file import is_there
 from qcsc_loop.errors import QcscLoopError, RunNotBegun, StoreError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import Json
-from qcsc_loop.printing import say, say_json
+from qcsc_loop.printing import say, say_json, store_option
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.store.journal import Journal
 from qcsc_loop.store.live import LOG_BYTES
@@ -195,8 +195,7 @@ def _hangups_ignored() -> Iterator[None]:
 
 def _say_where(driver: Detached, output: Path, driving: Driving, *, ended: bool) -> None:
     run_id, pid = driver.journal.run_id, driver.process.pid
-    store = f" --store {shlex.quote(str(driving.store))}" if driving.store else ""
-    watch = f"qcsc-loop watch {run_id}{store}"
+    watch = f"qcsc-loop watch {run_id}{store_option(driving.store)}"
     if driving.as_json:
         facts = {"run_id": run_id, "pid": pid, "output": str(output), "ended": ended}
         say_json({**facts, "watch": watch})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from qcsc_loop.parameters.environment import environment
-from qcsc_loop.printing import printable, say, say_json
+from qcsc_loop.printing import printable, say, say_json, store_option
 from qcsc_loop.reports.listing import (
     NEWEST,
     Line,
@@ -106,7 +105,7 @@ def _show(found: Sequence[Entry], asked: Listing) -> None:
 
 
 def _where(asked: Listing) -> str:
-    return f" --store {shlex.quote(str(asked.store))}" if asked.store else ""
+    return store_option(asked.store)
 
 
 def _left_out(found: Sequence[Entry], views: Sequence[View], asked: Listing) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
 import time
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from qcsc_loop.jobs.ledger import job_records
 from qcsc_loop.loop.options import RunOptions
 from qcsc_loop.loop.outcome import Outcome
 from qcsc_loop.parameters.environment import environment
-from qcsc_loop.printing import say, say_json
+from qcsc_loop.printing import say, say_json, store_option
 from qcsc_loop.reports.looking import Looker
 from qcsc_loop.reports.run import curve, number
 from qcsc_loop.reports.tables import PlainConsole
@@ -107,8 +106,7 @@ def _say_what_came_of_it(
         unit = f" {view.chart.unit}" if view.chart.unit else ""
         console.say(f"{view.chart.headline}  {drawn}  {number(view.headline)}{unit}")
     has_tables = say_first_rows(journal, request.named, outcome.state, console)
-    run_id, where = journal.run_id, f" --store {shlex.quote(str(driving.store))}"
-    more = where if driving.store else ""
+    run_id, more = journal.run_id, store_option(driving.store)
     console.print()
     console.say(f"kept in {journal.store.place}/{run_id}", style="dim")
     show = f"qcsc-loop show {run_id}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from qcsc_loop.errors import QcscLoopError
 from qcsc_loop.jobs.entries import JobRecord
 from qcsc_loop.jobs.site import outlives_driver, site_from
 from qcsc_loop.parameters.compare import flat
-from qcsc_loop.printing import as_typed, printable
+from qcsc_loop.printing import as_typed, printable, store_option
 from qcsc_loop.reports.failure import find_failure
 from qcsc_loop.reports.phrases import difference, span
 from qcsc_loop.reports.placement_cost import placement_cost
@@ -51,7 +50,7 @@ class Showing:
     @property
     def where(self) -> str:
         """What a command needs to find the store again."""
-        return f" --store {shlex.quote(str(self.store))}" if self.store else ""
+        return store_option(self.store)
 
 
 # Many short methods: one for each paragraph.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from qcsc_loop.cli.sweep_progress import sweep_progress
 from qcsc_loop.cli.sweep_show import say_table
 from qcsc_loop.errors import InvalidParameters
 from qcsc_loop.parameters.environment import environment
-from qcsc_loop.printing import say, say_json
+from qcsc_loop.printing import say, say_json, store_option
 from qcsc_loop.reports.tables import PlainConsole, wide_console
 from qcsc_loop.reports.words import amount, rule_in_words
 from qcsc_loop.rules.going_on import limits_of
@@ -60,7 +59,7 @@ class Asked:
     @property
     def more(self) -> str:
         """What further commands have to be given."""
-        return f" --store {shlex.quote(str(self.store))}" if self.store else ""
+        return store_option(self.store)
 
 
 def drive_sweep(asked: Asked) -> int:

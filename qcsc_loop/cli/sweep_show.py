@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from qcsc_loop.cli.plot import form_of, picture, write_file
 from qcsc_loop.cli.to_stdout import is_in_file
 from qcsc_loop.errors import InputError, QcscLoopError, did_you_mean
 from qcsc_loop.parameters.environment import environment
-from qcsc_loop.printing import say, say_json
+from qcsc_loop.printing import say, say_json, store_option
 from qcsc_loop.reports.tables import PlainConsole, plain_table, wide_console
 from qcsc_loop.store.directory import DirectoryStore
 from qcsc_loop.sweeping.facts import csv_of, facts_of, listed_facts, warnings_of
@@ -162,4 +161,4 @@ def _place(store: Path | None) -> DirectoryStore:
 
 
 def _more(store: Path | None) -> str:
-    return f" --store {shlex.quote(str(store))}" if store is not None else ""
+    return store_option(store)

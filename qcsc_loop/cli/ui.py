@@ -9,9 +9,8 @@ from pathlib import Path
 
 from qcsc_loop.cli.signals import leave
 from qcsc_loop.parameters.environment import environment
-from qcsc_loop.printing import say
+from qcsc_loop.printing import say, store_option
 from qcsc_loop.store.directory import DirectoryStore
-from qcsc_loop.ui.app import more_words
 from qcsc_loop.ui.serving import HOST, serve
 
 
@@ -38,7 +37,7 @@ def serve_pages(*, store: Path | None, port: int | None, uds: Path | None) -> No
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     code = 0
     try:
-        serve(found, port=port, uds=uds, more=more_words(store), tell=tell)
+        serve(found, port=port, uds=uds, more=store_option(store), tell=tell)
     except KeyboardInterrupt:
         pass
     except SystemExit as ended:

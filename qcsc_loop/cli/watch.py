@@ -19,6 +19,7 @@ from qcsc_loop.cli.screen import Screen
 from qcsc_loop.cli.streams import stdout_is_lost
 from qcsc_loop.errors import RunNotFound
 from qcsc_loop.parameters.environment import environment
+from qcsc_loop.printing import store_option
 from qcsc_loop.reports.frame import Below, Frames, Space, gone_words, stacked
 from qcsc_loop.reports.looking import Look, Looker
 from qcsc_loop.reports.plain_watch import PlainWatch
@@ -48,7 +49,7 @@ def watch_runs(run_ids: Sequence[str], store: Path | None) -> int:
         refuse_moved(list(run_ids), error)
         raise
     console = PlainConsole()
-    more = "" if store is None else f" --store {found.place}"
+    more = "" if store is None else store_option(found.place)
     if not console.is_terminal or console.is_dumb_terminal:
         return _watch_plainly(looking, looking.look(), console, more)
     with looking.going_on():

@@ -151,7 +151,7 @@ class View:
         """Jobs that may be waiting or running."""
         return [job for job in self.jobs if not job.over]
 
-    @property
+    @cached_property
     def left_jobs(self) -> list[JobRecord]:
         """Those of them that may be so without a driver; what it runs itself goes down with it."""
         return [job for job in self.live_jobs if outlives_driver(job.intent.site)]

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shlex
 import shutil
 import threading
 import time
@@ -20,6 +19,7 @@ from qcsc_loop.concurrency.whole_file import NameTaken, is_folder, is_there, wri
 from qcsc_loop.errors import InputError, StoreError
 from qcsc_loop.parameters.environment import environment
 from qcsc_loop.plain import is_utf8
+from qcsc_loop.printing import store_option
 from qcsc_loop.store.ownership import DOCUMENTS, Access, other_writer, refuse_foreign
 from qcsc_loop.store.store import Store
 from qcsc_loop.values.document import Document
@@ -322,7 +322,7 @@ def behind_commands(store: Store) -> str | None:
     if not isinstance(store, DirectoryStore):
         return None
     usual = DirectoryStore(environment().store).place
-    return "" if store.place == usual else f" --store {shlex.quote(store.place)}"
+    return "" if store.place == usual else store_option(store.place)
 
 
 def _blocks_from_end(log: IO[bytes], path: str) -> Iterator[bytes]:

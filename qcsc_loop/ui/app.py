@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -160,8 +159,3 @@ class Pages:
             return found
 
         return guarded
-
-
-def more_words(store: Path | None) -> str:
-    """What commands have to be given to find a store."""
-    return "" if store is None else f" --store {shlex.quote(str(store))}"

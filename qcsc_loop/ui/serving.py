@@ -59,8 +59,6 @@ def serve(
             server.run(sockets=[listening])
     finally:
         pages.end()
-        # a thread that is at work when the interpreter ends may be torn down with the process
-        watching.join(GRACE_SECONDS)
         if uds is not None:
             uds.unlink(missing_ok=True)
 

@@ -95,7 +95,7 @@ def find_lowest(
         if basis.size + len(unsettled) > most:
             basis.restart(mixing[: followed + 1])
         grown = False
-        for i in unsettled:
+        for i in unsettled:  # made again: kept, they would be as many vectors more
             _precondition(residuals[i], diagonal, values[i], correction)
             grown |= basis.append(correction)
         # of an operator that is its diagonal, corrections are what there is already

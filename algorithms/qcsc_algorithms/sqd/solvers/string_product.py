@@ -56,6 +56,7 @@ def _generate_sums(width: int, *, by_move: bool) -> Any:
 
 
 INTEGER = ir.IntType(64)
+EIGHT = ir.VectorType(ir.DoubleType(), LINE)
 
 
 class _Term:
@@ -91,15 +92,23 @@ class _Term:
             value = builder.fmul(value, share)
         offset = builder.mul(self._integer(self._columns, position), INTEGER(WIDTH))
         row = builder.bitcast(builder.gep(self._rows, [offset]), self.vector.as_pointer())
-        some = ir.Constant(self.vector, ir.Undefined)
-        first = builder.insert_element(some, value, ir.IntType(32)(0))
-        count = self.vector.count
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
-        each = builder.shuffle_vector(first, some, lanes)
+        each = _splat(builder, value, self.vector)
         return builder.call(self._fma, [each, builder.load(row, align=8), total])
 
     def _integer(self, array: Any, position: Any) -> Any:
         return self._builder.sext(self._builder.load(self._builder.gep(array, [position])), INTEGER)
+
+
+def _splat(builder: Any, value: Any, vector: Any) -> Any:
+    """Instructions for a vector of equal numbers."""
+    some = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(some, value, ir.IntType(32)(0))
+    return _shuffle(builder, first, some, [0] * vector.count)
+
+
+def _shuffle(builder: Any, one: Any, other: Any, lanes: list[int]) -> Any:
+    kind = ir.VectorType(ir.IntType(32), len(lanes))
+    return builder.shuffle_vector(one, other, ir.Constant(kind, lanes))
 
 
 def _loop(builder: Any, term: _Term, start: Any, stop: Any) -> Any:
@@ -264,7 +273,9 @@ def _generate_turning() -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             block = _Block(context, builder, signature, arguments)
             rows = [
-                builder.fmul(builder.load(pointer, align=8), block.splat(builder.load(sign)))
+                builder.fmul(
+                    builder.load(pointer, align=8), _splat(builder, builder.load(sign), EIGHT)
+                )
                 for pointer, sign in zip(block.rows(0, 1), block.each(2), strict=True)
             ]
             for pointer, turned in zip(block.of_panel(3), block.turned(rows), strict=True):
@@ -329,35 +340,20 @@ class _Block:
         builder = self._builder
         offset = builder.add(builder.mul(row, width), self._column if column is None else column)
         pointer = builder.gep(self._arrays[matrix].data, [offset])
-        return builder.bitcast(pointer, ir.VectorType(ir.DoubleType(), LINE).as_pointer())
-
-    def splat(self, value: Any) -> Any:
-        """A vector of LINE equal numbers."""
-        some = ir.Constant(ir.VectorType(ir.DoubleType(), LINE), ir.Undefined)
-        first = self._builder.insert_element(some, value, ir.IntType(32)(0))
-        return self._shuffle(first, some, [0] * LINE)
+        return builder.bitcast(pointer, EIGHT.as_pointer())
 
     def turned(self, rows: list[Any]) -> list[Any]:
         """The transpose: pairs are made of neighbours, fours of pairs, and eights of fours."""
-        half = LINE // 2
-        for size in (1, 2, half):
+        for size in (1, 2, 4):
+            low = [LINE + k - size if k & size else k for k in range(LINE)]
+            high = [LINE + k if k & size else k + size for k in range(LINE)]
             turned = list(rows)
-            for i in range(LINE):
-                if not i & size:
-                    low, high = rows[i], rows[i + size]
-                    lanes = range(LINE)
-                    turned[i] = self._shuffle(
-                        low, high, [LINE + k - size if k & size else k for k in lanes]
-                    )
-                    turned[i + size] = self._shuffle(
-                        low, high, [LINE + k if k & size else k + size for k in lanes]
-                    )
+            for i in (i for i in range(LINE) if not i & size):
+                pair = rows[i], rows[i + size]
+                turned[i] = _shuffle(self._builder, *pair, low)
+                turned[i + size] = _shuffle(self._builder, *pair, high)
             rows = turned
         return rows
-
-    def _shuffle(self, one: Any, other: Any, lanes: list[int]) -> Any:
-        kind = ir.VectorType(ir.IntType(32), LINE)
-        return self._builder.shuffle_vector(one, other, ir.Constant(kind, lanes))
 
 
 _turn: Any = _generate_turning()
