@@ -18,8 +18,13 @@ T = TypeVar("T")
 AT_ONCE = 0.02  # seconds that an instant lasts, if nothing else is known of it
 
 
-def kills(share: float = 1.0) -> int:
-    """How often an ordeal kills: the setting, or a share of it where a kill takes longer."""
+def kills(share: float = 1.0, *, by_day: float | None = None) -> int:
+    """How often an ordeal kills: the setting, or a share of it where a kill takes longer.
+
+    Args:
+        by_day: the share of fewer kills than a night's, if that is another.
+    """
+    share = share if by_day is None or KILLS >= NIGHTLY else by_day
     return max(math.ceil(KILLS * share), min(KILLS, LEAST))
 
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.server
 
 CHAIN = "system.toy_flows:chain"
 DRIVER = "prefect.engine"  # in the command line of a flow run's process
-KILLS = kills(1 / 5)
+KILLS = kills(1 / 3, by_day=1 / 5)
 LINKS = min(4, KILLS)
 DRIVERS_TO_A_WORKER = 5  # so many of the one are killed for each of the other
 MARKS = (

@@ -28,7 +28,7 @@ from qcsc_loop.store.journal import Journal
 from qcsc_loop.testing import FakeIBMQuantum
 from system.server import PrefectServer
 
-KILLS = kills(1 / 3)  # of each kind
+KILLS = kills(1 / 2, by_day=1 / 3)  # of each kind
 RUNS = max(1, min(3, KILLS // 3))  # of each kind, at once
 
 pytestmark = pytest.mark.server

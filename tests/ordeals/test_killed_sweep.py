@@ -156,7 +156,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Itera
 
 
 class TestWithEnoughForAll:
-    DEATHS = kills(1 / 4) if not MANY else kills()
+    DEATHS = kills(by_day=1 / 4)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -206,7 +206,7 @@ class TestWithTooLittle:
         content["group"] = [{**content["group"][0], "seeds": 8}]
         content["stop"] = {"max_iterations": 5}
         ordeal = SweepOrdeal(line, content)
-        ordeal.goes_through(kills(1 / 4), seed=KILLS + 1)
+        ordeal.goes_through(kills(1 / 2, by_day=1 / 4), seed=KILLS + 1)
         assert ordeal.code == 1 and ordeal.exceeded == []
         assert billed(bill) <= budget
         assert ordeal.answer["status"] == "incomplete"
